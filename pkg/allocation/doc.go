@@ -1,0 +1,42 @@
+// Package allocation is the engine that decides who gets which item.
+//
+// Purpose: given a sale's opening record and its packs in stream order, Apply
+// says what was decided. It is a pure function of them: no I/O, no clock, no
+// randomness, no goroutine. Effects are data (a Batch): the loop outside
+// persists the decisions first and only then fills the cache and replies, as
+// with etcd raft's Ready.
+//
+// Authority: the stream gives the order and the time. Engine time is the
+// maximum of the stream's timestamps so far, so it never runs back; it alone
+// decides expiry. Only stock closes a sale, never time.
+//
+// A request is checked in this order, and the first that holds decides:
+//
+//	recorded decision   the code was decided before: the same answer again
+//	Malformed           not a request for an item of this sale by a valid user
+//	CodeExpired         engine time is after the code's expiry
+//	SoldOut             every item has an owner
+//	LimitReached        the user owns as many items as the sale allows
+//	ItemTaken           the item has an owner
+//	(granted)           the user owns the item
+//
+// Invariants: at most Stock grants, at most UserLimit per user, at most one
+// per item and per code; the first decision of a code is never changed; every
+// request, repeats included, takes the next position; cutting the packs into
+// batches differently changes no decision, position or chain.
+//
+// The chain is a running hash that a replay must meet:
+//
+//	chain(opening) = SHA-256("notsale/chain/1" ‖ hash of the opening record)
+//	chain(pack)    = SHA-256(chain before ‖ generation ‖ sequence ‖ stream time ‖
+//	                 pack hash ‖ position after ‖ its new decisions)
+//
+// with integers as 8 bytes big endian and each decision as position, instant,
+// item, reason (1 byte), code id (16 bytes, zero where none), length of the
+// user id (1 byte), user id. It never covers epoch or batch bounds.
+//
+// Failure behaviour: a refusal is a value. Packs out of order, and a restored
+// state that no history can give, are broken invariants: Apply panics, because
+// to go on would sell wrongly; Restore returns an error, because it reads what
+// others wrote.
+package allocation
