@@ -124,20 +124,20 @@ func (q *Queue[T]) open(size int) *batch[T] {
 // run sends packs until none is left.
 func (q *Queue[T]) run() {
 	defer q.idle.Done()
-	for b := q.next(nil); b != nil; b = q.next(b) {
-		b.ticket.err = q.deliver(b.items)
+	for b := q.next(); b != nil; b = q.next() {
+		err := q.deliver(b.items)
+		q.mu.Lock()
+		q.queued -= len(b.items) // before the tickets, whose holders may come again at once
+		q.mu.Unlock()
+		b.ticket.err = err
 		close(b.ticket.done)
 	}
 }
 
-// next takes the oldest pack out of the queue, so that it grows no more, and
-// gives back the room of the one just sent.
-func (q *Queue[T]) next(sent *batch[T]) *batch[T] {
+// next takes the oldest pack out of the queue, so that it grows no more.
+func (q *Queue[T]) next() *batch[T] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if sent != nil {
-		q.queued -= len(sent.items)
-	}
 	if len(q.packs) == 0 {
 		q.packs = nil
 		q.running = false
