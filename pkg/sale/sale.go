@@ -76,6 +76,16 @@ func (u *UUID) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// State is how far a sale has come. It only ever moves forward.
+type State string
+
+// The states of a sale.
+const (
+	Preparing State = "preparing" // its row exists, its streams may not; nobody sees it
+	Open      State = "open"      // it sells
+	SoldOut   State = "sold_out"  // every item has an owner; its codes are still answered
+)
+
 // Sale is one sale's unchanging description: the content of its opening
 // record. A replay takes no parameter from anywhere else.
 type Sale struct {
@@ -86,7 +96,7 @@ type Sale struct {
 	Stock        int       // items on sale, 1 to MaxStock
 	UserLimit    int       // items one user may buy, 1 to MaxUserLimit
 	FirstItem    ItemID    // its items are FirstItem to LastItem()
-	Seed         uint64    // source of names and pictures
+	Seed         uint64    // source of names and pictures, below 2^63
 	Rules        int       // version of the allocation rules
 }
 
@@ -115,6 +125,8 @@ func (s Sale) Validate() error {
 		return fmt.Errorf("sale: user limit %d is not in 1..%d", s.UserLimit, MaxUserLimit)
 	case s.FirstItem < 1 || s.FirstItem > MaxItemID-ItemID(s.Stock):
 		return fmt.Errorf("sale: first item %d is out of range", s.FirstItem)
+	case s.Seed >= 1<<63:
+		return errors.New("sale: seed is not below 2^63")
 	case s.Rules < 1:
 		return fmt.Errorf("sale: rules version %d is not positive", s.Rules)
 	}

@@ -22,7 +22,7 @@ var (
 	goldenSale = sale.Sale{
 		Installation: sale.UUID{0x10, 15: 1}, UUID: sale.UUID{0x20, 15: 2}, ID: 7,
 		OpensAt: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC), Stock: 10_000, UserLimit: 10,
-		FirstItem: 60_001, Seed: 1<<64 - 1, Rules: 1,
+		FirstItem: 60_001, Seed: 1<<63 - 1, Rules: 1,
 	}
 	goldenPack = []allocation.Request{
 		{Number: 1, Code: code.ID{1, 15: 0xff}, Item: 60_001, User: "ann@example:A-1_2.x", Expires: 1_767_323_456_789_012},

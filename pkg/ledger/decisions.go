@@ -1,0 +1,142 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/code"
+	"notsale/pkg/sale"
+)
+
+// ErrFenced says that another allocator has the sale: nothing was written, and
+// nothing that this one decided since its last commit counts.
+var ErrFenced = errors.New("ledger: another allocator has the sale")
+
+// Position of an allocator in a sale: the cursor with what only the ledger
+// knows of it.
+type Position struct {
+	Cursor        allocation.Cursor
+	Epoch         int64
+	StreamCreated time.Time // creation time of the stream that the cursor speaks of
+}
+
+// Cursor returns how far the sale is decided, or ErrNotFound.
+func (l *Ledger) Cursor(ctx context.Context, id sale.ID) (Position, error) {
+	var (
+		p                 Position
+		sequence          int64
+		chain, hash       []byte
+		packTime, nowTime time.Time
+	)
+	c := &p.Cursor
+	err := l.pool.QueryRow(ctx, sqlCursor, int64(id)).Scan(&p.Epoch, &c.Generation, &sequence, &c.Position, &c.Sold,
+		&chain, &hash, &packTime, &nowTime, &p.StreamCreated)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Position{}, ErrNotFound
+	}
+	if err != nil {
+		return Position{}, fmt.Errorf("ledger: reading the cursor of sale %d: %w", id, err)
+	}
+	c.Sequence = uint64(sequence)
+	copy(c.Chain[:], chain)
+	copy(c.PackHash[:], hash)
+	c.PackTime, c.Now = sale.InstantOf(packTime), sale.InstantOf(nowTime)
+	return p, nil
+}
+
+// Commit writes a batch, durably and whole, if the epoch still holds and the
+// cursor stands where the batch begins; else it writes nothing and returns
+// ErrFenced. After any other error the outcome is unknown.
+func (l *Ledger) Commit(ctx context.Context, id sale.ID, epoch int64, b *allocation.Batch) error {
+	c, d := &b.After, columns(b.Decisions)
+	var got int64
+	err := l.pool.QueryRow(ctx, sqlCommit, int64(id), epoch, b.Before.Generation, int64(b.Before.Sequence),
+		c.Generation, int64(c.Sequence), c.Position, c.Sold, c.Chain[:], c.PackHash[:], c.PackTime.Time(), c.Now.Time(),
+		d.positions, d.codes, d.items, d.users, d.reasons, d.times).Scan(&got)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrFenced
+	}
+	if err != nil {
+		return fmt.Errorf("ledger: committing sale %d up to sequence %d: %w", id, c.Sequence, err)
+	}
+	return nil
+}
+
+type decisionColumns struct {
+	positions, items []int64
+	codes            [][16]byte
+	users            []string
+	reasons          []int16
+	times            []time.Time
+}
+
+func columns(ds []allocation.Decision) decisionColumns {
+	n := len(ds)
+	c := decisionColumns{
+		positions: make([]int64, n), items: make([]int64, n), codes: make([][16]byte, n),
+		users: make([]string, n), reasons: make([]int16, n), times: make([]time.Time, n),
+	}
+	for i := range ds {
+		d := &ds[i]
+		c.positions[i], c.items[i], c.codes[i] = d.Position, int64(d.Item), d.Code
+		c.users[i], c.reasons[i], c.times[i] = string(d.User), int16(d.Reason), d.At.Time()
+	}
+	return c
+}
+
+// Decisions yields the sale's decisions above the position, in order, one
+// session being busy until the loop ends. After an error it ends.
+func (l *Ledger) Decisions(ctx context.Context, id sale.ID, after int64) iter.Seq2[allocation.Decision, error] {
+	return func(yield func(allocation.Decision, error) bool) {
+		rows, err := l.pool.Query(ctx, sqlDecisions, int64(id), after)
+		if err != nil {
+			yield(allocation.Decision{}, fmt.Errorf("ledger: reading decisions of sale %d: %w", id, err))
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			d, err := scanDecision(rows)
+			if !yield(d, err) || err != nil {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(allocation.Decision{}, fmt.Errorf("ledger: reading decisions of sale %d: %w", id, err))
+		}
+	}
+}
+
+func scanDecision(row pgx.Row, before ...any) (allocation.Decision, error) {
+	var (
+		d    allocation.Decision
+		id   *[16]byte
+		item *int64
+		user *string
+		at   time.Time
+	)
+	if err := row.Scan(append(before, &d.Position, &id, &item, &user, &d.Reason, &at)...); err != nil {
+		return d, fmt.Errorf("ledger: reading a decision: %w", err)
+	}
+	d.At = sale.InstantOf(at)
+	if id != nil && item != nil && user != nil {
+		d.Code, d.Item, d.User = *id, sale.ItemID(*item), sale.UserID(*user)
+	}
+	return d, nil
+}
+
+// DecisionOf returns the recorded decision of a code and its sale, or
+// ErrNotFound.
+func (l *Ledger) DecisionOf(ctx context.Context, id code.ID) (sale.ID, allocation.Decision, error) {
+	var of sale.ID
+	d, err := scanDecision(l.pool.QueryRow(ctx, sqlDecisionByCode, [16]byte(id)), &of)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, allocation.Decision{}, ErrNotFound
+	}
+	return of, d, err
+}

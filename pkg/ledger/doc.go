@@ -1,0 +1,18 @@
+// Package ledger is the Postgres ledger: what was decided, for good.
+//
+// Purpose: the tables that hold the truth about decisions (sales, items,
+// decisions, cursors, commits, holes, checkout_attempts), and the statements
+// that the services run on them.
+//
+// Authority: the database's clock judges leases and slots. A decision is made
+// when the statement of its batch has committed, and not before.
+//
+// Invariants: Commit is one statement that begins with the fenced update of
+// the sale's cursor, so an allocator that has been replaced writes nothing; an
+// item has one owner by primary key, a code one decision by unique index.
+// Connections refuse to work on a server without fsync or synchronous_commit.
+//
+// Failure behaviour: ErrFenced means that nothing was written and another
+// allocator has the sale. Any other error of Commit leaves its outcome
+// unknown: read the cursor. All other calls may be repeated.
+package ledger

@@ -1,0 +1,31 @@
+-- Commits a batch: one statement, so that a replaced allocator writes nothing,
+-- also when statements are pipelined. No row comes back: fenced.
+WITH fence AS (
+    UPDATE cursors
+    SET generation = $5, sequence = $6, position = $7, sold = $8, chain = $9,
+        pack_hash = $10, pack_time = $11, engine_time = $12
+    WHERE sale_id = $1 AND epoch = $2 AND generation = $3 AND sequence = $4
+    RETURNING sale_id
+), decided AS MATERIALIZED (
+    SELECT fence.sale_id, d.position, NULLIF(d.code_id, '00000000-0000-0000-0000-000000000000') AS code_id,
+           d.item_id, d.user_id, d.reason, d.decided_at
+    FROM fence, unnest($13::bigint[], $14::uuid[], $15::bigint[], $16::text[], $17::smallint[], $18::timestamptz[])
+        AS d (position, code_id, item_id, user_id, reason, decided_at)
+), recorded AS (
+    INSERT INTO decisions (sale_id, position, code_id, item_id, user_id, reason, decided_at)
+    SELECT sale_id, position, code_id,
+           CASE WHEN code_id IS NOT NULL THEN item_id END, CASE WHEN code_id IS NOT NULL THEN user_id END,
+           reason, decided_at
+    FROM decided
+), owned AS (
+    INSERT INTO items (item_id, sale_id, user_id, code_id, position, sold_at)
+    SELECT item_id, sale_id, user_id, code_id, position, decided_at FROM decided WHERE reason = 0
+), committed AS (
+    INSERT INTO commits (sale_id, generation, sequence, position, chain, epoch)
+    SELECT sale_id, $5, $6, $7, $9, $2 FROM fence
+), closed AS (
+    UPDATE sales SET state = 'sold_out', sold_out_at = clock_timestamp()
+    FROM fence
+    WHERE sales.sale_id = fence.sale_id AND sales.state = 'open' AND sales.stock = $8
+)
+SELECT sale_id FROM fence

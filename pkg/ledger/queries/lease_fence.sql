@@ -1,0 +1,4 @@
+-- Shuts out the allocators of earlier epochs.
+UPDATE cursors SET epoch = l.epoch
+FROM leases AS l
+WHERE l.sale_id = cursors.sale_id AND l.sale_id = ANY ($1::bigint[]) AND cursors.epoch < l.epoch

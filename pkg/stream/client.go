@@ -1,0 +1,162 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// PublishTimeout ends a publish whose acknowledgement does not come.
+const PublishTimeout = time.Second
+
+// requestTimeout bounds the other requests to JetStream.
+const requestTimeout = 5 * time.Second
+
+// ErrAmbiguous is wrapped by the error of a publish that may have been stored.
+var ErrAmbiguous = errors.New("stream: it is not known whether the message was stored")
+
+// ErrUnavailable is wrapped by the error of a publish that NATS did not take:
+// it is away, or its stream is full.
+var ErrUnavailable = errors.New("stream: NATS does not take messages")
+
+// Config says how to reach NATS and how to make streams.
+type Config struct {
+	URL      string // nats://user:password@host:port, several joined by commas
+	Name     string // of the connection, shown by the server
+	Replicas int    // of each stream: 1 on a single server, 3 in a cluster
+	// SaleBytes and AttemptBytes are the space that each sale's two streams
+	// reserve, in bytes. A full stream refuses further requests.
+	SaleBytes    int64
+	AttemptBytes int64
+}
+
+// DefaultConfig reserves 256 MiB for each stream: about 1.5 million purchase
+// requests, or a million attempts, per sale.
+func DefaultConfig() Config {
+	return Config{URL: nats.DefaultURL, Replicas: 1, SaleBytes: 256 << 20, AttemptBytes: 256 << 20}
+}
+
+// Client is a connection to NATS, safe for any number of callers. It reconnects
+// by itself for ever.
+type Client struct {
+	cfg Config
+	log *slog.Logger
+	nc  *nats.Conn
+	js  jetstream.JetStream
+
+	mu      sync.Mutex
+	session context.Context // ends on disconnect; guarded by mu
+	end     context.CancelFunc
+}
+
+// Connect connects to NATS and waits for it until the context ends.
+func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error) {
+	c := &Client{cfg: cfg, log: log}
+	c.begin()
+	var err error
+	for warned := false; ; warned = true {
+		if c.nc, err = nats.Connect(cfg.URL, c.options()...); err == nil {
+			break
+		}
+		if !warned {
+			log.Warn("NATS does not answer, trying on", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("stream: NATS_URL: %w: %w", err, ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	c.js, err = jetstream.New(c.nc, jetstream.WithDefaultTimeout(requestTimeout))
+	if err != nil {
+		c.nc.Close()
+		return nil, fmt.Errorf("stream: %w", err)
+	}
+	return c, nil
+}
+
+func (c *Client) options() []nats.Option {
+	return []nats.Option{
+		nats.Name(c.cfg.Name),
+		nats.Timeout(2 * time.Second),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
+		nats.ReconnectBufSize(-1), // a publish while disconnected fails at once
+		nats.PingInterval(time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			c.endSession()
+			c.log.Warn("NATS disconnected, reconnecting", "error", err)
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			c.begin()
+			c.log.Info("NATS connected again")
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
+			subject := ""
+			if s != nil {
+				subject = s.Subject
+			}
+			c.log.Warn("NATS reports an error", "subject", subject, "error", err)
+		}),
+	}
+}
+
+// begin starts a session: the time between connecting and disconnecting.
+func (c *Client) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.end != nil {
+		c.end()
+	}
+	c.session, c.end = context.WithCancel(context.Background())
+}
+
+func (c *Client) endSession() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end()
+}
+
+// during returns a context that ends with the parent, after the timeout, or
+// when NATS disconnects.
+func (c *Client) during(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	c.mu.Lock()
+	session := c.session
+	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	stop := context.AfterFunc(session, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// Connected reports whether the connection is up, without asking the server.
+func (c *Client) Connected() bool { return c.nc.IsConnected() }
+
+// Ping reports whether NATS answers, JetStream included.
+func (c *Client) Ping(ctx context.Context) error {
+	if !c.nc.IsConnected() {
+		return fmt.Errorf("%w: not connected", ErrUnavailable)
+	}
+	ctx, cancel := c.during(ctx, requestTimeout)
+	defer cancel()
+	if _, err := c.js.AccountInfo(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+// Close disconnects. What was published is stored; what was not fails.
+func (c *Client) Close() {
+	c.nc.Close()
+	c.endSession()
+}

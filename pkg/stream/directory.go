@@ -1,0 +1,87 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"notsale/pkg/sale"
+	"notsale/pkg/wire"
+)
+
+const directoryBucket = "SALES"
+
+// Directory is the bucket of sales, which edges and allocators watch. It is
+// derived from the ledger and may be lost: a scheduler writes it again.
+type Directory struct {
+	kv     jetstream.KeyValue
+	client *Client
+}
+
+// Directory opens the directory of sales, and makes it where it is missing.
+func (c *Client) Directory(ctx context.Context) (*Directory, error) {
+	ctx, cancel := c.during(ctx, requestTimeout)
+	defer cancel()
+	kv, err := c.js.KeyValue(ctx, directoryBucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		kv, err = c.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: directoryBucket, History: 1, Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas,
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream: opening the directory of sales: %w", err)
+	}
+	return &Directory{kv: kv, client: c}, nil
+}
+
+// Put writes the entry of a sale.
+func (d *Directory) Put(ctx context.Context, e wire.Entry) error {
+	ctx, cancel := d.client.during(ctx, requestTimeout)
+	defer cancel()
+	if _, err := d.kv.Put(ctx, e.Sale.ID.String(), wire.EncodeEntry(e)); err != nil {
+		return fmt.Errorf("stream: writing sale %d into the directory: %w", e.Sale.ID, err)
+	}
+	return nil
+}
+
+// Watch calls update for every entry, old ones first, then ready once, then
+// update for each change, until the context ends or the watch fails. A failed
+// watch is opened again by its caller. Entries that this version cannot read
+// are passed over with a warning.
+func (d *Directory) Watch(ctx context.Context, update func(wire.Entry), ready func()) error {
+	w, err := d.kv.WatchAll(ctx)
+	if err != nil {
+		return fmt.Errorf("stream: watching the directory of sales: %w", err)
+	}
+	defer func() { _ = w.Stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case entry, open := <-w.Updates():
+			switch {
+			case !open:
+				return fmt.Errorf("%w: the watch of the directory ended", ErrUnavailable)
+			case entry == nil:
+				ready()
+			case entry.Operation() == jetstream.KeyValuePut:
+				d.read(entry, update)
+			}
+		}
+	}
+}
+
+func (d *Directory) read(entry jetstream.KeyValueEntry, update func(wire.Entry)) {
+	e, err := wire.DecodeEntry(entry.Value())
+	if n, errKey := strconv.ParseInt(entry.Key(), 10, 64); err == nil && (errKey != nil || sale.ID(n) != e.Sale.ID) {
+		err = fmt.Errorf("%w: the key is not the sale's number", wire.ErrMessage)
+	}
+	if err != nil {
+		d.client.log.Warn("unreadable entry in the directory of sales", "key", entry.Key(), "error", err)
+		return
+	}
+	update(e)
+}

@@ -1,0 +1,74 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"notsale/pkg/sale"
+)
+
+// PublishPack stores a pack of purchase requests in the sale's stream.
+func (c *Client) PublishPack(ctx context.Context, id sale.ID, data []byte) error {
+	return c.publish(ctx, purchaseSubject(id), data)
+}
+
+// PublishAttempts stores a message of checkout attempts; id 0 is for attempts
+// that belong to no sale.
+func (c *Client) PublishAttempts(ctx context.Context, id sale.ID, data []byte) error {
+	return c.publish(ctx, checkoutSubject(id), data)
+}
+
+func (c *Client) publish(ctx context.Context, subject string, data []byte) error {
+	ctx, cancel := c.during(ctx, PublishTimeout)
+	defer cancel()
+	_, err := c.js.Publish(ctx, subject, data)
+	return classify(err)
+}
+
+// classify says of a failed publish whether the message may have been stored.
+func classify(err error) error {
+	var refused *jetstream.APIError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed),
+		errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse),
+		errors.Is(err, nats.ErrMaxPayload), errors.As(err, &refused):
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	default:
+		return fmt.Errorf("%w: %w", ErrAmbiguous, err)
+	}
+}
+
+// Reply sends a message of replies to an edge. It is not stored: an edge that
+// misses it asks again.
+func (c *Client) Reply(edge string, data []byte) error {
+	if err := c.nc.Publish(replySubject(edge), data); err != nil {
+		return fmt.Errorf("stream: replying: %w", err)
+	}
+	return nil
+}
+
+// Replies hands every message of replies for this edge to the handler, one at
+// a time, until stop is called. The handler must be quick.
+func (c *Client) Replies(edge string, handle func(data []byte)) (stop func(), err error) {
+	sub, err := c.nc.Subscribe(replySubject(edge), func(m *nats.Msg) { handle(m.Data) })
+	if err != nil {
+		return nil, fmt.Errorf("stream: subscribing to replies: %w", err)
+	}
+	// No limit: a slow edge must not lose replies, and waiters bound them.
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return nil, fmt.Errorf("stream: subscribing to replies: %w", err)
+	}
+	return func() { _ = sub.Unsubscribe() }, nil
+}
+
+func purchaseSubject(id sale.ID) string { return "purchases." + id.String() }
+func checkoutSubject(id sale.ID) string { return "checkouts." + id.String() }
+func replySubject(edge string) string   { return "replies." + edge }
+func saleStream(id sale.ID) string      { return "SALE_" + id.String() }
+func checkoutStream(id sale.ID) string  { return "CHECKOUTS_" + id.String() }

@@ -1,0 +1,103 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"notsale/pkg/sale"
+)
+
+// ReadAhead is how many messages a Reader asks for at once and how many it
+// holds for its caller: full packs, so 64 MiB at the very most.
+const ReadAhead = 128
+
+// readerIdle is when the server drops the consumer of a reader that is gone.
+const readerIdle = 30 * time.Second
+
+// ErrGap says that the stream did not deliver the message that was due.
+var ErrGap = errors.New("stream: the next message did not come next")
+
+// Reader delivers a sale's messages in order from a given one. It has one
+// owner.
+type Reader struct {
+	messages chan Message
+	iterator jetstream.MessagesContext
+	done     chan struct{}
+	err      error // written by pump before it closes messages
+}
+
+// Read opens a reader that starts at the given sequence. The server keeps no
+// trace of what was read: the ledger's cursor does.
+func (c *Client) Read(ctx context.Context, id sale.ID, from uint64) (*Reader, error) {
+	request, cancel := c.during(ctx, requestTimeout)
+	defer cancel()
+	consumer, err := c.js.CreateConsumer(request, saleStream(id), jetstream.ConsumerConfig{
+		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+		MemoryStorage: true, Replicas: 1, InactiveThreshold: readerIdle,
+	})
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("%w: stream %s does not exist", ErrLost, saleStream(id))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream: reading %s: %w", saleStream(id), err)
+	}
+	iterator, err := consumer.Messages(jetstream.PullMaxMessages(ReadAhead), jetstream.PullExpiry(readerIdle),
+		jetstream.PullHeartbeat(5*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	if err != nil {
+		return nil, fmt.Errorf("stream: reading %s: %w", saleStream(id), err)
+	}
+	r := &Reader{messages: make(chan Message, ReadAhead), iterator: iterator, done: make(chan struct{})}
+	c.mu.Lock()
+	session := c.session
+	c.mu.Unlock()
+	stop := context.AfterFunc(session, iterator.Stop)
+	go func() {
+		defer stop()
+		r.pump(from)
+	}()
+	return r, nil
+}
+
+// Messages delivers the messages. It is closed when the reader has failed or
+// was stopped; Err then says why.
+func (r *Reader) Messages() <-chan Message { return r.messages }
+
+// Err returns why Messages was closed.
+func (r *Reader) Err() error { return r.err }
+
+// Stop ends the reader and waits until it has.
+func (r *Reader) Stop() {
+	close(r.done)
+	r.iterator.Stop()
+	for range r.messages { //nolint:revive // drained, so that pump can end
+	}
+}
+
+func (r *Reader) pump(next uint64) {
+	defer close(r.messages)
+	for delivered := uint64(1); ; delivered++ {
+		m, err := r.iterator.Next()
+		if err != nil {
+			r.err = fmt.Errorf("stream: reading: %w", err)
+			r.iterator.Stop()
+			return
+		}
+		meta, err := m.Metadata()
+		if err != nil || meta.Sequence.Consumer != delivered || meta.Sequence.Stream != next {
+			r.err = fmt.Errorf("%w: message %d was due", ErrGap, next)
+			r.iterator.Stop()
+			return
+		}
+		next++
+		select {
+		case r.messages <- Message{Sequence: meta.Sequence.Stream, Time: sale.InstantOf(meta.Timestamp), Data: m.Data()}:
+		case <-r.done:
+			r.err = jetstream.ErrMsgIteratorClosed
+			return
+		}
+	}
+}

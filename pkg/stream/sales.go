@@ -1,0 +1,146 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"notsale/pkg/sale"
+	"notsale/pkg/wire"
+)
+
+// ErrForeign says that a stream of this name belongs to another sale or
+// installation: the stores of NATS and Postgres are not of the same system.
+var ErrForeign = errors.New("stream: the stream belongs to another installation or sale")
+
+// ErrLost says that the stream, or a message that was in it, is not there.
+var ErrLost = errors.New("stream: lost")
+
+// Message is one stored message.
+type Message struct {
+	Sequence uint64
+	Time     sale.Instant
+	Data     []byte
+}
+
+// Hash returns the SHA-256 of the message's bytes.
+func (m *Message) Hash() [32]byte { return sha256.Sum256(m.Data) }
+
+// Opening is a sale's opening record as it stands in its stream.
+type Opening struct {
+	Sale    sale.Sale
+	Message Message
+	Created time.Time // creation time of the stream
+}
+
+// CreateSale makes the streams of a sale and its opening record, where they are
+// missing. It may be repeated. ErrForeign: a stream of that number exists and
+// belongs to another sale; nothing was changed.
+func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
+	if err := c.create(ctx, c.streamConfig(checkoutStream(s.ID), checkoutSubject(s.ID), c.cfg.AttemptBytes)); err != nil {
+		return Opening{}, err
+	}
+	if err := c.create(ctx, c.streamConfig(saleStream(s.ID), purchaseSubject(s.ID), c.cfg.SaleBytes)); err != nil {
+		return Opening{}, err
+	}
+	record := wire.EncodeOpening(s)
+	publish, cancel := c.during(ctx, PublishTimeout)
+	defer cancel()
+	_, err := c.js.Publish(publish, purchaseSubject(s.ID), record, jetstream.WithExpectLastSequence(0))
+	var refused *jetstream.APIError
+	if err != nil && !(errors.As(err, &refused) && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence) {
+		return Opening{}, fmt.Errorf("stream: publishing the opening record of sale %d: %w", s.ID, classify(err))
+	}
+	opening, err := c.Opening(ctx, s.ID)
+	if errors.Is(err, wire.ErrMessage) || err == nil && !bytes.Equal(opening.Message.Data, record) {
+		return Opening{}, fmt.Errorf("%w: %s exists with another opening record: was the database emptied or replaced while NATS kept its data? Give both an empty store, or restore the database", ErrForeign, saleStream(s.ID))
+	}
+	return opening, err
+}
+
+// CreateUnsold makes the stream of the checkout attempts that belong to no sale.
+func (c *Client) CreateUnsold(ctx context.Context) error {
+	return c.create(ctx, c.streamConfig(checkoutStream(0), checkoutSubject(0), c.cfg.AttemptBytes))
+}
+
+func (c *Client) streamConfig(name, subject string, size int64) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: name, Subjects: []string{subject}, Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: size,
+		MaxMsgSize: wire.MaxMessage + 4096, DenyDelete: true, DenyPurge: true, AllowDirect: false,
+	}
+}
+
+// create makes a stream unless it exists; an existing one is left as it is.
+func (c *Client) create(ctx context.Context, cfg jetstream.StreamConfig) error {
+	request, cancel := c.during(ctx, requestTimeout)
+	defer cancel()
+	_, err := c.js.CreateStream(request, cfg)
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return fmt.Errorf("stream: creating %s (%d MiB reserved): %w", cfg.Name, cfg.MaxBytes>>20, err)
+	}
+	return nil
+}
+
+// Opening reads the opening record of a sale. ErrLost: the stream is not there.
+func (c *Client) Opening(ctx context.Context, id sale.ID) (Opening, error) {
+	info, err := c.Info(ctx, id)
+	if err != nil {
+		return Opening{}, err
+	}
+	first, err := c.Message(ctx, id, 1)
+	if err != nil {
+		return Opening{}, err
+	}
+	s, err := wire.DecodeOpening(first.Data)
+	if err != nil {
+		return Opening{}, fmt.Errorf("stream: %s: %w", saleStream(id), err)
+	}
+	return Opening{Sale: s, Message: first, Created: info.Created}, nil
+}
+
+// Info is the state of a sale's stream by its leader.
+type Info struct {
+	Created time.Time
+	Last    uint64 // sequence of the last message
+	Bytes   uint64 // used
+}
+
+// Info asks the leader of the sale's stream for its state. ErrLost: there is no
+// such stream.
+func (c *Client) Info(ctx context.Context, id sale.ID) (Info, error) {
+	ctx, cancel := c.during(ctx, requestTimeout)
+	defer cancel()
+	s, err := c.js.Stream(ctx, saleStream(id))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return Info{}, fmt.Errorf("%w: stream %s does not exist", ErrLost, saleStream(id))
+	}
+	if err != nil {
+		return Info{}, fmt.Errorf("stream: reading the state of %s: %w", saleStream(id), err)
+	}
+	i := s.CachedInfo()
+	return Info{Created: i.Created, Last: i.State.LastSeq, Bytes: i.State.Bytes}, nil
+}
+
+// Message asks the leader of the sale's stream for one message. ErrLost: it is
+// not there.
+func (c *Client) Message(ctx context.Context, id sale.ID, sequence uint64) (Message, error) {
+	ctx, cancel := c.during(ctx, requestTimeout)
+	defer cancel()
+	s, err := c.js.Stream(ctx, saleStream(id))
+	if err == nil {
+		var m *jetstream.RawStreamMsg
+		if m, err = s.GetMsg(ctx, sequence); err == nil {
+			return Message{Sequence: m.Sequence, Time: sale.InstantOf(m.Time), Data: m.Data}, nil
+		}
+	}
+	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Message{}, fmt.Errorf("%w: message %d of %s", ErrLost, sequence, saleStream(id))
+	}
+	return Message{}, fmt.Errorf("stream: reading message %d of %s: %w", sequence, saleStream(id), err)
+}
