@@ -88,6 +88,7 @@ func (c *Client) options() []nats.Option {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
+		nats.NoCallbacksAfterClientClose(),
 		nats.ReconnectBufSize(-1), // a publish while disconnected fails at once
 		nats.PingInterval(time.Second),
 		nats.MaxPingsOutstanding(2),

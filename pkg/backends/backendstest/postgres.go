@@ -1,0 +1,103 @@
+//go:build unix
+
+package backendstest
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"notsale/pkg/backends"
+)
+
+var (
+	databases   atomic.Int64 // made so far, for their names
+	notInName   = regexp.MustCompile(`[^a-z0-9]+`)
+	maxTestName = 40 // bytes of a test's name in its database's; Postgres allows 63 in all
+)
+
+// newDatabase gives a test an empty database, until the test ends.
+func newDatabase(t testing.TB, p *backends.Postgres) string {
+	t.Helper()
+	test := notInName.ReplaceAllString(strings.ToLower(t.Name()), "_")
+	name := fmt.Sprintf("t%d_%.*s", databases.Add(1), maxTestName, test)
+	if err := execute(p.URL(), "CREATE DATABASE "+name); err != nil {
+		t.Fatalf("create test database: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := execute(p.URL(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Errorf("drop test database: %v", err)
+		}
+	})
+	u, err := url.Parse(p.URL())
+	if err != nil {
+		t.Fatalf("URL of test Postgres: %v", err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// execute uses a connection of its own: a pool would leave goroutines behind
+// that leak checks find.
+func execute(address, statement string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	_, err = conn.Exec(ctx, statement)
+	return err
+}
+
+// ownPostgres starts a Postgres for one test.
+func ownPostgres(t testing.TB, durable bool) *backends.Postgres {
+	t.Helper()
+	cfg, err := newConfig(!durable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(cfg.Data) })
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	p, err := backends.StartPostgres(ctx, cfg, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, p.Stop) })
+	return p
+}
+
+// ownRedis starts a Redis for one test.
+func ownRedis(t testing.TB) *backends.Redis {
+	t.Helper()
+	cfg, err := newConfig(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(cfg.Data) })
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	r, err := backends.StartRedis(ctx, cfg, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stop(t, r.Stop) })
+	return r
+}
+
+func stop(t testing.TB, f func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	if err := f(ctx); err != nil {
+		t.Errorf("stop test server: %v", err)
+	}
+}

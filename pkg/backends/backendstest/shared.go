@@ -1,0 +1,161 @@
+//go:build unix
+
+package backendstest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"notsale/pkg/backends"
+)
+
+const (
+	startLimit = 60 * time.Second // of one server; a busy machine is slow
+	stopLimit  = 20 * time.Second
+	staleAfter = time.Hour // older folders of test processes that have ended are swept
+	folderName = "notsale-backendstest-*"
+)
+
+// shared holds the servers of this test process.
+type shared struct {
+	mu      sync.Mutex
+	folders []string
+	stops   []func(context.Context) error // in the order of the starts
+
+	ephemeral, durable func() (*backends.Postgres, error)
+	redis              func() (*redisPool, error)
+}
+
+var process = newShared()
+
+func newShared() *shared {
+	s := &shared{}
+	s.ephemeral = sync.OnceValues(func() (*backends.Postgres, error) { return s.startPostgres(true) })
+	s.durable = sync.OnceValues(func() (*backends.Postgres, error) { return s.startPostgres(false) })
+	s.redis = sync.OnceValues(s.startRedis)
+	return s
+}
+
+func (s *shared) postgres(durable bool) (*backends.Postgres, error) {
+	if durable {
+		return s.durable()
+	}
+	return s.ephemeral()
+}
+
+func (s *shared) startPostgres(ephemeral bool) (*backends.Postgres, error) {
+	cfg, err := s.config(ephemeral)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	p, err := backends.StartPostgres(ctx, cfg, quiet())
+	if err == nil {
+		s.onStop(p.Stop)
+	}
+	return p, err
+}
+
+func (s *shared) startRedis() (*redisPool, error) {
+	cfg, err := s.config(true)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	r, err := backends.StartRedis(ctx, cfg, quiet())
+	if err != nil {
+		return nil, err
+	}
+	s.onStop(r.Stop)
+	return newRedisPool(r), nil
+}
+
+// config is for a server in a new folder, which is removed at the end.
+func (s *shared) config(ephemeral bool) (backends.Config, error) {
+	sweepOnce()
+	cfg, err := newConfig(ephemeral)
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.folders = append(s.folders, cfg.Data)
+	}
+	return cfg, err
+}
+
+func (s *shared) onStop(stop func(context.Context) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stops = append(s.stops, stop)
+}
+
+// stop stops every server and removes the folders.
+func (s *shared) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	for _, stop := range s.stops {
+		if err := stop(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "backendstest:", err)
+		}
+	}
+	for _, folder := range s.folders {
+		if err := os.RemoveAll(folder); err != nil {
+			fmt.Fprintln(os.Stderr, "backendstest:", err)
+		}
+	}
+	s.stops, s.folders = nil, nil
+}
+
+// newConfig makes a folder which, unlike that of t.TempDir, root's children may
+// pass through.
+func newConfig(ephemeral bool) (backends.Config, error) {
+	dir, err := os.MkdirTemp("", folderName)
+	if err == nil {
+		err = os.Chmod(dir, 0o711)
+	}
+	if err != nil {
+		return backends.Config{}, fmt.Errorf("folder for test servers: %w", err)
+	}
+	cfg := backends.DefaultConfig()
+	cfg.Data, cfg.Ephemeral = dir, ephemeral
+	return cfg, nil
+}
+
+// sweepOnce removes folders of test processes that were killed: old ones that
+// nobody has locked.
+var sweepOnce = sync.OnceFunc(func() {
+	old, _ := filepath.Glob(filepath.Join(os.TempDir(), folderName)) // only a bad pattern fails
+	for _, dir := range old {
+		info, err := os.Stat(dir)
+		if err == nil && time.Since(info.ModTime()) > staleAfter && !backends.InUse(dir) {
+			_ = os.RemoveAll(dir) // another user's stays
+		}
+	}
+})
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// Main runs the tests, stops the shared servers, removes their folders, and
+// exits. Call it from TestMain.
+func Main(m *testing.M) { os.Exit(Runner{M: m}.Run()) }
+
+// Runner is Main for those who need the exit code, such as goleak.
+type Runner struct {
+	M *testing.M
+}
+
+// Run runs the tests, stops the shared servers, removes their folders, and gives
+// the exit code.
+func (r Runner) Run() int {
+	defer process.stop()
+	return r.M.Run()
+}

@@ -1,0 +1,77 @@
+//go:build unix && !linux
+
+package backends
+
+import (
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// launch starts cmd beside a watchdog that sends it onDeath when this process
+// ends, and calls ended with the result once it is reaped.
+func launch(cmd *exec.Cmd, onDeath syscall.Signal, ended func(error)) error {
+	dog, err := startWatchdog(onDeath)
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		dog.dismiss()
+		return err
+	}
+	if err := dog.guard(cmd.Process.Pid); err != nil {
+		dog.dismiss()
+		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+	}
+	go func() {
+		err := cmd.Wait()
+		dog.dismiss()
+		ended(err)
+	}()
+	return nil
+}
+
+// descendants lists the processes below pid. One that is made meanwhile may be
+// missed: stop its parent first.
+func descendants(pid int) ([]int, error) {
+	text, err := exec.Command("/bin/ps", "-A", "-o", "pid=,ppid=").Output()
+	if err != nil {
+		return nil, err
+	}
+	parents := make(map[int][]int)
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) != 2 {
+			continue
+		}
+		child, err1 := strconv.Atoi(fields[0])
+		parent, err2 := strconv.Atoi(fields[1])
+		if err1 == nil && err2 == nil {
+			parents[parent] = append(parents[parent], child)
+		}
+	}
+	return collect(parents, pid), nil
+}
+
+// alive tells whether a process exists.
+func alive(pid int) bool {
+	err := syscall.Kill(pid, 0)
+	return err == nil || errors.Is(err, syscall.EPERM)
+}
+
+// occupants lists the postmaster that works in a data folder, if any.
+func occupants(dir string) []int {
+	pid, err := postmasterPID(dir)
+	if err != nil || !alive(pid) {
+		return nil
+	}
+	name, err := exec.Command("/bin/ps", "-p", strconv.Itoa(pid), "-o", "comm=").Output()
+	base := filepath.Base(strings.TrimSpace(string(name)))
+	if err != nil || !strings.HasPrefix(base, "post") {
+		return nil
+	}
+	return []int{pid}
+}

@@ -1,0 +1,267 @@
+//go:build unix
+
+package backends
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+const (
+	maxPayload    = 1 << 20 // bytes; a pack and a reply hold at most half of it
+	natsReadyWait = time.Minute
+	natsReadyPoll = 20 * time.Millisecond
+	streamsWatch  = time.Second // how often to look whether JetStream has switched itself off
+	natsUser      = "notsale"
+)
+
+// NATS is a nats-server in this process, with JetStream on disk. Its methods may
+// be called from any goroutine; they wait for each other.
+type NATS struct {
+	cfg      Config
+	log      *slog.Logger
+	dir      string // Data/nats
+	password string
+
+	mu   sync.Mutex // guards what follows
+	addr string     // host:port, kept over a Restart
+	lock *lock
+	run  *natsRun
+}
+
+// natsRun is one run of the server, from its start to its stop.
+type natsRun struct {
+	server *server.Server
+	logger *natsLog
+	stop   chan struct{} // closed to end the watch
+	done   chan struct{} // closed when the watch has ended
+	ended  chan struct{} // closed when the server, or its JetStream, ended by itself
+}
+
+// StartNATS starts a NATS server whose streams are in cfg.Data/nats, and
+// returns once it takes connections and JetStream is on. Of cfg it uses Data,
+// NATSAddr, StreamStore and Ephemeral. Clients need the password in URL. ErrInUse
+// means that another notsale holds the folder: two servers on one store would
+// destroy it, and the server itself does not look.
+func StartNATS(ctx context.Context, cfg Config, log *slog.Logger) (*NATS, error) {
+	n := &NATS{cfg: cfg, log: log.With("part", "nats")}
+	if err := n.open(ctx); err != nil {
+		return nil, fmt.Errorf("nats: %w", err)
+	}
+	return n, nil
+}
+
+func (n *NATS) open(ctx context.Context) error {
+	nobody, err := childAccount(n.cfg.Data)
+	if err != nil {
+		return err
+	}
+	data, err := prepareData(n.cfg.Data, nobody)
+	if err != nil {
+		return err
+	}
+	n.dir = filepath.Join(data, "nats")
+	if err := partFolder(n.dir, nil); err != nil {
+		return err
+	}
+	if n.password, err = secret(n.dir+".password", nil); err != nil {
+		return err
+	}
+	n.addr = n.cfg.NATSAddr
+	return n.start(ctx)
+}
+
+// start takes the lock and runs a server. The caller holds mu, or is alone.
+func (n *NATS) start(ctx context.Context) (err error) {
+	if n.lock, err = takeLock(filepath.Join(n.dir, "notsale.lock")); err != nil {
+		return err
+	}
+	run, err := n.serve(ctx)
+	if err != nil {
+		n.lock.release()
+		return err
+	}
+	n.run, n.addr = run, run.server.Addr().String()
+	return nil
+}
+
+func (n *NATS) options() (*server.Options, error) {
+	host, port, err := splitAddr(n.addr)
+	if err != nil {
+		return nil, err
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return &server.Options{
+		ServerName:             "notsale",
+		Host:                   host,
+		Port:                   port,
+		Username:               natsUser,
+		Password:               n.password,
+		MaxPayload:             maxPayload,
+		JetStream:              true,
+		StoreDir:               n.dir,
+		JetStreamMaxStore:      n.cfg.StreamStore,
+		SyncAlways:             !n.cfg.Ephemeral,
+		NoSigs:                 true, // signals are the program's business
+		DisableJetStreamBanner: true,
+	}, nil
+}
+
+// serve runs a server until it is ready or has failed.
+func (n *NATS) serve(ctx context.Context) (*natsRun, error) {
+	options, err := n.options()
+	if err != nil {
+		return nil, err
+	}
+	s, err := server.NewServer(options)
+	if err != nil {
+		return nil, fmt.Errorf("configure: %w", err)
+	}
+	logger := &natsLog{log: n.log}
+	s.SetLoggerV2(logger, false, false, false)
+	s.Start() // listens in a goroutine of its own
+	if err := awaitNATS(ctx, s, logger, !n.cfg.Ephemeral); err != nil {
+		s.Shutdown()
+		s.WaitForShutdown()
+		return nil, err
+	}
+	run := &natsRun{
+		server: s, logger: logger,
+		stop: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
+	}
+	go run.watch()
+	return run, nil
+}
+
+// awaitNATS waits until the server takes connections, and checks that its
+// streams are as durable as was asked: it would also run without any.
+func awaitNATS(ctx context.Context, s *server.Server, logger *natsLog, durable bool) error {
+	ctx, cancel := context.WithTimeout(ctx, natsReadyWait)
+	defer cancel()
+	for !s.ReadyForConnections(natsReadyPoll) {
+		if err := errors.Join(logger.failure(), ctx.Err()); err != nil {
+			return fmt.Errorf("start: %w", err)
+		}
+	}
+	config := s.JetStreamConfig()
+	if err := logger.failure(); err != nil || config == nil || !s.JetStreamEnabled() {
+		return fmt.Errorf("start: JetStream is off: %w", errors.Join(err, logger.lastError()))
+	}
+	if config.SyncAlways != durable {
+		return fmt.Errorf("start: JetStream has SyncAlways %v, want %v", config.SyncAlways, durable)
+	}
+	return nil
+}
+
+// watch ends when it is told to, or when the server stops serving streams: it
+// switches JetStream off by itself when the disk is full.
+func (r *natsRun) watch() {
+	defer close(r.done)
+	tick := time.NewTicker(streamsWatch)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.stop:
+			return
+		case <-tick.C:
+			if !r.server.Running() || !r.server.JetStreamEnabled() {
+				close(r.ended)
+				return
+			}
+		}
+	}
+}
+
+// died says why the server ended by itself.
+func (r *natsRun) died() error {
+	what := "its JetStream switched itself off"
+	if !r.server.Running() {
+		what = "shut down by itself"
+	}
+	return fmt.Errorf("nats ended: %s (a full disk?): %w", what, r.logger.lastError())
+}
+
+// URL is the connection string, user and password included.
+func (n *NATS) URL() string {
+	u := url.URL{Scheme: "nats", User: url.UserPassword(natsUser, n.password), Host: n.Address()}
+	return u.String()
+}
+
+// Address is host:port.
+func (n *NATS) Address() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.addr
+}
+
+// Version is the server's, such as "2.15.2".
+func (n *NATS) Version() string { return server.VERSION }
+
+// Dir is the store's folder, for fault tests.
+func (n *NATS) Dir() string { return n.dir }
+
+// Stop shuts the server down: clients are cut off, the streams written. It
+// returns when that is done, or with an error when ctx ends (without a deadline,
+// after 20 s); the server then ends in the background, and keeps its lock until
+// it has. Stopping again does nothing.
+func (n *NATS) Stop(ctx context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.run == nil {
+		return nil
+	}
+	run, lock := n.run, n.lock
+	n.run, n.lock = nil, nil
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, stopWait)
+		defer cancel()
+	}
+	close(run.stop)
+	down := make(chan struct{})
+	go func() {
+		<-run.done
+		run.server.Shutdown()
+		run.server.WaitForShutdown()
+		lock.release()
+		close(down)
+	}()
+	select {
+	case <-down:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stop nats: %w", ctx.Err())
+	}
+}
+
+// Restart starts the server again on the same store and port, with the same
+// password, after stopping it if it still runs.
+func (n *NATS) Restart(ctx context.Context) error {
+	if err := n.Stop(ctx); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := n.start(ctx); err != nil {
+		return fmt.Errorf("nats: %w", err)
+	}
+	return nil
+}
+
+// ended gives a channel that closes when the current run ends by itself, and a
+// function that then says how.
+func (n *NATS) ended() (<-chan struct{}, func() error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.run.ended, n.run.died
+}

@@ -1,0 +1,229 @@
+//go:build unix
+
+package backends
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	readyWait  = 2 * time.Minute // limit of a start: recovery after a crash replays up to 1 GB of log
+	vacateWait = 5 * time.Second // how long the postmaster of a killed parent may take to end
+)
+
+var (
+	errPortTaken = errors.New("the port is taken: stop what listens there, or choose another (port 0 takes a free one)")
+	errNotReady  = errors.New("it is still starting")
+)
+
+// dataMajor gives the major version that made a data folder, 0 if there is none.
+func dataMajor(dir string) (int, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "PG_VERSION"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read version of data folder: %w", err)
+	}
+	major, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0, fmt.Errorf("%s/PG_VERSION holds %q, no version of 10 or later: move the folder away", dir, text)
+	}
+	return major, nil
+}
+
+// initialize sees to password and data folder. A new folder is made beside its
+// place and renamed, so that a half-made one is never taken for data.
+func (p *Postgres) initialize(ctx context.Context, major int) (err error) {
+	passwordFile := p.dir + ".password"
+	if _, err := os.Stat(passwordFile); major != 0 && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s holds data but its password file %s is gone: restore that file, or move the folder away to begin anew", p.dir, passwordFile)
+	}
+	if p.password, err = secret(passwordFile, p.account); err != nil || major != 0 {
+		return err
+	}
+	return p.initdb(ctx, passwordFile)
+}
+
+func (p *Postgres) initdb(ctx context.Context, passwordFile string) error {
+	half := p.dir + ".new"
+	if err := os.RemoveAll(half); err != nil {
+		return fmt.Errorf("remove an earlier attempt: %w", err)
+	}
+	if err := partFolder(half, p.account); err != nil {
+		return err
+	}
+	err := p.runInitdb(ctx, "-D", half, "--no-sync", "--locale=C", "-E", "UTF8",
+		"-A", "scram-sha-256", "-U", databaseName, "--pwfile", passwordFile)
+	if err != nil {
+		return err
+	}
+	// Syncing in one go afterwards costs 30 ms. Without it, a power loss could
+	// take catalog files that the log does not cover.
+	if !p.cfg.Ephemeral {
+		if err := p.runInitdb(ctx, "-D", half, "--sync-only"); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(half, p.dir); err != nil {
+		return fmt.Errorf("put new data folder in place: %w", err)
+	}
+	return nil
+}
+
+func (p *Postgres) runInitdb(ctx context.Context, args ...string) error {
+	c, err := startChild(childSpec{
+		name:    "initdb",
+		program: filepath.Join(p.install.dir, "initdb"),
+		args:    args,
+		account: p.account,
+		log:     p.logFile,
+		onDeath: syscall.SIGKILL,
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.wait(ctx); err != nil {
+		return p.explain(fmt.Errorf("initdb: %w", err), c)
+	}
+	return nil
+}
+
+// vacate waits until no postgres works in the data folder: that of a killed
+// parent may still be shutting down. We hold the lock, so nobody else starts
+// one. A pid file that then names a living process names a stranger, with
+// whom Postgres would mistake itself.
+func vacate(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, vacateWait)
+	defer cancel()
+	for {
+		found := occupants(dir)
+		if len(found) == 0 {
+			break
+		}
+		if err := briefly(ctx); err != nil {
+			return fmt.Errorf("postgres processes %v still run on %s: stop them (kill -QUIT %d)", found, dir, found[0])
+		}
+	}
+	if pid, err := postmasterPID(dir); err == nil && alive(pid) {
+		if err := os.Remove(filepath.Join(dir, "postmaster.pid")); err != nil {
+			return fmt.Errorf("remove stale pid file: %w", err)
+		}
+	}
+	return nil
+}
+
+func postmasterPID(dir string) (int, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	return strconv.Atoi(strings.TrimSpace(line))
+}
+
+// saysReady tells whether the postmaster with this process id has written into
+// its pid file, whose eighth line is its state, that it takes connections. Only
+// then is the port surely its own: a stranger's server must not see a password.
+func saysReady(dir string, pid int) bool {
+	text, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
+	lines := strings.Split(string(text), "\n")
+	return err == nil && len(lines) >= 8 &&
+		strings.TrimSpace(lines[0]) == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
+}
+
+// briefly waits a moment, or fails when ctx ends.
+func briefly(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(pollEvery):
+		return nil
+	}
+}
+
+// ready waits until the server answers, then makes the database if it is
+// missing, as after a crash between initdb and here.
+func (p *Postgres) ready(ctx context.Context, c *child) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	for {
+		conn, err := p.connect(ctx, c)
+		if err == nil {
+			defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+			return ensureDatabase(ctx, conn)
+		}
+		if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == "28P01" {
+			return fmt.Errorf("%s.password does not fit the data: restore the right file, or move %s away to begin anew", p.dir, p.dir)
+		}
+		if !c.running() {
+			return p.explain(c.died(), c)
+		}
+		if waited := briefly(ctx); waited != nil {
+			return p.explain(fmt.Errorf("no answer on %s: %w (last: %w)", p.Address(), waited, err), c)
+		}
+	}
+}
+
+func (p *Postgres) connect(ctx context.Context, c *child) (*pgx.Conn, error) {
+	if !saysReady(p.dir, c.process.Pid) {
+		return nil, errNotReady
+	}
+	ctx, cancel := c.attempt(ctx)
+	defer cancel()
+	return pgx.Connect(ctx, p.url("postgres"))
+}
+
+func ensureDatabase(ctx context.Context, conn *pgx.Conn) error {
+	var found bool
+	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, databaseName).Scan(&found)
+	if err != nil {
+		return fmt.Errorf("look for database: %w", err)
+	}
+	if found {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+databaseName); err != nil {
+		return fmt.Errorf("create database: %w", err)
+	}
+	return nil
+}
+
+// advice maps what Postgres writes into its log to what the reader can do.
+var advice = []struct{ sign, todo string }{
+	{"No space left on device", "the disk is full: free some space, or choose a folder on another disk with --data"},
+	{"is not compatible with", "the data was made by another version of PostgreSQL: set PG_BIN to the folder of that version's programs, or choose another folder with --data"},
+	{"lock file \"postmaster.pid\" already exists", "another postgres runs on this folder: stop it"},
+	{"shared memory block", "processes of an earlier postgres still run on this folder: stop them"},
+	{"could not create shared memory", "the system's limit of shared memory is too low"},
+	{"Permission denied", "check the owner and mode of the data folder and its parents"},
+}
+
+// explain adds to a failed run what the end of its log suggests.
+func (p *Postgres) explain(err error, c *child) error {
+	tail := c.tail()
+	if strings.Contains(tail, "Address already in use") {
+		return fmt.Errorf("listen on %s: %w", p.Address(), errPortTaken)
+	}
+	if !strings.Contains(err.Error(), c.spec.log) {
+		err = fmt.Errorf("%w; see its log, %s%s", err, c.spec.log, quoteTail(tail))
+	}
+	for _, a := range advice {
+		if strings.Contains(tail, a.sign) {
+			return fmt.Errorf("%s: %w", a.todo, err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,184 @@
+//go:build unix
+
+package backends
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// minMajor is the oldest PostgreSQL that the ledger's SQL is written for.
+const minMajor = 14
+
+// probeWait is the limit of one "--version".
+const probeWait = 5 * time.Second
+
+// pgInstall is a folder with an initdb and a postgres that run and belong
+// together.
+type pgInstall struct {
+	dir     string
+	version string // such as "15.18"
+	major   int
+}
+
+// findPostgres chooses the programs: PG_BIN and nothing else if it is set; else
+// the first suitable folder on PATH, then the distributions', newest first;
+// else a download. If there is data, only its major version is suitable.
+func findPostgres(ctx context.Context, pgBin string, major int, a *account, log *slog.Logger) (pgInstall, error) {
+	if pgBin != "" {
+		return namedPostgres(ctx, pgBin, major, a)
+	}
+	var unsuitable []error
+	for _, dir := range slices.Concat(pathFolders(), distributionFolders()) {
+		found, err := probePostgres(ctx, dir, a)
+		if err == nil {
+			err = found.suits(major)
+		}
+		if err == nil {
+			return found, nil
+		}
+		unsuitable = append(unsuitable, err)
+	}
+	found, err := fetchPostgres(ctx, major, a, log)
+	if err != nil {
+		return pgInstall{}, errors.Join(append(unsuitable, err)...)
+	}
+	return found, nil
+}
+
+func namedPostgres(ctx context.Context, dir string, major int, a *account) (pgInstall, error) {
+	found, err := probePostgres(ctx, dir, a)
+	if err == nil {
+		err = found.suits(major)
+	}
+	if err != nil {
+		return pgInstall{}, fmt.Errorf("PG_BIN: %w; name the folder of initdb and postgres, or unset it", err)
+	}
+	return found, nil
+}
+
+// suits reports why an installation cannot serve data of a major version, or,
+// for 0, new data.
+func (i pgInstall) suits(major int) error {
+	switch {
+	case major != 0 && i.major != major:
+		return fmt.Errorf("the data was made by PostgreSQL %d, %s holds %s", major, i.dir, i.version)
+	case i.major < minMajor:
+		return fmt.Errorf("%s holds PostgreSQL %s, need %d or later", i.dir, i.version, minMajor)
+	default:
+		return nil
+	}
+}
+
+// pathFolders lists the folders of every postgres on PATH, links followed: a
+// link in /usr/local/bin says nothing of where initdb is.
+func pathFolders() []string {
+	var dirs []string
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		program, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
+		if err == nil && filepath.IsAbs(program) && !slices.Contains(dirs, filepath.Dir(program)) {
+			dirs = append(dirs, filepath.Dir(program))
+		}
+	}
+	return dirs
+}
+
+var firstNumber = regexp.MustCompile(`\d+`)
+
+// distributionFolders lists where packages put their programs, newest first.
+func distributionFolders() []string {
+	var dirs []string
+	for _, pattern := range []string{
+		"/usr/lib/postgresql/*/bin",            // Debian, Ubuntu
+		"/usr/pgsql-*/bin",                     // PostgreSQL's own RPMs
+		"/usr/libexec/postgresql*",             // Alpine
+		"/opt/homebrew/opt/postgresql*/bin",    // Homebrew, Apple silicon
+		"/usr/local/opt/postgresql*/bin",       // Homebrew, Intel
+		"/Library/PostgreSQL/*/bin",            // macOS installer
+		"/Applications/Postgres.app/*/*/*/bin", // Postgres.app: Contents/Versions/17
+	} {
+		found, _ := filepath.Glob(pattern) // only a bad pattern fails
+		slices.SortFunc(found, func(a, b string) int { return cmp.Compare(folderMajor(b), folderMajor(a)) })
+		dirs = append(dirs, found...)
+	}
+	return dirs
+}
+
+func folderMajor(dir string) int {
+	major, _ := strconv.Atoi(firstNumber.FindString(dir))
+	return major
+}
+
+var pgVersion = regexp.MustCompile(`\(PostgreSQL\) ((\d+)[^ \n]*)`)
+
+// probePostgres runs both programs of a folder as the account. Scripts are
+// refused: a wrapper would stand between us and the server's signals.
+func probePostgres(ctx context.Context, dir string, a *account) (pgInstall, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return pgInstall{}, fmt.Errorf("folder of postgres: %w", err)
+	}
+	versions := make([]string, 0, 2)
+	for _, name := range []string{"initdb", "postgres"} {
+		version, err := programVersion(ctx, filepath.Join(dir, name), a)
+		if err != nil {
+			return pgInstall{}, err
+		}
+		versions = append(versions, version)
+	}
+	if versions[0] != versions[1] {
+		return pgInstall{}, fmt.Errorf("%s holds initdb %s, but postgres %s", dir, versions[0], versions[1])
+	}
+	return pgInstall{dir: dir, version: versions[1], major: folderMajor(versions[1])}, nil
+}
+
+func programVersion(ctx context.Context, program string, a *account) (string, error) {
+	if isScript(program) {
+		return "", fmt.Errorf("%s is a script, not the program itself", program)
+	}
+	out, err := runShort(ctx, a, program, "--version")
+	if err != nil {
+		return "", err
+	}
+	match := pgVersion.FindSubmatch(out)
+	if match == nil {
+		return "", fmt.Errorf("%s --version says %.80q", program, out)
+	}
+	return string(match[1]), nil
+}
+
+// runShort runs a program that ends at once, as the account, and gives its
+// output.
+func runShort(ctx context.Context, a *account, program string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeWait)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = "/", childEnv(), a.attr()
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w", program, err)
+	}
+	return out, nil
+}
+
+func isScript(program string) bool {
+	f, err := os.Open(program)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	start := make([]byte, 2)
+	n, _ := f.Read(start)
+	return string(start[:n]) == "#!"
+}

@@ -1,0 +1,109 @@
+//go:build unix
+
+package backends
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+func startRedis(t *testing.T, cfg Config) *Redis {
+	t.Helper()
+	cfg.Data = newData(t)
+	r, err := StartRedis(t.Context(), cfg, discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stopWithin(t, 10*time.Second, r.Stop) })
+	return r
+}
+
+func TestRedisFaults(t *testing.T) {
+	for _, inProcess := range []bool{false, true} {
+		r := startRedis(t, Config{InProcessRedis: inProcess})
+		address := r.Address()
+		client := redisClient(t, r.URL())
+		if err := client.Set(t.Context(), "k", "v", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Kill(); err != nil {
+			t.Error(err)
+		}
+		if err := ping(t.Context(), r); err == nil {
+			t.Error("a killed Redis answers")
+		}
+		if err := r.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		n, err := client.DBSize(t.Context()).Result()
+		if err != nil || n != 0 || r.Address() != address {
+			t.Errorf("%d keys (%v) on %s, want 0 on %s", n, err, r.Address(), address)
+		}
+	}
+}
+
+// ping does not use a pool, which would log each refusal.
+func ping(ctx context.Context, r *Redis) error {
+	_, err := r.askVersion(ctx)
+	return err
+}
+
+func TestRedisPauses(t *testing.T) {
+	r := startRedis(t, Config{})
+	if r.InProcess() {
+		t.Skip("redis-server is not installed: install it to run this test")
+	}
+	if err := r.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := r.askVersion(ctx); err == nil {
+		t.Error("a paused Redis answers")
+	}
+	if err := r.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.askVersion(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStandInForRedis(t *testing.T) {
+	b := start(t, Config{
+		Data: newData(t), InProcessRedis: true,
+		DatabaseURL: "postgres://elsewhere", NATSURL: "nats://elsewhere",
+	})
+	if part := b.Parts()[1]; part.Note != MiniredisNote || part.Version != "miniredis" {
+		t.Errorf("%+v", part)
+	}
+	if err := redisClient(t, b.RedisURL()).Ping(t.Context()).Err(); err != nil {
+		t.Error(err)
+	}
+	if err := b.redis.Pause(); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("pause: %v", err)
+	}
+}
+
+func TestPortsTaken(t *testing.T) {
+	taken, err := net.Listen("tcp", anyPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	address := taken.Addr().String()
+	for _, inProcess := range []bool{false, true} {
+		_, err = StartRedis(t.Context(), Config{Data: newData(t), RedisAddr: address, InProcessRedis: inProcess}, discard())
+		if !errors.Is(err, errPortTaken) {
+			t.Errorf("redis: %v", err)
+		}
+	}
+	_, err = StartNATS(t.Context(), Config{Data: newData(t), NATSAddr: address}, discard())
+	if err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Errorf("nats: %v", err)
+	}
+}

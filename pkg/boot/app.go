@@ -1,0 +1,105 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"go.uber.org/fx"
+	"go.uber.org/fx/fxevent"
+)
+
+// StartTimeout bounds the start of all services together: a first start has to
+// create the stores.
+const StartTimeout = 60 * time.Second
+
+// StopTimeout bounds their stop: the longest purchase wait, then the queues,
+// then the stores.
+const StopTimeout = 30 * time.Second
+
+// Run builds the application, starts it, waits for a signal or for a loop that
+// ends by itself, and stops it. ready is called when all has started.
+func Run(ctx context.Context, log *slog.Logger, ready func(), options ...fx.Option) error {
+	app := fx.New(
+		fx.Supply(log),
+		fx.WithLogger(func() fxevent.Logger {
+			l := &fxevent.SlogLogger{Logger: log}
+			l.UseLogLevel(slog.LevelDebug)
+			return l
+		}),
+		fx.StartTimeout(StartTimeout), fx.StopTimeout(StopTimeout),
+		fx.Options(options...),
+	)
+	if err := app.Err(); err != nil {
+		return fmt.Errorf("wiring: %w", err)
+	}
+	ctx, restore := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer restore()
+	start, cancel := context.WithTimeout(ctx, StartTimeout)
+	defer cancel()
+	if err := app.Start(start); err != nil {
+		stop(app, log)
+		return err
+	}
+	ready()
+	var failed error
+	select {
+	case <-ctx.Done():
+		log.Info("stopping")
+	case s := <-app.Wait():
+		if s.ExitCode != 0 {
+			failed = errors.New("a service ended by itself, see the log above")
+		}
+	}
+	restore() // a second signal ends the process at once
+	return errors.Join(failed, stop(app, log))
+}
+
+func stop(app *fx.App, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(context.Background(), StopTimeout)
+	defer cancel()
+	if err := app.Stop(ctx); err != nil {
+		log.Error("stopping", "error", err)
+		return err
+	}
+	return nil
+}
+
+// Loop is a service's main loop. It returns when ctx ends; if it returns
+// earlier, or with an error, the process ends.
+type Loop func(ctx context.Context) error
+
+// Background runs a loop from the application's start to its stop, on a
+// context of its own (OnStart's ends with the start).
+func Background(lc fx.Lifecycle, down fx.Shutdowner, log *slog.Logger, name string, loop Loop) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	lc.Append(fx.Hook{
+		OnStart: func(context.Context) error {
+			go func() {
+				defer close(ended)
+				err := loop(ctx)
+				if ctx.Err() != nil {
+					return
+				}
+				log.Error("a loop ended by itself", "loop", name, "error", err)
+				_ = down.Shutdown(fx.ExitCode(1))
+			}()
+			return nil
+		},
+		OnStop: func(stop context.Context) error {
+			cancel()
+			select {
+			case <-ended:
+				return nil
+			case <-stop.Done():
+				return fmt.Errorf("%s did not stop in time: %w", name, stop.Err())
+			}
+		},
+	})
+}

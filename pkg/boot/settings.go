@@ -1,0 +1,55 @@
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// EnvPrefix stands before the name of every flag's environment variable.
+const EnvPrefix = "NOTSALE_"
+
+// EnvName returns the environment variable of a flag: "sale-every" is
+// NOTSALE_SALE_EVERY.
+func EnvName(flag string) string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// FromEnvironment sets every flag that was not given on the command line from
+// its environment variable, where there is one.
+func FromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
+	var errs []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		value, found := lookup(EnvName(f.Name))
+		if f.Changed || !found {
+			return
+		}
+		if err := flags.Set(f.Name, value); err != nil {
+			errs = append(errs, fmt.Errorf("%s=%q: %w", EnvName(f.Name), value, err))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// Secret returns a setting that must not stand in arguments: the variable
+// name, or the content of the file that name_FILE names. Empty: neither is set.
+func Secret(name string, lookup func(string) (string, bool)) (string, error) {
+	value, direct := lookup(name)
+	path, byFile := lookup(name + "_FILE")
+	switch {
+	case direct && byFile && value != "" && path != "":
+		return "", fmt.Errorf("%s and %s_FILE are both set: keep one", name, name)
+	case direct && value != "":
+		return value, nil
+	case byFile && path != "":
+		text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+		if err != nil {
+			return "", fmt.Errorf("%s_FILE: %w", name, err)
+		}
+		return strings.TrimSpace(string(text)), nil
+	}
+	return "", nil
+}

@@ -1,0 +1,37 @@
+package allocator
+
+import (
+	"errors"
+	"time"
+)
+
+// Config says how an allocator works.
+type Config struct {
+	// LeaseTTL is how long a sale stays with an allocator that was not heard
+	// of. Renewal comes several times within it.
+	LeaseTTL time.Duration
+	// Renewal is how often leases are renewed and free sales looked for; less
+	// than a third of LeaseTTL, so that one lost renewal loses no lease.
+	Renewal time.Duration
+	// BatchRequests ends a batch: a commit grows by about 10 µs per decision
+	// on top of a fixed cost of about 1 ms.
+	BatchRequests int
+	// TakeAtOnce is how many free sales are taken in one transaction.
+	TakeAtOnce int
+}
+
+// DefaultConfig is the design's.
+func DefaultConfig() Config {
+	return Config{LeaseTTL: time.Second, Renewal: 250 * time.Millisecond, BatchRequests: 512, TakeAtOnce: 1000}
+}
+
+// Validate reports a setting that cannot work.
+func (c Config) Validate() error {
+	switch {
+	case c.Renewal <= 0 || c.LeaseTTL < 3*c.Renewal:
+		return errors.New("allocator: the lease must last at least three renewals")
+	case c.BatchRequests < 1 || c.TakeAtOnce < 1:
+		return errors.New("allocator: batch size and number of sales to take must be positive")
+	}
+	return nil
+}

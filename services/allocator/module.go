@@ -1,0 +1,21 @@
+package allocator
+
+import (
+	"log/slog"
+
+	"go.uber.org/fx"
+
+	"notsale/pkg/boot"
+)
+
+// Module runs an allocator as part of an fx application that provides its
+// connections.
+func Module(cfg Config) fx.Option {
+	return fx.Module("allocator",
+		fx.Supply(cfg),
+		fx.Provide(fx.Private, New),
+		fx.Invoke(func(lc fx.Lifecycle, down fx.Shutdowner, log *slog.Logger, a *Allocator) {
+			boot.Background(lc, down, log, "allocator", a.Run)
+		}),
+	)
+}

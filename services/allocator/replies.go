@@ -1,0 +1,46 @@
+package allocator
+
+import (
+	"log/slog"
+	"time"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/wire"
+)
+
+// streamTimeUnit is the resolution in which the ledger keeps times.
+const streamTimeUnit = time.Microsecond
+
+// repliesPerMessage keeps a message of replies within wire.MaxMessage.
+const repliesPerMessage = wire.MaxMessage / wire.ReplySize
+
+// replies sorts a batch's replies by edge; its memory is reused.
+type replies struct {
+	byEdge map[string][]wire.Reply
+	buffer []byte
+}
+
+// send sends one message per edge, more where they would be too large. A
+// message that cannot be sent is dropped: its waiters ask again.
+func (r *replies) send(all []allocation.Reply, reply func(edge string, data []byte) error, log *slog.Logger) {
+	if r.byEdge == nil {
+		r.byEdge = map[string][]wire.Reply{}
+	}
+	for i := range all {
+		d := &all[i].Decision
+		r.byEdge[all[i].Edge] = append(r.byEdge[all[i].Edge], wire.Reply{
+			Number: all[i].Number, Code: d.Code, Position: d.Position, Reason: d.Reason, At: d.At,
+		})
+	}
+	for edge, list := range r.byEdge {
+		for len(list) > 0 {
+			n := min(len(list), repliesPerMessage)
+			r.buffer = wire.AppendReplies(r.buffer[:0], list[:n])
+			if err := reply(edge, r.buffer); err != nil {
+				log.Debug("replies not sent", "error", err)
+			}
+			list = list[n:]
+		}
+		delete(r.byEdge, edge)
+	}
+}

@@ -1,0 +1,97 @@
+package edge
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"notsale/pkg/allocation"
+)
+
+// problem is a kind of answer that is not 200, as RFC 9457 has it.
+type problem struct {
+	status    int
+	slug      string // end of the stable type
+	title     string
+	retryable bool // the same request may succeed later
+	wait      bool // says Retry-After
+}
+
+// problemType is the start of every problem's stable type.
+const problemType = "urn:notsale:problem:"
+
+// The one table of statuses.
+var (
+	problemParameter   = &problem{http.StatusBadRequest, "invalid-parameter", "Missing or invalid parameter", false, false}
+	problemCode        = &problem{http.StatusBadRequest, "invalid-code", "This is not a valid code", false, false}
+	problemUnknownItem = &problem{http.StatusNotFound, "unknown-item", "No such item", false, false}
+	problemUnknownSale = &problem{http.StatusNotFound, "unknown-sale", "No such sale", false, false}
+	problemNoRoute     = &problem{http.StatusNotFound, "not-found", "No such page", false, false}
+	problemUndecided   = &problem{http.StatusNotFound, "no-decision-yet", "No decision yet", true, false}
+	problemMethod      = &problem{http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", false, false}
+	problemTaken       = &problem{http.StatusConflict, "item-taken", "The item was sold to another", false, false}
+	problemSoldOut     = &problem{http.StatusGone, "sold-out", "The sale is sold out", false, false}
+	problemExpired     = &problem{http.StatusGone, "code-expired", "The code has expired", false, false}
+	problemBody        = &problem{http.StatusRequestEntityTooLarge, "no-body-accepted", "No request body is accepted", false, false}
+	problemLimit       = &problem{http.StatusTooManyRequests, "limit-reached", "Limit reached", false, false}
+	problemInternal    = &problem{http.StatusInternalServerError, "internal", "Internal error", true, false}
+	problemUnavailable = &problem{http.StatusServiceUnavailable, "not-queued", "Not known to be queued", true, true}
+	problemOverload    = &problem{http.StatusServiceUnavailable, "overload", "Too many requests at once", true, true}
+	problemLedger      = &problem{http.StatusServiceUnavailable, "ledger-unavailable", "The ledger does not answer", true, true}
+)
+
+// refusals says how each reason is answered.
+var refusals = map[allocation.Reason]struct {
+	problem *problem
+	detail  string
+}{
+	allocation.Malformed:    {problemCode, "The request was refused as malformed."},
+	allocation.CodeExpired:  {problemExpired, "The code expired before the request arrived. Check out again."},
+	allocation.SoldOut:      {problemSoldOut, "Every item of the sale has been sold."},
+	allocation.LimitReached: {problemLimit, limitDetail},
+	allocation.ItemTaken:    {problemTaken, "The item has been sold to another user."},
+}
+
+// limitDetail holds the words that clients of the contest's API look for.
+const limitDetail = "User has reached the maximum of 10 items per sale"
+
+// problemBody is a problem as it is sent. Position and time stand where the
+// refusal was decided in the stream.
+type problemJSON struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Detail    string `json:"detail"`
+	Retryable bool   `json:"retryable"`
+	Position  int64  `json:"position,omitempty"`
+	Time      string `json:"time,omitempty"`
+}
+
+func (p *problem) body(detail string) problemJSON {
+	return problemJSON{Type: problemType + p.slug, Title: p.title, Status: p.status, Detail: detail, Retryable: p.retryable}
+}
+
+// refuse answers with a problem.
+func refuse(c *gin.Context, p *problem, detail string) { send(c, p, p.body(detail)) }
+
+func send(c *gin.Context, p *problem, body problemJSON) {
+	if p.wait {
+		c.Header("Retry-After", retryAfter)
+	}
+	write(c, p.status, "application/problem+json", body)
+}
+
+// reply answers 200, or what else is not a problem, with JSON.
+func reply(c *gin.Context, status int, body any) {
+	write(c, status, "application/json; charset=utf-8", body)
+}
+
+func write(c *gin.Context, status int, contentType string, body any) {
+	text, err := json.Marshal(body)
+	if err != nil { // a field that cannot be encoded is a defect of this package
+		panic(err)
+	}
+	c.Data(status, contentType, text)
+	c.Abort()
+}

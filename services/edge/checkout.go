@@ -1,0 +1,147 @@
+package edge
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/code"
+	"notsale/pkg/pack"
+	"notsale/pkg/rejection"
+	"notsale/pkg/sale"
+	"notsale/pkg/wire"
+)
+
+// checkoutBody is the answer to a checkout that got a code.
+type checkoutBody struct {
+	Code    string      `json:"code"`
+	Item    sale.ItemID `json:"item"`
+	Name    string      `json:"name"`
+	Image   string      `json:"image"`
+	Sale    sale.ID     `json:"sale"`
+	UserID  sale.UserID `json:"user_id"`
+	Expires string      `json:"expires"`
+}
+
+// checkout gives a code for an item. A code reserves nothing.
+func (e *Edge) checkout(c *gin.Context) {
+	p := parseCheckout(c.Request.URL)
+	a, err := e.attempt(&p)
+	if err != nil {
+		e.fail(c, err)
+		return
+	}
+	ctx := c.Request.Context()
+	if p.err != nil {
+		e.refuseCheckout(c, a, problemParameter, p.err.Error())
+		return
+	}
+	of, err := e.find(ctx, func(d *directory) *sale.Sale { return d.ofItem(p.item) })
+	if err != nil {
+		e.fail(c, err)
+		return
+	}
+	if of == nil {
+		a.Outcome = wire.UnknownItem
+		e.refuseCheckout(c, a, problemUnknownItem, "No sale has an item with this id.")
+		return
+	}
+	a.Sale = of.ID
+	switch e.gate.ask(rejection.Question{Sale: of.UUID, Item: p.item, User: p.user}) {
+	case allocation.SoldOut:
+		a.Outcome = wire.SoldOut
+		e.refuseCheckout(c, a, problemSoldOut, refusals[allocation.SoldOut].detail)
+	case allocation.ItemTaken:
+		a.Outcome = wire.ItemTaken
+		e.refuseCheckout(c, a, problemTaken, refusals[allocation.ItemTaken].detail)
+	default:
+		e.issue(c, a, of, &p)
+	}
+}
+
+// attempt begins the record of a checkout. Its id is made before anything is
+// published.
+func (e *Edge) attempt(p *checkoutParams) (*wire.Attempt, error) {
+	a := &wire.Attempt{
+		At: sale.InstantOf(e.now()), User: wire.Printable(p.rawUser), Item: wire.Printable(p.rawItem), Outcome: wire.Issued,
+	}
+	if _, err := rand.Read(a.ID[:]); err != nil {
+		return nil, err
+	}
+	a.ID[6], a.ID[8] = a.ID[6]&0x0f|0x40, a.ID[8]&0x3f|0x80 // version 4, RFC 9562
+	if p.err != nil {
+		a.Outcome = wire.InvalidParameter
+		if p.missing {
+			a.Outcome = wire.MissingParameter
+		}
+		if of := e.directory.ofItem(p.item); of != nil {
+			a.Sale = of.ID
+		}
+	}
+	return a, nil
+}
+
+func (e *Edge) issue(c *gin.Context, a *wire.Attempt, of *sale.Sale, p *checkoutParams) {
+	var nonce code.Nonce
+	if _, err := rand.Read(nonce[:]); err != nil {
+		e.fail(c, err)
+		return
+	}
+	claims := code.Claims{Sale: of.UUID, Item: p.item, User: p.user, Expires: a.At + sale.Instant(e.cfg.CodeTTL.Microseconds())}
+	text, signed := e.keys.Sign(claims, nonce)
+	a.Code, a.Expires = signed.ID, claims.Expires
+	if err := e.persist(c.Request.Context(), a); err != nil {
+		e.fail(c, err)
+		return
+	}
+	c.Header("Cache-Control", "no-store")
+	reply(c, http.StatusOK, checkoutBody{
+		Code: text, Item: p.item, Name: of.Name(p.item), Image: imagePath(p.item), Sale: of.ID, UserID: p.user, Expires: claims.Expires.String(),
+	})
+}
+
+func (e *Edge) refuseCheckout(c *gin.Context, a *wire.Attempt, p *problem, detail string) {
+	if err := e.persist(c.Request.Context(), a); err != nil {
+		e.fail(c, err)
+		return
+	}
+	refuse(c, p, detail)
+}
+
+// persist stores the attempt in its stream. Only then may it be answered.
+func (e *Edge) persist(ctx context.Context, a *wire.Attempt) error {
+	ticket, err := e.lane(a.Sale).attempts.Add(*a, wire.AttemptSize)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ticket.Done():
+		return ticket.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(e.cfg.CheckoutWait):
+		return errNotQueued
+	}
+}
+
+// errNotQueued says that storing took too long.
+var errNotQueued = errors.New("edge: not known to be queued in time")
+
+// fail answers a request that could not be carried out, as classified here and
+// nowhere else.
+func (e *Edge) fail(c *gin.Context, err error) {
+	switch {
+	case errors.Is(err, pack.ErrFull), errors.Is(err, errCrowded):
+		refuse(c, problemOverload, "Nothing was queued. Send the same request again.")
+	case errors.Is(err, context.Canceled):
+		c.Abort() // the client is gone; nobody reads an answer
+	default:
+		e.log.Debug("request failed", "error", err)
+		refuse(c, problemUnavailable, "The request may or may not have been queued. Send the same request again: the same code always gets the same answer.")
+	}
+}

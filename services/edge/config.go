@@ -1,0 +1,64 @@
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config says how an edge works.
+type Config struct {
+	Listen string // address of the HTTP listener
+	// CodeTTL is how long a code can be used to buy, by the stream's clock.
+	CodeTTL time.Duration
+	// PurchaseWait is how long a purchase waits for its decision before it is
+	// answered 202, or 503 if it is not even known to be queued.
+	PurchaseWait time.Duration
+	// CheckoutWait is how long a checkout waits for its attempt to be stored.
+	CheckoutWait time.Duration
+	// Waiting is the most purchases that may wait at once; each holds a
+	// connection and about 10 kB.
+	Waiting int
+	// Drain is how long the edge stays open, but not ready, after it was told
+	// to stop, so that balancers notice.
+	Drain time.Duration
+}
+
+// DefaultConfig is the design's.
+func DefaultConfig() Config {
+	return Config{
+		Listen: ":8080", CodeTTL: time.Hour, PurchaseWait: 5 * time.Second, CheckoutWait: 2 * time.Second,
+		Waiting: 16_384, Drain: 0,
+	}
+}
+
+// Validate reports a setting that cannot work.
+func (c Config) Validate() error {
+	switch {
+	case c.CodeTTL < time.Second:
+		return fmt.Errorf("--code-ttl %v: want at least 1s", c.CodeTTL)
+	case c.PurchaseWait < 10*time.Millisecond || c.PurchaseWait > time.Minute:
+		return fmt.Errorf("--purchase-wait %v: want 10ms to 1m", c.PurchaseWait)
+	case c.CheckoutWait <= 0 || c.Waiting < 1 || c.Drain < 0:
+		return errors.New("edge: waits and limits must be positive")
+	}
+	return nil
+}
+
+// Limits of the HTTP server, against slow and large requests.
+const (
+	headerTimeout = 2 * time.Second
+	idleTimeout   = 2 * time.Minute
+	// maxHeader is what net/http reads of a request line and headers, to which
+	// it adds 4 KiB of slack; beyond, it answers 431 itself.
+	maxHeader = 8 << 10
+	maxURL    = 2 << 10
+)
+
+// retryAfter is the pause that a 202 or 503 asks for, in seconds: the shortest
+// that the header can express.
+const retryAfter = "1"
+
+// maxSkew is how far the edge's clock may be from NATS's: it stamps the expiry
+// of codes, which the stream's clock judges.
+const maxSkew = 5 * time.Second

@@ -1,0 +1,200 @@
+package edge
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/code"
+	"notsale/pkg/ledger"
+	"notsale/pkg/pack"
+	"notsale/pkg/rejection"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/pkg/telemetry"
+	"notsale/pkg/wire"
+)
+
+// readTimeout bounds what a page reads from the ledger.
+const readTimeout = 3 * time.Second
+
+// Edge is one HTTP front.
+type Edge struct {
+	cfg     Config
+	id      string // with a random boot id: no other process ever has it
+	ledger  *ledger.Ledger
+	stream  *stream.Client
+	health  *telemetry.Health
+	log     *slog.Logger
+	metrics *metrics
+	now     func() time.Time
+
+	keys      *code.Keyring
+	directory *directory
+	misses    *pack.Queue[struct{}]
+	gate      *gate
+	waiters   *waiters
+	reads     singleflight.Group
+	lanes     sync.Map // sale.ID → *lane
+
+	listed   atomic.Bool  // the directory has been read once; written by watch
+	draining atomic.Bool  // written by Stop
+	skew     atomic.Int64 // this clock minus NATS's, in ns; written by watchClock
+	server   *http.Server
+	listener net.Listener
+}
+
+// lane is the way into one sale's streams: one pack in flight in each.
+type lane struct {
+	requests *pack.Queue[allocation.Request]
+	attempts *pack.Queue[wire.Attempt]
+}
+
+// New returns an edge on open connections, which stay the caller's.
+func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *rejection.Cache,
+	health *telemetry.Health, log *slog.Logger, reg prometheus.Registerer,
+) (*Edge, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	var boot [8]byte
+	if _, err := rand.Read(boot[:]); err != nil {
+		return nil, fmt.Errorf("edge: boot id: %w", err)
+	}
+	e := &Edge{
+		cfg: cfg, id: "edge-" + hex.EncodeToString(boot[:]), ledger: l, stream: s, health: health, log: log, now: time.Now,
+		keys: keys, directory: newDirectory(), gate: newGate(c), waiters: newWaiters(cfg.Waiting),
+	}
+	e.misses = pack.New(missLimits, e.refresh)
+	e.metrics = newMetrics(reg,
+		func() float64 { return float64(e.waiters.count()) }, func() float64 { return float64(e.directory.size()) })
+	e.server = &http.Server{
+		Handler: e.routes(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		WriteTimeout: cfg.PurchaseWait + 10*time.Second, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return e, nil
+}
+
+// missLimits: a miss is a look into the ledger, whose answer serves all.
+var missLimits = pack.Limits{Items: 4000, Bytes: 4000, Queued: 8000, Patience: time.Millisecond}
+
+func (e *Edge) keyring() *code.Keyring { return e.keys }
+
+// lane returns the way into a sale's streams; 0 is for attempts of no sale.
+func (e *Edge) lane(id sale.ID) *lane {
+	if l, ok := e.lanes.Load(id); ok {
+		return l.(*lane) //nolint:forcetypeassert // nothing else is stored
+	}
+	attemptLimits := pack.DefaultLimits()
+	attemptLimits.Patience = e.cfg.CheckoutWait
+	requestLimits := pack.DefaultLimits()
+	requestLimits.Patience = e.cfg.PurchaseWait
+	var requests, attempts []byte // each owned by its queue's sender
+	l, _ := e.lanes.LoadOrStore(id, &lane{
+		requests: pack.New(requestLimits, func(ctx context.Context, items []allocation.Request) error {
+			e.metrics.packs.Observe(float64(len(items)))
+			requests = wire.AppendPack(requests[:0], e.id, items)
+			return e.published(e.stream.PublishPack(ctx, id, requests))
+		}),
+		attempts: pack.New(attemptLimits, func(ctx context.Context, items []wire.Attempt) error {
+			attempts = wire.AppendAttempts(attempts[:0], e.id, items)
+			return e.published(e.stream.PublishAttempts(ctx, id, attempts))
+		}),
+	})
+	return l.(*lane) //nolint:forcetypeassert // nothing else is stored
+}
+
+// published tells the queue what the stream's adapter says of a publish.
+func (e *Edge) published(err error) error {
+	if err == nil {
+		return nil
+	}
+	e.metrics.retried.Inc()
+	if errors.Is(err, stream.ErrAmbiguous) {
+		return fmt.Errorf("%w: %w", pack.ErrAmbiguous, err)
+	}
+	return err
+}
+
+// Listen opens the HTTP listener, so that an address in use is an error at
+// start.
+func (e *Edge) Listen(ctx context.Context) error {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", e.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("edge: %w: choose another address with --listen", err)
+	}
+	e.listener = listener
+	return nil
+}
+
+// Address returns where the edge listens.
+func (e *Edge) Address() string { return e.listener.Addr().String() }
+
+// Run serves until ctx ends, then drains: not ready first, then no new
+// connections, then the waiting purchases, then the queues.
+func (e *Edge) Run(ctx context.Context) error {
+	stop, err := e.stream.Replies(e.id, e.receive)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	var background sync.WaitGroup
+	background.Go(func() { e.watch(watching) })
+	background.Go(func() { e.watchClock(watching) })
+	defer background.Wait()
+	defer unwatch()
+	served := make(chan error, 1)
+	go func() { served <- e.server.Serve(e.listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("edge: serving: %w", err)
+	case <-ctx.Done():
+		return e.drain(context.WithoutCancel(ctx))
+	}
+}
+
+// drainTimeout is how long waiting purchases and queues may take at the end,
+// beyond the longest purchase wait.
+const drainTimeout = 3 * time.Second
+
+func (e *Edge) drain(ctx context.Context) error {
+	e.draining.Store(true)
+	if e.cfg.Drain > 0 {
+		time.Sleep(e.cfg.Drain)
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.PurchaseWait+drainTimeout)
+	defer cancel()
+	errs := []error{e.server.Shutdown(ctx)}
+	e.lanes.Range(func(_, value any) bool {
+		l := value.(*lane) //nolint:forcetypeassert // nothing else is stored
+		errs = append(errs, l.requests.Close(ctx), l.attempts.Close(ctx))
+		return true
+	})
+	errs = append(errs, e.gate.queue.Close(ctx), e.misses.Close(ctx))
+	return errors.Join(errs...)
+}
+
+// receive hands a message of replies to the waiters.
+func (e *Edge) receive(data []byte) {
+	replies, err := wire.DecodeReplies(data)
+	if err != nil {
+		e.log.Warn("unreadable replies", "error", err)
+		return
+	}
+	e.waiters.deliver(replies)
+}

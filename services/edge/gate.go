@@ -1,0 +1,50 @@
+package edge
+
+import (
+	"context"
+	"time"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/pack"
+	"notsale/pkg/rejection"
+)
+
+// gate asks the rejection cache for many requests in one round trip.
+type gate struct {
+	queue *pack.Queue[*inquiry]
+}
+
+type inquiry struct {
+	question rejection.Question
+	reason   allocation.Reason // written by the sender before its ticket is done
+}
+
+// gateLimits: a thousand questions take about a millisecond. Beyond 8,000 the
+// edge publishes without asking: slower, never wrong.
+var gateLimits = pack.Limits{Items: 1000, Bytes: 1000, Queued: 8000, Patience: time.Millisecond}
+
+func newGate(cache *rejection.Cache) *gate {
+	return &gate{queue: pack.New(gateLimits, func(ctx context.Context, asked []*inquiry) error {
+		questions := make([]rejection.Question, len(asked))
+		for i := range asked {
+			questions[i] = asked[i].question
+		}
+		reasons, err := cache.Ask(ctx, questions)
+		for i, reason := range reasons {
+			asked[i].reason = reason
+		}
+		return err
+	})}
+}
+
+// ask returns why the request is refused for good, or Granted where that is
+// not known; then the engine answers. It waits for one round trip at most.
+func (g *gate) ask(q rejection.Question) allocation.Reason {
+	i := &inquiry{question: q}
+	ticket, err := g.queue.Add(i, 1)
+	if err != nil {
+		return allocation.Granted
+	}
+	<-ticket.Done()
+	return i.reason
+}

@@ -1,0 +1,76 @@
+package edge
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	requests   *prometheus.CounterVec
+	seconds    *prometheus.HistogramVec
+	rejections *prometheus.CounterVec
+	packs      prometheus.Histogram
+	retried    prometheus.Counter
+	panics     prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer, waiting, sales func() float64) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "notsale_edge_requests_total", Help: "HTTP requests, by route and status.",
+		}, []string{"route", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "notsale_edge_request_seconds", Help: "Time of an HTTP request, by route.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
+		}, []string{"route"}),
+		rejections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "notsale_edge_rejections_total", Help: "Purchases refused from the cache, by reason.",
+		}, []string{"reason"}),
+		packs: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "notsale_edge_pack_requests", Help: "Purchase requests per pack.", Buckets: prometheus.ExponentialBuckets(1, 2, 11),
+		}),
+		retried: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_edge_publish_failures_total", Help: "Publishes that failed or stayed unknown."}),
+		panics:  prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_edge_panics_total", Help: "Requests that ended in a panic."}),
+	}
+	reg.MustRegister(m.requests, m.seconds, m.rejections, m.packs, m.retried, m.panics,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "notsale_edge_waiting", Help: "Purchases that wait for their decision."}, waiting),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "notsale_edge_sales", Help: "Sales in this edge's directory."}, sales))
+	return m
+}
+
+// statusLimit bounds the table of counters below.
+const statusLimit = 600
+
+// route returns a middleware that measures one route. Its counters are looked
+// up once per status, not per request.
+func (m *metrics) route(name string) gin.HandlerFunc {
+	seconds := m.seconds.WithLabelValues(name)
+	var counters [statusLimit]prometheus.Counter
+	for status := 100; status < statusLimit; status++ {
+		if known[status] {
+			counters[status] = m.requests.WithLabelValues(name, strconv.Itoa(status))
+		}
+	}
+	return func(c *gin.Context) {
+		started := time.Now()
+		c.Next()
+		seconds.Observe(time.Since(started).Seconds())
+		status := c.Writer.Status()
+		if status < statusLimit && counters[status] != nil {
+			counters[status].Inc()
+			return
+		}
+		m.requests.WithLabelValues(name, strconv.Itoa(status)).Inc()
+	}
+}
+
+// known are the statuses of the table of answers.
+var known = func() (list [statusLimit]bool) {
+	for _, status := range []int{200, 202, 304, 400, 404, 405, 409, 410, 413, 429, 500, 503} {
+		list[status] = true
+	}
+	return list
+}()

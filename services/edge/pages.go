@@ -1,0 +1,252 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/services/edge/web"
+)
+
+// Sizes of pages.
+const (
+	defaultPage  = 100
+	maxPage      = 500
+	maxSalesPage = 1000
+)
+
+// saleBody is a sale as the API shows it.
+type saleBody struct {
+	ID        sale.ID     `json:"id"`
+	OpensAt   string      `json:"opens_at"`
+	Stock     int         `json:"stock"`
+	Sold      int         `json:"sold"`
+	State     sale.State  `json:"state"`
+	FirstItem sale.ItemID `json:"first_item"`
+	LastItem  sale.ItemID `json:"last_item"`
+	UserLimit int         `json:"user_limit"`
+}
+
+type itemBody struct {
+	ID    sale.ItemID `json:"id"`
+	Sale  sale.ID     `json:"sale,omitempty"`
+	Name  string      `json:"name"`
+	Image string      `json:"image"`
+	Sold  bool        `json:"sold"`
+}
+
+type itemsBody struct {
+	Sale   sale.ID    `json:"sale"`
+	Offset int        `json:"offset"`
+	Limit  int        `json:"limit"`
+	Total  int        `json:"total"`
+	Items  []itemBody `json:"items"`
+	Next   string     `json:"next,omitempty"`
+}
+
+func imagePath(item sale.ItemID) string { return "/items/" + item.String() + "/image" }
+
+// sales lists sales, newest first: ?before= a number, ?limit= at most 1000.
+func (e *Edge) sales(c *gin.Context) {
+	before, errBefore := number(c, "before", 0, 1<<62)
+	limit, errLimit := number(c, "limit", defaultPage, maxSalesPage)
+	if err := errors.Join(errBefore, errLimit); err != nil {
+		refuse(c, problemParameter, err.Error())
+		return
+	}
+	rows, err := shared(e, fmt.Sprintf("sales %d %d", before, limit), func(ctx context.Context) ([]ledger.SaleRow, error) {
+		return e.ledger.Sales(ctx, sale.ID(before), int(limit))
+	})
+	if err != nil {
+		e.failRead(c, err, problemUnknownSale)
+		return
+	}
+	list := make([]saleBody, 0, len(rows))
+	for _, row := range rows {
+		if row.State != sale.Preparing {
+			list = append(list, saleOf(row))
+		}
+	}
+	reply(c, http.StatusOK, list)
+}
+
+func saleOf(row ledger.SaleRow) saleBody {
+	s := &row.Sale
+	return saleBody{
+		ID: s.ID, OpensAt: s.OpensAt.Format("2006-01-02T15:04:05Z07:00"), Stock: s.Stock, Sold: row.Sold, State: row.State,
+		FirstItem: s.FirstItem, LastItem: s.LastItem(), UserLimit: s.UserLimit,
+	}
+}
+
+// shared reads from the ledger once for all that ask the same at once.
+func shared[T any](e *Edge, key string, read func(context.Context) (T, error)) (T, error) {
+	value, err, _ := e.reads.Do(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+		defer cancel()
+		return read(ctx)
+	})
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return value.(T), nil //nolint:forcetypeassert // each key has one type
+}
+
+// failRead answers for a read that found nothing or failed.
+func (e *Edge) failRead(c *gin.Context, err error, missing *problem) {
+	if errors.Is(err, ledger.ErrNotFound) {
+		refuse(c, missing, "There is nothing with this id.")
+		return
+	}
+	e.log.Debug("ledger not read", "error", err)
+	refuse(c, problemLedger, "Try again in a moment.")
+}
+
+// number reads a non-negative integer parameter.
+func number(c *gin.Context, name string, otherwise, most int64) (int64, error) {
+	text, given := c.GetQuery(name)
+	if !given {
+		return otherwise, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || n > most {
+		return 0, paramError(fmt.Sprintf("%s must be an integer from 0 to %d", name, most))
+	}
+	return n, nil
+}
+
+// saleRow reads the sale of the path from the ledger, or answers itself.
+func (e *Edge) saleRow(c *gin.Context) (ledger.SaleRow, bool) {
+	n, err := strconv.ParseInt(c.Param("id"), 10, 64)
+	if err != nil || n < 1 {
+		refuse(c, problemUnknownSale, "There is nothing with this id.")
+		return ledger.SaleRow{}, false
+	}
+	row, err := shared(e, "sale "+c.Param("id"), func(ctx context.Context) (ledger.SaleRow, error) {
+		return e.ledger.Sale(ctx, sale.ID(n))
+	})
+	if err == nil && row.State == sale.Preparing {
+		err = ledger.ErrNotFound
+	}
+	if err != nil {
+		e.failRead(c, err, problemUnknownSale)
+		return ledger.SaleRow{}, false
+	}
+	return row, true
+}
+
+func (e *Edge) sale(c *gin.Context) {
+	if row, ok := e.saleRow(c); ok {
+		reply(c, http.StatusOK, saleOf(row))
+	}
+}
+
+// items lists a sale's items: ?offset=, ?limit= at most 500.
+func (e *Edge) items(c *gin.Context) {
+	row, ok := e.saleRow(c)
+	if !ok {
+		return
+	}
+	offset, errOffset := number(c, "offset", 0, sale.MaxStock)
+	limit, errLimit := number(c, "limit", defaultPage, maxPage)
+	if err := errors.Join(errOffset, errLimit); err != nil {
+		refuse(c, problemParameter, err.Error())
+		return
+	}
+	s := &row.Sale
+	body := itemsBody{Sale: s.ID, Offset: int(offset), Limit: int(limit), Total: s.Stock, Items: []itemBody{}}
+	first := s.FirstItem + sale.ItemID(offset)
+	last := min(first+sale.ItemID(limit)-1, s.LastItem())
+	sold, err := shared(e, fmt.Sprintf("sold %d %d", first, last), func(ctx context.Context) ([]sale.ItemID, error) {
+		return e.ledger.SoldItems(ctx, first, last)
+	})
+	if err != nil {
+		e.failRead(c, err, problemUnknownSale)
+		return
+	}
+	for item := first; item <= last; item++ {
+		taken := len(sold) > 0 && sold[0] == item
+		if taken {
+			sold = sold[1:]
+		}
+		body.Items = append(body.Items, itemBody{ID: item, Name: s.Name(item), Image: imagePath(item), Sold: taken})
+	}
+	if last < s.LastItem() && limit > 0 {
+		body.Next = fmt.Sprintf("/sales/%d/items?offset=%d&limit=%d", s.ID, offset+limit, limit)
+	}
+	reply(c, http.StatusOK, body)
+}
+
+// itemOf finds the item of the path, or answers itself.
+func (e *Edge) itemOf(c *gin.Context) (*sale.Sale, sale.ItemID, bool) {
+	item, err := sale.ParseItemID(c.Param("id"))
+	if err != nil {
+		refuse(c, problemUnknownItem, "There is nothing with this id.")
+		return nil, 0, false
+	}
+	of, err := e.find(c.Request.Context(), func(d *directory) *sale.Sale { return d.ofItem(item) })
+	if err != nil {
+		e.failRead(c, err, problemUnknownItem)
+		return nil, 0, false
+	}
+	if of == nil {
+		refuse(c, problemUnknownItem, "There is nothing with this id.")
+		return nil, 0, false
+	}
+	return of, item, true
+}
+
+func (e *Edge) item(c *gin.Context) {
+	of, item, ok := e.itemOf(c)
+	if !ok {
+		return
+	}
+	sold, err := shared(e, "item "+item.String(), func(ctx context.Context) ([]sale.ItemID, error) {
+		return e.ledger.SoldItems(ctx, item, item)
+	})
+	if err != nil {
+		e.failRead(c, err, problemUnknownItem)
+		return
+	}
+	reply(c, http.StatusOK, itemBody{ID: item, Sale: of.ID, Name: of.Name(item), Image: imagePath(item), Sold: len(sold) == 1})
+}
+
+// image draws the item's picture. Its tag names seed and item, which say all
+// of it.
+func (e *Edge) image(c *gin.Context) {
+	of, item, ok := e.itemOf(c)
+	if !ok {
+		return
+	}
+	h := fnv.New64a()
+	_, _ = fmt.Fprintf(h, "%v %d", of.UUID, item)
+	tag := `"` + strconv.FormatUint(h.Sum64(), 16) + `"`
+	c.Header("Cache-Control", "public, max-age=3600")
+	c.Header("ETag", tag)
+	if match := c.GetHeader("If-None-Match"); match != "" && strings.Contains(match, tag) {
+		c.Status(http.StatusNotModified)
+		return
+	}
+	c.Data(http.StatusOK, "image/svg+xml", of.Picture(item))
+}
+
+// page serves the embedded files.
+func page(name, contentType string) gin.HandlerFunc {
+	text, err := fs.ReadFile(web.Files(), name)
+	if err != nil { // embedded at build time
+		panic(err)
+	}
+	return func(c *gin.Context) {
+		c.Header("Cache-Control", "no-cache")
+		c.Data(http.StatusOK, contentType, text)
+	}
+}

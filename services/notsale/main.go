@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"notsale/pkg/boot"
+)
+
+func main() {
+	if err := newRoot().ExecuteContext(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "notsale:", err)
+		os.Exit(1)
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "notsale",
+		Short:         "A flash sale: exactly 10,000 items an hour, to the first who asked",
+		Long:          "A flash sale: exactly 10,000 items an hour, to the first who asked.\n\nEvery flag has an environment variable: " + boot.EnvPrefix + " and its name in upper case,\nwith _ for -; for example " + boot.EnvName("sale-every") + ".",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return boot.FromEnvironment(cmd.Flags(), os.LookupEnv)
+		},
+	}
+	root.AddCommand(newUp(), newBackends(), newMigrate(), newHealth())
+	for _, r := range roles() {
+		root.AddCommand(newRole(r))
+	}
+	return root
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.uber.org/fx"
+
+	"notsale/pkg/boot"
+	"notsale/services/allocator"
+	"notsale/services/edge"
+	"notsale/services/recorder"
+	"notsale/services/scheduler"
+)
+
+// roleSpec is a service that can run as a process of its own.
+type roleSpec struct {
+	name, short string
+	flags       func(*settings, *pflag.FlagSet)
+	service     func(*settings) fx.Option
+	needsKeys   bool
+}
+
+func roles() []roleSpec {
+	return []roleSpec{
+		{
+			"edge", "Serve shoppers over HTTP", (*settings).edgeFlags,
+			func(s *settings) fx.Option { return edge.Module(s.edge) }, true,
+		},
+		{"allocator", "Decide purchase requests in stream order", nil, func(s *settings) fx.Option { return allocator.Module(s.allocator) }, false},
+		{"recorder", "Store checkout attempts", nil, func(s *settings) fx.Option { return recorder.Module(s.recorder) }, false},
+		{"scheduler", "Open a sale in every slot", (*settings).schedulerFlags, func(s *settings) fx.Option { return scheduler.Module(s.scheduler) }, false},
+	}
+}
+
+func newRole(r roleSpec) *cobra.Command {
+	s := newSettings()
+	cmd := &cobra.Command{
+		Use:   r.name,
+		Short: r.short,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := s.needURLs(); err != nil {
+				return err
+			}
+			return runRole(cmd.Context(), s, r)
+		},
+	}
+	s.commonFlags(cmd.Flags())
+	s.opsFlags(cmd.Flags())
+	if r.flags != nil {
+		r.flags(s, cmd.Flags())
+	}
+	return cmd
+}
+
+func runRole(ctx context.Context, s *settings, r roleSpec) error {
+	log, err := s.logger()
+	if err != nil {
+		return err
+	}
+	options := []fx.Option{shell(s), role(r.name, s, r.service(s))}
+	if r.needsKeys {
+		keys, err := readKeys(s.codeKeys)
+		if err != nil {
+			return err
+		}
+		options = append(options, fx.Supply(keys))
+	}
+	return boot.Run(ctx, log.With("role", r.name), func() { log.Info("running", "role", r.name) }, options...)
+}

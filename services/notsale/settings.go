@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"notsale/pkg/boot"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/pkg/telemetry"
+	"notsale/services/allocator"
+	"notsale/services/edge"
+	"notsale/services/recorder"
+	"notsale/services/scheduler"
+)
+
+// settings are all settings of the program; a command has flags for those that
+// it needs, the others keep their defaults.
+type settings struct {
+	log       telemetry.LogConfig
+	opsListen string
+	data      string
+	codeKeys  string
+	demo      bool
+
+	edge      edge.Config
+	allocator allocator.Config
+	recorder  recorder.Config
+	scheduler scheduler.Config
+	stream    stream.Config
+
+	databaseURL, redisURL, natsURL string
+}
+
+func newSettings() *settings {
+	return &settings{
+		log: telemetry.DefaultLogConfig(), opsListen: "127.0.0.1:9090",
+		edge: edge.DefaultConfig(), allocator: allocator.DefaultConfig(), recorder: recorder.DefaultConfig(),
+		scheduler: scheduler.DefaultConfig(), stream: stream.DefaultConfig(),
+	}
+}
+
+func (s *settings) commonFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.log.Format, "log-format", s.log.Format, "text or json")
+	f.StringVar(&s.log.Level, "log-level", s.log.Level, "debug, info, warn or error")
+}
+
+func (s *settings) opsFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.opsListen, "ops-listen", s.opsListen, "address of the operations listener (metrics, profiles, health)")
+}
+
+func (s *settings) dataFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.data, "data", s.data, "folder of the stores")
+}
+
+func (s *settings) edgeFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.edge.Listen, "listen", s.edge.Listen, "address of the shop's HTTP listener")
+	f.DurationVar(&s.edge.CodeTTL, "code-ttl", s.edge.CodeTTL, "how long a code can be used to buy")
+	f.DurationVar(&s.edge.PurchaseWait, "purchase-wait", s.edge.PurchaseWait, "how long a purchase waits for its decision")
+	f.DurationVar(&s.edge.Drain, "drain", s.edge.Drain, "how long to stay open, not ready, after SIGTERM, so that balancers notice")
+	f.StringVar(&s.codeKeys, "code-keys", s.codeKeys, "file of the keys that sign codes")
+}
+
+func (s *settings) schedulerFlags(f *pflag.FlagSet) {
+	f.DurationVar(&s.scheduler.Every, "sale-every", s.scheduler.Every, "a sale opens in every slot of this length, counted from the Unix epoch")
+	f.IntVar(&s.scheduler.Stock, "sale-stock", s.scheduler.Stock, "items per sale")
+	f.IntVar(&s.scheduler.UserLimit, "user-limit", s.scheduler.UserLimit, fmt.Sprintf("items that one user may buy per sale, at most %d", sale.MaxUserLimit))
+	f.IntVar(&s.stream.Replicas, "stream-replicas", s.stream.Replicas, "replicas of each stream: 1 on a single NATS server, 3 in a cluster")
+	f.Int64Var(&s.stream.SaleBytes, "sale-bytes", s.stream.SaleBytes, "bytes reserved for a sale's purchase requests")
+	f.Int64Var(&s.stream.AttemptBytes, "attempt-bytes", s.stream.AttemptBytes, "bytes reserved for a sale's checkout attempts")
+}
+
+// logger returns the program's logger, on standard error.
+func (s *settings) logger() (*slog.Logger, error) { return telemetry.NewLogger(os.Stderr, s.log) }
+
+// readURLs reads the three URLs, or the files that hold them.
+func (s *settings) readURLs() error {
+	var errs [3]error
+	s.databaseURL, errs[0] = boot.Secret("DATABASE_URL", os.LookupEnv)
+	s.redisURL, errs[1] = boot.Secret("REDIS_URL", os.LookupEnv)
+	s.natsURL, errs[2] = boot.Secret("NATS_URL", os.LookupEnv)
+	return errors.Join(errs[:]...)
+}
+
+// needURLs is readURLs for a process that starts no store itself.
+func (s *settings) needURLs() error {
+	if err := s.readURLs(); err != nil {
+		return err
+	}
+	for _, u := range []struct{ name, value string }{
+		{"DATABASE_URL", s.databaseURL}, {"REDIS_URL", s.redisURL}, {"NATS_URL", s.natsURL},
+	} {
+		if u.value == "" {
+			return fmt.Errorf("%s is not set: set it or %s_FILE (`notsale backends` starts stores to try with)", u.name, u.name)
+		}
+	}
+	return nil
+}
+
+// connectTimeout bounds waiting for the stores at start; what supervises the
+// process starts it again.
+const connectTimeout = 30 * time.Second

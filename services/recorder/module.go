@@ -1,0 +1,21 @@
+package recorder
+
+import (
+	"log/slog"
+
+	"go.uber.org/fx"
+
+	"notsale/pkg/boot"
+)
+
+// Module runs a recorder as part of an fx application that provides its
+// connections.
+func Module(cfg Config) fx.Option {
+	return fx.Module("recorder",
+		fx.Supply(cfg),
+		fx.Provide(fx.Private, New),
+		fx.Invoke(func(lc fx.Lifecycle, down fx.Shutdowner, log *slog.Logger, r *Recorder) {
+			boot.Background(lc, down, log, "recorder", r.Run)
+		}),
+	)
+}

@@ -1,0 +1,203 @@
+package scheduler
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/pkg/wire"
+)
+
+// Config says which sales are opened.
+type Config struct {
+	Every     time.Duration // length of a slot; slots are counted from the Unix epoch
+	Stock     int           // items per sale
+	UserLimit int           // items per user and sale
+}
+
+// DefaultConfig is the brief's: 10,000 items every hour, 10 per user.
+func DefaultConfig() Config { return Config{Every: time.Hour, Stock: 10_000, UserLimit: 10} }
+
+// MinEvery is the shortest slot: a sale needs some tens of milliseconds to open.
+const MinEvery = time.Second
+
+// Validate reports a setting that no sale may have.
+func (c Config) Validate() error {
+	switch {
+	case c.Every < MinEvery:
+		return fmt.Errorf("--sale-every %v: want at least %v", c.Every, MinEvery)
+	case c.Stock < 1 || c.Stock > sale.MaxStock:
+		return fmt.Errorf("--sale-stock %d: want 1 to %d", c.Stock, sale.MaxStock)
+	case c.UserLimit < 1 || c.UserLimit > sale.MaxUserLimit:
+		return fmt.Errorf("--user-limit %d: want 1 to %d", c.UserLimit, sale.MaxUserLimit)
+	}
+	return nil
+}
+
+// Pace of the scheduler.
+const (
+	retryPause  = time.Second      // between two looks, at most
+	recentSales = 100              // sales looked at each time
+	fullRepair  = 30 * time.Second // between two looks at all sales
+	pageSize    = 1000
+)
+
+// Scheduler opens sales.
+type Scheduler struct {
+	cfg    Config
+	ledger *ledger.Ledger
+	stream *stream.Client
+	log    *slog.Logger
+	opened prometheus.Counter
+	failed prometheus.Counter
+
+	directory *stream.Directory      // opened by Run, which owns the rest
+	listed    map[sale.ID]sale.State // what this scheduler wrote into the directory
+	repaired  time.Time              // when all sales were last looked at
+}
+
+// New returns a scheduler on open connections, which stay the caller's.
+func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg prometheus.Registerer) (*Scheduler, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	sc := &Scheduler{
+		cfg: cfg, ledger: l, stream: s, log: log, listed: map[sale.ID]sale.State{},
+		opened: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_sales_opened_total", Help: "Sales opened by this scheduler."}),
+		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_failures_total", Help: "Runs that could not finish."}),
+	}
+	reg.MustRegister(sc.opened, sc.failed)
+	return sc, nil
+}
+
+// Run opens a sale in every slot until ctx ends.
+func (s *Scheduler) Run(ctx context.Context) error {
+	for failing := false; ; {
+		err := s.Turn(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			s.failed.Inc()
+			s.directory, s.repaired = nil, time.Time{}
+			if !failing {
+				s.log.Error("the sale cannot be opened or repaired, trying on", "error", err)
+			}
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(s.pause(ctx)):
+		}
+	}
+}
+
+// pause is the time to the next slot, at most retryPause.
+func (s *Scheduler) pause(ctx context.Context) time.Duration {
+	next, err := s.ledger.NextSlot(ctx, s.cfg.Every)
+	if err != nil || next <= 0 {
+		return retryPause
+	}
+	return min(next, retryPause)
+}
+
+// Turn opens the current slot's sale, if it is not yet open, and finishes what
+// an earlier turn, of any scheduler, has left.
+func (s *Scheduler) Turn(ctx context.Context) error {
+	if s.directory == nil {
+		if err := s.stream.CreateUnsold(ctx); err != nil {
+			return err
+		}
+		directory, err := s.stream.Directory(ctx)
+		if err != nil {
+			return err
+		}
+		s.directory, s.listed = directory, map[sale.ID]sale.State{}
+	}
+	seed, err := newSeed()
+	if err != nil {
+		return err
+	}
+	t := ledger.Template{Every: s.cfg.Every, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit, Seed: seed}
+	if _, err := s.ledger.OpenSlot(ctx, t); err != nil {
+		return err
+	}
+	return s.repair(ctx)
+}
+
+// repair looks at the recent sales, and now and then at all.
+func (s *Scheduler) repair(ctx context.Context) error {
+	all, limit := time.Since(s.repaired) > fullRepair, recentSales
+	if all {
+		limit = pageSize
+	}
+	var errs []error
+	for before := sale.ID(0); ; {
+		rows, err := s.ledger.Sales(ctx, before, limit)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			errs = append(errs, s.finish(ctx, row))
+			before = row.Sale.ID
+		}
+		if !all || len(rows) < limit {
+			break
+		}
+	}
+	if all {
+		s.repaired = time.Now()
+	}
+	return errors.Join(errs...)
+}
+
+// finish does what is missing of a sale's opening and lists it.
+func (s *Scheduler) finish(ctx context.Context, row ledger.SaleRow) error {
+	if row.State == sale.Preparing {
+		if err := s.open(ctx, row.Sale); err != nil {
+			return err
+		}
+		row.State = sale.Open
+	}
+	if s.listed[row.Sale.ID] == row.State {
+		return nil
+	}
+	if err := s.directory.Put(ctx, wire.Entry{Sale: row.Sale, State: row.State}); err != nil {
+		return err
+	}
+	s.listed[row.Sale.ID] = row.State
+	return nil
+}
+
+func (s *Scheduler) open(ctx context.Context, of sale.Sale) error {
+	opening, err := s.stream.CreateSale(ctx, of)
+	if err != nil {
+		return err
+	}
+	genesis := allocation.Genesis(opening.Message.Hash(), opening.Message.Time)
+	if err := s.ledger.MarkOpen(ctx, of.ID, genesis, opening.Created); err != nil {
+		return err
+	}
+	s.opened.Inc()
+	s.log.Info("sale opened", "sale", of.ID, "opens_at", of.OpensAt, "stock", of.Stock, "first_item", of.FirstItem, "last_item", of.LastItem())
+	return nil
+}
+
+func newSeed() (uint64, error) {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return 0, fmt.Errorf("drawing a seed: %w", err)
+	}
+	return binary.BigEndian.Uint64(b[:]) >> 1, nil
+}
