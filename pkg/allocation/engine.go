@@ -156,7 +156,8 @@ func (e *Engine) remind(d *Decision, b *Batch) {
 // link returns the chain after the pack that the cursor has just passed.
 func (e *Engine) link(decisions []Decision) Hash {
 	c := &e.cursor
-	buf := append(e.scratch[:0], c.Chain[:]...)
+	buf := e.scratch[:0]
+	buf = append(buf, c.Chain[:]...)
 	buf = binary.BigEndian.AppendUint64(buf, uint64(c.Generation))
 	buf = binary.BigEndian.AppendUint64(buf, c.Sequence)
 	buf = binary.BigEndian.AppendUint64(buf, uint64(c.PackTime))

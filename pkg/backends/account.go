@@ -27,7 +27,7 @@ func childAccount(data string) (*account, error) {
 		return nil, nil
 	}
 	if info, err := os.Stat(data); err == nil {
-		if owner := info.Sys().(*syscall.Stat_t); owner.Uid != 0 {
+		if owner := info.Sys().(*syscall.Stat_t); owner.Uid != 0 { //nolint:forcetypeassert // always so on unix
 			return ownerAccount(owner), nil
 		}
 	}
@@ -79,7 +79,7 @@ func (a *account) forFolder(dir string) (*account, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at data folder: %w", err)
 	}
-	owner := info.Sys().(*syscall.Stat_t)
+	owner := info.Sys().(*syscall.Stat_t) //nolint:forcetypeassert // always so on unix
 	switch {
 	case a == nil && int(owner.Uid) != os.Geteuid():
 		return nil, fmt.Errorf("%s belongs to user id %d: run notsale as root or as that user, or choose another folder with --data", dir, owner.Uid)
@@ -121,7 +121,7 @@ func (a *account) checkReach(dir string) error {
 }
 
 func (a *account) mayPass(info fs.FileInfo) bool {
-	stat, mode := info.Sys().(*syscall.Stat_t), info.Mode().Perm()
+	stat, mode := info.Sys().(*syscall.Stat_t), info.Mode().Perm() //nolint:forcetypeassert // always so on unix
 	switch {
 	case stat.Uid == a.uid:
 		return mode&0o100 != 0

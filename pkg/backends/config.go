@@ -159,5 +159,5 @@ func choosePort(addr string) (host string, port int, err error) {
 		return "", 0, fmt.Errorf("find a free port on %s: %w", host, err)
 	}
 	defer func() { _ = l.Close() }()
-	return host, l.Addr().(*net.TCPAddr).Port, nil
+	return host, l.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // a TCP listener's
 }

@@ -70,7 +70,7 @@ func fetchFolder(a *account) (string, error) {
 		}
 		dir = filepath.Join(cache, "notsale")
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // programs, run by another user
 		return "", fmt.Errorf("cache folder for PostgreSQL: %w", err)
 	}
 	return dir, a.checkReach(dir)
@@ -106,6 +106,7 @@ func download(ctx context.Context, dir, home string, version embeddedpostgres.Po
 	if _, err := os.Stat(filepath.Join(unpacked, "bin", "postgres")); err != nil {
 		return errors.Join(cmp.Or(started, err), os.RemoveAll(scratch))
 	}
+	//nolint:gosec // programs, run by another user
 	return errors.Join(os.Chmod(unpacked, 0o755), os.Rename(unpacked, home), os.RemoveAll(scratch))
 }
 

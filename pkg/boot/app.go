@@ -43,8 +43,7 @@ func Run(ctx context.Context, log *slog.Logger, ready func(), options ...fx.Opti
 	start, cancel := context.WithTimeout(ctx, StartTimeout)
 	defer cancel()
 	if err := app.Start(start); err != nil {
-		stop(app, log)
-		return err
+		return errors.Join(err, stop(app, log))
 	}
 	ready()
 	var failed error

@@ -45,7 +45,7 @@ func Secret(name string, lookup func(string) (string, bool)) (string, error) {
 	case direct && value != "":
 		return value, nil
 	case byFile && path != "":
-		text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+		text, err := os.ReadFile(path)
 		if err != nil {
 			return "", fmt.Errorf("%s_FILE: %w", name, err)
 		}

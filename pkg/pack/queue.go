@@ -81,7 +81,7 @@ type Queue[T any] struct {
 
 // New returns a queue that sends with send. It holds no goroutine while idle.
 func New[T any](limits Limits, send Sender[T]) *Queue[T] {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // Close calls it
 	return &Queue[T]{limits: limits, send: send, ctx: ctx, cancel: cancel}
 }
 

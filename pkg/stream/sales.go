@@ -53,7 +53,7 @@ func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
 	defer cancel()
 	_, err := c.js.Publish(publish, purchaseSubject(s.ID), record, jetstream.WithExpectLastSequence(0))
 	var refused *jetstream.APIError
-	if err != nil && !(errors.As(err, &refused) && refused.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence) {
+	if err != nil && (!errors.As(err, &refused) || refused.ErrorCode != jetstream.JSErrCodeStreamWrongLastSequence) {
 		return Opening{}, fmt.Errorf("stream: publishing the opening record of sale %d: %w", s.ID, classify(err))
 	}
 	opening, err := c.Opening(ctx, s.ID)

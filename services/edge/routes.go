@@ -52,7 +52,7 @@ func (e *Edge) guard(c *gin.Context) {
 		}
 	}()
 	h := c.Writer.Header()
-	h.Set("X-Request-Id", requestID())
+	h.Set("X-Request-ID", requestID())
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 	h.Set("Referrer-Policy", "no-referrer")

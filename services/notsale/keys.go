@@ -15,7 +15,7 @@ func readKeys(path string) (*code.Keyring, error) {
 	if path == "" {
 		return nil, errors.New("--code-keys is not set: all edges need the same key file (`notsale up` makes one in its data folder)")
 	}
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("--code-keys: %w", err)
 	}
@@ -47,7 +47,7 @@ func ensureKeys(path string) (*code.Keyring, error) {
 }
 
 func writeDurably(path string, text []byte) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // below the data folder
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

@@ -164,8 +164,8 @@ func announce(ctx context.Context, out io.Writer, s *settings, stores *backends.
 
 // reachable turns a listener's address into one that a browser can open.
 func reachable(address string) string {
-	for _, any := range []string{"[::]:", "0.0.0.0:"} {
-		if port, ok := strings.CutPrefix(address, any); ok {
+	for _, everywhere := range []string{"[::]:", "0.0.0.0:"} {
+		if port, ok := strings.CutPrefix(address, everywhere); ok {
 			return "localhost:" + port
 		}
 	}

@@ -84,10 +84,7 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg p
 func (s *Scheduler) Run(ctx context.Context) error {
 	for failing := false; ; {
 		err := s.Turn(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			s.failed.Inc()
 			s.directory, s.repaired = nil, time.Time{}
 			if !failing {

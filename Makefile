@@ -1,0 +1,57 @@
+.DEFAULT_GOAL := help
+LINT_VERSION := v2.15.0
+TOOLS := $(CURDIR)/bin
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: ## run everything in one process tree
+	go run ./services/notsale up
+
+.PHONY: demo
+demo: ## the same, with a sale a minute and 200 simulated shoppers
+	go run ./services/notsale up --demo
+
+.PHONY: build
+build: ## build the program into bin/
+	CGO_ENABLED=0 go build -trimpath -o $(TOOLS)/notsale ./services/notsale
+
+.PHONY: test
+test: ## all tests, on real Postgres, Redis and NATS
+	go test ./...
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint-$(LINT_VERSION) ## formatting, vet and linters
+	$< run ./...
+	GOOS=darwin go vet ./pkg/... ./services/...
+
+$(TOOLS)/golangci-lint-$(LINT_VERSION):
+	GOBIN=$(TOOLS) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv $(TOOLS)/golangci-lint $@
+
+FUZZTIME := 20s
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (20s)
+	@set -e; for package in $$(go list ./pkg/... ./services/...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+.PHONY: hammer
+hammer: ## sell out the newest sale of a running shop and check every answer
+	go run ./loadtest/hammer --clients 256 --users 1000
+
+.PHONY: compare
+compare: ## sell-outs against a bare Gin handler, in one run
+	go run ./loadtest/compare
+
+.PHONY: secrets
+secrets: ## make the secret files that docker-compose.yml needs
+	deployments/secrets.sh
+
+.PHONY: check
+check: ## what CI runs
+	bash .ci/run
