@@ -50,7 +50,7 @@ func (l *Ledger) OpenSlot(ctx context.Context, t Template) (made bool, err error
 // database's clock.
 func (l *Ledger) NextSlot(ctx context.Context, every time.Duration) (time.Duration, error) {
 	var seconds float64
-	err := l.pool.QueryRow(ctx, `SELECT $1 - mod(extract(epoch FROM clock_timestamp())::numeric, $1::numeric)::double precision`, every.Seconds()).Scan(&seconds)
+	err := l.pool.QueryRow(ctx, `SELECT ($1::numeric - mod(extract(epoch FROM clock_timestamp()), $1::numeric))::double precision`, every.Seconds()).Scan(&seconds)
 	if err != nil {
 		return 0, fmt.Errorf("ledger: reading the database's clock: %w", err)
 	}
