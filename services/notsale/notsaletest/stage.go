@@ -1,0 +1,195 @@
+//go:build unix
+
+package notsaletest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/ledger"
+	"notsale/pkg/rejection"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+)
+
+// Patience is how long Eventually waits: much longer than anything should take
+// on a busy machine under the race detector.
+const Patience = 30 * time.Second
+
+const (
+	pollPause = 10 * time.Millisecond
+	setupTime = 60 * time.Second
+	stopTime  = 20 * time.Second
+	// ledgerConns is what each service of a test may open; tests share one
+	// server of 400 connections.
+	ledgerConns = 4
+)
+
+// Stage is what the services of one test stand on.
+type Stage struct {
+	*backendstest.Test
+
+	DB  *pgxpool.Pool // looks into the tables, past the ledger
+	Log *slog.Logger  // to the test's log
+
+	t testing.TB
+}
+
+// New sets the stage: stores of the test's own, with the schema.
+func New(t testing.TB, opts ...backendstest.Option) *Stage {
+	t.Helper()
+	s := &Stage{Test: backendstest.New(t, opts...), t: t, Log: Logger(t)}
+	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+	defer cancel()
+	if _, err := ledger.Migrate(ctx, s.DatabaseURL); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pgxpool.New(ctx, s.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	s.DB = pool
+	return s
+}
+
+// Ledger opens a ledger for a service of this name.
+func (s *Stage) Ledger(name string) *ledger.Ledger {
+	s.t.Helper()
+	l, err := ledger.Open(context.Background(), ledger.Config{URL: s.DatabaseURL, Name: name, Conns: ledgerConns})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(l.Close)
+	return l
+}
+
+// Stream connects a service of this name to NATS.
+func (s *Stage) Stream(name string) *stream.Client {
+	s.t.Helper()
+	cfg := stream.DefaultConfig()
+	cfg.URL, cfg.Name = s.NATSURL, name
+	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+	defer cancel()
+	c, err := stream.Connect(ctx, cfg, s.Log)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(c.Close)
+	return c
+}
+
+// Cache connects a service of this name to Redis.
+func (s *Stage) Cache(name string) *rejection.Cache {
+	s.t.Helper()
+	c, err := rejection.Open(s.RedisURL, name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// OpenSale opens a sale as a scheduler does. Its slot is the millisecond, so a
+// test may open several.
+func (s *Stage) OpenSale(stock, userLimit int) sale.Sale {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+	defer cancel()
+	l, c := s.Ledger("stage"), s.Stream("stage")
+	made, err := l.OpenSlot(ctx, ledger.Template{Every: time.Millisecond, Stock: stock, UserLimit: userLimit, Seed: 7})
+	if err != nil || !made {
+		s.t.Fatalf("slot made: %v, %v", made, err)
+	}
+	rows, err := l.Sales(ctx, 0, 1)
+	if err != nil || len(rows) != 1 {
+		s.t.Fatalf("%d sales, %v", len(rows), err)
+	}
+	of := rows[0].Sale
+	opening, err := c.CreateSale(ctx, of)
+	if err == nil {
+		err = l.MarkOpen(ctx, of.ID, allocation.Genesis(opening.Message.Hash(), opening.Message.Time), opening.Created)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return of
+}
+
+// Count runs a query for one number.
+func (s *Stage) Count(query string, args ...any) int64 {
+	s.t.Helper()
+	return Count(s.t, s.DB, query, args...)
+}
+
+// Count runs a query for one number.
+func Count(t testing.TB, db *pgxpool.Pool, query string, args ...any) int64 {
+	t.Helper()
+	var n int64
+	if err := db.QueryRow(context.Background(), query, args...).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
+// Run runs a service's loop until stop is called, or the test ends. The test
+// fails when the loop ends by itself, with an error, or not in time.
+func (s *Stage) Run(loop func(context.Context) error) (stop func()) {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		err := loop(ctx)
+		if ctx.Err() == nil {
+			err = errors.Join(errors.New("a loop ended by itself"), err)
+		}
+		ended <- err
+	}()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				s.t.Errorf("loop: %v", err)
+			}
+		case <-time.After(stopTime):
+			s.t.Errorf("a loop did not stop within %v", stopTime)
+		}
+	}
+	s.t.Cleanup(stop)
+	return stop
+}
+
+// Eventually waits until the condition holds, and fails the test if it does
+// not within Patience.
+func Eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(Patience)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v still not: %s", Patience, what)
+		}
+		time.Sleep(pollPause)
+	}
+}
+
+// Logger writes to the test's log, which go test shows when the test fails.
+func Logger(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
+// User names a user of a test.
+func User(n int) string { return fmt.Sprintf("user-%d", n) }
