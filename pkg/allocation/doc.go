@@ -31,6 +31,9 @@
 //	chain(pack)    = SHA-256(chain before ‖ generation ‖ sequence ‖ stream time ‖
 //	                 pack hash ‖ position after ‖ its new decisions)
 //
+//	chain(hole)    = SHA-256("notsale/hole/1" ‖ chain before ‖ generation opened ‖ last matching
+//	                 sequence ‖ sequence before ‖ position before ‖ resume sequence)
+//
 // with integers as 8 bytes big endian and each decision as position, instant,
 // item, reason (1 byte), code id (16 bytes, zero where none), length of the
 // user id (1 byte), user id. It never covers epoch or batch bounds.

@@ -28,7 +28,10 @@ type record struct {
 	reason   Reason
 }
 
-const chainLabel = "notsale/chain/1"
+const (
+	chainLabel = "notsale/chain/1"
+	holeLabel  = "notsale/hole/1"
+)
 
 // New returns the engine of a sale whose opening record, message 1 of its
 // stream, has the given hash and timestamp. The sale must be valid.
@@ -84,8 +87,32 @@ func (e *Engine) Apply(p Pack, b *Batch) {
 	e.cursor.Sequence = p.Sequence
 	e.cursor.PackHash = p.Hash
 	e.cursor.PackTime = p.Time
+	b.Packs = append(b.Packs, Mark{Time: p.Time, Hash: p.Hash})
 	e.cursor.Chain = e.link(b.Decisions[first:])
 	b.After = e.cursor
+}
+
+// Reopen returns the cursor with which a sale goes on after a hole: positions,
+// engine time and what is sold go on, the stream is read again from the first
+// message that is not as it was, and the chain takes the hole in.
+func (h *Hole) Reopen() Cursor {
+	c := h.Lost
+	buf := append([]byte(holeLabel), c.Chain[:]...)
+	for _, n := range []uint64{uint64(h.Generation), h.Matching, c.Sequence, uint64(c.Position), h.Resume()} {
+		buf = binary.BigEndian.AppendUint64(buf, n)
+	}
+	c.Generation, c.Sequence, c.Chain = h.Generation, h.Matching, sha256.Sum256(buf)
+	c.PackHash, c.PackTime = h.Mark.Hash, h.Mark.Time
+	return c
+}
+
+// Reopen moves the engine into the generation that a hole opens. The engine
+// must stand at the cursor at which the hole was found.
+func (e *Engine) Reopen(h *Hole) {
+	if e.cursor != h.Lost {
+		panic(fmt.Sprintf("allocation: hole found at %d, engine at %d", h.Lost.Sequence, e.cursor.Sequence))
+	}
+	e.cursor = h.Reopen()
 }
 
 // decide returns the request's decision and whether it was recorded before.

@@ -1,11 +1,16 @@
 package allocation
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 
 	"notsale/pkg/sale"
 )
+
+// ErrHistory is wrapped by the error of a state that no history can give: the
+// ledger was changed by another hand.
+var ErrHistory = errors.New("allocation: not a state that any history gives")
 
 // Restore returns the engine of a sale as it was at the cursor, from the
 // decisions committed so far in any order. expect is how many there are about;
@@ -15,25 +20,40 @@ func Restore(s sale.Sale, c Cursor, decisions iter.Seq2[Decision, error], expect
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	e := newEngine(s, c, expect)
-	e.cursor.Sold = 0
-	for d, err := range decisions {
-		if err != nil {
-			return nil, err
-		}
-		if err := e.restore(&d); err != nil {
-			return nil, fmt.Errorf("allocation: decision at position %d of sale %d: %w", d.Position, s.ID, err)
-		}
-	}
-	if e.cursor.Sold != c.Sold {
-		return nil, fmt.Errorf("allocation: sale %d: cursor counts %d items sold, decisions %d", s.ID, c.Sold, e.cursor.Sold)
+	e := newEngine(s, Cursor{}, expect)
+	if err := e.Extend(c, decisions); err != nil {
+		return nil, err
 	}
 	return e, nil
 }
 
-func (e *Engine) restore(d *Decision) error {
-	if d.Position < 1 || d.Position > e.cursor.Position {
-		return fmt.Errorf("position is not in 1..%d", e.cursor.Position)
+// Extend brings an engine that was restored or applied so far to a later
+// cursor, from the decisions committed in between. After an error the engine
+// is of no use.
+func (e *Engine) Extend(c Cursor, decisions iter.Seq2[Decision, error]) error {
+	if c.Position < e.cursor.Position || c.Generation < e.cursor.Generation {
+		return fmt.Errorf("%w: sale %d: the ledger stands at position %d, before %d", ErrHistory, e.sale.ID, c.Position, e.cursor.Position)
+	}
+	before, sold := e.cursor.Position, e.cursor.Sold
+	e.cursor = c
+	e.cursor.Sold = sold
+	for d, err := range decisions {
+		if err != nil {
+			return err
+		}
+		if err := e.restore(&d, before); err != nil {
+			return fmt.Errorf("%w: sale %d at position %d: %w", ErrHistory, e.sale.ID, d.Position, err)
+		}
+	}
+	if e.cursor.Sold != c.Sold {
+		return fmt.Errorf("%w: sale %d: cursor counts %d items sold, decisions %d", ErrHistory, e.sale.ID, c.Sold, e.cursor.Sold)
+	}
+	return nil
+}
+
+func (e *Engine) restore(d *Decision, after int64) error {
+	if d.Position <= after || d.Position > e.cursor.Position {
+		return fmt.Errorf("position is not in %d..%d", after+1, e.cursor.Position)
 	}
 	if !d.Reason.Valid() {
 		return fmt.Errorf("unknown %v", d.Reason)

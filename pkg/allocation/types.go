@@ -81,11 +81,30 @@ type UserAtLimit struct {
 // Batch is what is decided and committed together.
 type Batch struct {
 	Before    Cursor     // the state it applies to
+	Packs     []Mark     // what it applied, in stream order
 	After     Cursor     // the state it leads to
 	Decisions []Decision // new ones, by position
 	Replies   []Reply    // one per readable request, in stream order
 	Facts     Facts      //
 }
+
+// Mark tells a pack from whatever else may come to stand at its sequence.
+type Mark struct {
+	Time sale.Instant // the stream's timestamp
+	Hash Hash         // of the message's bytes
+}
+
+// Hole is a lost tail of a sale's stream: messages that were applied, and that
+// the stream no longer has. It opens a new generation.
+type Hole struct {
+	Generation int64  // the one it opens
+	Matching   uint64 // last message that is still as it was applied
+	Mark       Mark   // of that message
+	Lost       Cursor // the cursor when the hole was found
+}
+
+// Resume returns the first sequence of the new generation.
+func (h *Hole) Resume() uint64 { return h.Matching + 1 }
 
 // Empty reports whether the batch holds no pack.
 func (b *Batch) Empty() bool { return b.Before.Sequence == b.After.Sequence }

@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -23,6 +25,7 @@ var ErrFenced = errors.New("ledger: another allocator has the sale")
 type Position struct {
 	Cursor        allocation.Cursor
 	Epoch         int64
+	Mine          bool      // this ledger's name is the holder's
 	StreamCreated time.Time // creation time of the stream that the cursor speaks of
 }
 
@@ -35,7 +38,7 @@ func (l *Ledger) Cursor(ctx context.Context, id sale.ID) (Position, error) {
 		packTime, nowTime time.Time
 	)
 	c := &p.Cursor
-	err := l.pool.QueryRow(ctx, sqlCursor, int64(id)).Scan(&p.Epoch, &c.Generation, &sequence, &c.Position, &c.Sold,
+	err := l.pool.QueryRow(ctx, sqlCursor, int64(id), l.name).Scan(&p.Epoch, &p.Mine, &c.Generation, &sequence, &c.Position, &c.Sold,
 		&chain, &hash, &packTime, &nowTime, &p.StreamCreated)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Position{}, ErrNotFound
@@ -50,6 +53,27 @@ func (l *Ledger) Cursor(ctx context.Context, id sale.ID) (Position, error) {
 	return p, nil
 }
 
+// OpenPositions returns how far each open sale is decided.
+func (l *Ledger) OpenPositions(ctx context.Context) (map[sale.ID]int64, error) {
+	rows, err := l.pool.Query(ctx, sqlOpenPositions)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: reading positions: %w", err)
+	}
+	positions := map[sale.ID]int64{}
+	var (
+		id       sale.ID
+		position int64
+	)
+	_, err = pgx.ForEachRow(rows, []any{&id, &position}, func() error {
+		positions[id] = position
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ledger: reading positions: %w", err)
+	}
+	return positions, nil
+}
+
 // Commit writes a batch, durably and whole, if the epoch still holds and the
 // cursor stands where the batch begins; else it writes nothing and returns
 // ErrFenced. After any other error the outcome is unknown.
@@ -58,12 +82,65 @@ func (l *Ledger) Commit(ctx context.Context, id sale.ID, epoch int64, b *allocat
 	var got int64
 	err := l.pool.QueryRow(ctx, sqlCommit, int64(id), epoch, b.Before.Generation, int64(b.Before.Sequence),
 		c.Generation, int64(c.Sequence), c.Position, c.Sold, c.Chain[:], c.PackHash[:], c.PackTime.Time(), c.Now.Time(),
-		d.positions, d.codes, d.items, d.users, d.reasons, d.times).Scan(&got)
+		d.positions, d.codes, d.items, d.users, d.reasons, d.times, l.name, encodeMarks(b.Packs)).Scan(&got)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return ErrFenced
 	}
 	if err != nil {
 		return fmt.Errorf("ledger: committing sale %d up to sequence %d: %w", id, c.Sequence, err)
+	}
+	return nil
+}
+
+// markSize is the length of one pack's mark in commits.packs: time and half of
+// the hash.
+const (
+	markSize = 8 + markHash
+	markHash = 16
+)
+
+func encodeMarks(packs []allocation.Mark) []byte {
+	text := make([]byte, 0, markSize*len(packs))
+	for i := range packs {
+		text = binary.BigEndian.AppendUint64(text, uint64(packs[i].Time))
+		text = append(text, packs[i].Hash[:markHash]...)
+	}
+	return text
+}
+
+// Applied reports whether the message with this mark is the one that the
+// ledger applied last at the sequence. False, too, where none was.
+func (l *Ledger) Applied(ctx context.Context, id sale.ID, sequence uint64, m allocation.Mark) (bool, error) {
+	var last int64
+	var packs []byte
+	err := l.pool.QueryRow(ctx, sqlPackAt, int64(id), int64(sequence)).Scan(&last, &packs)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("ledger: reading the commit of sequence %d of sale %d: %w", sequence, id, err)
+	}
+	from := len(packs) - markSize*int(uint64(last)-sequence+1)
+	if from < 0 {
+		return false, nil
+	}
+	return bytes.Equal(packs[from:from+markSize], encodeMarks([]allocation.Mark{m})), nil
+}
+
+// OpenGeneration records a hole and moves the cursor into the generation that
+// it opens, fenced as Commit is. After any error but ErrFenced the outcome is
+// unknown.
+func (l *Ledger) OpenGeneration(ctx context.Context, id sale.ID, epoch int64, h *allocation.Hole) error {
+	c := h.Reopen()
+	var got int64
+	err := l.pool.QueryRow(ctx, sqlOpenGeneration, int64(id), epoch, l.name, h.Lost.Generation, int64(h.Lost.Sequence),
+		c.Generation, int64(c.Sequence), c.Chain[:], c.PackHash[:], c.PackTime.Time(),
+		h.Lost.Position, h.Lost.Chain[:], int64(h.Resume())).Scan(&got)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrFenced
+	}
+	if err != nil {
+		return fmt.Errorf("ledger: recording a hole in sale %d: %w", id, err)
 	}
 	return nil
 }
@@ -90,11 +167,11 @@ func columns(ds []allocation.Decision) decisionColumns {
 	return c
 }
 
-// Decisions yields the sale's decisions above the position, in order, one
-// session being busy until the loop ends. After an error it ends.
-func (l *Ledger) Decisions(ctx context.Context, id sale.ID, after int64) iter.Seq2[allocation.Decision, error] {
+// Decisions yields the sale's decisions above a position, up to another, in
+// order, one session being busy until the loop ends. After an error it ends.
+func (l *Ledger) Decisions(ctx context.Context, id sale.ID, after, upTo int64) iter.Seq2[allocation.Decision, error] {
 	return func(yield func(allocation.Decision, error) bool) {
-		rows, err := l.pool.Query(ctx, sqlDecisions, int64(id), after)
+		rows, err := l.pool.Query(ctx, sqlDecisions, int64(id), after, upTo)
 		if err != nil {
 			yield(allocation.Decision{}, fmt.Errorf("ledger: reading decisions of sale %d: %w", id, err))
 			return

@@ -28,6 +28,12 @@ var (
 	sqlLeaseRetire string
 	//go:embed queries/cursor.sql
 	sqlCursor string
+	//go:embed queries/open_positions.sql
+	sqlOpenPositions string
+	//go:embed queries/pack_at.sql
+	sqlPackAt string
+	//go:embed queries/open_generation.sql
+	sqlOpenGeneration string
 	//go:embed queries/decisions.sql
 	sqlDecisions string
 	//go:embed queries/decision_by_code.sql

@@ -3,7 +3,6 @@ package allocator
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -28,6 +27,7 @@ type Allocator struct {
 	loops   map[sale.ID]*loop     // owned by Run
 	resting map[sale.ID]time.Time // sales given up, and until when; owned by Run
 	ended   chan *loop            // loops that gave up, to Run
+	standby *standby              // owned by Run
 	wait    sync.WaitGroup
 }
 
@@ -38,7 +38,7 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, c *rejection.Cache, log
 	}
 	return &Allocator{
 		cfg: cfg, ledger: l, stream: s, cache: c, log: log, metrics: newMetrics(reg),
-		loops: map[sale.ID]*loop{}, resting: map[sale.ID]time.Time{}, ended: make(chan *loop),
+		loops: map[sale.ID]*loop{}, resting: map[sale.ID]time.Time{}, ended: make(chan *loop), standby: newStandby(l),
 	}, nil
 }
 
@@ -114,7 +114,7 @@ func (a *Allocator) turn(ctx context.Context) error {
 	for _, lease := range taken {
 		a.lead(lease)
 	}
-	return nil
+	return a.standby.follow(ctx, func(id sale.ID) bool { return a.loops[id] != nil })
 }
 
 func (a *Allocator) lead(lease ledger.Lease) {
@@ -123,8 +123,9 @@ func (a *Allocator) lead(lease ledger.Lease) {
 	a.loops[lease.Sale] = l
 	a.metrics.takeovers.Inc()
 	a.metrics.leading.Set(float64(len(a.loops)))
+	warm := a.standby.hand(lease.Sale)
 	a.wait.Go(func() {
-		l.err = l.run(ctx)
+		l.err = l.run(ctx, warm)
 		if ctx.Err() != nil {
 			return
 		}
@@ -144,7 +145,7 @@ func (a *Allocator) drop(ctx context.Context, l *loop) {
 		return
 	}
 	a.end(l)
-	if !errors.Is(l.err, errStop) {
+	if !errors.Is(l.err, errGiveUp) {
 		return
 	}
 	a.resting[l.lease.Sale] = time.Now().Add(restAfterGivingUp)
@@ -164,11 +165,4 @@ func (a *Allocator) stopAll() {
 		a.end(l)
 	}
 	a.wait.Wait()
-}
-
-// alarm tells people about what needs one.
-func (l *loop) alarm(kind string, err error) error {
-	l.metrics.alarms.WithLabelValues(kind).Inc()
-	l.log.Error("ALARM", "kind", kind, "error", err)
-	return fmt.Errorf("%s: %w", kind, err)
 }

@@ -9,134 +9,187 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
 	"notsale/pkg/stream"
-	"notsale/pkg/wire"
 )
 
-// Pauses between two starts of a sale's loop.
-const (
-	firstPause = 20 * time.Millisecond
-	lastPause  = time.Second
-)
-
-// loop decides one sale during one lease. Its engine is touched by run only.
+// loop carries out what a term says, during one lease.
 type loop struct {
 	*Allocator
 	lease  ledger.Lease
 	log    *slog.Logger
 	cancel context.CancelFunc
-	engine *allocation.Engine
-	reader *stream.Reader
+	reader *stream.Reader // owned by run
 	out    replies
 	err    error // why run returned; written before the loop is sent to ended
 }
 
-// errStop is wrapped by errors after which starting over is of no use.
-var errStop = errors.New("the sale cannot be decided")
-
-// run decides until ctx ends, the lease is lost or something needs a person.
-func (l *loop) run(ctx context.Context) error {
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		started := time.Now()
-		err := l.decide(ctx)
-		if ctx.Err() != nil || errors.Is(err, ledger.ErrFenced) || errors.Is(err, errStop) {
-			return err
+// run decides the sale until ctx ends or the term does.
+func (l *loop) run(ctx context.Context, warm *allocation.Engine) error {
+	defer l.closeReader()
+	t, next := newTerm(l.lease, l.cfg.BatchRequests, warm)
+	for ctx.Err() == nil {
+		if end, ok := next.(stop); ok {
+			if errors.Is(end.why, ledger.ErrFenced) && t.batch != nil {
+				l.metrics.fenced.Inc()
+			}
+			return end.why
 		}
+		next = t.step(l.perform(ctx, next))
+	}
+	return ctx.Err()
+}
+
+// perform carries out one effect and returns what it led to.
+func (l *loop) perform(ctx context.Context, e effect) event {
+	switch e := e.(type) {
+	case readLedger:
+		return l.readLedger(ctx)
+	case readStream:
+		return l.readStream(ctx, e.sequence)
+	case compare:
+		return l.compare(ctx, e.sequence)
+	case openHole:
+		return holeOpened{l.ledger.OpenGeneration(ctx, l.lease.Sale, l.lease.Epoch, &e.hole)}
+	case openReader:
+		l.closeReader()
+		var err error
+		l.reader, err = l.stream.Read(ctx, l.lease.Sale, e.from)
+		return readerOpened{err}
+	case await:
+		return l.await(ctx, e.patience)
+	case peek:
+		info, err := l.stream.Info(ctx, l.lease.Sale)
+		return peeked{info, err}
+	case restore:
+		return l.restore(ctx, e)
+	case commit:
+		return l.commit(ctx, e.batch)
+	case publish:
+		return l.publish(ctx, e)
+	case pause:
 		l.metrics.restarts.Inc()
-		l.log.Warn("starting over from the ledger", "error", err)
-		if time.Since(started) > lastPause {
-			pause = firstPause
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
+		l.log.Warn("something failed, going on after a pause", "error", e.err, "pause", e.length)
+		sleep(ctx, e.length)
+		return resumed{}
+	case alarm:
+		l.metrics.alarms.WithLabelValues(e.kind).Inc()
+		l.log.Error("ALARM", "kind", e.kind, "error", e.err)
+		return resumed{}
+	}
+	panic("allocator: unknown effect")
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 
-// decide recovers the sale and decides its requests until something fails.
-func (l *loop) decide(ctx context.Context) error {
-	if err := l.recover(ctx); err != nil {
-		return err
+func (l *loop) closeReader() {
+	if l.reader != nil {
+		l.reader.Stop()
+		l.reader = nil
 	}
-	defer l.reader.Stop()
-	for {
+}
+
+func (l *loop) readLedger(ctx context.Context) event {
+	l.closeReader()
+	pos, err := l.ledger.Cursor(ctx, l.lease.Sale)
+	if err != nil {
+		return ledgerRead{err: err}
+	}
+	row, err := l.ledger.Sale(ctx, l.lease.Sale)
+	return ledgerRead{row.Sale, pos, err}
+}
+
+func (l *loop) readStream(ctx context.Context, sequence uint64) event {
+	var r streamRead
+	if r.opening, r.err = l.stream.Opening(ctx, l.lease.Sale); r.err != nil {
+		return r
+	}
+	if r.info, r.err = l.stream.Info(ctx, l.lease.Sale); r.err != nil {
+		return r
+	}
+	if r.info.Last >= sequence {
+		r.message, r.err = l.stream.Message(ctx, l.lease.Sale, sequence)
+	}
+	return r
+}
+
+func (l *loop) compare(ctx context.Context, sequence uint64) event {
+	m, err := l.stream.Message(ctx, l.lease.Sale, sequence)
+	if errors.Is(err, stream.ErrLost) {
+		return compared{}
+	}
+	if err != nil {
+		return compared{err: err}
+	}
+	mark := markOf(&m)
+	same, err := l.ledger.Applied(ctx, l.lease.Sale, sequence, mark)
+	return compared{same, mark, err}
+}
+
+// await waits for a message and takes those behind it, without waiting more.
+func (l *loop) await(ctx context.Context, patience time.Duration) event {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return readerFailed{ctx.Err()}
+	case <-timer.C:
+		return quiet{}
+	case m, open := <-l.reader.Messages():
+		if !open {
+			return readerFailed{l.reader.Err()}
+		}
+		return arrived{l.drain([]stream.Message{m})}
+	}
+}
+
+func (l *loop) drain(messages []stream.Message) []stream.Message {
+	for len(messages) < stream.ReadAhead {
 		select {
-		case <-ctx.Done():
-			return ctx.Err()
 		case m, open := <-l.reader.Messages():
-			if !open {
-				return l.reader.Err()
+			if !open { // found again by the next await
+				return messages
 			}
-			if err := l.batch(ctx, m); err != nil {
-				return err
-			}
+			messages = append(messages, m)
+		default:
+			return messages
 		}
 	}
+	return messages
 }
 
-// batch decides the message and all that wait behind it, up to the batch's
-// size, then carries out what follows, in order: commit, cache, replies.
-func (l *loop) batch(ctx context.Context, first stream.Message) error {
-	b := l.engine.Begin()
-	for m, more := first, true; more; m, more = l.waiting(b) {
-		if err := l.apply(m, b); err != nil {
-			return err
-		}
+// maxExpected bounds the memory that recovery asks for ahead of reading.
+const maxExpected = 1 << 20
+
+func (l *loop) restore(ctx context.Context, e restore) event {
+	if e.engine != nil {
+		after := e.engine.Cursor().Position
+		err := e.engine.Extend(e.to, l.ledger.Decisions(ctx, l.lease.Sale, after, e.to.Position))
+		return restored{e.engine, err}
 	}
+	engine, err := allocation.Restore(e.of, e.to, l.ledger.Decisions(ctx, l.lease.Sale, 0, e.to.Position), int(min(e.to.Position, maxExpected)))
+	return restored{engine, err}
+}
+
+func (l *loop) commit(ctx context.Context, b *allocation.Batch) event {
 	started := time.Now()
-	if err := l.ledger.Commit(ctx, l.lease.Sale, l.lease.Epoch, b); err != nil {
-		if errors.Is(err, ledger.ErrFenced) {
-			l.metrics.fenced.Inc()
-		}
-		return err
+	err := l.ledger.Commit(ctx, l.lease.Sale, l.lease.Epoch, b)
+	if err == nil {
+		l.metrics.commits.Observe(time.Since(started).Seconds())
 	}
-	committed := time.Now()
-	l.measure(b, first, started, committed)
-	if err := l.cache.Learn(ctx, l.engine.Sale().UUID, &b.Facts); err != nil {
+	return committed{err}
+}
+
+// publish tells what is committed: first the cache, then the edges.
+func (l *loop) publish(ctx context.Context, e publish) event {
+	b := e.batch
+	l.metrics.committed(b)
+	if err := l.cache.Learn(ctx, e.of, &b.Facts); err != nil {
 		l.log.Debug("facts not cached", "error", err)
 	}
 	l.out.send(b.Replies, l.stream.Reply, l.log)
-	return nil
-}
-
-// waiting returns the next message if it is there already and fits the batch.
-func (l *loop) waiting(b *allocation.Batch) (stream.Message, bool) {
-	if b.After.Position-b.Before.Position >= int64(l.cfg.BatchRequests) {
-		return stream.Message{}, false
-	}
-	select {
-	case m, open := <-l.reader.Messages():
-		return m, open
-	default:
-		return stream.Message{}, false
-	}
-}
-
-// apply decides one message. A message that is no pack counts as one
-// unreadable request; one of a newer version is not decided.
-func (l *loop) apply(m stream.Message, b *allocation.Batch) error {
-	edge, requests, err := wire.DecodePack(m.Data)
-	if errors.Is(err, wire.ErrVersion) {
-		return errors.Join(errStop, l.alarm("newer-version", err))
-	}
-	if err != nil {
-		l.log.Warn("unreadable message in the stream", "sequence", m.Sequence, "error", err)
-		edge, requests = "", []allocation.Request{{}}
-	}
-	l.engine.Apply(allocation.Pack{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Edge: edge, Requests: requests}, b)
-	return nil
-}
-
-func (l *loop) measure(b *allocation.Batch, first stream.Message, started, committed time.Time) {
-	counts := map[allocation.Reason]int{}
-	for i := range b.Decisions {
-		counts[b.Decisions[i].Reason]++
-	}
-	for reason, n := range counts {
-		l.metrics.decisions.WithLabelValues(reason.String()).Add(float64(n))
-	}
-	l.metrics.batches.Observe(float64(b.After.Position - b.Before.Position))
-	l.metrics.commits.Observe(committed.Sub(started).Seconds())
-	l.metrics.latency.Observe(committed.Sub(first.Time.Time()).Seconds())
+	return published{}
 }

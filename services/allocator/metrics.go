@@ -1,6 +1,12 @@
 package allocator
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"notsale/pkg/allocation"
+)
 
 type metrics struct {
 	decisions *prometheus.CounterVec
@@ -12,6 +18,21 @@ type metrics struct {
 	fenced    prometheus.Counter
 	restarts  prometheus.Counter
 	alarms    *prometheus.CounterVec
+}
+
+// committed counts a batch that was just committed.
+func (m *metrics) committed(b *allocation.Batch) {
+	counts := map[allocation.Reason]int{}
+	for i := range b.Decisions {
+		counts[b.Decisions[i].Reason]++
+	}
+	for reason, n := range counts {
+		m.decisions.WithLabelValues(reason.String()).Add(float64(n))
+	}
+	m.batches.Observe(float64(b.After.Position - b.Before.Position))
+	if len(b.Packs) > 0 {
+		m.latency.Observe(time.Since(b.Packs[0].Time.Time()).Seconds())
+	}
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {

@@ -2,14 +2,10 @@ package allocator
 
 import (
 	"log/slog"
-	"time"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/wire"
 )
-
-// streamTimeUnit is the resolution in which the ledger keeps times.
-const streamTimeUnit = time.Microsecond
 
 // repliesPerMessage keeps a message of replies within wire.MaxMessage.
 const repliesPerMessage = wire.MaxMessage / wire.ReplySize

@@ -49,6 +49,7 @@ CREATE INDEX leases_holder ON leases (holder);
 CREATE TABLE cursors (
     sale_id        bigint PRIMARY KEY REFERENCES sales,
     epoch          bigint NOT NULL,
+    holder         text NOT NULL, -- of the lease: two epochs of one number, after a restore, are two
     generation     bigint NOT NULL CHECK (generation > 0),
     sequence       bigint NOT NULL CHECK (sequence > 0),
     position       bigint NOT NULL CHECK (position >= 0),
@@ -86,13 +87,16 @@ CREATE TABLE items (
     sold_at  timestamptz NOT NULL
 );
 
--- One row per commit of a batch.
+-- One row per commit of a batch. packs says what was applied: per pack the
+-- stream's timestamp (microseconds, 8 bytes big endian) and the first 16 bytes
+-- of the SHA-256 of its message.
 CREATE TABLE commits (
     sale_id      bigint NOT NULL,
     generation   bigint NOT NULL,
     sequence     bigint NOT NULL,
     position     bigint NOT NULL,
     chain        bytea NOT NULL,
+    packs        bytea NOT NULL,
     epoch        bigint NOT NULL,
     committed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (sale_id, generation, sequence)

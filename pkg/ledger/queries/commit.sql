@@ -4,7 +4,7 @@ WITH fence AS (
     UPDATE cursors
     SET generation = $5, sequence = $6, position = $7, sold = $8, chain = $9,
         pack_hash = $10, pack_time = $11, engine_time = $12
-    WHERE sale_id = $1 AND epoch = $2 AND generation = $3 AND sequence = $4
+    WHERE sale_id = $1 AND epoch = $2 AND holder = $19 AND generation = $3 AND sequence = $4
     RETURNING sale_id
 ), decided AS MATERIALIZED (
     SELECT fence.sale_id, d.position, NULLIF(d.code_id, '00000000-0000-0000-0000-000000000000') AS code_id,
@@ -21,8 +21,8 @@ WITH fence AS (
     INSERT INTO items (item_id, sale_id, user_id, code_id, position, sold_at)
     SELECT item_id, sale_id, user_id, code_id, position, decided_at FROM decided WHERE reason = 0
 ), committed AS (
-    INSERT INTO commits (sale_id, generation, sequence, position, chain, epoch)
-    SELECT sale_id, $5, $6, $7, $9, $2 FROM fence
+    INSERT INTO commits (sale_id, generation, sequence, position, chain, packs, epoch)
+    SELECT sale_id, $5, $6, $7, $9, $20, $2 FROM fence
 ), closed AS (
     UPDATE sales SET state = 'sold_out', sold_out_at = clock_timestamp()
     FROM fence

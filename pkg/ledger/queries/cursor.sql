@@ -1,3 +1,3 @@
-SELECT epoch, generation, sequence, position, sold, chain, pack_hash, pack_time, engine_time, stream_created
+SELECT epoch, holder = $2, generation, sequence, position, sold, chain, pack_hash, pack_time, engine_time, stream_created
 FROM cursors
 WHERE sale_id = $1

@@ -1,0 +1,24 @@
+-- What each service may do, by table; run as notsale_migrate after every
+-- migration. Only notsale_migrate changes the schema, and nobody but it
+-- deletes or rewrites what was decided.
+
+\set ON_ERROR_STOP on
+BEGIN;
+
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO notsale_edge, notsale_allocator, notsale_recorder, notsale_scheduler;
+
+-- The allocator holds leases, and commits decisions with their cursor.
+GRANT INSERT, UPDATE, DELETE ON allocators, leases TO notsale_allocator;
+GRANT INSERT, UPDATE ON cursors TO notsale_allocator;
+GRANT INSERT ON decisions, items, commits, holes TO notsale_allocator;
+GRANT UPDATE ON sales TO notsale_allocator;
+
+-- The recorder adds attempts.
+GRANT INSERT ON checkout_attempts TO notsale_recorder;
+
+-- The scheduler makes and opens sales, locking the installation's row.
+GRANT INSERT, UPDATE ON sales TO notsale_scheduler;
+GRANT INSERT ON cursors TO notsale_scheduler;
+GRANT UPDATE ON installation TO notsale_scheduler;
+
+COMMIT;

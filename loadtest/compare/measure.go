@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"notsale/loadtest/hammer/shopper"
+)
+
+const (
+	// completeTime bounds the wait for ledger and attempts after a run.
+	completeTime = time.Minute
+	completePoll = 2 * time.Millisecond
+
+	// longFactor makes a bare run long enough to be a steady figure: its
+	// sell-out of 10,000 items is over in a fraction of a second, and was seen
+	// to vary threefold from run to run.
+	longFactor = 10
+
+	attemptsMetric = "notsale_recorder_attempts_recorded_total"
+)
+
+// figures of one run. The zero time means not measured.
+type figures struct {
+	requestsPerSecond float64
+	wall              time.Duration
+	checkout          shopper.Latency
+	purchase          shopper.Latency
+	long              float64       // requests/s of the bare handler over longFactor times as many requests
+	ledger            time.Duration // from the first request until /sales/{id} counts all sales
+	attempts          time.Duration // from the first request until all attempts are in the ledger
+}
+
+func newFigures(res *shopper.Result) figures {
+	return figures{
+		requestsPerSecond: res.RequestsPerSecond(),
+		wall:              res.Wall,
+		checkout:          res.Checkout.Latency,
+		purchase:          res.Purchase.Latency,
+	}
+}
+
+// measureBare sends the requests of a sell-out to the bare handler.
+func (o *options) measureBare(ctx context.Context, dir string) (f figures, err error) {
+	listen, err := freeAddress(ctx)
+	if err != nil {
+		return figures{}, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return figures{}, err
+	}
+	if err := pause(ctx, o.rest); err != nil {
+		return figures{}, err
+	}
+	p, err := start(ctx, filepath.Join(dir, "bare.log"), listen, self,
+		serveBareCommand, "--listen", listen, "--stock", strconv.Itoa(o.stock))
+	if err != nil {
+		return figures{}, err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	res, err := shopper.Run(ctx, o.shopper(p.url))
+	if err != nil {
+		return figures{}, err
+	}
+	if n := res.Granted(); n != o.stock {
+		return figures{}, fmt.Errorf("the bare handler sold %d of %d items", n, o.stock)
+	}
+	f = newFigures(res)
+	cfg := o.shopper(p.url)
+	cfg.Contention = longFactor - 1
+	if res, err = shopper.Run(ctx, cfg); err != nil {
+		return figures{}, err
+	}
+	f.long = res.RequestsPerSecond()
+	return f, nil
+}
+
+// measureSale sells out the first sale of a new installation.
+func (o *options) measureSale(ctx context.Context, dir string) (f figures, err error) {
+	listen, err := freeAddress(ctx)
+	if err != nil {
+		return figures{}, err
+	}
+	ops, err := freeAddress(ctx)
+	if err != nil {
+		return figures{}, err
+	}
+	if err := pause(ctx, o.rest); err != nil {
+		return figures{}, err
+	}
+	p, err := start(ctx, filepath.Join(dir, "notsale.log"), listen, o.notsale,
+		"up", "--listen", listen, "--ops-listen", ops, "--data", filepath.Join(dir, "data"), "--sale-stock", strconv.Itoa(o.stock))
+	if err != nil {
+		return figures{}, err
+	}
+	defer func() {
+		stopErr := p.stop()
+		if err = errors.Join(err, stopErr); err != nil {
+			err = errors.Join(err, p.tail())
+		}
+	}()
+	begin := time.Now()
+	res, err := shopper.Run(ctx, o.shopper(p.url))
+	if err != nil {
+		return figures{}, err
+	}
+	f = newFigures(res)
+	if err := f.awaitComplete(ctx, p.url, ops, begin, res); err != nil {
+		return figures{}, err
+	}
+	for _, v := range shopper.Check(ctx, res) {
+		if !v.OK {
+			return figures{}, fmt.Errorf("check failed: %s: %s", v.Name, v.Detail)
+		}
+	}
+	return f, nil
+}
+
+// pause waits, or returns early with the reason why ctx ended.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// awaitComplete fills in when the ledger and the attempts were complete.
+func (f *figures) awaitComplete(ctx context.Context, url, ops string, begin time.Time, res *shopper.Result) error {
+	ctx, cancel := context.WithTimeout(ctx, completeTime)
+	defer cancel()
+	conn, err := shopper.NewConn(url, stopTime)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	opsConn, err := shopper.NewConn("http://"+ops, stopTime)
+	if err != nil {
+		return err
+	}
+	defer opsConn.Close()
+
+	f.ledger, err = until(ctx, begin, func() (bool, error) {
+		s, err := shopper.FetchSale(ctx, conn, res.Sale.ID)
+		return err == nil && s.Sold == s.Stock, err
+	})
+	if err != nil {
+		return fmt.Errorf("the ledger is not complete: %w", err)
+	}
+	recorded := 0.0
+	f.attempts, err = until(ctx, begin, func() (bool, error) {
+		n, err := attemptsRecorded(ctx, opsConn)
+		recorded = n
+		return err == nil && n >= float64(res.Attempts), err
+	})
+	if err != nil {
+		return fmt.Errorf("%.0f of %d attempts are recorded: %w", recorded, res.Attempts, err)
+	}
+	return nil
+}
+
+// until polls for done, and returns the time since begin.
+func until(ctx context.Context, begin time.Time, done func() (bool, error)) (time.Duration, error) {
+	tick := time.NewTicker(completePoll)
+	defer tick.Stop()
+	for {
+		ok, err := done()
+		if ok {
+			return time.Since(begin), nil
+		}
+		select {
+		case <-ctx.Done():
+			return 0, errors.Join(ctx.Err(), err)
+		case <-tick.C:
+		}
+	}
+}
+
+// attemptsRecorded asks the operations listener how many attempts the
+// recorder has put into the ledger.
+func attemptsRecorded(ctx context.Context, ops *shopper.Conn) (float64, error) {
+	resp, err := ops.Do(ctx, http.MethodGet, "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	if resp.Status != http.StatusOK {
+		return 0, fmt.Errorf("/metrics: status %d", resp.Status)
+	}
+	return sumMetric(resp.Body, attemptsMetric)
+}
+
+// sumMetric adds up a metric's samples in the Prometheus text format. A
+// counter that has no sample yet is 0.
+func sumMetric(text []byte, name string) (float64, error) {
+	sum := 0.0
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for lines.Scan() {
+		rest, ok := strings.CutPrefix(lines.Text(), name)
+		if !ok || rest == "" || (rest[0] != ' ' && rest[0] != '{') {
+			continue
+		}
+		fields := strings.Fields(rest[strings.LastIndexByte(rest, '}')+1:])
+		if len(fields) == 0 {
+			return 0, fmt.Errorf("metric %q has no value", lines.Text())
+		}
+		v, err := strconv.ParseFloat(fields[0], 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += v
+	}
+	return sum, lines.Err()
+}
