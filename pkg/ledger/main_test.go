@@ -156,6 +156,22 @@ func (w *world) openSale(t tb, l *ledger.Ledger, id sale.ID, stock, limit int) *
 	return allocation.New(row.Sale, opening, genesisAt)
 }
 
+// lead takes the lease of a sale that no other allocator has, with epoch 1.
+func (w *world) lead(t tb, l *ledger.Ledger, id sale.ID) {
+	t.Helper()
+	ctx := context.Background()
+	var others []sale.ID
+	for n := range id {
+		others = append(others, n)
+	}
+	if _, err := l.Renew(ctx, long); err != nil {
+		t.Fatalf("%v", err)
+	}
+	if taken, err := l.Take(ctx, others, 1); err != nil || len(taken) != 1 || taken[0] != (ledger.Lease{Sale: id, Epoch: 1}) {
+		t.Fatalf("lease of sale %d: %v, %v", id, taken, err)
+	}
+}
+
 // codeOf is the id of the sale's n-th code.
 func codeOf(id sale.ID, n int) code.ID {
 	return code.ID{byte(id >> 8), byte(id), byte(n >> 8), byte(n), 0xc0}
