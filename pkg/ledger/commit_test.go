@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"errors"
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -20,7 +21,8 @@ import (
 type story struct {
 	*world
 
-	ledger *ledger.Ledger
+	ledger *ledger.Ledger // holds the lease in epoch 1
+	name   string
 	engine *allocation.Engine
 	sale   sale.Sale
 }
@@ -28,10 +30,11 @@ type story struct {
 func newStory(t *testing.T) *story {
 	t.Helper()
 	w := newWorld(t)
-	l, _ := w.open(t, "allocator")
+	l, name := w.open(t, "allocator")
 	e := w.openSale(t, l, 1, 3, 2)
-	s := &story{world: w, ledger: l, engine: e, sale: e.Sale()}
-	if err := l.Commit(t.Context(), 1, 0, packed(e, ask(s.sale, 1, 0, "ann"))); err != nil {
+	w.lead(t, l, 1)
+	s := &story{world: w, ledger: l, name: name, engine: e, sale: e.Sale()}
+	if err := l.Commit(t.Context(), 1, 1, packed(e, ask(s.sale, 1, 0, "ann"))); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -58,10 +61,10 @@ func TestCommitWritesTheBatch(t *testing.T) {
 		ask(s.sale, 4, 1, "bob"),
 		ask(s.sale, 1, 0, "ann"), // a repeat
 	)
-	if err := s.ledger.Commit(t.Context(), 1, 0, b); err != nil {
+	if err := s.ledger.Commit(t.Context(), 1, 1, b); err != nil {
 		t.Fatal(err)
 	}
-	if got := collect(t, s.ledger.Decisions(t.Context(), 1, 1)); !reflect.DeepEqual(got, b.Decisions) {
+	if got := collect(t, s.ledger.Decisions(t.Context(), 1, 1, math.MaxInt64)); !reflect.DeepEqual(got, b.Decisions) {
 		t.Errorf("decisions %+v\nwant %+v", got, b.Decisions)
 	}
 	if pos, err := s.ledger.Cursor(t.Context(), 1); err != nil || pos.Cursor != b.After {
@@ -73,7 +76,7 @@ func TestCommitWritesTheBatch(t *testing.T) {
 	}
 	for query, want := range map[string]string{
 		`SELECT string_agg(item_id || ' ' || user_id || ' ' || position, ', ' ORDER BY item_id) FROM items`:                        "1000 ann 1, 1001 bob 4",
-		`SELECT string_agg(generation || ' ' || sequence || ' ' || position || ' ' || epoch, ', ' ORDER BY sequence) FROM commits`: "1 2 1 0, 1 3 5 0",
+		`SELECT string_agg(generation || ' ' || sequence || ' ' || position || ' ' || epoch, ', ' ORDER BY sequence) FROM commits`: "1 2 1 1, 1 3 5 1",
 		`SELECT (chain = (SELECT chain FROM cursors))::text FROM commits WHERE sequence = 3`:                                       "true",
 		`SELECT count(*)::text FROM decisions WHERE code_id IS NULL AND item_id IS NULL AND user_id IS NULL AND reason = 1`:        "1",
 	} {
@@ -91,7 +94,7 @@ func TestCommitOfRepeatsMovesTheCursor(t *testing.T) {
 	if len(b.Decisions) != 0 {
 		t.Fatalf("%+v", b.Decisions)
 	}
-	if err := s.ledger.Commit(t.Context(), 1, 0, b); err != nil {
+	if err := s.ledger.Commit(t.Context(), 1, 1, b); err != nil {
 		t.Fatal(err)
 	}
 	if pos, err := s.ledger.Cursor(t.Context(), 1); err != nil || pos.Cursor.Sequence != 3 || pos.Cursor.Position != 2 {
@@ -106,7 +109,7 @@ func TestTheLastItemClosesTheSale(t *testing.T) {
 		if row, err := s.ledger.Sale(t.Context(), 1); err != nil || row.State != sale.Open {
 			t.Fatalf("before item %d: %+v, %v", item, row, err)
 		}
-		if err := s.ledger.Commit(t.Context(), 1, 0, packed(s.engine, ask(s.sale, 1+item, item, "bob"))); err != nil {
+		if err := s.ledger.Commit(t.Context(), 1, 1, packed(s.engine, ask(s.sale, 1+item, item, "bob"))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -116,7 +119,7 @@ func TestTheLastItemClosesTheSale(t *testing.T) {
 	}
 	at := s.one(t, `SELECT sold_out_at::text FROM sales`)
 	late := packed(s.engine, ask(s.sale, 9, 0, "carl"))
-	if err := s.ledger.Commit(t.Context(), 1, 0, late); err != nil || late.Decisions[0].Reason != allocation.SoldOut {
+	if err := s.ledger.Commit(t.Context(), 1, 1, late); err != nil || late.Decisions[0].Reason != allocation.SoldOut {
 		t.Errorf("a request after the end: %+v, %v", late.Decisions, err)
 	}
 	if again := s.one(t, `SELECT sold_out_at::text FROM sales`); again != at {
@@ -137,27 +140,27 @@ func TestCommitWritesAllOrNothing(t *testing.T) {
 		epoch  int64
 		fenced bool
 	}{
-		{"an earlier epoch", nil, 1, -1, true},
-		{"a later epoch", nil, 1, 1, true},
-		{"another sale", nil, 2, 0, true},
-		{"a later sequence", func(_ *story, b *allocation.Batch) { b.Before.Sequence++ }, 1, 0, true},
-		{"an earlier sequence", func(_ *story, b *allocation.Batch) { b.Before.Sequence-- }, 1, 0, true},
-		{"a later generation", func(_ *story, b *allocation.Batch) { b.Before.Generation++ }, 1, 0, true},
+		{"an earlier epoch", nil, 1, 0, true},
+		{"a later epoch", nil, 1, 2, true},
+		{"another sale", nil, 2, 1, true},
+		{"a later sequence", func(_ *story, b *allocation.Batch) { b.Before.Sequence++ }, 1, 1, true},
+		{"an earlier sequence", func(_ *story, b *allocation.Batch) { b.Before.Sequence-- }, 1, 1, true},
+		{"a later generation", func(_ *story, b *allocation.Batch) { b.Before.Generation++ }, 1, 1, true},
 		{"an item that has an owner", func(s *story, b *allocation.Batch) {
 			b.Decisions = append(b.Decisions, granted(99, codeOf(1, 99), s.sale.FirstItem))
-		}, 1, 0, false},
+		}, 1, 1, false},
 		{"an item twice", func(_ *story, b *allocation.Batch) {
 			b.Decisions = append(b.Decisions, granted(99, codeOf(1, 99), b.Decisions[0].Item))
-		}, 1, 0, false},
+		}, 1, 1, false},
 		{"a code that was decided", func(s *story, b *allocation.Batch) {
 			b.Decisions = append(b.Decisions, granted(99, codeOf(1, 1), s.sale.FirstItem+2))
-		}, 1, 0, false},
+		}, 1, 1, false},
 		{"a code twice", func(s *story, b *allocation.Batch) {
 			b.Decisions = append(b.Decisions, granted(99, b.Decisions[0].Code, s.sale.FirstItem+2))
-		}, 1, 0, false},
-		{"a position that was given out", func(_ *story, b *allocation.Batch) { b.Decisions[0].Position = 1 }, 1, 0, false},
-		{"more sold than there are", func(_ *story, b *allocation.Batch) { b.After.Sold = 4 }, 1, 0, false},
-		{"a user id that no text can hold", func(_ *story, b *allocation.Batch) { b.Decisions[0].User = "a\x00b" }, 1, 0, false},
+		}, 1, 1, false},
+		{"a position that was given out", func(_ *story, b *allocation.Batch) { b.Decisions[0].Position = 1 }, 1, 1, false},
+		{"more sold than there are", func(_ *story, b *allocation.Batch) { b.After.Sold = 4 }, 1, 1, false},
+		{"a user id that no text can hold", func(_ *story, b *allocation.Batch) { b.Decisions[0].User = "a\x00b" }, 1, 1, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -174,7 +177,7 @@ func TestCommitWritesAllOrNothing(t *testing.T) {
 				t.Errorf("error %v, want ErrFenced: %v", err, c.fenced)
 			}
 			s.unchanged(t, before)
-			if err := s.ledger.Commit(t.Context(), 1, 0, &intact); err != nil {
+			if err := s.ledger.Commit(t.Context(), 1, 1, &intact); err != nil {
 				t.Errorf("the batch as it was: %v", err)
 			}
 		})
@@ -187,11 +190,11 @@ func TestCommitAgainIsFenced(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
 	b := packed(s.engine, ask(s.sale, 2, 1, "bob"))
-	if err := s.ledger.Commit(t.Context(), 1, 0, b); err != nil {
+	if err := s.ledger.Commit(t.Context(), 1, 1, b); err != nil {
 		t.Fatal(err)
 	}
 	before := s.dump(t)
-	if err := s.ledger.Commit(t.Context(), 1, 0, b); !errors.Is(err, ledger.ErrFenced) {
+	if err := s.ledger.Commit(t.Context(), 1, 1, b); !errors.Is(err, ledger.ErrFenced) {
 		t.Errorf("again: %v", err)
 	}
 	s.unchanged(t, before)
@@ -206,12 +209,12 @@ func TestCommitDuringATakeover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := takeover.Exec(t.Context(), `UPDATE cursors SET epoch = 1`); err != nil {
+	if _, err := takeover.Exec(t.Context(), `UPDATE cursors SET epoch = 2`); err != nil {
 		t.Fatal(err)
 	}
 	committed := make(chan error, 1)
 	go func() {
-		committed <- s.ledger.Commit(t.Context(), 1, 0, packed(s.engine, ask(s.sale, 2, 1, "bob")))
+		committed <- s.ledger.Commit(t.Context(), 1, 1, packed(s.engine, ask(s.sale, 2, 1, "bob")))
 	}()
 	eventually(t, "the commit waits for the takeover", func() error {
 		var waiting int
@@ -246,11 +249,11 @@ func TestPipelinedCommitsOfAReplacedAllocator(t *testing.T) {
 	for n := range 3 {
 		b := packed(s.engine, ask(s.sale, 2+n, n, "bob"))
 		c, d := &b.After, &b.Decisions[0]
-		pipeline.Queue(string(statement), int64(1), int64(0), b.Before.Generation, int64(b.Before.Sequence),
+		pipeline.Queue(string(statement), int64(1), int64(1), b.Before.Generation, int64(b.Before.Sequence),
 			c.Generation, int64(c.Sequence), c.Position, c.Sold, c.Chain[:], c.PackHash[:], c.PackTime.Time(), c.Now.Time(),
-			[]int64{d.Position}, [][16]byte{d.Code}, []int64{int64(d.Item)}, []string{string(d.User)}, []int16{int16(d.Reason)}, []time.Time{d.At.Time()})
+			[]int64{d.Position}, [][16]byte{d.Code}, []int64{int64(d.Item)}, []string{string(d.User)}, []int16{int16(d.Reason)}, []time.Time{d.At.Time()}, s.name, []byte{})
 	}
-	s.exec(t, `UPDATE cursors SET epoch = 1`)
+	s.exec(t, `UPDATE cursors SET epoch = 2`)
 	before := s.dump(t)
 	results := s.raw.SendBatch(t.Context(), pipeline)
 	for range pipeline.Len() {
@@ -268,7 +271,7 @@ func TestDecisionOf(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
 	b := packed(s.engine, ask(s.sale, 2, 0, "bob"))
-	if err := s.ledger.Commit(t.Context(), 1, 0, b); err != nil {
+	if err := s.ledger.Commit(t.Context(), 1, 1, b); err != nil {
 		t.Fatal(err)
 	}
 	id, d, err := s.ledger.DecisionOf(t.Context(), codeOf(1, 2))
@@ -286,7 +289,7 @@ func TestDecisionOf(t *testing.T) {
 func TestSoldItems(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
-	if err := s.ledger.Commit(t.Context(), 1, 0, packed(s.engine, ask(s.sale, 2, 2, "bob"))); err != nil {
+	if err := s.ledger.Commit(t.Context(), 1, 1, packed(s.engine, ask(s.sale, 2, 2, "bob"))); err != nil {
 		t.Fatal(err)
 	}
 	first := s.sale.FirstItem

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -63,12 +64,13 @@ func TestTheLedgerKeepsEveryHistory(t *testing.T) {
 		next++
 		stock, limit := rapid.IntRange(1, 8).Draw(rt, "stock"), rapid.IntRange(1, 3).Draw(rt, "limit")
 		engine := w.openSale(rt, l, next, stock, limit)
+		w.lead(rt, l, next)
 		genesis := engine.Cursor()
 		packs := drawPacks(rt, engine.Sale(), 2)
 		var decisions []allocation.Decision
 		apply(rt, engine, packs, func(b *allocation.Batch) {
 			decisions = append(decisions, b.Decisions...)
-			if err := l.Commit(t.Context(), next, 0, b); err != nil {
+			if err := l.Commit(t.Context(), next, 1, b); err != nil {
 				rt.Fatalf("commit: %v", err)
 			}
 		})
@@ -95,14 +97,14 @@ func replay(s sale.Sale, genesis allocation.Cursor, packs []allocation.Pack) *al
 func checkRead(t *testing.T, rt *rapid.T, l *ledger.Ledger, engine *allocation.Engine, decisions []allocation.Decision) {
 	s := engine.Sale()
 	pos, err := l.Cursor(t.Context(), s.ID)
-	if err != nil || pos.Cursor != engine.Cursor() || pos.Epoch != 0 || !pos.StreamCreated.Equal(genesisAt.Time()) {
+	if err != nil || pos.Cursor != engine.Cursor() || pos.Epoch != 1 || !pos.StreamCreated.Equal(genesisAt.Time()) {
 		rt.Fatalf("cursor %+v, %v\nwant %+v", pos, err, engine.Cursor())
 	}
-	if got := collect(rt, l.Decisions(t.Context(), s.ID, 0)); !slices.Equal(got, decisions) {
+	if got := collect(rt, l.Decisions(t.Context(), s.ID, 0, math.MaxInt64)); !slices.Equal(got, decisions) {
 		rt.Fatalf("decisions %+v\nwant %+v", got, decisions)
 	}
 	after := rapid.Int64Range(0, pos.Cursor.Position).Draw(rt, "after")
-	for _, d := range collect(rt, l.Decisions(t.Context(), s.ID, after)) {
+	for _, d := range collect(rt, l.Decisions(t.Context(), s.ID, after, math.MaxInt64)) {
 		if d.Position <= after {
 			rt.Fatalf("position %d is not above %d", d.Position, after)
 		}
@@ -132,7 +134,7 @@ func checkRestored(t *testing.T, rt *rapid.T, l *ledger.Ledger, engine *allocati
 	if err != nil {
 		rt.Fatalf("%v", err)
 	}
-	restored, err := allocation.Restore(s, pos.Cursor, l.Decisions(t.Context(), s.ID, 0), 0)
+	restored, err := allocation.Restore(s, pos.Cursor, l.Decisions(t.Context(), s.ID, 0, math.MaxInt64), 0)
 	if err != nil {
 		rt.Fatalf("restore: %v", err)
 	}
@@ -153,11 +155,11 @@ func checkRestored(t *testing.T, rt *rapid.T, l *ledger.Ledger, engine *allocati
 func TestDecisionsMayBeLeftEarly(t *testing.T) {
 	t.Parallel()
 	s := newStory(t)
-	if err := s.ledger.Commit(t.Context(), 1, 0, packed(s.engine, ask(s.sale, 2, 1, "bob"), ask(s.sale, 3, 0, "bob"))); err != nil {
+	if err := s.ledger.Commit(t.Context(), 1, 1, packed(s.engine, ask(s.sale, 2, 1, "bob"), ask(s.sale, 3, 0, "bob"))); err != nil {
 		t.Fatal(err)
 	}
 	for range 10 { // more than the pool has sessions
-		for d, err := range s.ledger.Decisions(t.Context(), 1, 0) {
+		for d, err := range s.ledger.Decisions(t.Context(), 1, 0, math.MaxInt64) {
 			if err != nil || d.Position != 1 {
 				t.Fatalf("%+v, %v", d, err)
 			}
