@@ -142,6 +142,15 @@ func (b *Backends) NATSURL() string {
 	return b.nats.URL()
 }
 
+// StreamStore is the size of JetStream's file store in bytes, 0 if NATS is
+// somebody else's.
+func (b *Backends) StreamStore() int64 {
+	if b.nats == nil {
+		return 0
+	}
+	return b.nats.StreamStore()
+}
+
 // Parts describes the three stores: postgres, redis, nats.
 func (b *Backends) Parts() []Part {
 	return []Part{b.postgresPart(), b.redisPart(), b.natsPart()}

@@ -265,3 +265,14 @@ func (n *NATS) ended() (<-chan struct{}, func() error) {
 	defer n.mu.Unlock()
 	return n.run.ended, n.run.died
 }
+
+// StreamStore is the size of JetStream's file store in bytes, 0 while the
+// server is stopped.
+func (n *NATS) StreamStore() int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.run == nil || n.run.server == nil || n.run.server.JetStreamConfig() == nil {
+		return 0
+	}
+	return n.run.server.JetStreamConfig().MaxStore
+}

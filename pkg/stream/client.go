@@ -34,6 +34,9 @@ type Config struct {
 	// reserve, in bytes. A full stream refuses further requests.
 	SaleBytes    int64
 	AttemptBytes int64
+	// StoreBytes is the size of JetStream's file store, for accounts that have
+	// no limit of their own; 0 if it is not known.
+	StoreBytes int64
 }
 
 // DefaultConfig reserves 256 MiB for each stream: about 1.5 million purchase

@@ -38,6 +38,45 @@ func (c *Client) Directory(ctx context.Context) (*Directory, error) {
 	return &Directory{kv: kv, client: c}, nil
 }
 
+// installationKey is the entry that says whose streams these are.
+const installationKey = "installation"
+
+// Claim makes NATS's store the installation's, unless it is another's:
+// ErrForeign.
+func (d *Directory) Claim(ctx context.Context, id sale.UUID) error {
+	ctx, cancel := d.client.during(ctx, requestTimeout)
+	defer cancel()
+	_, err := d.kv.Create(ctx, installationKey, []byte(id.String()))
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return d.check(ctx, id)
+	}
+	if err != nil {
+		return fmt.Errorf("stream: claiming the directory of sales: %w", err)
+	}
+	return nil
+}
+
+// Check returns ErrForeign if NATS's store belongs to another installation.
+func (d *Directory) Check(ctx context.Context, id sale.UUID) error {
+	ctx, cancel := d.client.during(ctx, requestTimeout)
+	defer cancel()
+	return d.check(ctx, id)
+}
+
+func (d *Directory) check(ctx context.Context, id sale.UUID) error {
+	entry, err := d.kv.Get(ctx, installationKey)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("stream: reading the installation id: %w", err)
+	}
+	if owner := string(entry.Value()); owner != id.String() {
+		return fmt.Errorf("%w: NATS holds the streams of installation %s, the database is of installation %s: was the database emptied while NATS kept its data? Restore the database, or empty NATS and Redis too", ErrForeign, owner, id)
+	}
+	return nil
+}
+
 // Put writes the entry of a sale.
 func (d *Directory) Put(ctx context.Context, e wire.Entry) error {
 	ctx, cancel := d.client.during(ctx, requestTimeout)
@@ -68,7 +107,7 @@ func (d *Directory) Watch(ctx context.Context, update func(wire.Entry), ready fu
 				return fmt.Errorf("%w: the watch of the directory ended", ErrUnavailable)
 			case entry == nil:
 				ready()
-			case entry.Operation() == jetstream.KeyValuePut:
+			case entry.Operation() == jetstream.KeyValuePut && entry.Key() != installationKey:
 				d.read(entry, update)
 			}
 		}

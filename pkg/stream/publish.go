@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -35,6 +36,8 @@ func classify(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case isCode(err, codeStoreFailed) && strings.Contains(err.Error(), "maximum"):
+		return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrFull, err)
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed),
 		errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse),
 		errors.Is(err, nats.ErrMaxPayload), errors.As(err, &refused):

@@ -42,18 +42,21 @@ type Opening struct {
 // missing. It may be repeated. ErrForeign: a stream of that number exists and
 // belongs to another sale; nothing was changed.
 func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
-	if err := c.create(ctx, c.streamConfig(checkoutStream(s.ID), checkoutSubject(s.ID), c.cfg.AttemptBytes)); err != nil {
+	allowed, err := c.allowance(ctx)
+	if err != nil {
 		return Opening{}, err
 	}
-	if err := c.create(ctx, c.streamConfig(saleStream(s.ID), purchaseSubject(s.ID), c.cfg.SaleBytes)); err != nil {
+	if err := c.create(ctx, c.streamConfig(checkoutStream(s.ID), checkoutSubject(s.ID), min(c.cfg.AttemptBytes, allowed))); err != nil {
+		return Opening{}, err
+	}
+	if err := c.create(ctx, c.streamConfig(saleStream(s.ID), purchaseSubject(s.ID), min(c.cfg.SaleBytes, allowed))); err != nil {
 		return Opening{}, err
 	}
 	record := wire.EncodeOpening(s)
 	publish, cancel := c.during(ctx, PublishTimeout)
 	defer cancel()
-	_, err := c.js.Publish(publish, purchaseSubject(s.ID), record, jetstream.WithExpectLastSequence(0))
-	var refused *jetstream.APIError
-	if err != nil && (!errors.As(err, &refused) || refused.ErrorCode != jetstream.JSErrCodeStreamWrongLastSequence) {
+	_, err = c.js.Publish(publish, purchaseSubject(s.ID), record, jetstream.WithExpectLastSequence(0))
+	if err != nil && !isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
 		return Opening{}, fmt.Errorf("stream: publishing the opening record of sale %d: %w", s.ID, classify(err))
 	}
 	opening, err := c.Opening(ctx, s.ID)
@@ -74,17 +77,6 @@ func (c *Client) streamConfig(name, subject string, size int64) jetstream.Stream
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: size,
 		MaxMsgSize: wire.MaxMessage + 4096, DenyDelete: true, DenyPurge: true, AllowDirect: false,
 	}
-}
-
-// create makes a stream unless it exists; an existing one is left as it is.
-func (c *Client) create(ctx context.Context, cfg jetstream.StreamConfig) error {
-	request, cancel := c.during(ctx, requestTimeout)
-	defer cancel()
-	_, err := c.js.CreateStream(request, cfg)
-	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return fmt.Errorf("stream: creating %s (%d MiB reserved): %w", cfg.Name, cfg.MaxBytes>>20, err)
-	}
-	return nil
 }
 
 // Opening reads the opening record of a sale. ErrLost: the stream is not there.

@@ -25,8 +25,8 @@ type loop struct {
 // run decides the sale until ctx ends or the term does.
 func (l *loop) run(ctx context.Context, warm *allocation.Engine) error {
 	defer l.closeReader()
-	t, next := newTerm(l.lease, l.cfg.BatchRequests, warm)
-	for ctx.Err() == nil {
+	t := newTerm(l.lease, l.cfg.BatchRequests, warm)
+	for next := effect(readLedger{}); ctx.Err() == nil; {
 		if end, ok := next.(stop); ok {
 			if errors.Is(end.why, ledger.ErrFenced) && t.batch != nil {
 				l.metrics.fenced.Inc()

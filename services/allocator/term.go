@@ -60,7 +60,7 @@ const (
 
 // The effects. Each leads to exactly one event.
 type (
-	effect     interface{}
+	effect     = any
 	readLedger struct{}                         // ▶ ledgerRead
 	readStream struct{ sequence uint64 }        // ▶ streamRead
 	compare    struct{ sequence uint64 }        // ▶ compared
@@ -91,7 +91,7 @@ type (
 
 // The events.
 type (
-	event      interface{}
+	event      = any
 	ledgerRead struct {
 		row sale.Sale
 		pos ledger.Position
@@ -130,10 +130,10 @@ type (
 // sale alone for a while: it needs a person, or a newer program.
 var errGiveUp = errors.New("the sale cannot be decided here")
 
-// newTerm returns a term and its first effect. warm is an engine that a
-// standby has kept, or nil.
-func newTerm(lease ledger.Lease, limit int, warm *allocation.Engine) (*term, effect) {
-	return &term{id: lease.Sale, epoch: lease.Epoch, limit: limit, engine: warm}, readLedger{}
+// newTerm returns a term, whose first effect is readLedger. warm is an engine
+// that a standby has kept, or nil.
+func newTerm(lease ledger.Lease, limit int, warm *allocation.Engine) *term {
+	return &term{id: lease.Sale, epoch: lease.Epoch, limit: limit, engine: warm}
 }
 
 // step takes what an effect led to and returns the next effect.

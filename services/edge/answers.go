@@ -37,6 +37,7 @@ var (
 	problemLimit       = &problem{http.StatusTooManyRequests, "limit-reached", "Limit reached", false, false}
 	problemInternal    = &problem{http.StatusInternalServerError, "internal", "Internal error", true, false}
 	problemUnavailable = &problem{http.StatusServiceUnavailable, "not-queued", "Not known to be queued", true, true}
+	problemFull        = &problem{http.StatusServiceUnavailable, "stream-full", "The sale's stream is full", true, true}
 	problemOverload    = &problem{http.StatusServiceUnavailable, "overload", "Too many requests at once", true, true}
 	problemLedger      = &problem{http.StatusServiceUnavailable, "ledger-unavailable", "The ledger does not answer", true, true}
 )

@@ -14,6 +14,7 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
+	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 )
 
@@ -56,6 +57,8 @@ func (e *Edge) purchase(c *gin.Context) {
 		c.Header("Retry-After", retryAfter)
 		c.Header("Location", "/purchase?code="+url.QueryEscape(text))
 		reply(c, http.StatusAccepted, pendingBody{Status: "pending", Message: "Queued, not decided yet. Send the same code again."})
+	case errors.Is(err, stream.ErrFull):
+		e.fromLedger(c, of, v, problemFull)
 	default:
 		e.fail(c, err)
 	}
@@ -145,10 +148,15 @@ func (e *Edge) decision(c *gin.Context) {
 	if !ok {
 		return
 	}
+	e.fromLedger(c, of, v, problemUndecided)
+}
+
+// fromLedger answers with the recorded decision, or with the problem given.
+func (e *Edge) fromLedger(c *gin.Context, of *sale.Sale, v code.Verified, otherwise *problem) {
 	_, d, err := e.ledger.DecisionOf(c.Request.Context(), v.ID)
 	switch {
 	case errors.Is(err, ledger.ErrNotFound):
-		refuse(c, problemUndecided, "no decision yet, POST again")
+		refuse(c, otherwise, "no decision yet, POST again")
 	case err != nil:
 		e.log.Debug("ledger not read", "error", err)
 		refuse(c, problemLedger, "Try again in a moment.")

@@ -54,6 +54,9 @@ func role(name string, s *settings, service fx.Option) fx.Option {
 				return c, nil
 			},
 		),
+		fx.Invoke(func(lc fx.Lifecycle, l *ledger.Ledger, st *stream.Client) {
+			lc.Append(fx.StartHook(sameInstallation(l, st)))
+		}),
 		fx.Invoke(func(h *telemetry.Health, l *ledger.Ledger, st *stream.Client, c *rejection.Cache) {
 			if h.Empty() { // in `up` the roles share one health
 				h.Add("database", l.Ping)
@@ -81,6 +84,21 @@ func waitForLedger(l *ledger.Ledger) func(context.Context) error {
 			case <-time.After(200 * time.Millisecond):
 			}
 		}
+	}
+}
+
+// sameInstallation refuses to work with the streams of another database.
+func sameInstallation(l *ledger.Ledger, st *stream.Client) func(context.Context) error {
+	return func(ctx context.Context) error {
+		id, err := l.Installation(ctx)
+		if err != nil {
+			return err
+		}
+		directory, err := st.Directory(ctx)
+		if err != nil {
+			return err
+		}
+		return directory.Check(ctx, id)
 	}
 }
 

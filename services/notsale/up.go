@@ -121,6 +121,9 @@ func startStores(ctx context.Context, s *settings, log *slog.Logger) (*backends.
 	if err != nil {
 		return nil, err
 	}
+	if s.stream.StoreBytes == 0 {
+		s.stream.StoreBytes = stores.StreamStore()
+	}
 	s.databaseURL, s.redisURL, s.natsURL = stores.DatabaseURL(), stores.RedisURL(), stores.NATSURL()
 	return stores, nil
 }

@@ -60,6 +60,10 @@ type Scheduler struct {
 	log    *slog.Logger
 	opened prometheus.Counter
 	failed prometheus.Counter
+	alarms prometheus.Counter
+
+	reserved prometheus.Gauge
+	short    bool // the stream store was over alarmShare at the last look
 
 	directory *stream.Directory      // opened by Run, which owns the rest
 	listed    map[sale.ID]sale.State // what this scheduler wrote into the directory
@@ -76,7 +80,9 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg p
 		opened: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_sales_opened_total", Help: "Sales opened by this scheduler."}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_failures_total", Help: "Runs that could not finish."}),
 	}
-	reg.MustRegister(sc.opened, sc.failed)
+	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store fills up."})
+	sc.reserved = prometheus.NewGauge(prometheus.GaugeOpts{Name: "notsale_scheduler_store_reserved_ratio", Help: "Part of the stream store that is reserved; 0 if its size is not known."})
+	reg.MustRegister(sc.opened, sc.failed, sc.alarms, sc.reserved)
 	return sc, nil
 }
 
@@ -84,6 +90,9 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg p
 func (s *Scheduler) Run(ctx context.Context) error {
 	for failing := false; ; {
 		err := s.Turn(ctx)
+		if errors.Is(err, stream.ErrForeign) {
+			return err // nothing that time could heal, and nothing may be sold
+		}
 		if err != nil && ctx.Err() == nil {
 			s.failed.Inc()
 			s.directory, s.repaired = nil, time.Time{}
@@ -120,7 +129,17 @@ func (s *Scheduler) Turn(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		installation, err := s.ledger.Installation(ctx)
+		if err != nil {
+			return err
+		}
+		if err := directory.Claim(ctx, installation); err != nil {
+			return err
+		}
 		s.directory, s.listed = directory, map[sale.ID]sale.State{}
+	}
+	if err := s.watchSpace(ctx); err != nil {
+		return err
 	}
 	seed, err := newSeed()
 	if err != nil {
@@ -170,6 +189,11 @@ func (s *Scheduler) finish(ctx context.Context, row ledger.SaleRow) error {
 	if s.listed[row.Sale.ID] == row.State {
 		return nil
 	}
+	if row.State == sale.SoldOut {
+		if err := s.stream.Shrink(ctx, row.Sale.ID); err != nil {
+			return err
+		}
+	}
 	if err := s.directory.Put(ctx, wire.Entry{Sale: row.Sale, State: row.State}); err != nil {
 		return err
 	}
@@ -188,6 +212,28 @@ func (s *Scheduler) open(ctx context.Context, of sale.Sale) error {
 	}
 	s.opened.Inc()
 	s.log.Info("sale opened", "sale", of.ID, "opens_at", of.OpensAt, "stock", of.Stock, "first_item", of.FirstItem, "last_item", of.LastItem())
+	return nil
+}
+
+// alarmShare is which part of the stream store may be reserved before people
+// are told: the sales of several hours still fit then.
+const alarmShare = 0.7
+
+// watchSpace looks whether the next sales will find room.
+func (s *Scheduler) watchSpace(ctx context.Context) error {
+	space, err := s.stream.Space(ctx)
+	if err != nil {
+		return err
+	}
+	s.reserved.Set(space.Share())
+	if over := space.Share() >= alarmShare; over != s.short {
+		s.short = over
+		if over {
+			s.alarms.Inc()
+			s.log.Error("ALARM", "kind", "stream-store", "reserved", space.Reserved, "limit", space.Limit,
+				"do", "give JetStream a larger max_file_store, or archive sold-out sales")
+		}
+	}
 	return nil
 }
 
