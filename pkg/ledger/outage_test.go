@@ -23,11 +23,19 @@ func calls(l *ledger.Ledger, b *allocation.Batch) map[string]func(context.Contex
 		"MarkOpen": func(ctx context.Context) error {
 			return l.MarkOpen(ctx, 1, allocation.Genesis(allocation.Hash{}, genesisAt), genesisAt.Time())
 		},
-		"Sales":     func(ctx context.Context) error { _, err := l.Sales(ctx, 0, 1); return err },
-		"Sale":      func(ctx context.Context) error { _, err := l.Sale(ctx, 1); return err },
-		"SoldItems": func(ctx context.Context) error { _, err := l.SoldItems(ctx, 1, 2); return err },
-		"Cursor":    func(ctx context.Context) error { _, err := l.Cursor(ctx, 1); return err },
-		"Commit":    func(ctx context.Context) error { return l.Commit(ctx, 1, 1, b) },
+		"Sales":         func(ctx context.Context) error { _, err := l.Sales(ctx, 0, 1); return err },
+		"Sale":          func(ctx context.Context) error { _, err := l.Sale(ctx, 1); return err },
+		"SoldItems":     func(ctx context.Context) error { _, err := l.SoldItems(ctx, 1, 2); return err },
+		"Cursor":        func(ctx context.Context) error { _, err := l.Cursor(ctx, 1); return err },
+		"OpenPositions": func(ctx context.Context) error { _, err := l.OpenPositions(ctx); return err },
+		"Applied": func(ctx context.Context) error {
+			_, err := l.Applied(ctx, 1, 2, allocation.Mark{})
+			return err
+		},
+		"OpenGeneration": func(ctx context.Context) error {
+			return l.OpenGeneration(ctx, 1, 1, &allocation.Hole{Generation: 2, Matching: 1, Lost: b.Before})
+		},
+		"Commit": func(ctx context.Context) error { return l.Commit(ctx, 1, 1, b) },
 		"Decisions": func(ctx context.Context) (err error) {
 			for _, err = range l.Decisions(ctx, 1, 0, math.MaxInt64) {
 			}
