@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "notsale/"
+
+// The layers. Whatever is in none of them may be imported by all services.
+var (
+	core     = []string{"pkg/sale", "pkg/code", "pkg/allocation", "pkg/wire"}
+	adapters = []string{"pkg/stream", "pkg/ledger", "pkg/rejection", "pkg/backends", "pkg/telemetry", "pkg/boot"}
+	// wiring may import every service.
+	wiring = []string{"services/notsale", "pkg/simulation"}
+	// drivers belong to adapters.
+	drivers = []string{"github.com/nats-io/", "github.com/jackc/pgx/", "github.com/redis/go-redis/"}
+)
+
+// goPackage is what `go list -json` says of a package.
+type goPackage struct {
+	ImportPath, Dir        string
+	GoFiles, Imports, Deps []string
+}
+
+func (p *goPackage) path() string { return strings.TrimPrefix(p.ImportPath, module) }
+
+// listPackages lists the module's packages, without their tests.
+func listPackages(t *testing.T) []goPackage {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,Deps", "./...")
+	cmd.Dir = "../.."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v: %s", err, &stderr)
+	}
+	var list []goPackage
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+	for _, want := range slices.Concat(core, adapters, []string{"services/edge", "services/notsale"}) {
+		if !slices.ContainsFunc(list, func(p goPackage) bool { return p.path() == want }) {
+			t.Errorf("there is no package %s: the rules below speak of nothing", want)
+		}
+	}
+	return list
+}
+
+// within reports whether the path is one of the folders or below it.
+func within(path string, folders ...string) bool {
+	return slices.ContainsFunc(folders, func(f string) bool { return path == f || strings.HasPrefix(path, f+"/") })
+}
+
+// service is the folder of the service that the path belongs to.
+func service(path string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(path, "services/"), "/")
+	return "services/" + name
+}
+
+// own are the dependencies within this module, without the package itself.
+func (p *goPackage) own() []string {
+	var paths []string
+	for _, dep := range p.Deps {
+		if path, ok := strings.CutPrefix(dep, module); ok {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+func TestArrows(t *testing.T) {
+	for _, p := range listPackages(t) {
+		path := p.path()
+		for _, dep := range p.own() {
+			if why := forbidden(path, dep); why != "" {
+				t.Errorf("%s depends on %s: %s", path, dep, why)
+			}
+		}
+		for _, imported := range p.Imports {
+			if why := forbiddenImport(path, imported); why != "" {
+				t.Errorf("%s imports %s: %s", path, imported, why)
+			}
+		}
+	}
+}
+
+// forbidden says why a package may not depend on another one of this module.
+func forbidden(path, dep string) string {
+	switch {
+	case within(path, core...) && !within(dep, core...):
+		return "the core imports the core only"
+	case within(path, adapters...) && within(dep, adapters...) && adapterOf(path) != adapterOf(dep):
+		return "adapters never import each other"
+	case within(path, adapters...) && !within(dep, core...) && adapterOf(path) != adapterOf(dep):
+		return "adapters import the core only"
+	case within(path, "services") && within(dep, "services") && service(path) != service(dep) && !within(path, wiring...):
+		return "services never import each other"
+	case within(path, "pkg") && within(dep, "services") && !within(path, wiring...):
+		return "packages do not import services"
+	case within(path, "pkg", "services") && within(dep, "loadtest", "deployments"):
+		return "nothing imports the load tests or the deployments"
+	case path == "services/notsale/notsaletest" && within(dep, "services"):
+		return "test support of all services imports none"
+	}
+	return ""
+}
+
+func adapterOf(path string) string {
+	i := slices.IndexFunc(adapters, func(a string) bool { return within(path, a) })
+	if i < 0 {
+		return ""
+	}
+	return adapters[i]
+}
+
+// impure are packages of the standard library that the core has no use for.
+var impure = []string{
+	"net", "os", "context", "math/rand", "crypto/rand", "log", "syscall", "database/sql", "io/fs", "io/ioutil", "testing", "sync", "runtime", "unsafe", "plugin", "embed",
+}
+
+// forbiddenImport says why a package may not import another one directly.
+func forbiddenImport(path, imported string) string {
+	switch {
+	case within(path, core...) && within(imported, impure...):
+		return "the core has no I/O, clock, randomness, goroutine or context"
+	case within(path, core...) && strings.Contains(imported, "."):
+		return "the core imports the standard library only"
+	case within(imported, "github.com/gin-gonic/gin") && !within(path, "services/edge", "loadtest"):
+		return "Gin lives in services/edge"
+	case within(path, "services") && path != "services/notsale/notsaletest" &&
+		slices.ContainsFunc(drivers, func(d string) bool { return strings.HasPrefix(imported, d) }):
+		return "services speak to stores through the adapters"
+	}
+	return ""
+}
+
+// The rules themselves must be able to fail.
+func TestArrowsForbid(t *testing.T) {
+	for _, c := range []struct{ path, dep string }{
+		{"pkg/sale", "pkg/stream"},
+		{"pkg/wire", "pkg/pack"},
+		{"pkg/stream", "pkg/ledger"},
+		{"pkg/backends/backendstest", "pkg/ledger"},
+		{"pkg/boot", "pkg/pack"},
+		{"pkg/pack", "services/edge"},
+		{"services/edge", "services/allocator"},
+		{"services/edge/web", "services/notsale"},
+		{"services/recorder", "loadtest/hammer/shopper"},
+		{"services/notsale/notsaletest", "services/edge"},
+	} {
+		if forbidden(c.path, c.dep) == "" {
+			t.Errorf("%s may import %s", c.path, c.dep)
+		}
+	}
+	for _, c := range []struct{ path, dep string }{
+		{"pkg/wire", "pkg/code"},
+		{"pkg/stream", "pkg/wire"},
+		{"pkg/backends/backendstest", "pkg/backends"},
+		{"services/edge", "services/edge/web"},
+		{"services/edge", "pkg/pack"},
+		{"services/notsale", "services/edge"},
+		{"loadtest/hammer", "pkg/backends"},
+	} {
+		if why := forbidden(c.path, c.dep); why != "" {
+			t.Errorf("%s may not import %s: %s", c.path, c.dep, why)
+		}
+	}
+}
+
+// parse parses the files of a package, without its tests.
+func (p *goPackage) parse(t *testing.T, mode parser.Mode) map[string]*ast.File {
+	t.Helper()
+	files := map[string]*ast.File{}
+	for _, name := range p.GoFiles {
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = file
+	}
+	return files
+}
+
+func TestFxStandsInModulesOnly(t *testing.T) {
+	seen := 0
+	for _, p := range listPackages(t) {
+		for name, file := range p.parse(t, parser.ImportsOnly) {
+			for _, spec := range file.Imports {
+				if path := strings.Trim(spec.Path.Value, `"`); path != "go.uber.org/fx" && !strings.HasPrefix(path, "go.uber.org/fx/") {
+					continue
+				}
+				seen++
+				if name != "module.go" && !within(p.path(), "pkg/boot", "services/notsale") {
+					t.Errorf("%s/%s imports fx: it stands in module.go, pkg/boot and services/notsale", p.path(), name)
+				}
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("nothing imports fx")
+	}
+}
+
+// clocks are the functions of package time that read a clock or wait.
+var clocks = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
+
+func TestCoreIsPure(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if !within(p.path(), core...) {
+			continue
+		}
+		for name, file := range p.parse(t, 0) {
+			for _, impurity := range impurities(file) {
+				t.Errorf("%s/%s: %s", p.path(), name, impurity)
+			}
+		}
+	}
+}
+
+// impurities are what the core must not do.
+func impurities(file *ast.File) (found []string) {
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.GoStmt:
+			found = append(found, "a goroutine")
+		case *ast.ChanType, *ast.SelectStmt:
+			found = append(found, "a channel")
+		case *ast.SelectorExpr:
+			if x, ok := n.X.(*ast.Ident); ok && x.Name == "time" && slices.Contains(clocks, n.Sel.Name) {
+				found = append(found, "time."+n.Sel.Name)
+			}
+		}
+		return true
+	})
+	return found
+}
+
+func TestImpuritiesAreFound(t *testing.T) {
+	const text = `package p
+import "time"
+func f() { go f(); _ = time.Now(); select {} }`
+	file, err := parser.ParseFile(token.NewFileSet(), "p.go", text, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := impurities(file); !slices.Equal(got, []string{"a goroutine", "time.Now", "a channel"}) {
+		t.Errorf("found %v", got)
+	}
+}
