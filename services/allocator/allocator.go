@@ -27,7 +27,7 @@ type Allocator struct {
 	loops   map[sale.ID]*loop     // owned by Run
 	resting map[sale.ID]time.Time // sales given up, and until when; owned by Run
 	ended   chan *loop            // loops that gave up, to Run
-	standby *standby              // owned by Run
+	standby *standby
 	wait    sync.WaitGroup
 }
 
@@ -38,7 +38,7 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, c *rejection.Cache, log
 	}
 	return &Allocator{
 		cfg: cfg, ledger: l, stream: s, cache: c, log: log, metrics: newMetrics(reg),
-		loops: map[sale.ID]*loop{}, resting: map[sale.ID]time.Time{}, ended: make(chan *loop), standby: newStandby(l),
+		loops: map[sale.ID]*loop{}, resting: map[sale.ID]time.Time{}, ended: make(chan *loop), standby: newStandby(l, log),
 	}, nil
 }
 
@@ -50,6 +50,7 @@ const restAfterGivingUp = 10 * time.Second
 
 // Run takes, holds and gives back leases until ctx ends.
 func (a *Allocator) Run(ctx context.Context) error {
+	a.wait.Go(func() { a.standby.run(ctx) })
 	tick := time.NewTicker(a.cfg.Renewal)
 	defer tick.Stop()
 	for warned := false; ; {
@@ -114,7 +115,7 @@ func (a *Allocator) turn(ctx context.Context) error {
 	for _, lease := range taken {
 		a.lead(lease)
 	}
-	return a.standby.follow(ctx, func(id sale.ID) bool { return a.loops[id] != nil })
+	return nil
 }
 
 func (a *Allocator) lead(lease ledger.Lease) {
@@ -157,6 +158,7 @@ func (a *Allocator) drop(ctx context.Context, l *loop) {
 func (a *Allocator) end(l *loop) {
 	l.cancel()
 	delete(a.loops, l.lease.Sale)
+	a.standby.release(l.lease.Sale)
 	a.metrics.leading.Set(float64(len(a.loops)))
 }
 

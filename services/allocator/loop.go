@@ -8,6 +8,7 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 )
 
@@ -48,6 +49,8 @@ func (l *loop) perform(ctx context.Context, e effect) event {
 	case compare:
 		return l.compare(ctx, e.sequence)
 	case openHole:
+		ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+		defer cancel()
 		return holeOpened{l.ledger.OpenGeneration(ctx, l.lease.Sale, l.lease.Epoch, &e.hole)}
 	case openReader:
 		l.closeReader()
@@ -94,6 +97,8 @@ func (l *loop) closeReader() {
 
 func (l *loop) readLedger(ctx context.Context) event {
 	l.closeReader()
+	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
 	pos, err := l.ledger.Cursor(ctx, l.lease.Sale)
 	if err != nil {
 		return ledgerRead{err: err}
@@ -125,6 +130,8 @@ func (l *loop) compare(ctx context.Context, sequence uint64) event {
 		return compared{err: err}
 	}
 	mark := markOf(&m)
+	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
 	same, err := l.ledger.Applied(ctx, l.lease.Sale, sequence, mark)
 	return compared{same, mark, err}
 }
@@ -161,20 +168,35 @@ func (l *loop) drain(messages []stream.Message) []stream.Message {
 	return messages
 }
 
+// Timeouts of the ledger, after which a dead connection is given up. A healthy
+// ledger commits in milliseconds and recovers a million decisions in seconds.
+const (
+	ledgerTimeout  = 5 * time.Second
+	recoverTimeout = time.Minute
+)
+
 // maxExpected bounds the memory that recovery asks for ahead of reading.
 const maxExpected = 1 << 20
 
 func (l *loop) restore(ctx context.Context, e restore) event {
+	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
+	defer cancel()
 	if e.engine != nil {
 		after := e.engine.Cursor().Position
 		err := e.engine.Extend(e.to, l.ledger.Decisions(ctx, l.lease.Sale, after, e.to.Position))
 		return restored{e.engine, err}
 	}
-	engine, err := allocation.Restore(e.of, e.to, l.ledger.Decisions(ctx, l.lease.Sale, 0, e.to.Position), int(min(e.to.Position, maxExpected)))
+	engine, err := restoreEngine(ctx, l.ledger, e.of, e.to)
 	return restored{engine, err}
 }
 
+func restoreEngine(ctx context.Context, from *ledger.Ledger, of sale.Sale, to allocation.Cursor) (*allocation.Engine, error) {
+	return allocation.Restore(of, to, from.Decisions(ctx, of.ID, 0, to.Position), int(min(to.Position, maxExpected)))
+}
+
 func (l *loop) commit(ctx context.Context, b *allocation.Batch) event {
+	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
 	started := time.Now()
 	err := l.ledger.Commit(ctx, l.lease.Sale, l.lease.Epoch, b)
 	if err == nil {

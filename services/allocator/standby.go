@@ -2,6 +2,8 @@ package allocator
 
 import (
 	"context"
+	"log/slog"
+	"sync"
 	"time"
 
 	"notsale/pkg/allocation"
@@ -9,62 +11,87 @@ import (
 	"notsale/pkg/sale"
 )
 
-// standby keeps engines of the sales that other allocators decide, so that a
-// takeover has to read only what was committed since the last look.
+// standby keeps engines of the open sales that other allocators decide, so
+// that a takeover has to read only what was committed since the last look.
 type standby struct {
-	ledger  *ledger.Ledger
-	engines map[sale.ID]*allocation.Engine
-	looked  time.Time
+	ledger *ledger.Ledger
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	engines map[sale.ID]*allocation.Engine // guarded by mu
+	mine    map[sale.ID]bool               // sales that this process decides; guarded by mu
 }
 
 // followEvery is the time between two looks at the other allocators' sales.
 const followEvery = 500 * time.Millisecond
 
-// followBudget bounds one look, so that leases are renewed in between.
-const followBudget = 200 * time.Millisecond
-
-func newStandby(l *ledger.Ledger) *standby {
-	return &standby{ledger: l, engines: map[sale.ID]*allocation.Engine{}}
+func newStandby(l *ledger.Ledger, log *slog.Logger) *standby {
+	return &standby{ledger: l, log: log, engines: map[sale.ID]*allocation.Engine{}, mine: map[sale.ID]bool{}}
 }
 
 // hand gives the engine of a sale away, to the term that now decides it.
 func (s *standby) hand(id sale.ID) *allocation.Engine {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mine[id] = true
 	e := s.engines[id]
 	delete(s.engines, id)
 	return e
 }
 
-// follow brings the engines of open sales that others decide up to date.
-func (s *standby) follow(ctx context.Context, mine func(sale.ID) bool) error {
-	if time.Since(s.looked) < followEvery {
-		return nil
+// release says that this process no longer decides the sale.
+func (s *standby) release(id sale.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.mine, id)
+}
+
+// run follows until ctx ends.
+func (s *standby) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := s.follow(ctx); err != nil && ctx.Err() == nil {
+			s.log.Debug("other allocators' sales are not followed", "error", err)
+		}
+		sleep(ctx, followEvery)
 	}
-	s.looked = time.Now()
+}
+
+// follow brings the engines up to date, once.
+func (s *standby) follow(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
+	defer cancel()
 	positions, err := s.ledger.OpenPositions(ctx)
 	if err != nil {
 		return err
 	}
-	for id := range s.engines {
-		if _, open := positions[id]; !open {
-			delete(s.engines, id) // sold out: its engine is loaded when somebody asks
-		}
-	}
-	for id, position := range positions {
-		if mine(id) || position == 0 {
-			continue
-		}
-		if e := s.engines[id]; e != nil && e.Cursor().Position == position {
-			continue
-		}
-		if time.Since(s.looked) > followBudget {
-			return nil // the rest next time
-		}
+	for _, id := range s.behind(positions) {
 		if err := s.catchUp(ctx, id); err != nil {
-			delete(s.engines, id)
 			return err
 		}
 	}
 	return nil
+}
+
+// behind drops the engines of sales that are sold out, which are loaded again
+// when somebody asks, and returns the sales whose engines are not up to date.
+func (s *standby) behind(positions map[sale.ID]int64) []sale.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.engines {
+		if _, open := positions[id]; !open {
+			delete(s.engines, id)
+		}
+	}
+	var ids []sale.ID
+	for id, position := range positions {
+		if s.mine[id] || position == 0 {
+			continue
+		}
+		if e := s.engines[id]; e == nil || e.Cursor().Position != position {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func (s *standby) catchUp(ctx context.Context, id sale.ID) error {
@@ -72,18 +99,41 @@ func (s *standby) catchUp(ctx context.Context, id sale.ID) error {
 	if err != nil {
 		return err
 	}
-	e := s.engines[id]
-	if e == nil || e.Cursor().Position > pos.Cursor.Position {
-		row, err := s.ledger.Sale(ctx, id)
-		if err != nil {
-			return err
-		}
-		e, err = allocation.Restore(row.Sale, pos.Cursor, s.ledger.Decisions(ctx, id, 0, pos.Cursor.Position), int(min(pos.Cursor.Position, maxExpected)))
-		if err != nil {
-			return err
-		}
-		s.engines[id] = e
+	if s.extend(ctx, id, pos.Cursor) {
 		return nil
 	}
-	return e.Extend(pos.Cursor, s.ledger.Decisions(ctx, id, e.Cursor().Position, pos.Cursor.Position))
+	row, err := s.ledger.Sale(ctx, id)
+	if err != nil {
+		return err
+	}
+	e, err := restoreEngine(ctx, s.ledger, row.Sale, pos.Cursor)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.mine[id] {
+		s.engines[id] = e
+	}
+	return nil
+}
+
+// extend brings an engine that exists up to the cursor. The lock is held
+// meanwhile: it is little that was committed since the last look, and a term
+// that takes over now waits for less than it would have to read.
+func (s *standby) extend(ctx context.Context, id sale.ID, to allocation.Cursor) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.engines[id]
+	if s.mine[id] {
+		return true
+	}
+	if e == nil {
+		return false
+	}
+	if err := e.Extend(to, s.ledger.Decisions(ctx, id, e.Cursor().Position, to.Position)); err != nil {
+		delete(s.engines, id)
+		return false
+	}
+	return true
 }

@@ -99,6 +99,8 @@ func (e *Edge) find(ctx context.Context, lookup func(*directory) *sale.Sale) (*s
 
 // refresh reads the newest sales from the ledger into the directory.
 func (e *Edge) refresh(ctx context.Context, _ []struct{}) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	rows, err := e.ledger.Sales(ctx, 0, refreshSales)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"notsale/pkg/code"
@@ -39,6 +40,9 @@ func parseCheckout(u *url.URL) checkoutParams {
 	values, err := url.ParseQuery(u.RawQuery)
 	users := values["user_id"]
 	items := append(append([]string(nil), values["id"]...), values["item_id"]...)
+	if err != nil { // what cannot be decoded is missing in values, but is to be recorded
+		users, items = undecoded(u.RawQuery, "user_id"), undecoded(u.RawQuery, "id", "item_id")
+	}
 	p := checkoutParams{rawUser: strings.Join(users, ","), rawItem: strings.Join(items, ",")}
 	switch {
 	case tooLong(u):
@@ -67,6 +71,16 @@ func parseCheckout(u *url.URL) checkoutParams {
 		}
 	}
 	return p
+}
+
+// undecoded returns the values of the named parameters as they stand in a query.
+func undecoded(query string, names ...string) (values []string) {
+	for pair := range strings.SplitSeq(query, "&") {
+		if name, value, _ := strings.Cut(pair, "="); slices.Contains(names, name) {
+			values = append(values, value)
+		}
+	}
+	return values
 }
 
 // parseCode reads the code parameter, given exactly once.

@@ -153,7 +153,9 @@ func (e *Edge) decision(c *gin.Context) {
 
 // fromLedger answers with the recorded decision, or with the problem given.
 func (e *Edge) fromLedger(c *gin.Context, of *sale.Sale, v code.Verified, otherwise *problem) {
-	_, d, err := e.ledger.DecisionOf(c.Request.Context(), v.ID)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), readTimeout)
+	defer cancel()
+	_, d, err := e.ledger.DecisionOf(ctx, v.ID)
 	switch {
 	case errors.Is(err, ledger.ErrNotFound):
 		refuse(c, otherwise, "no decision yet, POST again")

@@ -36,6 +36,9 @@ func (c Config) Validate() error {
 // retryPause is the pause before a stream is opened again after an error.
 const retryPause = 500 * time.Millisecond
 
+// storeTimeout is when a dead connection to the ledger is given up.
+const storeTimeout = 10 * time.Second
+
 // Recorder runs one loop per stream of attempts.
 type Recorder struct {
 	cfg    Config
@@ -206,7 +209,9 @@ func (r *Recorder) add(b *batch, m stream.AttemptMessage) {
 // store commits the attempts and only then acknowledges their messages.
 func (r *Recorder) store(ctx context.Context, b batch) error {
 	if len(b.attempts) > 0 {
-		stored, err := r.ledger.InsertAttempts(ctx, b.attempts)
+		insert, cancel := context.WithTimeout(ctx, storeTimeout)
+		stored, err := r.ledger.InsertAttempts(insert, b.attempts)
+		cancel()
 		if err != nil {
 			return err
 		}

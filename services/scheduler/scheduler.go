@@ -50,6 +50,7 @@ const (
 	recentSales = 100              // sales looked at each time
 	fullRepair  = 30 * time.Second // between two looks at all sales
 	pageSize    = 1000
+	turnTimeout = time.Minute // for one turn; a thousand sales open within it
 )
 
 // Scheduler opens sales.
@@ -121,6 +122,8 @@ func (s *Scheduler) pause(ctx context.Context) time.Duration {
 // Turn opens the current slot's sale, if it is not yet open, and finishes what
 // an earlier turn, of any scheduler, has left.
 func (s *Scheduler) Turn(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
 	if s.directory == nil {
 		if err := s.stream.CreateUnsold(ctx); err != nil {
 			return err

@@ -1,0 +1,85 @@
+//go:build unix
+
+package edge
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/code"
+	"notsale/pkg/telemetry"
+	"notsale/services/notsale/notsaletest"
+)
+
+func TestMain(m *testing.M) { backendstest.Main(m) }
+
+func newEdge(t *testing.T, cfg Config) *Edge {
+	t.Helper()
+	stage := notsaletest.New(t)
+	keys, err := code.NewKeyring([]code.Key{{ID: 1, Secret: make([]byte, code.MinSecret)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Listen = "127.0.0.1:0"
+	e, err := New(cfg, keys, stage.Ledger("edge"), stage.Stream("edge"), stage.Cache("edge"), &telemetry.Health{}, stage.Log, prometheus.NewRegistry())
+	if err == nil {
+		err = e.Listen(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	stage.Run(e.Run)
+	return e
+}
+
+func TestReady(t *testing.T) {
+	e := newEdge(t, DefaultConfig())
+	notsaletest.Eventually(t, "ready", func() bool { return e.Ready(t.Context()) == nil })
+	e.listed.Store(false)
+	if err := e.Ready(t.Context()); !errors.Is(err, errUnlisted) {
+		t.Errorf("without the directory: %v", err)
+	}
+	e.listed.Store(true)
+	for skew, ready := range map[time.Duration]bool{0: true, maxSkew: true, -maxSkew: true, maxSkew + time.Second: false, -maxSkew - time.Second: false} {
+		e.skew.Store(int64(skew))
+		if err := e.Ready(t.Context()); (err == nil) != ready || err != nil && !strings.Contains(err.Error(), "clock") {
+			t.Errorf("clock off by %v: %v", skew, err)
+		}
+	}
+	e.skew.Store(0)
+	e.draining.Store(true)
+	if err := e.Ready(t.Context()); !errors.Is(err, errDraining) {
+		t.Errorf("draining: %v", err)
+	}
+}
+
+// The edge measures its clock against NATS's.
+func TestClockIsWatched(t *testing.T) {
+	e := newEdge(t, DefaultConfig())
+	notsaletest.Eventually(t, "the clocks are compared", func() bool { return e.skew.Load() != 0 })
+	if skew := time.Duration(e.skew.Load()).Abs(); skew > maxSkew {
+		t.Errorf("this process is %v off a server in it", skew)
+	}
+}
+
+func TestConfigIsValidated(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"--code-ttl":      func(c *Config) { c.CodeTTL = time.Millisecond },
+		"--purchase-wait": func(c *Config) { c.PurchaseWait = 2 * time.Minute },
+		"limits":          func(c *Config) { c.Waiting = 0 },
+	} {
+		cfg := DefaultConfig()
+		if err := cfg.Validate(); err != nil {
+			t.Errorf("default: %v", err)
+		}
+		change(&cfg)
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
