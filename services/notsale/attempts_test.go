@@ -70,6 +70,8 @@ func TestRefusedCheckoutsAreStored(t *testing.T) {
 	refused("user_id=u&id=2&item_id=2", bad, wire.InvalidParameter, 0, "u", "2,2")
 	refused("user_id=u&id=2&x=%zz", bad, wire.InvalidParameter, of.ID, "u", "2")
 	refused("user_id=u&id=2&x=%", bad, wire.InvalidParameter, of.ID, "u", "2")
+	refused("user_id=%zz&id=2", bad, wire.InvalidParameter, of.ID, "%25zz", "2")
+	refused("user_id=a;b&id=2", bad, wire.InvalidParameter, of.ID, "a;b", "2")
 	refused("user_id=u&id=2&a;b", bad, wire.InvalidParameter, of.ID, "u", "2")
 
 	sell("first", of.FirstItem)
