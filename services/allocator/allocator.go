@@ -2,7 +2,6 @@ package allocator
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
+	"notsale/services/allocator/term"
 )
 
 // Allocator holds the leases of a process and runs one loop per leased sale.
@@ -24,9 +24,9 @@ type Allocator struct {
 	log     *slog.Logger
 	metrics *metrics
 
-	loops   map[sale.ID]*loop     // owned by Run
-	resting map[sale.ID]time.Time // sales given up, and until when; owned by Run
-	ended   chan *loop            // loops that gave up, to Run
+	tenancy *term.Tenancy     // owned by Run
+	loops   map[sale.ID]*loop // owned by Run
+	ended   chan *loop        // loops that gave up, to Run
 	standby *standby
 	wait    sync.WaitGroup
 }
@@ -38,15 +38,12 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, c *rejection.Cache, log
 	}
 	return &Allocator{
 		cfg: cfg, ledger: l, stream: s, cache: c, log: log, metrics: newMetrics(reg),
-		loops: map[sale.ID]*loop{}, resting: map[sale.ID]time.Time{}, ended: make(chan *loop), standby: newStandby(l, log),
+		tenancy: term.NewTenancy(l, cfg.LeaseTTL, cfg.TakeAtOnce), loops: map[sale.ID]*loop{}, ended: make(chan *loop), standby: newStandby(l, log),
 	}, nil
 }
 
 // retireTimeout bounds giving the leases back at the end.
 const retireTimeout = 2 * time.Second
-
-// restAfterGivingUp is how long a sale that cannot be decided is left alone.
-const restAfterGivingUp = 10 * time.Second
 
 // Run takes, holds and gives back leases until ctx ends.
 func (a *Allocator) Run(ctx context.Context) error {
@@ -75,47 +72,22 @@ func (a *Allocator) Run(ctx context.Context) error {
 	}
 }
 
-// turn renews what is held, drops what was lost and takes what is free. Leases
-// are renewed only while NATS answers too: an allocator that cannot read must
-// not keep others from it.
+// turn renews what is held, drops what was lost and takes what is free.
 func (a *Allocator) turn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.LeaseTTL)
 	defer cancel()
 	if err := a.stream.Ping(ctx); err != nil {
 		return err
 	}
-	held, err := a.ledger.Renew(ctx, a.cfg.LeaseTTL)
-	if err != nil {
-		return err
-	}
-	epochs := make(map[sale.ID]int64, len(held))
-	for _, lease := range held {
-		epochs[lease.Sale] = lease.Epoch
-	}
-	keep := make([]sale.ID, 0, len(a.loops))
-	for id, l := range a.loops {
-		if epochs[id] != l.lease.Epoch {
-			a.log.Warn("lease lost", "sale", id, "epoch", l.lease.Epoch)
-			a.end(l)
-			continue
-		}
-		keep = append(keep, id)
-	}
-	for id, until := range a.resting {
-		if time.Now().Before(until) {
-			keep = append(keep, id)
-		} else {
-			delete(a.resting, id)
-		}
-	}
-	taken, err := a.ledger.Take(ctx, keep, a.cfg.TakeAtOnce)
-	if err != nil {
-		return err
+	lost, taken, err := a.tenancy.Turn(ctx, time.Now())
+	for _, lease := range lost {
+		a.log.Warn("lease lost", "sale", lease.Sale, "epoch", lease.Epoch)
+		a.end(lease.Sale)
 	}
 	for _, lease := range taken {
 		a.lead(lease)
 	}
-	return nil
+	return err
 }
 
 func (a *Allocator) lead(lease ledger.Lease) {
@@ -138,33 +110,29 @@ func (a *Allocator) lead(lease ledger.Lease) {
 	})
 }
 
-// drop forgets a loop that ended by itself, so that its sale can be taken
-// again. One that cannot be decided here is given back and left alone for a
-// while, so that another allocator, perhaps a newer one, may try.
+// drop forgets a loop that ended by itself.
 func (a *Allocator) drop(ctx context.Context, l *loop) {
 	if a.loops[l.lease.Sale] != l {
 		return
 	}
-	a.end(l)
-	if !errors.Is(l.err, errGiveUp) {
-		return
-	}
-	a.resting[l.lease.Sale] = time.Now().Add(restAfterGivingUp)
-	if err := a.ledger.Release(ctx, l.lease); err != nil {
+	a.end(l.lease.Sale)
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.LeaseTTL)
+	defer cancel()
+	if err := a.tenancy.Ended(ctx, l.lease, l.err, time.Now()); err != nil {
 		l.log.Warn("lease not given back", "error", err)
 	}
 }
 
-func (a *Allocator) end(l *loop) {
-	l.cancel()
-	delete(a.loops, l.lease.Sale)
-	a.standby.release(l.lease.Sale)
+func (a *Allocator) end(id sale.ID) {
+	a.loops[id].cancel()
+	delete(a.loops, id)
+	a.standby.release(id)
 	a.metrics.leading.Set(float64(len(a.loops)))
 }
 
 func (a *Allocator) stopAll() {
-	for _, l := range a.loops {
-		a.end(l)
+	for id := range a.loops {
+		a.end(id)
 	}
 	a.wait.Wait()
 }

@@ -10,6 +10,7 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
+	"notsale/services/allocator/term"
 )
 
 // loop carries out what a term says, during one lease.
@@ -26,57 +27,57 @@ type loop struct {
 // run decides the sale until ctx ends or the term does.
 func (l *loop) run(ctx context.Context, warm *allocation.Engine) error {
 	defer l.closeReader()
-	t := newTerm(l.lease, l.cfg.BatchRequests, warm)
-	for next := effect(readLedger{}); ctx.Err() == nil; {
-		if end, ok := next.(stop); ok {
-			if errors.Is(end.why, ledger.ErrFenced) && t.batch != nil {
+	t := term.New(l.lease, l.cfg.BatchRequests, warm)
+	for next := term.Effect(term.ReadLedger{}); ctx.Err() == nil; {
+		if end, ok := next.(term.Stop); ok {
+			if errors.Is(end.Why, ledger.ErrFenced) && t.Undecided() {
 				l.metrics.fenced.Inc()
 			}
-			return end.why
+			return end.Why
 		}
-		next = t.step(l.perform(ctx, next))
+		next = t.Step(l.perform(ctx, next))
 	}
 	return ctx.Err()
 }
 
 // perform carries out one effect and returns what it led to.
-func (l *loop) perform(ctx context.Context, e effect) event {
+func (l *loop) perform(ctx context.Context, e term.Effect) term.Event {
 	switch e := e.(type) {
-	case readLedger:
+	case term.ReadLedger:
 		return l.readLedger(ctx)
-	case readStream:
-		return l.readStream(ctx, e.sequence)
-	case compare:
-		return l.compare(ctx, e.sequence)
-	case openHole:
+	case term.ReadStream:
+		return l.readStream(ctx, e.Sequence)
+	case term.Compare:
+		return l.compare(ctx, e.Sequence)
+	case term.OpenHole:
 		ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 		defer cancel()
-		return holeOpened{l.ledger.OpenGeneration(ctx, l.lease.Sale, l.lease.Epoch, &e.hole)}
-	case openReader:
+		return term.HoleOpened{Err: l.ledger.OpenGeneration(ctx, l.lease.Sale, l.lease.Epoch, &e.Hole)}
+	case term.OpenReader:
 		l.closeReader()
 		var err error
-		l.reader, err = l.stream.Read(ctx, l.lease.Sale, e.from)
-		return readerOpened{err}
-	case await:
-		return l.await(ctx, e.patience)
-	case peek:
+		l.reader, err = l.stream.Read(ctx, l.lease.Sale, e.From)
+		return term.ReaderOpened{Err: err}
+	case term.Await:
+		return l.await(ctx, e.Patience)
+	case term.Peek:
 		info, err := l.stream.Info(ctx, l.lease.Sale)
-		return peeked{info, err}
-	case restore:
+		return term.Peeked{Info: info, Err: err}
+	case term.Restore:
 		return l.restore(ctx, e)
-	case commit:
-		return l.commit(ctx, e.batch)
-	case publish:
+	case term.Commit:
+		return l.commit(ctx, e.Batch)
+	case term.Publish:
 		return l.publish(ctx, e)
-	case pause:
+	case term.Pause:
 		l.metrics.restarts.Inc()
-		l.log.Warn("something failed, going on after a pause", "error", e.err, "pause", e.length)
-		sleep(ctx, e.length)
-		return resumed{}
-	case alarm:
-		l.metrics.alarms.WithLabelValues(e.kind).Inc()
-		l.log.Error("ALARM", "kind", e.kind, "error", e.err)
-		return resumed{}
+		l.log.Warn("something failed, going on after a pause", "error", e.Err, "pause", e.Length)
+		sleep(ctx, e.Length)
+		return term.Resumed{}
+	case term.Alarm:
+		l.metrics.alarms.WithLabelValues(e.Kind).Inc()
+		l.log.Error("ALARM", "kind", e.Kind, "error", e.Err)
+		return term.Resumed{}
 	}
 	panic("allocator: unknown effect")
 }
@@ -95,61 +96,61 @@ func (l *loop) closeReader() {
 	}
 }
 
-func (l *loop) readLedger(ctx context.Context) event {
+func (l *loop) readLedger(ctx context.Context) term.Event {
 	l.closeReader()
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
 	pos, err := l.ledger.Cursor(ctx, l.lease.Sale)
 	if err != nil {
-		return ledgerRead{err: err}
+		return term.LedgerRead{Err: err}
 	}
 	row, err := l.ledger.Sale(ctx, l.lease.Sale)
-	return ledgerRead{row.Sale, pos, err}
+	return term.LedgerRead{Row: row.Sale, Pos: pos, Err: err}
 }
 
-func (l *loop) readStream(ctx context.Context, sequence uint64) event {
-	var r streamRead
-	if r.opening, r.err = l.stream.Opening(ctx, l.lease.Sale); r.err != nil {
+func (l *loop) readStream(ctx context.Context, sequence uint64) term.Event {
+	var r term.StreamRead
+	if r.Opening, r.Err = l.stream.Opening(ctx, l.lease.Sale); r.Err != nil {
 		return r
 	}
-	if r.info, r.err = l.stream.Info(ctx, l.lease.Sale); r.err != nil {
+	if r.Info, r.Err = l.stream.Info(ctx, l.lease.Sale); r.Err != nil {
 		return r
 	}
-	if r.info.Last >= sequence {
-		r.message, r.err = l.stream.Message(ctx, l.lease.Sale, sequence)
+	if r.Info.Last >= sequence {
+		r.Message, r.Err = l.stream.Message(ctx, l.lease.Sale, sequence)
 	}
 	return r
 }
 
-func (l *loop) compare(ctx context.Context, sequence uint64) event {
+func (l *loop) compare(ctx context.Context, sequence uint64) term.Event {
 	m, err := l.stream.Message(ctx, l.lease.Sale, sequence)
 	if errors.Is(err, stream.ErrLost) {
-		return compared{}
+		return term.Compared{}
 	}
 	if err != nil {
-		return compared{err: err}
+		return term.Compared{Err: err}
 	}
-	mark := markOf(&m)
+	mark := term.MarkOf(&m)
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
 	same, err := l.ledger.Applied(ctx, l.lease.Sale, sequence, mark)
-	return compared{same, mark, err}
+	return term.Compared{Same: same, Mark: mark, Err: err}
 }
 
 // await waits for a message and takes those behind it, without waiting more.
-func (l *loop) await(ctx context.Context, patience time.Duration) event {
+func (l *loop) await(ctx context.Context, patience time.Duration) term.Event {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return readerFailed{ctx.Err()}
+		return term.ReaderFailed{Err: ctx.Err()}
 	case <-timer.C:
-		return quiet{}
+		return term.Quiet{}
 	case m, open := <-l.reader.Messages():
 		if !open {
-			return readerFailed{l.reader.Err()}
+			return term.ReaderFailed{Err: l.reader.Err()}
 		}
-		return arrived{l.drain([]stream.Message{m})}
+		return term.Arrived{Messages: l.drain([]stream.Message{m})}
 	}
 }
 
@@ -178,23 +179,23 @@ const (
 // maxExpected bounds the memory that recovery asks for ahead of reading.
 const maxExpected = 1 << 20
 
-func (l *loop) restore(ctx context.Context, e restore) event {
+func (l *loop) restore(ctx context.Context, e term.Restore) term.Event {
 	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
 	defer cancel()
-	if e.engine != nil {
-		after := e.engine.Cursor().Position
-		err := e.engine.Extend(e.to, l.ledger.Decisions(ctx, l.lease.Sale, after, e.to.Position))
-		return restored{e.engine, err}
+	if e.Engine != nil {
+		after := e.Engine.Cursor().Position
+		err := e.Engine.Extend(e.To, l.ledger.Decisions(ctx, l.lease.Sale, after, e.To.Position))
+		return term.Restored{Engine: e.Engine, Err: err}
 	}
-	engine, err := restoreEngine(ctx, l.ledger, e.of, e.to)
-	return restored{engine, err}
+	engine, err := restoreEngine(ctx, l.ledger, e.Of, e.To)
+	return term.Restored{Engine: engine, Err: err}
 }
 
 func restoreEngine(ctx context.Context, from *ledger.Ledger, of sale.Sale, to allocation.Cursor) (*allocation.Engine, error) {
 	return allocation.Restore(of, to, from.Decisions(ctx, of.ID, 0, to.Position), int(min(to.Position, maxExpected)))
 }
 
-func (l *loop) commit(ctx context.Context, b *allocation.Batch) event {
+func (l *loop) commit(ctx context.Context, b *allocation.Batch) term.Event {
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
 	started := time.Now()
@@ -202,16 +203,16 @@ func (l *loop) commit(ctx context.Context, b *allocation.Batch) event {
 	if err == nil {
 		l.metrics.commits.Observe(time.Since(started).Seconds())
 	}
-	return committed{err}
+	return term.Committed{Err: err}
 }
 
 // publish tells what is committed: first the cache, then the edges.
-func (l *loop) publish(ctx context.Context, e publish) event {
-	b := e.batch
+func (l *loop) publish(ctx context.Context, e term.Publish) term.Event {
+	b := e.Batch
 	l.metrics.committed(b)
-	if err := l.cache.Learn(ctx, e.of, &b.Facts); err != nil {
+	if err := l.cache.Learn(ctx, e.Of, &b.Facts); err != nil {
 		l.log.Debug("facts not cached", "error", err)
 	}
 	l.out.send(b.Replies, l.stream.Reply, l.log)
-	return published{}
+	return term.Published{}
 }
