@@ -563,6 +563,9 @@ func TestNATSAway(t *testing.T) {
 		d.StopNATS()
 		d.StartNATS()
 	}
-	notsaletest.Eventually(t, "the desk is connected", d.stream.Connected)
+	notsaletest.Eventually(t, "the desk is connected", func() bool {
+		_, err := d.stream.Info(t.Context(), of.ID)
+		return err == nil
+	})
 	d.check(of.ID)
 }
