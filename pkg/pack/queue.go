@@ -45,25 +45,6 @@ const (
 // stored. An error that wraps ErrAmbiguous: perhaps. Any other: none is.
 type Sender[T any] func(ctx context.Context, items []T) error
 
-// Ticket is the future of all items of one pack.
-type Ticket struct {
-	done chan struct{}
-	err  error // written once by the sending goroutine, before done is closed
-}
-
-// Done is closed when the pack's fate is known.
-func (t *Ticket) Done() <-chan struct{} { return t.done }
-
-// Err returns what became of the pack, nil when it is stored. It may be called
-// only after Done is closed.
-func (t *Ticket) Err() error { return t.err }
-
-type batch[T any] struct {
-	items  []T
-	bytes  int
-	ticket *Ticket
-}
-
 // Queue is a coalescing queue, safe for any number of callers.
 type Queue[T any] struct {
 	limits Limits
@@ -73,16 +54,15 @@ type Queue[T any] struct {
 	idle   sync.WaitGroup // one count while a goroutine sends
 
 	mu      sync.Mutex
-	packs   []*batch[T] // oldest first; the last may still grow
-	queued  int
-	running bool
-	closed  bool
+	buffer  *Buffer[T] // guarded by mu
+	running bool       // guarded by mu
+	closed  bool       // guarded by mu
 }
 
 // New returns a queue that sends with send. It holds no goroutine while idle.
 func New[T any](limits Limits, send Sender[T]) *Queue[T] {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // Close calls it
-	return &Queue[T]{limits: limits, send: send, ctx: ctx, cancel: cancel}
+	return &Queue[T]{limits: limits, send: send, ctx: ctx, cancel: cancel, buffer: NewBuffer[T](limits)}
 }
 
 // Add queues an item of the given size in bytes and returns the ticket of its
@@ -93,60 +73,35 @@ func (q *Queue[T]) Add(item T, size int) (*Ticket, error) {
 	if q.closed {
 		return nil, ErrClosed
 	}
-	if q.queued >= q.limits.Queued {
-		return nil, ErrFull
+	ticket, err := q.buffer.Add(item, size)
+	if err != nil {
+		return nil, err
 	}
-	q.queued++
-	b := q.open(size)
-	b.items = append(b.items, item)
-	b.bytes += size
 	if !q.running {
 		q.running = true
 		q.idle.Add(1)
 		go q.run()
 	}
-	return b.ticket, nil
-}
-
-// open returns a pack that has room for one more item of the size.
-func (q *Queue[T]) open(size int) *batch[T] {
-	if n := len(q.packs); n > 0 {
-		b := q.packs[n-1]
-		if len(b.items) < q.limits.Items && b.bytes+size <= q.limits.Bytes {
-			return b
-		}
-	}
-	b := &batch[T]{ticket: &Ticket{done: make(chan struct{})}}
-	q.packs = append(q.packs, b)
-	return b
+	return ticket, nil
 }
 
 // run sends packs until none is left.
 func (q *Queue[T]) run() {
 	defer q.idle.Done()
-	for b := q.next(); b != nil; b = q.next() {
-		err := q.deliver(b.items)
+	for items := q.next(); items != nil; items = q.next() {
+		err := q.deliver(items)
 		q.mu.Lock()
-		q.queued -= len(b.items) // before the tickets, whose holders may come again at once
+		q.buffer.Settle(err)
 		q.mu.Unlock()
-		b.ticket.err = err
-		close(b.ticket.done)
 	}
 }
 
-// next takes the oldest pack out of the queue, so that it grows no more.
-func (q *Queue[T]) next() *batch[T] {
+func (q *Queue[T]) next() []T {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.packs) == 0 {
-		q.packs = nil
-		q.running = false
-		return nil
-	}
-	b := q.packs[0]
-	q.packs[0] = nil
-	q.packs = q.packs[1:]
-	return b
+	items := q.buffer.Next()
+	q.running = items != nil
+	return items
 }
 
 // deliver sends one pack, again while its fate is unknown.
@@ -171,7 +126,7 @@ func (q *Queue[T]) deliver(items []T) error {
 func (q *Queue[T]) Queued() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.queued
+	return q.buffer.Queued()
 }
 
 // Close refuses new items and waits until all queued ones are sent. When the

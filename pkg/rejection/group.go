@@ -45,69 +45,34 @@ func (g *group) send(ctx context.Context, pipe redis.Pipeliner, questions []Ques
 }
 
 func (g *group) judge(questions []Question, reasons []allocation.Reason) {
-	sold := g.sold.Val() == "1"
 	items, users := g.items.Val(), g.users.Val()
 	if len(items) != len(g.indexes) || len(users) != len(g.indexes) {
 		return
 	}
+	k := Known{SoldOut: g.sold.Val() == "1"}
 	for n, i := range g.indexes {
-		owner, taken := oneID(items[n])
-		q := &questions[i]
-		if q.Code.IsZero() {
-			reasons[i] = forCheckout(sold, taken)
-			continue
-		}
-		reasons[i] = forPurchase(q.Code, sold, taken, owner, atLimit(users[n], q.Code))
+		k.Owner, k.Grants = oneID(items[n]), allIDs(users[n])
+		reasons[i] = Judge(&questions[i], &k)
 	}
-}
-
-// forCheckout needs no proof: nothing was granted to a code that is not made.
-func forCheckout(sold, taken bool) allocation.Reason {
-	switch {
-	case sold:
-		return allocation.SoldOut
-	case taken:
-		return allocation.ItemTaken
-	}
-	return allocation.Granted
-}
-
-// forPurchase refuses only what is proved not to be granted: by the item's
-// owner being another code, or by the user's grants all being other codes.
-func forPurchase(id code.ID, sold, taken bool, owner code.ID, atLimit bool) allocation.Reason {
-	taken = taken && owner != id
-	switch {
-	case taken && sold:
-		return allocation.SoldOut
-	case atLimit:
-		return allocation.LimitReached
-	case taken:
-		return allocation.ItemTaken
-	}
-	return allocation.Granted
 }
 
 // oneID reads the owner of an item; anything else than 16 bytes is no fact.
-func oneID(value any) (id code.ID, ok bool) {
-	s, isText := value.(string)
-	if !isText || len(s) != len(id) {
-		return id, false
+func oneID(value any) (id code.ID) {
+	if s, isText := value.(string); isText && len(s) == len(id) {
+		copy(id[:], s)
 	}
-	copy(id[:], s)
-	return id, !id.IsZero()
+	return id
 }
 
-// atLimit reports whether the fact says that the user is at the limit and that
-// the code is not among the grants.
-func atLimit(value any, id code.ID) bool {
+// allIDs reads the grants of a user at the limit, or nil where that is no fact.
+func allIDs(value any) []code.ID {
 	s, isText := value.(string)
-	if !isText || s == "" || len(s)%len(id) != 0 {
-		return false
+	if !isText || s == "" || len(s)%len(code.ID{}) != 0 {
+		return nil
 	}
-	for i := 0; i < len(s); i += len(id) {
-		if s[i:i+len(id)] == string(id[:]) {
-			return false
-		}
+	ids := make([]code.ID, len(s)/len(code.ID{}))
+	for i := range ids {
+		copy(ids[i][:], s[i*len(code.ID{}):])
 	}
-	return true
+	return ids
 }

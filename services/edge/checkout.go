@@ -15,6 +15,7 @@ import (
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
+	"notsale/services/edge/flow"
 )
 
 // checkoutBody is the answer to a checkout that got a code.
@@ -52,15 +53,28 @@ func (e *Edge) checkout(c *gin.Context) {
 		return
 	}
 	a.Sale = of.ID
-	switch e.gate.ask(rejection.Question{Sale: of.UUID, Item: p.item, User: p.user}) {
-	case allocation.SoldOut:
-		a.Outcome = wire.SoldOut
-		e.refuseCheckout(c, a, problemSoldOut, refusals[allocation.SoldOut].detail)
-	case allocation.ItemTaken:
-		a.Outcome = wire.ItemTaken
-		e.refuseCheckout(c, a, problemTaken, refusals[allocation.ItemTaken].detail)
+	var f flow.Checkout
+	f.Known(e.gate.ask(rejection.Question{Sale: of.UUID, Item: p.item, User: p.user}))
+	a.Outcome = f.Outcome
+	text, err := e.sign(a, of, &p)
+	if err != nil {
+		e.fail(c, err)
+		return
+	}
+	if f.Stored(e.persist(ctx, a)) == flow.Unqueued {
+		e.fail(c, f.Err)
+		return
+	}
+	switch a.Outcome { //nolint:exhaustive // the others were answered above
+	case wire.SoldOut:
+		refuse(c, problemSoldOut, refusals[allocation.SoldOut].detail)
+	case wire.ItemTaken:
+		refuse(c, problemTaken, refusals[allocation.ItemTaken].detail)
 	default:
-		e.issue(c, a, of, &p)
+		c.Header("Cache-Control", "no-store")
+		reply(c, http.StatusOK, checkoutBody{
+			Code: text, Item: p.item, Name: of.Name(p.item), Image: imagePath(p.item), Sale: of.ID, UserID: p.user, Expires: a.Expires.String(),
+		})
 	}
 }
 
@@ -86,25 +100,22 @@ func (e *Edge) attempt(p *checkoutParams) (*wire.Attempt, error) {
 	return a, nil
 }
 
-func (e *Edge) issue(c *gin.Context, a *wire.Attempt, of *sale.Sale, p *checkoutParams) {
+// sign makes the code of an attempt that gets one.
+func (e *Edge) sign(a *wire.Attempt, of *sale.Sale, p *checkoutParams) (string, error) {
+	if a.Outcome != wire.Issued {
+		return "", nil
+	}
 	var nonce code.Nonce
 	if _, err := rand.Read(nonce[:]); err != nil {
-		e.fail(c, err)
-		return
+		return "", err
 	}
-	claims := code.Claims{Sale: of.UUID, Item: p.item, User: p.user, Expires: a.At + sale.Instant(e.cfg.CodeTTL.Microseconds())}
-	text, signed := e.keys.Sign(claims, nonce)
-	a.Code, a.Expires = signed.ID, claims.Expires
-	if err := e.persist(c.Request.Context(), a); err != nil {
-		e.fail(c, err)
-		return
-	}
-	c.Header("Cache-Control", "no-store")
-	reply(c, http.StatusOK, checkoutBody{
-		Code: text, Item: p.item, Name: of.Name(p.item), Image: imagePath(p.item), Sale: of.ID, UserID: p.user, Expires: claims.Expires.String(),
-	})
+	a.Expires = a.At + sale.Instant(e.cfg.CodeTTL.Microseconds())
+	text, signed := e.keyring().Sign(code.Claims{Sale: of.UUID, Item: p.item, User: p.user, Expires: a.Expires}, nonce)
+	a.Code = signed.ID
+	return text, nil
 }
 
+// refuseCheckout answers a checkout that the cache was not asked about.
 func (e *Edge) refuseCheckout(c *gin.Context, a *wire.Attempt, p *problem, detail string) {
 	if err := e.persist(c.Request.Context(), a); err != nil {
 		e.fail(c, err)

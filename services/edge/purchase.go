@@ -16,6 +16,7 @@ import (
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
+	"notsale/services/edge/flow"
 )
 
 // purchaseBody is the answer to a purchase that was granted. It is the same,
@@ -43,24 +44,23 @@ func (e *Edge) purchase(c *gin.Context) {
 	if !ok {
 		return
 	}
-	reason := e.gate.ask(rejection.Question{Sale: of.UUID, Item: v.Item, User: v.User, Code: v.ID})
-	if reason != allocation.Granted {
-		e.metrics.rejections.WithLabelValues(reason.String()).Inc()
-		refuse(c, refusals[reason].problem, refusals[reason].detail)
-		return
-	}
-	r, queued, err := e.request(c.Request.Context(), of.ID, v)
-	switch {
-	case err == nil:
-		decided(c, of, v, r.Reason, r.Position, r.At)
-	case queued:
+	var p flow.Purchase
+	switch e.run(c.Request.Context(), &p, of, v) { //nolint:exhaustive // the others do not end a purchase
+	case flow.Refused:
+		e.metrics.rejections.WithLabelValues(p.Reason.String()).Inc()
+		refuse(c, refusals[p.Reason].problem, refusals[p.Reason].detail)
+	case flow.Decided:
+		decided(c, of, v, p.Reply.Reason, p.Reply.Position, p.Reply.At)
+	case flow.Pending:
 		c.Header("Retry-After", retryAfter)
 		c.Header("Location", "/purchase?code="+url.QueryEscape(text))
 		reply(c, http.StatusAccepted, pendingBody{Status: "pending", Message: "Queued, not decided yet. Send the same code again."})
-	case errors.Is(err, stream.ErrFull):
-		e.fromLedger(c, of, v, problemFull)
 	default:
-		e.fail(c, err)
+		if errors.Is(p.Err, stream.ErrFull) {
+			e.fromLedger(c, of, v, problemFull)
+			return
+		}
+		e.fail(c, p.Err)
 	}
 }
 
@@ -93,38 +93,38 @@ func (e *Edge) verified(c *gin.Context) (string, code.Verified, *sale.Sale, bool
 // codeDetail is the same for malformed, forged and foreign codes.
 const codeDetail = "The code is not one that a checkout of this shop gave."
 
-// request publishes a purchase request and waits for its decision. queued says
-// whether it is durably stored when an error is returned.
-func (e *Edge) request(ctx context.Context, id sale.ID, v code.Verified) (r wire.Reply, queued bool, err error) {
+// run carries out a purchase's actions until one ends it.
+func (e *Edge) run(ctx context.Context, p *flow.Purchase, of *sale.Sale, v code.Verified) flow.Action {
+	if end := p.Known(e.gate.ask(rejection.Question{Sale: of.UUID, Item: v.Item, User: v.User, Code: v.ID})); end != flow.Submit {
+		return end
+	}
 	w, err := e.waiters.add(v.ID)
 	if err != nil {
-		return wire.Reply{}, false, err
+		return p.Submitted(err)
 	}
 	defer e.waiters.remove(w)
-	ticket, err := e.lane(id).requests.Add(allocation.Request{
+	ticket, err := e.lane(of.ID).requests.Add(allocation.Request{
 		Number: w.number, Code: v.ID, Item: v.Item, User: v.User, Expires: v.Expires,
 	}, wire.RequestSize)
-	if err != nil {
-		return wire.Reply{}, false, err
+	next := p.Submitted(err)
+	if next != flow.Wait {
+		return next
 	}
 	patience := time.NewTimer(e.cfg.PurchaseWait)
 	defer patience.Stop()
-	stored := ticket.Done()
-	for {
+	for stored := ticket.Done(); next == flow.Wait; {
 		select {
-		case r = <-w.reply:
-			return r, true, nil
+		case r := <-w.reply:
+			next = p.Replied(r)
 		case <-stored:
-			if err := ticket.Err(); err != nil {
-				return wire.Reply{}, false, err
-			}
-			queued, stored = true, nil
+			next, stored = p.Stored(ticket.Err()), nil
 		case <-patience.C:
-			return wire.Reply{}, queued, errNotQueued
+			next = p.TimedOut(errNotQueued)
 		case <-ctx.Done():
-			return wire.Reply{}, false, ctx.Err()
+			next = p.Submitted(ctx.Err())
 		}
 	}
+	return next
 }
 
 // decided answers with a decision.

@@ -1,0 +1,38 @@
+package flow
+
+import (
+	"notsale/pkg/allocation"
+	"notsale/pkg/wire"
+)
+
+// Checkout is one checkout at an edge, after its sale was found.
+type Checkout struct {
+	Outcome wire.Outcome // what the attempt says, from Known on
+	Err     error        // why it is Unqueued
+}
+
+// Start returns the first action.
+func (c *Checkout) Start() Action { return Ask }
+
+// Known takes the cache's answer. Only what closes the sale or the item refuses
+// a checkout; a user's limit does not.
+func (c *Checkout) Known(reason allocation.Reason) Action {
+	switch reason { //nolint:exhaustive // the others refuse no checkout
+	case allocation.SoldOut:
+		c.Outcome = wire.SoldOut
+	case allocation.ItemTaken:
+		c.Outcome = wire.ItemTaken
+	default:
+		c.Outcome = wire.Issued
+	}
+	return Store
+}
+
+// Stored takes the fate of the attempt's pack, or why the queue did not take it.
+func (c *Checkout) Stored(err error) Action {
+	if err != nil {
+		c.Err = err
+		return Unqueued
+	}
+	return Answer
+}

@@ -1,0 +1,15 @@
+// Package flow is the logic of a checkout and of a purchase at an edge, as
+// state machines: each step takes what happened and returns what to do next.
+//
+//	purchase: Ask ─▶ (Refuse) Submit ─▶ Wait ─▶ Decided | Pending | Unqueued
+//	checkout: Ask ─▶ Store ─▶ Answer | Unqueued
+//
+// Purpose: what an edge decides, apart from HTTP, goroutines and clocks, so
+// that the simulator drives the very logic that runs in production.
+//
+// Authority: none; see package edge.
+//
+// Invariants: "sold" follows only a decision (I5); a checkout is answered only
+// after its attempt is stored (I4); a request that timed out is Pending only if
+// it is known to be stored, and neither outcome is a refusal.
+package flow
