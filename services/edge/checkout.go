@@ -147,7 +147,7 @@ var errNotQueued = errors.New("edge: not known to be queued in time")
 // nowhere else.
 func (e *Edge) fail(c *gin.Context, err error) {
 	switch {
-	case errors.Is(err, pack.ErrFull), errors.Is(err, errCrowded):
+	case errors.Is(err, pack.ErrFull), errors.Is(err, flow.ErrCrowded):
 		refuse(c, problemOverload, "Nothing was queued. Send the same request again.")
 	case errors.Is(err, context.Canceled):
 		c.Abort() // the client is gone; nobody reads an answer

@@ -7,6 +7,7 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
 	"notsale/pkg/wire"
+	"notsale/services/edge/flow"
 )
 
 func replyTo(w *waiter, position int64) wire.Reply {
@@ -88,7 +89,7 @@ func TestWaitersHaveALimit(t *testing.T) {
 	w := newWaiters(2)
 	a := mustAdd(t, w, code.ID{1})
 	mustAdd(t, w, code.ID{2})
-	if _, err := w.add(code.ID{3}); !errors.Is(err, errCrowded) || w.count() != 2 {
+	if _, err := w.add(code.ID{3}); !errors.Is(err, flow.ErrCrowded) || w.count() != 2 {
 		t.Errorf("the third of two: %v, %d wait", err, w.count())
 	}
 	w.remove(a)

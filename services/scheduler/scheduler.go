@@ -53,11 +53,40 @@ const (
 	turnTimeout = time.Minute // for one turn; a thousand sales open within it
 )
 
+// Books is the ledger, as a scheduler uses it. Every call may be repeated.
+type Books interface {
+	Installation(ctx context.Context) (sale.UUID, error)
+	OpenSlot(ctx context.Context, t ledger.Template) (made bool, err error)
+	Sales(ctx context.Context, before sale.ID, limit int) ([]ledger.SaleRow, error)
+	MarkOpen(ctx context.Context, id sale.ID, genesis allocation.Cursor, streamCreated time.Time) error
+	NextSlot(ctx context.Context, every time.Duration) (time.Duration, error)
+}
+
+// Streams is NATS, as a scheduler uses it. Every call may be repeated.
+type Streams interface {
+	CreateUnsold(ctx context.Context) error
+	CreateSale(ctx context.Context, s sale.Sale) (stream.Opening, error)
+	Shrink(ctx context.Context, id sale.ID) error
+	Space(ctx context.Context) (stream.Space, error)
+	Directory(ctx context.Context) (Directory, error)
+}
+
+// Directory is where edges and allocators learn of sales.
+type Directory interface {
+	Claim(ctx context.Context, installation sale.UUID) error
+	Put(ctx context.Context, e wire.Entry) error
+}
+
+// nats is the real Streams.
+type nats struct{ *stream.Client }
+
+func (n nats) Directory(ctx context.Context) (Directory, error) { return n.Client.Directory(ctx) }
+
 // Scheduler opens sales.
 type Scheduler struct {
 	cfg    Config
-	ledger *ledger.Ledger
-	stream *stream.Client
+	ledger Books
+	stream Streams
 	log    *slog.Logger
 	opened prometheus.Counter
 	failed prometheus.Counter
@@ -66,13 +95,18 @@ type Scheduler struct {
 	reserved prometheus.Gauge
 	short    bool // the stream store was over alarmShare at the last look
 
-	directory *stream.Directory      // opened by Run, which owns the rest
+	directory Directory              // opened by Run, which owns the rest
 	listed    map[sale.ID]sale.State // what this scheduler wrote into the directory
 	repaired  time.Time              // when all sales were last looked at
 }
 
 // New returns a scheduler on open connections, which stay the caller's.
 func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg prometheus.Registerer) (*Scheduler, error) {
+	return On(cfg, l, nats{s}, log, reg)
+}
+
+// On returns a scheduler on any books and streams.
+func On(cfg Config, l Books, s Streams, log *slog.Logger, reg prometheus.Registerer) (*Scheduler, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
