@@ -1,0 +1,256 @@
+//go:build unix
+
+package arena
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/code"
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+)
+
+const (
+	// Patience is how long Eventually waits: much longer than anything should
+	// take on a busy machine.
+	Patience  = 30 * time.Second
+	pollPause = 5 * time.Millisecond
+	setupTime = 90 * time.Second
+	stopTime  = 20 * time.Second
+)
+
+// Always is a slot that does not end during a test; Later is one that begins
+// after it, so that a second scheduler opens one more sale.
+const (
+	Always = "87600h"
+	Later  = "24h"
+)
+
+// Options of an arena. Zero values are 1,000 items, 10 per user.
+type Options struct {
+	Stock, Limit int
+	SaleBytes    int64                 // reserved per stream; 0: 16 MiB
+	Stores       []backendstest.Option // such as backendstest.WithOwnPostgres
+}
+
+// Arena is the stage of one test.
+type Arena struct {
+	*backendstest.Test
+
+	DB   *pgxpool.Pool // looks into the tables, past the ledger
+	Keys *code.Keyring
+
+	t       testing.TB
+	options Options
+	program string
+	keyFile string
+
+	mu        sync.Mutex
+	processes []*Process // guarded by mu
+}
+
+// program builds notsale once per test process.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "notsale-faults-*")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "notsale")
+	text, err := exec.Command("go", "build", "-o", path, "notsale/services/notsale").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, text)
+	}
+	return path, nil
+})
+
+// Main runs the tests, stops shared servers, and removes what was built.
+func Main(m *testing.M) {
+	status := backendstest.Runner{M: m}.Run()
+	if path, err := program(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(status)
+}
+
+// New sets the stage. No process runs yet.
+func New(t testing.TB, o Options) *Arena {
+	t.Helper()
+	if o.Stock == 0 {
+		o.Stock = 1000
+	}
+	if o.Limit == 0 {
+		o.Limit = 10
+	}
+	if o.SaleBytes == 0 {
+		o.SaleBytes = 16 << 20
+	}
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &Arena{Test: backendstest.New(t, o.Stores...), t: t, options: o, program: path}
+	a.makeKeys()
+	a.migrate()
+	t.Cleanup(a.endAll)
+	return a
+}
+
+func (a *Arena) makeKeys() {
+	a.t.Helper()
+	secret := sha256.Sum256([]byte(a.t.Name()))
+	keys := []code.Key{{ID: 1, Secret: secret[:]}}
+	text, err := code.FormatKeys(keys)
+	if err == nil {
+		a.keyFile = filepath.Join(a.t.TempDir(), "code-keys.json")
+		err = os.WriteFile(a.keyFile, text, 0o600)
+	}
+	if err == nil {
+		a.Keys, err = code.NewKeyring(keys)
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func (a *Arena) migrate() {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+	defer cancel()
+	if _, err := ledger.Migrate(ctx, a.DatabaseURL); err != nil {
+		a.t.Fatal(err)
+	}
+	pool, err := pgxpool.New(ctx, a.DatabaseURL)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.DB = pool
+	a.t.Cleanup(pool.Close)
+}
+
+// Stream connects the test itself to NATS. It is closed when the test ends.
+func (a *Arena) Stream() *stream.Client {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+	defer cancel()
+	cfg := stream.DefaultConfig()
+	cfg.URL, cfg.Name = a.NATSURL, "arena"
+	c, err := stream.Connect(ctx, cfg, quiet())
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(c.Close)
+	return c
+}
+
+// Sale reads a sale's row.
+func (a *Arena) Sale(id sale.ID) ledger.SaleRow {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+	defer cancel()
+	l, err := ledger.Open(ctx, ledger.Config{URL: a.DatabaseURL, Name: "arena", Conns: 1})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer l.Close()
+	row, err := l.Sale(ctx, id)
+	if err != nil {
+		a.t.Fatalf("sale %d: %v", id, err)
+	}
+	return row
+}
+
+// Number asks the database for one number.
+func (a *Arena) Number(query string, args ...any) int64 {
+	a.t.Helper()
+	n, err := a.number(query, args...)
+	if err != nil {
+		a.t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
+func (a *Arena) number(query string, args ...any) (n int64, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	err = a.DB.QueryRow(ctx, query, args...).Scan(&n)
+	return n, err
+}
+
+// Exec runs a statement.
+func (a *Arena) Exec(statement string, args ...any) {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+	defer cancel()
+	if _, err := a.DB.Exec(ctx, statement, args...); err != nil {
+		a.t.Fatalf("%.100s: %v", statement, err)
+	}
+}
+
+// Epoch is the sale's epoch, 0 while nobody has ever led it or the database
+// does not answer.
+func (a *Arena) Epoch(id sale.ID) int64 {
+	n, err := a.number(`SELECT coalesce(max(epoch), 0) FROM leases WHERE sale_id = $1`, id)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// Sold is how many items of the sale have an owner, -1 while the database does
+// not answer.
+func (a *Arena) Sold(id sale.ID) int64 {
+	n, err := a.number(`SELECT coalesce(max(sold), 0) FROM cursors WHERE sale_id = $1`, id)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// LongestGap is the longest time between two commits of the sale from a moment
+// on, in which requests came all the time.
+func (a *Arena) LongestGap(id sale.ID, from time.Time) time.Duration {
+	a.t.Helper()
+	var seconds float64
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	err := a.DB.QueryRow(ctx, `
+		SELECT coalesce(max(extract(epoch FROM gap)), 0)::float8 FROM (
+			SELECT committed_at - lag(committed_at) OVER (ORDER BY committed_at) AS gap
+			FROM commits WHERE sale_id = $1 AND committed_at > $2) AS gaps`, id, from).Scan(&seconds)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// Eventually waits until the condition holds, and fails the test if it does
+// not within Patience. It returns how long that took.
+func (a *Arena) Eventually(what string, holds func() bool) time.Duration {
+	a.t.Helper()
+	return a.Within(Patience, what, holds)
+}
+
+// Within is Eventually with a limit of its own.
+func (a *Arena) Within(limit time.Duration, what string, holds func() bool) time.Duration {
+	a.t.Helper()
+	started := time.Now()
+	for !holds() {
+		if time.Since(started) > limit {
+			a.t.Fatalf("after %v still not: %s", limit, what)
+		}
+		time.Sleep(pollPause)
+	}
+	return time.Since(started)
+}

@@ -1,0 +1,32 @@
+//go:build unix
+
+package faults_test
+
+import (
+	"testing"
+	"time"
+
+	"notsale/loadtest/faults/arena"
+)
+
+// size is a number of items, a quarter of it with -short.
+func size(n int) int {
+	if testing.Short() {
+		return n / 4
+	}
+	return n
+}
+
+// Two processes of each role sell exactly what there is.
+func TestSellOutWithTwoOfEach(t *testing.T) {
+	stock := size(10_000)
+	a := arena.New(t, arena.Options{Stock: stock})
+	edges, _ := a.StartAll(2, 2, 2, 2)
+	started := time.Now()
+	visits := a.Crowd(edges, arena.CrowdOptions{Clients: 64}).Finish()
+	took := time.Since(started)
+	asked := a.AskAgain(visits, edges, 20)
+	a.Audit(visits, arena.Expect{SoldOut: true})
+	t.Logf("%d items in %v by %d visits; checkouts %v, purchases %v; %d codes asked again",
+		stock, took, len(visits), arena.Statuses(visits, false), arena.Statuses(visits, true), asked)
+}
