@@ -24,6 +24,9 @@ func (c *Client) PublishAttempts(ctx context.Context, id sale.ID, data []byte) e
 }
 
 func (c *Client) publish(ctx context.Context, subject string, data []byte) error {
+	if !c.nc.IsConnected() { // else the ended session might make it ambiguous
+		return fmt.Errorf("%w: not connected", ErrUnavailable)
+	}
 	ctx, cancel := c.during(ctx, PublishTimeout)
 	defer cancel()
 	_, err := c.js.Publish(ctx, subject, data)

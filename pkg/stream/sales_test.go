@@ -1,0 +1,254 @@
+package stream_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"notsale/pkg/backends"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/pkg/wire"
+)
+
+func TestASaleIsCreatedOnce(t *testing.T) {
+	t.Parallel()
+	_, c := start(t)
+	before := time.Now()
+	first := open(t, c)
+	if first.Sale != testSale(1) || first.Message.Sequence != 1 || string(first.Message.Data) != string(wire.EncodeOpening(testSale(1))) {
+		t.Errorf("%+v", first)
+	}
+	for what, at := range map[string]time.Time{"stream": first.Created, "opening record": first.Message.Time.Time()} {
+		if age := at.Sub(before); age < -time.Second || age > patience {
+			t.Errorf("the %s is of %v, made after %v", what, at, before)
+		}
+	}
+	publish(t, c, "pack")
+	again := open(t, c)
+	if again.Sale != first.Sale || again.Message.Hash() != first.Message.Hash() || again.Message.Time != first.Message.Time || !again.Created.Equal(first.Created) {
+		t.Errorf("again %+v\nfirst %+v", again, first)
+	}
+	if got := last(t, c); got != 2 {
+		t.Errorf("the stream ends at %d, want 2", got)
+	}
+}
+
+func TestASaleIsCreatedOnceByMany(t *testing.T) {
+	t.Parallel()
+	test, c := start(t)
+	openings, errs := make([]stream.Opening, 6), make([]error, 6)
+	var wg sync.WaitGroup
+	for i := range openings {
+		scheduler := connect(t, config(test.NATSURL))
+		wg.Go(func() { openings[i], errs[i] = scheduler.CreateSale(t.Context(), testSale(1)) })
+	}
+	wg.Wait()
+	for i := range openings {
+		if errs[i] != nil || openings[i].Message.Sequence != 1 || openings[i].Message.Time != openings[0].Message.Time {
+			t.Errorf("scheduler %d: %+v, %v", i, openings[i], errs[i])
+		}
+	}
+	if got := last(t, c); got != 1 {
+		t.Errorf("the stream ends at %d, want 1", got)
+	}
+}
+
+// What was begun and not finished is finished: the streams are there, the
+// opening record is not.
+func TestASaleIsCreatedAfterHalf(t *testing.T) {
+	t.Parallel()
+	test, c := start(t)
+	if _, err := look(t, test.NATSURL).CreateStream(t.Context(), jetstream.StreamConfig{Name: "SALE_1", Subjects: []string{"purchases.1"}}); err != nil {
+		t.Fatal(err)
+	}
+	if opening := open(t, c); opening.Sale != testSale(1) || opening.Message.Sequence != 1 {
+		t.Errorf("%+v", opening)
+	}
+}
+
+// The stream of a number belongs to the sale that opened it.
+func TestForeignStreams(t *testing.T) {
+	t.Parallel()
+	test, c := start(t)
+	open(t, c)
+	for name, change := range map[string]func(*sale.Sale){
+		"another sale":         func(s *sale.Sale) { s.UUID = sale.UUID{9} },
+		"another installation": func(s *sale.Sale) { s.Installation = sale.UUID{9} },
+		"another stock":        func(s *sale.Sale) { s.Stock++ },
+	} {
+		s := testSale(1)
+		change(&s)
+		if _, err := c.CreateSale(t.Context(), s); !errors.Is(err, stream.ErrForeign) {
+			t.Errorf("%s: %v, want ErrForeign", name, err)
+		}
+	}
+	if opening, err := c.Opening(t.Context(), 1); err != nil || opening.Sale != testSale(1) || last(t, c) != 1 {
+		t.Errorf("the stream was changed: %+v, %v", opening, err)
+	}
+	js := look(t, test.NATSURL)
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "SALE_2", Subjects: []string{"purchases.2"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), "purchases.2", []byte("no opening record")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.CreateSale(t.Context(), testSale(2)); !errors.Is(err, stream.ErrForeign) {
+		t.Errorf("a stream that does not begin with an opening record: %v, want ErrForeign", err)
+	}
+}
+
+// Nothing that was stored can be taken out again, or pushed out by what comes.
+func TestStreamsAreAppendOnly(t *testing.T) {
+	t.Parallel()
+	test, c := start(t)
+	open(t, c)
+	if err := c.CreateUnsold(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CreateUnsold(t.Context()); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	js := look(t, test.NATSURL)
+	for name, subject := range map[string]string{"SALE_1": "purchases.1", "CHECKOUTS_1": "checkouts.1", "CHECKOUTS_0": "checkouts.0"} {
+		s, err := js.Stream(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := s.CachedInfo().Config
+		if len(cfg.Subjects) != 1 || cfg.Subjects[0] != subject {
+			t.Errorf("%s: subjects %v", name, cfg.Subjects)
+		}
+		if cfg.Storage != jetstream.FileStorage || cfg.Retention != jetstream.LimitsPolicy || cfg.Discard != jetstream.DiscardNew ||
+			!cfg.DenyDelete || !cfg.DenyPurge || cfg.AllowDirect || cfg.Replicas != 1 || cfg.MaxBytes != 16<<20 ||
+			cfg.MaxAge != 0 || cfg.MaxMsgs != -1 || cfg.MaxMsgSize < wire.MaxMessage {
+			t.Errorf("%s: %+v", name, cfg)
+		}
+		if _, err := js.Publish(t.Context(), subject, []byte("kept")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := s.DeleteMsg(t.Context(), 1); err == nil {
+			t.Errorf("%s: a message was deleted", name)
+		}
+		if err := s.Purge(t.Context()); err == nil {
+			t.Errorf("%s: the stream was emptied", name)
+		}
+	}
+}
+
+func TestInfoAndMessage(t *testing.T) {
+	t.Parallel()
+	_, c := start(t)
+	opening := open(t, c)
+	publish(t, c, "two", "three")
+	info, err := c.Info(t.Context(), 1)
+	if err != nil || info.Last != 3 || !info.Created.Equal(opening.Created) || info.Bytes == 0 {
+		t.Errorf("%+v, %v", info, err)
+	}
+	m, err := c.Message(t.Context(), 1, 3)
+	if err != nil || m.Sequence != 3 || string(m.Data) != "three" || m.Time < opening.Message.Time {
+		t.Errorf("%+v, %v", m, err)
+	}
+	lost := map[string]error{}
+	_, lost["a message beyond the end"] = c.Message(t.Context(), 1, 4)
+	_, lost["a message of no stream"] = c.Message(t.Context(), 2, 1)
+	_, lost["the state of no stream"] = c.Info(t.Context(), 2)
+	_, lost["the opening of no stream"] = c.Opening(t.Context(), 2)
+	_, lost["reading no stream"] = c.Read(t.Context(), 2, 1)
+	_, lost["attempts of no stream"] = c.ReadAttempts(t.Context(), 2)
+	for what, err := range lost {
+		if !errors.Is(err, stream.ErrLost) {
+			t.Errorf("%s: %v, want ErrLost", what, err)
+		}
+	}
+}
+
+// NATS being away is not a loss.
+func TestAwayIsNotLost(t *testing.T) {
+	t.Parallel()
+	test, c := start(t)
+	open(t, c)
+	test.StopNATS()
+	away := map[string]error{}
+	_, away["message"] = c.Message(t.Context(), 1, 1)
+	_, away["info"] = c.Info(t.Context(), 1)
+	_, away["opening"] = c.Opening(t.Context(), 1)
+	_, away["read"] = c.Read(t.Context(), 1, 1)
+	_, away["attempts"] = c.ReadAttempts(t.Context(), 1)
+	_, away["create"] = c.CreateSale(t.Context(), testSale(1))
+	_, away["directory"] = c.Directory(t.Context())
+	_, away["space"] = c.Space(t.Context())
+	away["shrink"] = c.Shrink(t.Context(), 1)
+	for what, err := range away {
+		if err == nil || errors.Is(err, stream.ErrLost) || errors.Is(err, stream.ErrForeign) || errors.Is(err, stream.ErrNoRoom) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// short gives a client of a NATS whose store has room for so many bytes.
+func short(t *testing.T, size int64) *stream.Client {
+	t.Helper()
+	n, err := backends.StartNATS(t.Context(), backends.Config{Data: t.TempDir(), Ephemeral: true, StreamStore: size}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	cfg := config(n.URL())
+	cfg.SaleBytes, cfg.AttemptBytes, cfg.StoreBytes = size, size, size
+	return connect(t, cfg)
+}
+
+// Sales reserve less as the store fills, so that the next one finds room, too;
+// a sold-out one gives back what it does not need.
+func TestRoomForTheNextSale(t *testing.T) {
+	t.Parallel()
+	const store = 96 << 20
+	c := short(t, store)
+	var id sale.ID
+	var err error
+	for err == nil && id < 20 {
+		id++
+		_, err = c.CreateSale(t.Context(), testSale(id))
+	}
+	if !errors.Is(err, stream.ErrNoRoom) || id < 4 {
+		t.Fatalf("sale %d: %v, want ErrNoRoom after some sales", id, err)
+	}
+	full, err := c.Space(t.Context())
+	if err != nil || full.Limit != store || full.Reserved > store || full.Share() < 0.7 {
+		t.Fatalf("%+v, %v", full, err)
+	}
+	for range 2 { // again, it changes nothing
+		if err := c.Shrink(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	freed, err := c.Space(t.Context())
+	if err != nil || full.Reserved-freed.Reserved < 2*stream.MinStreamBytes {
+		t.Fatalf("from %+v to %+v, %v", full, freed, err)
+	}
+	publish(t, c, "a late request")
+	if _, err := c.CreateSale(t.Context(), testSale(id)); err != nil {
+		t.Errorf("after a sale gave room back: %v", err)
+	}
+	if err := c.Shrink(t.Context(), 99); err != nil {
+		t.Errorf("a sale without streams: %v", err)
+	}
+}
+
+func TestShare(t *testing.T) {
+	t.Parallel()
+	for space, want := range map[stream.Space]float64{{Reserved: 7, Limit: 10}: 0.7, {Reserved: 7}: 0, {}: 0} {
+		if got := space.Share(); got != want {
+			t.Errorf("%+v: %v, want %v", space, got, want)
+		}
+	}
+}
