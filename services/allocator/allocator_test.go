@@ -345,7 +345,9 @@ func TestUnreadableMessagesTakeAPositionAndHarmNobody(t *testing.T) {
 	first, second, third := d.request(1, 1, "ann"), d.request(2, 2, "ann"), d.request(3, 3, "ann")
 	d.pack(of.ID, first)
 	garbage := [][]byte{
-		[]byte("no JSON at all \x00\xff"), {}, []byte(`{}`), []byte(`null`), []byte(`{"v":1,"kind":"pack","edge":"e","requests":[]}`),
+		[]byte("no JSON at all \x00\xff"),
+		{},
+		[]byte(`{}`), []byte(`null`), []byte(`{"v":1,"kind":"pack","edge":"e","requests":[]}`),
 		[]byte(`{"v":1,"kind":"opening"}`), bytes.Repeat([]byte("["), 100_000),
 	}
 	for _, data := range garbage {

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"net/url"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -39,7 +38,7 @@ func TestParseCheckout(t *testing.T) {
 		"user_id=a&item_id=7&%":      {user: "a", item: 7, rawUser: "a", rawItem: "7", err: errQuery},
 		"user_id=a&id=7&x=" + long:   {user: "a", item: 7, rawUser: "a", rawItem: "7", err: errLongURL},
 	} {
-		if got := parseCheckout(&url.URL{Path: "/checkout", RawQuery: query}); !reflect.DeepEqual(got, want) {
+		if got := parseCheckout(&url.URL{Path: "/checkout", RawQuery: query}); got != want {
 			t.Errorf("%.80q:\n%+v, want\n%+v", query, got, want)
 		}
 	}

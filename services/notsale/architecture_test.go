@@ -29,8 +29,11 @@ var (
 
 // goPackage is what `go list -json` says of a package.
 type goPackage struct {
-	ImportPath, Dir        string
-	GoFiles, Imports, Deps []string
+	ImportPath string   `json:"ImportPath"`
+	Dir        string   `json:"Dir"`
+	GoFiles    []string `json:"GoFiles"`
+	Imports    []string `json:"Imports"`
+	Deps       []string `json:"Deps"`
 }
 
 func (p *goPackage) path() string { return strings.TrimPrefix(p.ImportPath, module) }

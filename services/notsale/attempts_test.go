@@ -37,7 +37,7 @@ func TestRefusedCheckoutsAreStored(t *testing.T) {
 		want = append(want, storedAttempt{sale, user, item, string(outcome)})
 	}
 	const bad = http.StatusBadRequest
-	cut := func(s string) string { return wire.Printable(s) }
+	cut := wire.Printable
 	long := strings.Repeat("x", 10_000)
 
 	refused("user_id=u&id=4", http.StatusNotFound, wire.UnknownItem, 0, "u", "4")

@@ -35,7 +35,7 @@ type complaints struct {
 	list []string // guarded by mu
 }
 
-func (c *complaints) add(format string, v ...any) {
+func (c *complaints) addf(format string, v ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.list = append(c.list, fmt.Sprintf(format, v...))
@@ -50,20 +50,20 @@ func (c *complaints) String() string {
 func (c *complaints) listen(event any) {
 	switch e := event.(type) {
 	case *runtime.EventExceptionThrown:
-		c.add("exception: %+v", e.ExceptionDetails)
+		c.addf("exception: %+v", e.ExceptionDetails)
 	case *runtime.EventConsoleAPICalled:
-		c.add("console: %s %v", e.Type, e.Args) // the page says nothing there
+		c.addf("console: %s %v", e.Type, e.Args) // the page says nothing there
 	case *log.EventEntryAdded: // violations of the security policy come here
 		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
-			c.add("log: %s %s", e.Entry.Text, e.Entry.URL)
+			c.addf("log: %s %s", e.Entry.Text, e.Entry.URL)
 		}
 	case *network.EventLoadingFailed:
 		if !e.Canceled {
-			c.add("loading failed: %s %s", e.ErrorText, e.BlockedReason)
+			c.addf("loading failed: %s %s", e.ErrorText, e.BlockedReason)
 		}
 	case *network.EventResponseReceived:
 		if e.Response.Status >= 400 {
-			c.add("%d %s", e.Response.Status, e.Response.URL)
+			c.addf("%d %s", e.Response.Status, e.Response.URL)
 		}
 	}
 }

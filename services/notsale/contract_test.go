@@ -130,7 +130,7 @@ func checkHeaders(t *testing.T, a notsaletest.Answer) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	if id := a.Header.Get("X-Request-Id"); len(id) != 16 {
+	if id := a.Header.Get("X-Request-ID"); len(id) != 16 {
 		t.Errorf("X-Request-Id: %q", id)
 	}
 	_, wait := a.Header["Retry-After"]
@@ -292,7 +292,7 @@ func checkBodies(t *testing.T, f *front) {
 // checkGrantedBody reads what the body of a purchase says.
 func checkGrantedBody(t *testing.T, f *front, c notsaletest.Checkout) {
 	a, b := f.Purchase(t, c.Code), f.Purchase(t, c.Code)
-	if !bytes.Equal(a.Body, b.Body) || a.Header.Get("X-Request-Id") == b.Header.Get("X-Request-Id") {
+	if !bytes.Equal(a.Body, b.Body) || a.Header.Get("X-Request-ID") == b.Header.Get("X-Request-ID") {
 		t.Error("two answers to one code differ in their bodies or have one request id")
 	}
 	var body struct {
@@ -349,7 +349,7 @@ func checkForgeries(t *testing.T, f *front, of, other sale.Sale) {
 		for name, text := range forgeries {
 			a := must(t, f.Shop, method, "/purchase?code="+url.QueryEscape(text))
 			expectation{status: 400, slug: "invalid-code"}.check(t, a)
-			a.Header.Del("X-Request-Id")
+			a.Header.Del("X-Request-ID")
 			a.Header.Del("Date")
 			if want.Status == 0 {
 				want = a
@@ -463,6 +463,35 @@ func TestPending(t *testing.T) {
 	}
 	if n := f.Count(`SELECT count(*) FROM items WHERE sale_id = $1`, int64(of.ID)); n != 1 {
 		t.Errorf("%d items are sold", n)
+	}
+}
+
+// A sale whose stream is full refuses requests, but not what it has granted.
+func TestFullStream(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, nil)
+	f.SaleBytes = 4 << 10
+	f.OpenSale(1000, 10)
+	f.allocate()
+	own := f.Checkout(t, "ann", 1)
+	granted := f.Purchase(t, own.Code)
+	if granted.Status != http.StatusOK {
+		t.Fatalf("%d %s", granted.Status, granted.Body)
+	}
+	item := int64(1)
+	for a := granted; a.Status == http.StatusOK && item < 100; {
+		item++
+		if a = f.Purchase(t, f.Checkout(t, notsaletest.User(int(item)), item).Code); a.Status != http.StatusOK {
+			expectation{status: 503, slug: "stream-full"}.check(t, a)
+		}
+	}
+	if item == 100 {
+		t.Error("the stream takes any number of requests")
+	}
+	for _, a := range []notsaletest.Answer{f.Purchase(t, own.Code), f.Get(t, notsaletest.PurchasePath(own.Code))} {
+		if a.Status != http.StatusOK || !bytes.Equal(a.Body, granted.Body) {
+			t.Errorf("what was granted before: %d %s, want %s", a.Status, a.Body, granted.Body)
+		}
 	}
 }
 

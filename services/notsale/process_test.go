@@ -54,7 +54,7 @@ func runUp(t *testing.T, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(data, 0o711); err != nil { //nolint:gosec // see above
+	if err := os.Chmod(data, 0o711); err != nil {
 		t.Fatal(err)
 	}
 	p := &process{t: t, data: data, args: args}

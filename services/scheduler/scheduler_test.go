@@ -95,8 +95,8 @@ func (c *clockroom) directory() map[sale.ID]wire.Entry {
 			defer mu.Unlock()
 			entries[e.Sale.ID] = e
 		}, func() { close(ready) })
-		if ctx.Err() != nil {
-			return nil
+		if errors.Is(err, context.Canceled) {
+			err = nil
 		}
 		return err
 	})

@@ -40,6 +40,10 @@ type Stage struct {
 	DB  *pgxpool.Pool // looks into the tables, past the ledger
 	Log *slog.Logger  // to the test's log
 
+	// SaleBytes is what the streams of sales opened from now on may hold; 0 is
+	// the default.
+	SaleBytes int64
+
 	t testing.TB
 }
 
@@ -77,6 +81,9 @@ func (s *Stage) Stream(name string) *stream.Client {
 	s.t.Helper()
 	cfg := stream.DefaultConfig()
 	cfg.URL, cfg.Name = s.NATSURL, name
+	if s.SaleBytes > 0 {
+		cfg.SaleBytes = s.SaleBytes
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
 	c, err := stream.Connect(ctx, cfg, s.Log)
