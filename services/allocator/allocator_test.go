@@ -18,6 +18,7 @@ import (
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/code"
 	"notsale/pkg/ledger"
+	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
@@ -312,6 +313,53 @@ func TestDecidesInOrder(t *testing.T) {
 	if n := d.Count(`SELECT count(*) FROM sales WHERE state = 'sold_out' AND sold_out_at IS NOT NULL`); n != 1 {
 		t.Error("the sale is not marked as sold out")
 	}
+}
+
+// While the commit waits, nobody is told: neither the edge nor the cache.
+func TestNothingIsToldBeforeTheCommit(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	of := d.OpenSale(20, 10)
+	cache := d.Cache("looker")
+	taken := func() bool {
+		t.Helper()
+		answer, err := cache.Ask(t.Context(), []rejection.Question{{Sale: of.UUID, Item: 2, User: "eve"}})
+		return err == nil && answer[0] == allocation.ItemTaken
+	}
+	d.allocate("allocator-1", nil)
+	first, second := d.request(1, 1, "ann"), d.request(2, 2, "bob")
+	d.pack(of.ID, first)
+	d.awaitReplies(first) // its term has begun
+	tx, err := d.DB.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `SELECT FROM cursors WHERE sale_id = $1 FOR UPDATE`, int64(of.ID)); err != nil {
+		t.Fatal(err)
+	}
+	d.pack(of.ID, second)
+	notsaletest.Eventually(t, "the commit waits", func() bool {
+		return d.Count(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'allocator-1' AND wait_event_type = 'Lock' AND datname = current_database()`) == 1
+	})
+	for range 20 { // long enough for whatever is under way
+		if err := d.stream.Ping(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+		d.mu.Lock()
+		early, told := d.replies[second.Number]
+		d.mu.Unlock()
+		if told || taken() {
+			t.Fatalf("told before the commit: reply %+v, cache %v", early, taken())
+		}
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	expectReasons(t, d.awaitReplies(second), allocation.Granted)
+	notsaletest.Eventually(t, "the cache knows it", taken)
+	d.check(of.ID)
 }
 
 // Many packs and small batches: the chain does not depend on either.
