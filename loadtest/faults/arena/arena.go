@@ -227,8 +227,9 @@ func (a *Arena) LongestGap(id sale.ID, from time.Time) time.Duration {
 	defer cancel()
 	err := a.DB.QueryRow(ctx, `
 		SELECT coalesce(max(extract(epoch FROM gap)), 0)::float8 FROM (
-			SELECT committed_at - lag(committed_at) OVER (ORDER BY committed_at) AS gap
-			FROM commits WHERE sale_id = $1 AND committed_at > $2) AS gaps`, id, from).Scan(&seconds)
+			SELECT committed_at, committed_at - lag(committed_at) OVER (ORDER BY committed_at) AS gap
+			FROM commits WHERE sale_id = $1) AS gaps
+		WHERE committed_at > $2`, id, from).Scan(&seconds)
 	if err != nil {
 		a.t.Fatal(err)
 	}
