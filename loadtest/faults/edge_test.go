@@ -1,0 +1,85 @@
+//go:build unix
+
+package faults_test
+
+import (
+	"net/http"
+	"testing"
+
+	"notsale/loadtest/faults/arena"
+)
+
+// calls is all requests to an edge, and how many of them no answer came to.
+func calls(visits []*arena.Visit, edge *arena.Process) (all, unanswered int) {
+	for _, v := range visits {
+		for _, list := range [][]arena.Call{v.Checkouts, v.Purchases} {
+			for i := range list {
+				if list[i].Edge != edge {
+					continue
+				}
+				all++
+				if list[i].Status == 0 {
+					unanswered++
+				}
+			}
+		}
+	}
+	return all, unanswered
+}
+
+// One edge is told to end while purchases wait at it, another is killed: the
+// first loses no request, and whoever was cut off at the second gets the true
+// answer at the third.
+func TestEdgeTerminatedAndKilled(t *testing.T) {
+	a := arena.New(t, arena.Options{Stock: size(4000)})
+	edges, allocators := a.StartAll(1, 1, 1, 2)
+	leaving := a.Start(arena.Edge, arena.Flags("--drain", "1s"))
+	edges = append(edges, leaving)
+	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking, Balanced: true})
+	crowd.AwaitSold(100)
+
+	allocators[0].Stop()
+	var waiting float64
+	a.Eventually("purchases wait", func() bool { waiting = leaving.Metric("notsale_edge_waiting"); return waiting >= 3 })
+	leaving.Terminate()
+	a.Eventually("it is not ready", func() bool {
+		status, _ := arena.Ask(leaving.Address, "/readyz")
+		return status == http.StatusServiceUnavailable
+	})
+	if status, body := arena.Ask(leaving.Address, "/livez"); status != http.StatusOK {
+		t.Errorf("not ready, and at once gone: %d %s", status, body)
+	}
+	allocators[0].Continue()
+	a.Eventually("it ends", func() bool { return ended(leaving) })
+	if leaving.Status() != 0 {
+		t.Errorf("it ended with status %d", leaving.Status())
+	}
+
+	killed := edges[0]
+	crowd.AwaitSold(a.Sold(1) + 100)
+	crowd.Pace(0)
+	a.Eventually("purchases wait", func() bool { return killed.Metric("notsale_edge_waiting") >= 1 })
+	killed.Kill()
+
+	visits := crowd.Finish()
+	all, lost := calls(visits, leaving)
+	if lost > 0 {
+		t.Errorf("SIGTERM: %d of %d requests got no answer", lost, all)
+	}
+	reset, cut := calls(visits, killed)
+	if cut == 0 {
+		t.Error("kill -9: nobody noticed")
+	}
+	t.Logf("SIGTERM: %d requests, %v waiting, %d lost; kill -9: %d requests, %d cut off", all, waiting, lost, reset, cut)
+	a.AskAgain(visits, edges[1:2], 20)
+	a.Audit(visits, arena.Expect{SoldOut: true})
+}
+
+func ended(p *arena.Process) bool {
+	select {
+	case <-p.Ended():
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,135 @@
+//go:build unix
+
+package faults_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+	"time"
+
+	"notsale/loadtest/faults/arena"
+	"notsale/pkg/backends/backendstest"
+)
+
+// outage is how long a store is away.
+const outage = 3 * time.Second
+
+// checkHealth waits until /health of an edge says this of a store, and looks
+// that it says nothing bad of the others.
+func checkHealth(t *testing.T, edge *arena.Process, store, want string) {
+	t.Helper()
+	var text string
+	deadline := time.Now().Add(arena.Patience)
+	for {
+		status, body := arena.Ask(edge.Address, "/health")
+		text = body
+		got := map[string]string{}
+		if json.Unmarshal([]byte(body), &got) == nil && got[store] == want {
+			if (status == http.StatusOK) != (got["status"] == "ok") {
+				t.Errorf("/health answers %d %s", status, body)
+			}
+			bad := 0
+			for _, name := range []string{"database", "redis", "nats"} {
+				if got[name] != "ok" {
+					bad++
+				}
+			}
+			if wanted := map[string]int{"ok": 0, "error": 1}[want]; bad == wanted && (status == http.StatusOK) == (bad == 0) {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("/health does not say that %s is %s: %s", store, want, text)
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func isReady(edge *arena.Process) bool {
+	status, _ := arena.Ask(edge.Address, "/readyz")
+	return status == http.StatusOK
+}
+
+// NATS is away for a while under load.
+func TestNATSAway(t *testing.T) {
+	a := arena.New(t, arena.Options{Stock: size(6000)})
+	edges, _ := a.StartAll(1, 2, 2, 2)
+	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
+	crowd.AwaitSold(100)
+	a.StopNATS()
+	down := time.Now()
+	a.Eventually("no edge is ready", func() bool { return !isReady(edges[0]) && !isReady(edges[1]) })
+	checkHealth(t, edges[0], "nats", "error")
+	a.Eventually("it was away long enough", func() bool { return time.Since(down) > outage })
+	sold := a.Sold(1)
+	a.StartNATS()
+	back := time.Now()
+	took := a.Within(3*time.Second, "it sells again", func() bool { return a.Sold(1) > sold })
+	a.Within(3*time.Second, "the edges are ready", func() bool { return isReady(edges[0]) && isReady(edges[1]) })
+	checkHealth(t, edges[0], "nats", "ok")
+	visits := crowd.Finish()
+	refused := 0
+	for _, v := range visits {
+		for _, list := range [][]arena.Call{v.Checkouts, v.Purchases} {
+			for i := range list {
+				if c := &list[i]; c.Status == http.StatusServiceUnavailable && c.At.After(down) && c.End.Before(back) {
+					refused++
+				}
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("nobody got a 503 while NATS was away")
+	}
+	t.Logf("NATS: sold again %v after it was back; %d answers 503 meanwhile; purchases %v", took, refused, arena.Statuses(visits, true))
+	a.Audit(visits, arena.Expect{SoldOut: true})
+}
+
+// Postgres is killed and comes back, and then loses all its sessions, under load.
+func TestPostgresAway(t *testing.T) {
+	a := arena.New(t, arena.Options{Stock: size(6000), Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
+	edges, _ := a.StartAll(1, 2, 2, 2)
+	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
+	crowd.AwaitSold(100)
+	if err := a.Postgres.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	down := time.Now()
+	checkHealth(t, edges[0], "database", "error")
+	for _, e := range edges {
+		if !isReady(e) {
+			t.Errorf("%s is not ready, for which NATS is enough", e.Name)
+		}
+	}
+	a.Eventually("it was away long enough", func() bool { return time.Since(down) > outage })
+	starting := time.Now()
+	if err := a.Postgres.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var sold int64
+	a.Eventually("it answers", func() bool { sold = a.Sold(1); return sold >= 0 })
+	took := a.Within(5*time.Second, "it sells again", func() bool { return a.Sold(1) > sold })
+	checkHealth(t, edges[0], "database", "ok")
+
+	crowd.AwaitSold(a.Sold(1) + 100)
+	from := time.Now()
+	a.Number(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	crowd.AwaitSold(a.Sold(1) + 100)
+	gap := a.LongestGap(1, from)
+	if gap > 5*time.Second {
+		t.Errorf("after all sessions ended, nobody decided for %v", gap)
+	}
+
+	visits := crowd.Finish()
+	for _, v := range visits {
+		for i := range v.Purchases {
+			if c := &v.Purchases[i]; c.Status == http.StatusOK && c.At.After(down) && c.End.Before(starting) {
+				t.Fatalf("told sold while Postgres was away: %s", c.Body)
+			}
+		}
+	}
+	t.Logf("Postgres: sold again %v after it answered; all sessions ended: longest gap %v; purchases %v", took, gap, arena.Statuses(visits, true))
+	a.Audit(visits, arena.Expect{SoldOut: true})
+}
