@@ -95,10 +95,12 @@ func (c *clockroom) directory() map[sale.ID]wire.Entry {
 			defer mu.Unlock()
 			entries[e.Sale.ID] = e
 		}, func() { close(ready) })
-		if errors.Is(err, context.Canceled) {
-			err = nil
+		select {
+		case <-ctx.Done(): // told to stop
+			return nil
+		default:
+			return err
 		}
-		return err
 	})
 	defer stop()
 	select {
