@@ -104,12 +104,21 @@ func (q *Queue[T]) next() []T {
 	return items
 }
 
+// Again says whether a pack is sent once more, and after which pause: only one
+// whose fate is unknown, and only while patience lasts. tries are the sends so
+// far, spent is the time since the first.
+func (l Limits) Again(err error, tries int, spent time.Duration) (pause time.Duration, again bool) {
+	pause = min(firstBackoff<<min(tries-1, 10), lastBackoff)
+	return pause, errors.Is(err, ErrAmbiguous) && spent+pause <= l.Patience
+}
+
 // deliver sends one pack, again while its fate is unknown.
 func (q *Queue[T]) deliver(items []T) error {
-	deadline := time.Now().Add(q.limits.Patience)
-	for backoff := firstBackoff; ; backoff = min(2*backoff, lastBackoff) {
+	started := time.Now()
+	for tries := 1; ; tries++ {
 		err := q.send(q.ctx, items)
-		if err == nil || !errors.Is(err, ErrAmbiguous) || time.Now().Add(backoff).After(deadline) {
+		backoff, again := q.limits.Again(err, tries, time.Since(started))
+		if !again {
 			return err
 		}
 		pause := time.NewTimer(backoff)

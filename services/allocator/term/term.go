@@ -27,6 +27,7 @@ type Term struct {
 	first   bool              // the next message to arrive is the one at the cursor
 	batch   *allocation.Batch // applied, not known to be committed
 	doubt   bool              // a commit of batch failed in an unknown way
+	closed  bool              // the reader was closed by ReadLedger
 	poison  error             // a message that must not be decided stands next
 
 	low, high uint64          // search for the last matching message
@@ -75,7 +76,7 @@ func (t *Term) Step(e Event) Effect {
 		if e.Err != nil {
 			return t.again(e.Err)
 		}
-		t.first, t.looks = true, 0
+		t.first, t.closed, t.looks = true, false, 0
 		return Await{quietFirst}
 	case Arrived:
 		t.pending = append(t.pending, e.Messages...)
@@ -93,6 +94,10 @@ func (t *Term) Step(e Event) Effect {
 		return t.onCommitted(e)
 	case Published:
 		t.batch, t.doubt = nil, false
+		if t.closed {
+			t.pending = nil
+			return ReadStream{t.pos.Cursor.Sequence}
+		}
 		return t.advance()
 	case Resumed:
 		return t.then
@@ -124,6 +129,7 @@ func (t *Term) giveUp(kind string, err error) Effect {
 func (t *Term) Undecided() bool { return t.batch != nil }
 
 func (t *Term) onLedger(e LedgerRead) Effect {
+	t.closed = true
 	switch {
 	case e.Err != nil:
 		t.then = ReadLedger{}

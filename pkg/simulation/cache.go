@@ -1,0 +1,96 @@
+package simulation
+
+import (
+	"slices"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/code"
+	"notsale/pkg/rejection"
+	"notsale/pkg/sale"
+)
+
+// cache is the model of Redis: facts that can be away, forgotten or old.
+type cache struct {
+	service
+	facts    map[sale.UUID]*facts
+	snapshot map[sale.UUID]*facts // an earlier state, to go back to
+}
+
+type facts struct {
+	owners map[sale.ItemID]code.ID
+	grants map[sale.UserID][]code.ID
+	sold   bool
+}
+
+func newCache(w *world) *cache {
+	return &cache{service: service{w: w, name: "cache"}, facts: map[sale.UUID]*facts{}}
+}
+
+func (c *cache) of(id sale.UUID) *facts {
+	f := c.facts[id]
+	if f == nil {
+		f = &facts{owners: map[sale.ItemID]code.ID{}, grants: map[sale.UserID][]code.ID{}}
+		c.facts[id] = f
+	}
+	return f
+}
+
+// learn stores facts, where the cache can be reached.
+func (c *cache) learn(id sale.UUID, f *allocation.Facts) {
+	if !c.up() {
+		return
+	}
+	of := c.of(id)
+	for _, o := range f.Owners {
+		of.owners[o.Item] = o.Code
+	}
+	for _, u := range f.AtLimit {
+		of.grants[u.User] = slices.Clone(u.Codes)
+	}
+	of.sold = of.sold || f.SoldOut
+}
+
+// ask answers as an edge would.
+func (c *cache) ask(q *rejection.Question) allocation.Reason {
+	if !c.up() {
+		return allocation.Granted
+	}
+	f := c.of(q.Sale)
+	k := rejection.Known{SoldOut: f.sold, Owner: f.owners[q.Item], Grants: f.grants[q.User]}
+	reason := rejection.Judge(q, &k)
+	if !q.Code.IsZero() {
+		if reason != allocation.Granted {
+			c.w.hit(CacheRefused)
+		} else if k.Owner == q.Code {
+			c.w.hit(CacheProvedWinner)
+		}
+	}
+	return reason
+}
+
+func (c *cache) empty() {
+	c.facts = map[sale.UUID]*facts{}
+	c.w.hit(CacheForgot)
+}
+
+func (c *cache) remember() {
+	c.snapshot = map[sale.UUID]*facts{}
+	for id, f := range c.facts {
+		old := &facts{owners: map[sale.ItemID]code.ID{}, grants: map[sale.UserID][]code.ID{}, sold: f.sold}
+		for k, v := range f.owners {
+			old.owners[k] = v
+		}
+		for k, v := range f.grants {
+			old.grants[k] = v
+		}
+		c.snapshot[id] = old
+	}
+}
+
+func (c *cache) goBack() {
+	if c.snapshot != nil {
+		c.facts = c.snapshot
+		c.snapshot = nil
+		c.w.hit(CacheForgot)
+	}
+}

@@ -1,0 +1,23 @@
+// Package simulation runs whole sales in one goroutine, on a virtual clock,
+// from a seed: shoppers, edges, allocators with their standbys, recorders,
+// schedulers, streams, ledger and cache, with crashes between any two steps.
+//
+// Purpose: find the interleavings that no test would think of, and replay each
+// from its printed seed.
+//
+// What runs here is the services' own logic: allocator/term (terms and
+// tenancies), edge/flow (purchases, checkouts, waiters), pack.Buffer,
+// rejection.Judge, the scheduler's turns, the engine, the codes and the
+// messages. What is modelled is the world around it: a stream that can lose
+// messages, acknowledgements and its tail; a ledger that commits or not and may
+// not say which; a cache that forgets; processes that crash, stop and go on;
+// clocks that step.
+//
+// Invariants: the same seed gives the same run, event by event, which its trace
+// hash shows. Nothing here reads a clock, starts a goroutine or ranges over a
+// map where the order could be seen.
+//
+// Failure behaviour: a run ends with a list of violations, each naming the
+// invariant; the world heals before the end, so what never comes to its end is
+// a violation too.
+package simulation

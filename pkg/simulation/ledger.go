@@ -1,0 +1,292 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"time"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/code"
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/wire"
+)
+
+var errAway = errors.New("simulated: the ledger does not answer")
+
+// book is the model of the ledger: what Postgres would hold, with the meaning
+// of each statement of pkg/ledger. The same conformance tests run over both.
+type book struct {
+	service
+	installation sale.UUID
+	sales        []*bookSale // by number, from 1
+	byCode       map[code.ID]allocation.Decision
+	owners       map[sale.ItemID]code.ID
+	alive        map[string]sale.Instant // allocator → expiry
+	attempts     map[sale.UUID]wire.Attempt
+	broken       []string // constraints that a statement would have broken
+}
+
+type bookSale struct {
+	row       ledger.SaleRow
+	pos       ledger.Position
+	holder    string // of the cursor's fence
+	lease     ledger.Lease
+	leaseOf   string
+	opened    bool
+	decisions []allocation.Decision // by position
+	commits   []commitRow
+	holes     []allocation.Hole
+}
+
+type commitRow struct {
+	generation int64
+	sequence   uint64
+	packs      []allocation.Mark
+	cursor     allocation.Cursor
+	epoch      int64
+	at         sale.Instant
+}
+
+func newBook(w *world) *book {
+	return &book{
+		service: service{w: w, name: "ledger"}, installation: sale.UUID{1}, byCode: map[code.ID]allocation.Decision{},
+		owners: map[sale.ItemID]code.ID{}, alive: map[string]sale.Instant{}, attempts: map[sale.UUID]wire.Attempt{},
+	}
+}
+
+func (b *book) sale(id sale.ID) *bookSale {
+	if id < 1 || int(id) > len(b.sales) {
+		return nil
+	}
+	return b.sales[id-1]
+}
+
+// The scheduler's statements.
+
+func (b *book) Installation(context.Context) (sale.UUID, error) {
+	if !b.up() {
+		return sale.UUID{}, errAway
+	}
+	return b.installation, nil
+}
+
+func (b *book) OpenSlot(_ context.Context, t ledger.Template) (bool, error) {
+	if !b.up() {
+		return false, errAway
+	}
+	slot := b.w.now.Time().Truncate(t.Every)
+	first := sale.ItemID(1)
+	if n := len(b.sales); n > 0 {
+		last := &b.sales[n-1].row.Sale
+		if !slot.After(last.OpensAt) {
+			return false, nil
+		}
+		first = last.LastItem() + 1
+	}
+	id := sale.ID(len(b.sales) + 1)
+	b.sales = append(b.sales, &bookSale{row: ledger.SaleRow{State: sale.Preparing, Sale: sale.Sale{
+		Installation: b.installation, UUID: sale.UUID{2, byte(id)}, ID: id, OpensAt: slot, Stock: t.Stock, UserLimit: t.UserLimit,
+		FirstItem: first, Seed: t.Seed, Rules: sale.RulesVersion,
+	}}})
+	return true, nil
+}
+
+func (b *book) Sales(_ context.Context, before sale.ID, limit int) ([]ledger.SaleRow, error) {
+	if !b.up() {
+		return nil, errAway
+	}
+	var rows []ledger.SaleRow
+	for i := len(b.sales) - 1; i >= 0 && len(rows) < limit; i-- {
+		if s := b.sales[i]; before == 0 || s.row.Sale.ID < before {
+			row := s.row
+			row.Sold = s.pos.Cursor.Sold
+			rows = append(rows, row)
+		}
+	}
+	return rows, nil
+}
+
+func (b *book) MarkOpen(_ context.Context, id sale.ID, genesis allocation.Cursor, created time.Time) error {
+	if !b.up() {
+		return errAway
+	}
+	s := b.sale(id)
+	if !s.opened {
+		s.opened = true
+		s.pos = ledger.Position{Cursor: genesis, StreamCreated: created.Truncate(time.Microsecond)}
+	}
+	if s.row.State == sale.Preparing {
+		s.row.State = sale.Open
+	}
+	return nil
+}
+
+func (b *book) NextSlot(context.Context, time.Duration) (time.Duration, error) {
+	return time.Second, nil
+}
+
+// The allocators' statements, for the allocator of a name.
+
+type bookOf struct {
+	*book
+	name string
+}
+
+func (b bookOf) Renew(_ context.Context, ttl time.Duration) ([]ledger.Lease, error) {
+	if !b.up() {
+		return nil, errAway
+	}
+	b.alive[b.name] = b.w.now + sale.Instant(ttl.Microseconds())
+	var held []ledger.Lease
+	for _, s := range b.sales {
+		if s.leaseOf == b.name {
+			held = append(held, s.lease)
+		}
+	}
+	return held, nil
+}
+
+func (b bookOf) Take(_ context.Context, skip []sale.ID, limit int) ([]ledger.Lease, error) {
+	if !b.up() {
+		return nil, errAway
+	}
+	var taken []ledger.Lease
+	for _, s := range b.sales {
+		id := s.row.Sale.ID
+		expiry, living := b.alive[s.leaseOf]
+		free := s.leaseOf == "" || s.leaseOf == b.name || !living || expiry < b.w.now
+		if s.row.State == sale.Preparing || !free || slices.Contains(skip, id) || len(taken) == limit {
+			continue
+		}
+		if s.lease.Epoch > 0 {
+			b.w.hit(EpochBumped)
+		}
+		s.lease = ledger.Lease{Sale: id, Epoch: s.lease.Epoch + 1}
+		s.leaseOf, s.holder, s.pos.Epoch = b.name, b.name, s.lease.Epoch
+		taken = append(taken, s.lease)
+		b.w.note("lease "+b.name, int64(id), s.lease.Epoch)
+	}
+	return taken, nil
+}
+
+func (b bookOf) Release(_ context.Context, lease ledger.Lease) error {
+	if !b.up() {
+		return errAway
+	}
+	if s := b.sale(lease.Sale); s.lease == lease && s.leaseOf == b.name {
+		s.leaseOf = ""
+	}
+	return nil
+}
+
+func (b bookOf) cursor(id sale.ID) (sale.Sale, ledger.Position, error) {
+	if !b.up() {
+		return sale.Sale{}, ledger.Position{}, errAway
+	}
+	s := b.sale(id)
+	pos := s.pos
+	pos.Mine = s.holder == b.name
+	return s.row.Sale, pos, nil
+}
+
+func (b *book) decisions(id sale.ID, after, upTo int64) iter.Seq2[allocation.Decision, error] {
+	return func(yield func(allocation.Decision, error) bool) {
+		if !b.up() {
+			yield(allocation.Decision{}, errAway)
+			return
+		}
+		for _, d := range b.sale(id).decisions {
+			if d.Position > after && d.Position <= upTo && !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
+
+// commit is the one statement: fenced, whole or not at all.
+func (b bookOf) commit(lease ledger.Lease, batch *allocation.Batch) error {
+	s := b.sale(lease.Sale)
+	c := &s.pos.Cursor
+	if s.pos.Epoch != lease.Epoch || s.holder != b.name || c.Generation != batch.Before.Generation || c.Sequence != batch.Before.Sequence {
+		return ledger.ErrFenced
+	}
+	for i := range batch.Decisions {
+		b.store(s, &batch.Decisions[i])
+	}
+	s.pos.Cursor = batch.After
+	s.commits = append(s.commits, commitRow{
+		generation: batch.After.Generation, sequence: batch.After.Sequence, packs: slices.Clone(batch.Packs), cursor: batch.After,
+		epoch: lease.Epoch, at: b.w.now,
+	})
+	if batch.After.Sold > s.row.Sale.Stock {
+		b.broken = append(b.broken, "I1: more sold than the stock")
+	}
+	if batch.After.Sold == s.row.Sale.Stock && s.row.State == sale.Open {
+		s.row.State = sale.SoldOut
+		b.w.hit(SoldOutReached)
+	}
+	if batch.After.Generation > 1 && len(batch.Decisions) > 0 {
+		b.w.hit(GenerationContinued)
+	}
+	return nil
+}
+
+func (b *book) store(s *bookSale, d *allocation.Decision) {
+	s.decisions = append(s.decisions, *d)
+	if d.Code.IsZero() {
+		return
+	}
+	if _, twice := b.byCode[d.Code]; twice {
+		b.broken = append(b.broken, "I3: a code was decided twice")
+	}
+	b.byCode[d.Code] = *d
+	switch d.Reason { //nolint:exhaustive // only these are counted
+	case allocation.Granted:
+		if _, twice := b.owners[d.Item]; twice {
+			b.broken = append(b.broken, "I1: an item was sold twice")
+		}
+		b.owners[d.Item] = d.Code
+	case allocation.LimitReached:
+		b.w.hit(LimitReached)
+	case allocation.CodeExpired:
+		b.w.hit(CodeExpired)
+	}
+}
+
+func (b bookOf) openGeneration(lease ledger.Lease, h *allocation.Hole) error {
+	if !b.up() {
+		return errAway
+	}
+	s := b.sale(lease.Sale)
+	if s.pos.Epoch != lease.Epoch || s.holder != b.name || s.pos.Cursor.Generation != h.Lost.Generation || s.pos.Cursor.Sequence != h.Lost.Sequence {
+		return ledger.ErrFenced
+	}
+	s.holes = append(s.holes, *h)
+	s.pos.Cursor = h.Reopen()
+	b.w.hit(HoleOpened)
+	return nil
+}
+
+// applied reports whether the message is the one last applied at the sequence.
+func (b *book) applied(id sale.ID, sequence uint64, m allocation.Mark) (bool, error) {
+	if !b.up() {
+		return false, errAway
+	}
+	s := b.sale(id)
+	generation := int64(1)
+	for _, h := range s.holes {
+		if h.Resume() <= sequence {
+			generation = max(generation, h.Generation)
+		}
+	}
+	for _, c := range s.commits {
+		if c.generation == generation && c.sequence >= sequence {
+			back := c.sequence - sequence
+			return back < uint64(len(c.packs)) && c.packs[uint64(len(c.packs))-1-back] == m, nil
+		}
+	}
+	return false, nil
+}

@@ -1,0 +1,339 @@
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"notsale/pkg/code"
+	"notsale/pkg/sale"
+	"notsale/pkg/wire"
+	"notsale/services/scheduler"
+)
+
+// Result is what a run came to.
+type Result struct {
+	Config     Config
+	Trace      uint64 // hash of every event; the same for the same configuration
+	Violations []string
+	Sometimes  map[Sometimes]int
+	Crashes    int
+	Sold       int
+	Answers    int      // final answers to purchases
+	Lines      []string // the trace as text, if it was asked for
+}
+
+type simulation struct {
+	w    *world
+	cfg  Config
+	keys *code.Keyring
+
+	book   *book
+	broker *broker
+	cache  *cache
+
+	edges      []*edgeProcess
+	allocators []*allocatorProcess
+	scheduler  *process
+	recorder   *process
+	opener     *scheduler.Scheduler
+
+	shopping         int // shoppers under way
+	lastAttempt      uint64
+	onDisconnect     []func()
+	codes            map[code.ID]*codeHistory
+	codeOrder        []code.ID
+	answeredAttempts []*operation
+	violations       []string
+}
+
+// Times of a run.
+const (
+	healBy   = 14 * time.Second // every fault is over
+	sweepAt  = 15 * time.Second // the rest is bought, so that the sale must sell out
+	recallAt = 32 * time.Second // all winners ask again
+	runUntil = 60 * time.Second
+)
+
+// Run runs one configuration to its end.
+func Run(cfg Config, verbose bool) Result {
+	s := &simulation{w: newWorld(cfg.Seed), cfg: cfg, codes: map[code.ID]*codeHistory{}}
+	s.w.verbose = verbose
+	s.keys = keyring()
+	s.book, s.broker, s.cache = newBook(s.w), newBroker(s.w, cfg.Lossy), newCache(s.w)
+	s.startProcesses()
+	for _, f := range cfg.Faults {
+		s.w.in(f.At, func() { s.strike(f) })
+	}
+	for n := range cfg.Shoppers {
+		s.shopping++
+		p := &shopper{sim: s, n: n, tries: cfg.Purchases}
+		s.w.in(s.w.between(0, 500*time.Millisecond), p.next)
+	}
+	s.w.in(sweepAt, s.sweep)
+	s.w.in(recallAt, s.recall)
+	s.w.run(epoch + sale.Instant(runUntil.Microseconds()))
+	s.checkEnd()
+	r := Result{
+		Config: cfg, Trace: s.w.trace.Sum64(), Violations: s.violations, Sometimes: s.w.sometimes, Crashes: s.w.crashes,
+		Answers: len(s.codes), Lines: s.w.lines,
+	}
+	if len(s.book.sales) > 0 {
+		r.Sold = s.book.sales[0].pos.Cursor.Sold
+	}
+	return r
+}
+
+func keyring() *code.Keyring {
+	ring, err := code.NewKeyring([]code.Key{{ID: 1, Secret: bytes.Repeat([]byte("k"), code.MinSecret)}})
+	if err != nil {
+		panic(err)
+	}
+	return ring
+}
+
+func (s *simulation) startProcesses() {
+	for n := range s.cfg.Edges {
+		e := &edgeProcess{process: process{w: s.w, name: fmt.Sprintf("edge%d", n)}, sim: s}
+		s.edges = append(s.edges, e)
+		e.boot()
+	}
+	for n := range s.cfg.Allocators {
+		a := &allocatorProcess{process: process{w: s.w, name: fmt.Sprintf("allocator%d", n)}, sim: s}
+		s.allocators = append(s.allocators, a)
+		a.boot()
+	}
+	s.scheduler = &process{w: s.w, name: "scheduler"}
+	s.bootScheduler()
+	s.recorder = &process{w: s.w, name: "recorder"}
+	s.bootRecorder()
+}
+
+// user returns the name of the n-th user.
+func (s *simulation) user(n int) sale.UserID { return sale.UserID(fmt.Sprintf("u%d", n)) }
+
+// deliver brings replies to an edge, if it still lives.
+func (s *simulation) deliver(id string, replies []wire.Reply) {
+	for _, e := range s.edges {
+		if e.alive && e.id == id {
+			e.waiting.Deliver(replies, func(p *purchaseOp, r wire.Reply) { e.act(p, p.flow.Replied(r)) })
+		}
+	}
+}
+
+// storePack appends a pack to a sale's stream.
+func (s *simulation) storePack(id sale.ID, data []byte, again bool) {
+	of := s.broker.sales[id]
+	if of == nil {
+		return
+	}
+	if again {
+		for i := range of.messages {
+			if bytes.Equal(of.messages[i].Data, data) {
+				s.w.hit(DuplicatePack)
+				break
+			}
+		}
+	}
+	s.broker.append(of, data)
+	s.w.note("pack", int64(id), int64(len(of.messages)), int64(len(data)))
+}
+
+// disconnected lets something happen when the stream goes away.
+func (s *simulation) disconnected(do func()) { s.onDisconnect = append(s.onDisconnect, do) }
+
+// The scheduler and the recorder.
+
+type crashed struct{}
+
+func (s *simulation) bootScheduler() {
+	s.scheduler.start()
+	cfg := scheduler.Config{Every: time.Hour, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit}
+	if s.cfg.Seed%4 == 0 {
+		cfg.Every = 20 * time.Second // a second sale opens while the first sells
+	}
+	var err error
+	s.opener, err = scheduler.On(cfg, s.book, s.broker, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
+	if err != nil {
+		panic(err)
+	}
+	s.scheduler.in(s.w.between(0, 20*time.Millisecond), s.schedule)
+}
+
+// schedule is one turn; a crash can strike between any two of its steps.
+func (s *simulation) schedule() {
+	defer func() {
+		if p := recover(); p != nil {
+			if _, ok := p.(crashed); !ok {
+				panic(p)
+			}
+			s.broker.interrupt = func() {}
+			s.w.hit(OpeningInterrupted)
+			s.scheduler.crash()
+			s.w.in(s.w.between(0, time.Second), s.bootScheduler)
+		}
+	}()
+	s.scheduler.in(time.Second, s.schedule)
+	_ = s.opener.Turn(context.Background())
+}
+
+func (s *simulation) bootRecorder() {
+	s.recorder.start()
+	s.recorder.in(50*time.Millisecond, s.record)
+}
+
+// record stores what is not acknowledged, and acknowledges it after that.
+func (s *simulation) record() {
+	s.recorder.in(50*time.Millisecond, s.record)
+	if !s.broker.up() || !s.book.up() {
+		return
+	}
+	for id := sale.ID(0); int(id) <= len(s.broker.sales); id++ {
+		messages := s.broker.attempts[id]
+		for i := range messages {
+			if messages[i].done {
+				continue
+			}
+			_, attempts, err := wire.DecodeAttempts(messages[i].data)
+			if err != nil {
+				s.violate("attempts cannot be read: %v", err)
+			}
+			for _, a := range attempts {
+				if _, stored := s.book.attempts[a.ID]; stored {
+					s.w.hit(RecorderRepeated)
+				}
+				s.book.attempts[a.ID] = a
+			}
+			if s.w.oneIn(s.cfg.Lossy) {
+				continue // crashed, or the acknowledgement was lost
+			}
+			messages[i].done = true
+		}
+	}
+}
+
+// strike lets a fault happen.
+func (s *simulation) strike(f Fault) {
+	until := min(s.w.now+sale.Instant(f.Length.Microseconds()), epoch+sale.Instant(healBy.Microseconds()))
+	away := time.Duration(until-s.w.now) * time.Microsecond
+	s.w.note("fault", int64(f.Kind), int64(f.Target), int64(away))
+	switch f.Kind {
+	case CrashEdge:
+		if e := s.edges[f.Target%len(s.edges)]; e.alive {
+			e.die()
+			s.w.in(away, e.boot)
+		}
+	case CrashAllocator:
+		if a := s.allocators[f.Target%len(s.allocators)]; a.alive {
+			a.crash()
+			s.w.in(away, a.boot)
+		}
+	case FreezeAllocator:
+		s.allocators[f.Target%len(s.allocators)].frozen = until
+	case StreamAway, StreamTailLost:
+		s.streamAway(f, until)
+	case LedgerAway:
+		s.book.down = max(s.book.down, until)
+	case CacheAway:
+		s.cache.down = until
+	case CacheEmptied:
+		s.cache.empty()
+	case CacheStale:
+		s.cache.remember()
+		s.w.in(away, s.cache.goBack)
+	case StreamClockBack:
+		s.broker.skew -= sale.Instant(f.Amount) * 300_000
+		s.w.hit(ClockStepped)
+	case CrashScheduler:
+		steps := f.Amount
+		s.broker.interrupt = func() {
+			if steps--; steps <= 0 {
+				panic(crashed{})
+			}
+		}
+	case CrashRecorder:
+		if s.recorder.alive {
+			s.recorder.crash()
+			s.w.in(away, s.bootRecorder)
+		}
+	}
+}
+
+func (s *simulation) streamAway(f Fault, until sale.Instant) {
+	s.broker.down = max(s.broker.down, until)
+	for _, a := range s.allocators {
+		for id := sale.ID(1); int(id) <= len(s.book.sales); id++ {
+			if t := a.terms[id]; t != nil {
+				t.cut = true
+			}
+		}
+	}
+	gone := s.onDisconnect
+	s.onDisconnect = nil
+	for _, do := range gone {
+		do()
+	}
+	if f.Kind != StreamTailLost {
+		return
+	}
+	for _, of := range s.book.sales {
+		if m := s.broker.sales[of.row.Sale.ID]; m != nil && len(m.messages)-f.Amount >= int(of.pos.Cursor.Sequence) {
+			s.w.hit(TailLostUndecided)
+		}
+	}
+	s.broker.loseTail(f.Amount)
+}
+
+// sweep buys what is left of the first sale, so that it must sell out.
+func (s *simulation) sweep() {
+	if len(s.broker.listed) == 0 {
+		s.violate("the first sale is not open")
+		return
+	}
+	of := s.broker.listed[1].Sale
+	for i := range of.Stock {
+		s.shopping++
+		p := &shopper{sim: s, n: 1000 + i}
+		user := sale.UserID(fmt.Sprintf("sweeper%d", i/of.UserLimit))
+		var try func()
+		try = func() {
+			if _, taken := s.book.owners[of.FirstItem+sale.ItemID(i)]; taken {
+				s.shopping--
+				return
+			}
+			p.buy(of, of.FirstItem+sale.ItemID(i), user, try)
+		}
+		s.w.in(s.w.between(0, time.Second), try)
+	}
+}
+
+// recall lets every winner ask once more.
+func (s *simulation) recall() {
+	for _, id := range s.codeOrder {
+		h := s.codes[id]
+		if h.granted == nil {
+			continue
+		}
+		if s.book.sale(h.granted.sale).row.State == sale.SoldOut {
+			s.w.hit(WinnerAskedAgain)
+		}
+		s.shopping++
+		o := *h.granted
+		var post func()
+		post = func() {
+			s.ask(&operation{purchase: true, shopper: o.shopper, sale: o.sale, item: o.item, user: o.user, text: o.text, done: func(got *operation) {
+				if !got.final() {
+					s.w.in(time.Second, post)
+					return
+				}
+				s.shopping--
+			}})
+		}
+		post()
+	}
+}

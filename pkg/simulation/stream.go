@@ -1,0 +1,165 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/pkg/wire"
+	"notsale/services/scheduler"
+)
+
+// broker is the model of NATS: streams that can lose acknowledgements, deliver
+// late, be away and lose their tail, and the directory of sales.
+type broker struct {
+	service
+	lossy     int
+	skew      sale.Instant // of its clock
+	sales     map[sale.ID]*streamOf
+	attempts  map[sale.ID][]attemptMessage
+	listed    map[sale.ID]wire.Entry
+	owner     sale.UUID
+	interrupt func() // called between the steps of an opening; may panic
+}
+
+type streamOf struct {
+	created  time.Time
+	messages []stream.Message // sequence is index + 1
+	waiting  []func()         // readers that wait for a message
+}
+
+type attemptMessage struct {
+	data []byte
+	done bool // acknowledged
+}
+
+func newBroker(w *world, lossy int) *broker {
+	return &broker{
+		service: service{w: w, name: "stream"}, lossy: lossy, sales: map[sale.ID]*streamOf{},
+		attempts: map[sale.ID][]attemptMessage{}, listed: map[sale.ID]wire.Entry{}, interrupt: func() {},
+	}
+}
+
+var errBroker = errors.New("simulated: NATS does not answer")
+
+// append stores a message.
+func (b *broker) append(s *streamOf, data []byte) {
+	s.messages = append(s.messages, stream.Message{Sequence: uint64(len(s.messages)) + 1, Time: b.w.now + b.skew, Data: data})
+	waiting := s.waiting
+	s.waiting = nil
+	for _, wake := range waiting {
+		wake()
+	}
+}
+
+// publish sends a message to be stored and reports back to the process: stored,
+// refused, or not known. Messages and acknowledgements can be lost or late.
+func (b *broker) publish(p *process, store func(), done func(error)) {
+	answered := false
+	answer := func(err error) {
+		if !answered {
+			answered = true
+			done(err)
+		}
+	}
+	if !b.up() && b.w.oneIn(2) { // the client knows that it is disconnected
+		p.in(time.Millisecond, func() { answer(stream.ErrUnavailable) })
+		return
+	}
+	p.in(stream.PublishTimeout, func() { answer(stream.ErrAmbiguous) })
+	if b.w.oneIn(b.lossy) {
+		return
+	}
+	travel := b.w.between(50*time.Microsecond, 2*time.Millisecond)
+	if b.w.oneIn(b.lossy) {
+		travel += b.w.between(0, 3*time.Second) // late: perhaps after it was sent again
+	}
+	b.w.in(travel, func() {
+		if !b.up() {
+			return
+		}
+		if answered {
+			b.w.hit(LatePack)
+		}
+		store()
+		if !b.w.oneIn(b.lossy) {
+			p.in(b.w.between(50*time.Microsecond, 2*time.Millisecond), func() { answer(nil) })
+		}
+	})
+}
+
+// loseTail forgets the newest messages of every sale, as a power cut would.
+func (b *broker) loseTail(amount int) {
+	for id := sale.ID(1); int(id) <= len(b.sales); id++ {
+		s := b.sales[id]
+		keep := max(1, len(s.messages)-amount)
+		b.w.note("tail lost", int64(id), int64(keep), int64(len(s.messages)))
+		s.messages = s.messages[:keep:keep]
+	}
+}
+
+// The scheduler's calls.
+
+func (b *broker) CreateUnsold(context.Context) error { return b.reach() }
+
+func (b *broker) reach() error {
+	b.interrupt()
+	if !b.up() {
+		return errBroker
+	}
+	return nil
+}
+
+func (b *broker) CreateSale(_ context.Context, s sale.Sale) (stream.Opening, error) {
+	if err := b.reach(); err != nil {
+		return stream.Opening{}, err
+	}
+	of, ok := b.sales[s.ID]
+	if !ok {
+		of = &streamOf{created: b.w.now.Time()}
+		b.sales[s.ID] = of
+	}
+	if err := b.reach(); err != nil {
+		return stream.Opening{}, err
+	}
+	if len(of.messages) == 0 {
+		b.append(of, wire.EncodeOpening(s))
+	}
+	if err := b.reach(); err != nil {
+		return stream.Opening{}, err
+	}
+	return b.opening(s.ID)
+}
+
+func (b *broker) opening(id sale.ID) (stream.Opening, error) {
+	of := b.sales[id]
+	if of == nil || len(of.messages) == 0 {
+		return stream.Opening{}, stream.ErrLost
+	}
+	s, err := wire.DecodeOpening(of.messages[0].Data)
+	return stream.Opening{Sale: s, Message: of.messages[0], Created: of.created}, err
+}
+
+func (b *broker) Shrink(context.Context, sale.ID) error                  { return b.reach() }
+func (b *broker) Space(context.Context) (stream.Space, error)            { return stream.Space{}, b.reach() }
+func (b *broker) Directory(context.Context) (scheduler.Directory, error) { return b, b.reach() }
+
+func (b *broker) Claim(_ context.Context, id sale.UUID) error {
+	if err := b.reach(); err != nil {
+		return err
+	}
+	if b.owner.IsZero() {
+		b.owner = id
+	}
+	return nil
+}
+
+func (b *broker) Put(_ context.Context, e wire.Entry) error {
+	if err := b.reach(); err != nil {
+		return err
+	}
+	b.listed[e.Sale.ID] = e
+	return nil
+}
