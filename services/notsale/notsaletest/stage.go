@@ -73,6 +73,8 @@ func (s *Stage) Ledger(name string) *ledger.Ledger {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(l.Close)
+	// The first connection takes seconds on a machine that is busy enough.
+	Eventually(s.t, "the ledger answers", func() bool { return l.Ping(context.Background()) == nil })
 	return l
 }
 
