@@ -56,6 +56,9 @@ func (e *Edge) guard(c *gin.Context) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 	h.Set("Referrer-Policy", "no-referrer")
+	if e.draining.Load() {
+		h.Set("Connection", "close") // the client's next request goes to another edge
+	}
 	if c.Request.ContentLength != 0 {
 		c.Header("Connection", "close")
 		refuse(c, problemBody, "Send the parameters in the URL.")
