@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
 
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/code"
@@ -59,6 +60,7 @@ type Arena struct {
 
 	mu        sync.Mutex
 	processes []*Process // guarded by mu
+	nc        *nats.Conn // guarded by mu; nil until it is needed
 }
 
 // program builds notsale once per test process.
@@ -176,7 +178,7 @@ func (a *Arena) Number(query string, args ...any) int64 {
 	a.t.Helper()
 	deadline := time.Now().Add(askTime)
 	for {
-		n, err := a.number(query, args...)
+		n, err := a.TryNumber(query, args...)
 		if err == nil {
 			return n
 		}
@@ -187,7 +189,8 @@ func (a *Arena) Number(query string, args ...any) int64 {
 	}
 }
 
-func (a *Arena) number(query string, args ...any) (n int64, err error) {
+// TryNumber is Number for a database that may not answer.
+func (a *Arena) TryNumber(query string, args ...any) (n int64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	err = a.DB.QueryRow(ctx, query, args...).Scan(&n)
@@ -207,7 +210,7 @@ func (a *Arena) Exec(statement string, args ...any) {
 // Epoch is the sale's epoch, 0 while nobody has ever led it or the database
 // does not answer.
 func (a *Arena) Epoch(id sale.ID) int64 {
-	n, err := a.number(`SELECT coalesce(max(epoch), 0) FROM leases WHERE sale_id = $1`, id)
+	n, err := a.TryNumber(`SELECT coalesce(max(epoch), 0) FROM leases WHERE sale_id = $1`, id)
 	if err != nil {
 		return 0
 	}
@@ -217,7 +220,7 @@ func (a *Arena) Epoch(id sale.ID) int64 {
 // Sold is how many items of the sale have an owner, -1 while the database does
 // not answer.
 func (a *Arena) Sold(id sale.ID) int64 {
-	n, err := a.number(`SELECT coalesce(max(sold), 0) FROM cursors WHERE sale_id = $1`, id)
+	n, err := a.TryNumber(`SELECT coalesce(max(sold), 0) FROM cursors WHERE sale_id = $1`, id)
 	if err != nil {
 		return -1
 	}
