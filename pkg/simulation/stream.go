@@ -156,6 +156,8 @@ func (b *broker) Claim(_ context.Context, id sale.UUID) error {
 	return nil
 }
 
+func (b *broker) Count(context.Context) (int, error) { return len(b.listed), b.reach() }
+
 func (b *broker) Put(_ context.Context, e wire.Entry) error {
 	if err := b.reach(); err != nil {
 		return err

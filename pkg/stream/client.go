@@ -113,14 +113,25 @@ func (c *Client) options() []nats.Option {
 	}
 }
 
-// begin starts a session: the time between connecting and disconnecting.
+// begin starts a session, the time between connecting and disconnecting, unless
+// one is under way.
 func (c *Client) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.end != nil {
-		c.end()
+	if c.session == nil || c.session.Err() != nil {
+		c.session, c.end = context.WithCancel(context.Background())
 	}
-	c.session, c.end = context.WithCancel(context.Background())
+}
+
+// live returns the session under way. The client library calls its handlers a
+// moment after it has connected; whoever comes first begins the session.
+func (c *Client) live() context.Context {
+	if c.nc.IsConnected() {
+		c.begin()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session
 }
 
 func (c *Client) endSession() {
@@ -132,11 +143,8 @@ func (c *Client) endSession() {
 // during returns a context that ends with the parent, after the timeout, or
 // when NATS disconnects.
 func (c *Client) during(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
-	c.mu.Lock()
-	session := c.session
-	c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
-	stop := context.AfterFunc(session, cancel)
+	stop := context.AfterFunc(c.live(), cancel)
 	return ctx, func() {
 		stop()
 		cancel()

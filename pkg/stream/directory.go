@@ -77,6 +77,17 @@ func (d *Directory) check(ctx context.Context, id sale.UUID) error {
 	return nil
 }
 
+// Count returns how many sales the directory lists.
+func (d *Directory) Count(ctx context.Context) (int, error) {
+	ctx, cancel := d.client.during(ctx, requestTimeout)
+	defer cancel()
+	status, err := d.kv.Status(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("stream: reading the state of the directory of sales: %w", err)
+	}
+	return max(0, int(status.Values())-1), nil // one entry names the installation
+}
+
 // Put writes the entry of a sale.
 func (d *Directory) Put(ctx context.Context, e wire.Entry) error {
 	ctx, cancel := d.client.during(ctx, requestTimeout)

@@ -51,10 +51,7 @@ func (c *Client) Read(ctx context.Context, id sale.ID, from uint64) (*Reader, er
 		return nil, fmt.Errorf("stream: reading %s: %w", saleStream(id), err)
 	}
 	r := &Reader{messages: make(chan Message, ReadAhead), iterator: iterator, done: make(chan struct{})}
-	c.mu.Lock()
-	session := c.session
-	c.mu.Unlock()
-	stop := context.AfterFunc(session, iterator.Stop)
+	stop := context.AfterFunc(c.live(), iterator.Stop)
 	go func() {
 		defer stop()
 		r.pump(from)

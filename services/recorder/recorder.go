@@ -115,10 +115,10 @@ func (r *Recorder) loop(ctx context.Context, id sale.ID) {
 			return
 		}
 		r.failures.Inc()
-		if !warned {
+		if !warned && !errors.Is(err, stream.ErrLost) { // a scheduler may be about to make it
 			r.log.Warn("attempts are not recorded, trying on", "sale", id, "error", err)
+			warned = true
 		}
-		warned = true
 		pause(ctx)
 	}
 }

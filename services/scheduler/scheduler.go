@@ -75,6 +75,7 @@ type Streams interface {
 type Directory interface {
 	Claim(ctx context.Context, installation sale.UUID) error
 	Put(ctx context.Context, e wire.Entry) error
+	Count(ctx context.Context) (int, error)
 }
 
 // nats is the real Streams.
@@ -194,6 +195,9 @@ func (s *Scheduler) repair(ctx context.Context) error {
 	all, limit := time.Since(s.repaired) > fullRepair, recentSales
 	if all {
 		limit = pageSize
+		if err := s.relist(ctx); err != nil {
+			return err
+		}
 	}
 	var errs []error
 	for before := sale.ID(0); ; {
@@ -213,6 +217,16 @@ func (s *Scheduler) repair(ctx context.Context) error {
 		s.repaired = time.Now()
 	}
 	return errors.Join(errs...)
+}
+
+// relist forgets what was listed where the directory has lost entries.
+func (s *Scheduler) relist(ctx context.Context) error {
+	n, err := s.directory.Count(ctx)
+	if err == nil && n < len(s.listed) {
+		s.log.Warn("the directory of sales has lost entries, writing them again", "listed", len(s.listed), "left", n)
+		s.listed = map[sale.ID]sale.State{}
+	}
+	return err
 }
 
 // finish does what is missing of a sale's opening and lists it.

@@ -1,0 +1,4 @@
+SELECT generation, matching_sequence, cursor_sequence, cursor_position, cursor_chain, resume_sequence, epoch, found_at
+FROM holes
+WHERE sale_id = $1
+ORDER BY generation

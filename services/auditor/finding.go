@@ -1,0 +1,86 @@
+package auditor
+
+import (
+	"fmt"
+
+	"notsale/pkg/sale"
+)
+
+// Kind is what sort of mismatch a finding is.
+type Kind string
+
+// The kinds of findings.
+const (
+	Differs    Kind = "differs"    // a field is not what the stream gives
+	Missing    Kind = "missing"    // the ledger lacks a row that the stream gives
+	Unfounded  Kind = "unfounded"  // the ledger has a row that nothing in the stream gives
+	Impossible Kind = "impossible" // a row that no history could give
+	LostStream Kind = "lost"       // the stream lacks messages that were decided, and no hole says so
+)
+
+// Finding is one mismatch.
+type Finding struct {
+	Kind     Kind    `json:"kind"`
+	Sale     sale.ID `json:"sale"`
+	Table    string  `json:"table"`
+	Row      string  `json:"row,omitempty"`   // key of the row
+	Field    string  `json:"field,omitempty"` // column
+	Sequence uint64  `json:"sequence,omitempty"`
+	Position int64   `json:"position,omitempty"`
+	Ledger   string  `json:"ledger,omitempty"` // what stands there
+	Stream   string  `json:"stream,omitempty"` // what should
+}
+
+// String returns the finding as one line.
+func (f Finding) String() string {
+	text := fmt.Sprintf("sale %d: %s %s %s", f.Sale, f.Table, f.Row, f.Kind)
+	if f.Field != "" {
+		text += fmt.Sprintf(": %s is %s, the stream gives %s", f.Field, f.Ledger, f.Stream)
+	}
+	if f.Sequence > 0 {
+		text += fmt.Sprintf(" (sequence %d)", f.Sequence)
+	}
+	return text
+}
+
+// MaxFindings is how many findings a report lists; the rest is counted.
+const MaxFindings = 1000
+
+// Report is what an audit came to.
+type Report struct {
+	Sale       sale.ID   `json:"sale"`
+	UUID       sale.UUID `json:"uuid"`
+	Generation int64     `json:"generation"`
+	Sequence   uint64    `json:"sequence"`
+	Position   int64     `json:"position"`
+	Sold       int       `json:"sold"`
+	Chain      string    `json:"chain"` // as replayed
+	Packs      int       `json:"packs"`
+	Requests   int64     `json:"requests"`
+	Decisions  int64     `json:"decisions"`
+	Commits    int       `json:"commits"`
+	Holes      int       `json:"holes"`
+	Unproved   int64     `json:"unproved"` // decisions whose messages a hole has swallowed
+	Attempts   int64     `json:"attempts"`
+	Findings   []Finding `json:"findings"`
+	Total      int       `json:"total_findings"`
+}
+
+// Clean reports whether ledger and stream agree.
+func (r *Report) Clean() bool { return r.Total == 0 }
+
+func (r *Report) add(f Finding) {
+	r.Total++
+	if len(r.Findings) < MaxFindings {
+		f.Sale = r.Sale
+		r.Findings = append(r.Findings, f)
+	}
+}
+
+// compare adds a finding where two values differ.
+func compare[T comparable](r *Report, at Finding, field string, ledger, stream T) {
+	if ledger != stream {
+		at.Kind, at.Field, at.Ledger, at.Stream = Differs, field, fmt.Sprint(ledger), fmt.Sprint(stream)
+		r.add(at)
+	}
+}
