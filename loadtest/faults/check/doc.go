@@ -1,6 +1,7 @@
 // Package check judges a finished run from two records: the history, every
 // operation that the clients sent with its times and its answer, and the
-// ledger as it stood after the run. It does no I/O but Write and Read.
+// ledger as it stood after the run. It does no I/O but Write and Read, and reads
+// the clock only to time itself.
 //
 // Authority: none over the system, and none is taken from it. Whatever an
 // answer or the ledger says is a claim that the other record must bear out.
@@ -43,13 +44,16 @@
 // any later position (I5): the ledger commits in order of position. Clocks are
 // compared only where Options.ClockTolerance says that they may be.
 //
-// So the witness is a linearization: put decision p at since(p), which lies
-// between the request and the first answer that shows it, in order of position;
-// put a repeat or a refusal from the cache anywhere in its interval after the
-// decision that it tells, at its end at the latest. Every one of these points
-// is verified to exist and the sequence to follow the rules of the sale; hence
-// the purchases as a whole are linearizable. Requests without a known outcome
-// stand where the ledger has them, or nowhere.
+// So the witness is a linearization: put decision p at the earliest proof of
+// its own or of any later position that it is committed (at the end of time, if
+// there is none). These points follow the positions; each lies at or after
+// since(p), so after its request was sent, because since(p) ≤ since(q) ≤ told(q)
+// for every later q; and none lies after an answer that tells it. Put a repeat,
+// or a refusal from the cache, between that point and its end, and a lookup that
+// found nothing at its start. Every one of these places is verified to exist,
+// and the sequence to follow the rules of the sale; hence the purchases and
+// lookups as a whole are linearizable. Requests without a known outcome stand
+// where the ledger has them, or nowhere.
 //
 // # Porcupine
 //
@@ -68,7 +72,7 @@
 // ledger's and may take effect at any time after its start; where the ledger
 // has no decision it took none. A last operation reads the ledger. These
 // projections are necessary conditions, not sufficient together; they are there
-// because they share no code and no premise with the witness's order.
+// because they rest on nothing of the witness but how it reads an answer.
 //
 // Each item's, user's and code's history goes to porcupine whole if it is
 // small; one that is long, or that porcupine does not finish, goes in reduced

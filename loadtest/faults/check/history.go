@@ -19,7 +19,8 @@ const (
 )
 
 // Operation is one request of a client and its answer. A retry, and a request
-// that went to another edge, is an operation of its own.
+// that went to another edge, is an operation of its own. An answer that broke
+// off is no answer.
 //
 // Codes are named by any text that tells them apart, the same in the ledger:
 // the code's ID in hexadecimal serves best. The secret code itself must not be

@@ -91,7 +91,7 @@ func senseless(o *op) string {
 
 // tell adds the operation to the story of its code.
 func (c *checker) tell(o *op) {
-	if o.Code == "" {
+	if o.Code == "" || o.Kind == Checkout && o.Status != http.StatusOK {
 		return
 	}
 	s := c.byCode[o.Code]
@@ -102,11 +102,10 @@ func (c *checker) tell(o *op) {
 	} else if first := s.claims(); first.Item != o.Item || first.User != o.User || first.book != o.book {
 		c.findf(Input, []*op{first, o}, "code %s is said to be for two items, users or sales", o.Code)
 	}
-	switch {
-	case o.Kind != Checkout:
-		s.ops = append(s.ops, o)
-	case o.Status == http.StatusOK:
+	if o.Kind == Checkout {
 		s.issued = append(s.issued, o)
+	} else {
+		s.ops = append(s.ops, o)
 	}
 }
 

@@ -32,11 +32,12 @@ func drawEvents(t *rapid.T) []step {
 	for i := range steps {
 		e := event{tells: rapid.SampledFrom([]tells{granted, refused, rejected, undecided}).Draw(t, "tells")}
 		e.reads = rapid.IntRange(0, 3).Draw(t, "lookup") == 0
-		switch seen := rapid.IntRange(0, 2).Draw(t, "seen"); {
-		case e.tells == granted:
+		seen := rapid.IntRange(0, 2).Draw(t, "seen")
+		switch e.tells {
+		case granted:
 			e.fate.body = []string{"", "x", "y"}[seen]
 			e.any = seen == 0
-		case e.tells == refused:
+		case refused:
 			e.fate.reason, e.fate.position, e.any = allocation.ItemTaken, int64(seen), seen == 0
 		}
 		e.reads = e.reads && !e.any

@@ -145,14 +145,15 @@ func (p *plant) swap(a, b *check.Decision) {
 
 func granted(o *check.Operation) bool { return o.Kind == check.Purchase && o.Status == 200 }
 
-// corruptions are what may go wrong, and which invariants speak of it.
-// porcupine says whether it must find it as well.
-var corruptions = []struct {
+type corruption struct {
 	name      string
-	want      check.Invariant
-	porcupine bool
+	want      check.Invariant // that speaks of it
+	porcupine bool            // finds it as well
 	do        func(p *plant)
-}{
+}
+
+// corruptions are what may go wrong.
+var corruptions = []corruption{
 	{"200 for an item that another owns", check.I1, true, func(p *plant) {
 		o := p.cachedOp(409)
 		o.Status, o.Body = 200, []byte(success(o.Item, sale.UserID(o.User), 7, 8))
