@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 
+	"notsale/pkg/backends"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/code"
 	"notsale/pkg/ledger"
@@ -43,6 +44,7 @@ const (
 type Options struct {
 	Stock, Limit int
 	SaleBytes    int64                 // reserved per stream; 0: 16 MiB
+	StreamStore  int64                 // JetStream's whole store, in a server of its own; 0: plenty
 	Stores       []backendstest.Option // such as backendstest.WithOwnPostgres
 }
 
@@ -103,10 +105,27 @@ func New(t testing.TB, o Options) *Arena {
 		t.Fatal(err)
 	}
 	a := &Arena{Test: backendstest.New(t, o.Stores...), t: t, options: o, program: path}
+	if o.StreamStore > 0 {
+		a.smallStore()
+	}
 	a.makeKeys()
-	a.migrate()
+	a.Migrate()
+	a.open()
 	t.Cleanup(a.endAll)
 	return a
+}
+
+// smallStore takes another NATS server instead of the test's.
+func (a *Arena) smallStore() {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+	defer cancel()
+	n, err := backends.StartNATS(ctx, backends.Config{Data: a.t.TempDir(), Ephemeral: true, StreamStore: a.options.StreamStore}, quiet())
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() { _ = n.Stop(context.Background()) })
+	a.NATS, a.NATSURL = n, n.URL()
 }
 
 func (a *Arena) makeKeys() {
@@ -126,13 +145,20 @@ func (a *Arena) makeKeys() {
 	}
 }
 
-func (a *Arena) migrate() {
+// Migrate brings the schema up to date.
+func (a *Arena) Migrate() {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
 	if _, err := ledger.Migrate(ctx, a.DatabaseURL); err != nil {
 		a.t.Fatal(err)
 	}
+}
+
+func (a *Arena) open() {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+	defer cancel()
 	pool, err := pgxpool.New(ctx, a.DatabaseURL)
 	if err != nil {
 		a.t.Fatal(err)

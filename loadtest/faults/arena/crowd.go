@@ -78,6 +78,7 @@ type Crowd struct {
 	ready   []atomic.Bool // of edges; written by the balancer
 	pace    atomic.Int64
 	stopped atomic.Bool
+	left    atomic.Bool
 	finals  atomic.Int64
 	done    chan struct{}
 
@@ -269,7 +270,7 @@ func (c *client) persist(target string, deadline time.Time, calls *[]Call) Call 
 		if call.Status != 0 && call.Status != http.StatusAccepted && call.Status != http.StatusServiceUnavailable {
 			return call
 		}
-		if time.Now().After(deadline) {
+		if c.left.Load() || time.Now().After(deadline) {
 			return Call{}
 		}
 		c.next++
@@ -343,6 +344,13 @@ func (c *Crowd) wait() []*Visit {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.visits
+}
+
+// Abandon ends the crowd at once: whoever has no answer goes without.
+func (c *Crowd) Abandon() []*Visit {
+	c.arena.t.Helper()
+	c.left.Store(true)
+	return c.Stop()
 }
 
 // AwaitSold waits until that many items of the sale are sold.

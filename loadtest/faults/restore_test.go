@@ -1,0 +1,76 @@
+//go:build unix
+
+package faults_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"notsale/loadtest/faults/arena"
+	"notsale/pkg/backends/backendstest"
+)
+
+// Postgres is put back to an earlier moment, while everything else goes on: the
+// ledger comes to the same decisions and the same chain again, from the stream.
+func TestPostgresRestoredFromBackup(t *testing.T) {
+	a := arena.New(t, arena.Options{Stock: size(3000), Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
+	edges, _ := a.StartAll(1, 2, 1, 2)
+	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
+	crowd.AwaitSold(200)
+	back := a.SavePostgres()
+	crowd.AwaitSold(a.Sold(1) + 600)
+	visits := crowd.Stop()
+
+	const recorded = `SELECT count(*) FROM decisions WHERE sale_id = 1`
+	cursor, decisions, digest := a.Cursor(1), a.Number(recorded), a.DecisionsDigest(1)
+	back()
+	if n := a.Number(recorded); n >= decisions {
+		t.Fatalf("%d decisions after the restore, %d before", n, decisions)
+	}
+	// An allocator that was not away for long notices at the next request.
+	a.AskAgain(visits, edges, 3)
+	a.Eventually("all is decided again", func() bool { return a.Number(recorded) == decisions })
+	if again := a.DecisionsDigest(1); again != digest {
+		t.Errorf("the decisions are others than before: %s, %s", digest, again)
+	}
+	if n := a.Cursor(1); n < cursor {
+		t.Errorf("the cursor stands at %d, before at %d", n, cursor)
+	}
+	if n := a.Number(`SELECT count(*) FROM holes`); n != 0 {
+		t.Errorf("%d holes", n)
+	}
+
+	// Attempts were acknowledged to their stream, and do not come again: known,
+	// and told to whoever reads this.
+	t.Logf("%d decisions again; attempts answered %d, in the restored ledger %d", decisions,
+		arena.Statuses(visits, false)[http.StatusOK], a.Number(`SELECT count(*) FROM checkout_attempts WHERE outcome = 'issued'`))
+
+	all := append(visits, a.Crowd(edges, arena.CrowdOptions{}).Finish()...)
+	a.Audit(all, arena.Expect{SoldOut: true, Rederived: true})
+}
+
+// Postgres is emptied while NATS and Redis keep what they have: every role says
+// so and ends, and nothing is decided.
+func TestPostgresWiped(t *testing.T) {
+	a := arena.New(t, arena.Options{Stock: 100})
+	edges, _ := a.StartAll(1, 1, 1, 1)
+	a.Crowd(edges, arena.CrowdOptions{Clients: 4, Num: 20, First: 1}).Finish()
+	a.EndAll()
+	last := a.Last(1)
+	a.Wipe()
+	for _, role := range []string{arena.Scheduler, arena.Allocator, arena.Recorder, arena.Edge} {
+		p := a.Start(role, arena.Unready)
+		a.Eventually(role+" ends", func() bool { return ended(p) })
+		text := p.Log()
+		if p.Status() == 0 || !strings.Contains(text, "NATS holds the streams of installation") || !strings.Contains(text, "Restore the database") {
+			t.Errorf("%s ended with status %d and said:\n%s", role, p.Status(), text)
+		}
+	}
+	if n := a.Number(`SELECT (SELECT count(*) FROM sales) + (SELECT count(*) FROM decisions)`); n != 0 {
+		t.Errorf("%d sales and decisions in the new database", n)
+	}
+	if now := a.Last(1); now != last {
+		t.Errorf("the old sale's stream ends at %d, before at %d", now, last)
+	}
+}
