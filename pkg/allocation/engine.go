@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"notsale/pkg/code"
+	"notsale/pkg/planted"
 	"notsale/pkg/sale"
 )
 
@@ -72,7 +73,7 @@ func (e *Engine) Apply(p Pack, b *Batch) {
 	if p.Sequence != e.cursor.Sequence+1 || b.After.Sequence != e.cursor.Sequence {
 		panic(fmt.Sprintf("allocation: pack %d applied at %d, batch at %d", p.Sequence, e.cursor.Sequence, b.After.Sequence))
 	}
-	e.cursor.Now = max(e.cursor.Now, p.Time)
+	e.cursor.Now = engineTime(e.cursor.Now, p.Time)
 	first := len(b.Decisions)
 	for i := range p.Requests {
 		e.cursor.Position++
@@ -121,7 +122,7 @@ func (e *Engine) decide(r *Request, b *Batch) (d Decision, repeat bool) {
 		return Decision{Position: e.cursor.Position, Reason: Malformed, At: e.cursor.Now}, false
 	}
 	d = Decision{Position: e.cursor.Position, Code: r.Code, Item: r.Item, User: r.User, At: e.cursor.Now}
-	if known, ok := e.decided[r.Code]; ok {
+	if known, ok := e.decided[r.Code]; ok && planted.Bug != planted.CodeDecidedAnew {
 		d.Position, d.At, d.Reason = known.position, known.at, known.reason
 		e.remind(&d, b)
 		return d, true
@@ -144,13 +145,21 @@ func (e *Engine) judge(r *Request) Reason {
 		return CodeExpired
 	case e.cursor.Sold == e.sale.Stock:
 		return SoldOut
-	case len(e.grants[r.User]) >= e.sale.UserLimit:
+	case len(e.grants[r.User]) >= e.limit():
 		return LimitReached
 	}
 	if _, taken := e.owners[r.Item]; taken {
 		return ItemTaken
 	}
 	return Granted
+}
+
+// limit is how many items a user may buy.
+func (e *Engine) limit() int {
+	if planted.Bug == planted.LimitOffByOne {
+		return e.sale.UserLimit + 1
+	}
+	return e.sale.UserLimit
 }
 
 func (e *Engine) grant(d *Decision, b *Batch) {

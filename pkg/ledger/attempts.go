@@ -28,7 +28,7 @@ func (l *Ledger) InsertAttempts(ctx context.Context, attempts []RecordedAttempt)
 		at[i], expires[i] = a.At.Time(), a.Expires.Time()
 		users[i], items[i], outcomes[i], edges[i] = a.User, a.Item, string(a.Outcome), a.Edge
 	}
-	tag, err := l.pool.Exec(ctx, sqlInsertAttempts, ids, sales, at, users, items, outcomes, codes, expires, edges)
+	tag, err := l.pool.Exec(ctx, attemptsStatement(), ids, sales, at, users, items, outcomes, codes, expires, edges)
 	if err != nil {
 		return 0, fmt.Errorf("ledger: storing %d checkout attempts: %w", n, err)
 	}

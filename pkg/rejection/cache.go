@@ -11,6 +11,7 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
+	"notsale/pkg/planted"
 	"notsale/pkg/sale"
 )
 
@@ -81,9 +82,11 @@ func (c *Cache) Ask(ctx context.Context, questions []Question) ([]allocation.Rea
 	for _, g := range groups {
 		g.send(ctx, pipe, questions)
 	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		c.pause()
-		return reasons, fmt.Errorf("rejection: asking redis: %w", err)
+	if _, err := pipe.Exec(ctx); err != nil {
+		if err = failed(groups, err); err != nil {
+			c.pause()
+			return reasons, fmt.Errorf("rejection: asking redis: %w", err)
+		}
 	}
 	for _, g := range groups {
 		g.judge(questions, reasons)
@@ -140,6 +143,13 @@ func joined(ids []code.ID) []byte {
 	return b
 }
 
-func itemsKey(id sale.UUID) string { return "notsale:{" + id.String() + "}:items" }
-func usersKey(id sale.UUID) string { return "notsale:{" + id.String() + "}:users" }
-func soldKey(id sale.UUID) string  { return "notsale:{" + id.String() + "}:sold" }
+func itemsKey(id sale.UUID) string { return key(id, "items") }
+func usersKey(id sale.UUID) string { return key(id, "users") }
+func soldKey(id sale.UUID) string  { return key(id, "sold") }
+
+func key(id sale.UUID, what string) string {
+	if planted.Bug == planted.CacheKeyWithoutUUID {
+		return "notsale:" + what
+	}
+	return "notsale:{" + id.String() + "}:" + what
+}

@@ -83,7 +83,8 @@ func (a *allocatorProcess) follow() {
 		if a.terms[id] != nil || s.row.State != sale.Open || c.Position == 0 {
 			continue
 		}
-		e, err := a.warm[id], error(nil)
+		e := a.warm[id]
+		var err error
 		if e != nil && c.Position >= e.Cursor().Position {
 			err = e.Extend(c, a.sim.book.decisions(id, e.Cursor().Position, c.Position))
 		} else {
@@ -118,7 +119,7 @@ func (t *termRun) stop(why error) {
 		t.w.hit(ZombieFenced)
 	}
 	if errors.Is(why, term.ErrGiveUp) {
-		t.sim.violate("alarm: a term gave up: %v", why)
+		t.sim.violatef("alarm: a term gave up: %v", why)
 	}
 	if t.terms[t.lease.Sale] == t {
 		delete(t.terms, t.lease.Sale)

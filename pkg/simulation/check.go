@@ -21,7 +21,7 @@ type codeHistory struct {
 	position int64
 }
 
-func (s *simulation) violate(format string, args ...any) {
+func (s *simulation) violatef(format string, args ...any) {
 	s.violations = append(s.violations, fmt.Sprintf("at %.6f s: ", float64(s.w.now-epoch)/1e6)+fmt.Sprintf(format, args...))
 }
 
@@ -37,11 +37,11 @@ func (s *simulation) check(o *operation) {
 	case flow.Decided:
 		r := &o.reply
 		if !recorded || d.Position != r.Position || d.Reason != r.Reason || d.At != r.At {
-			s.violate("I5: code %v was told %v at %d, the ledger says %+v", id, r.Reason, r.Position, d)
+			s.violatef("I5: code %v was told %v at %d, the ledger says %+v", id, r.Reason, r.Position, d)
 		}
 	case flow.Refused:
 		if recorded && d.Reason == allocation.Granted {
-			s.violate("I6: code %v is granted at %d and was refused from the cache as %v", id, d.Position, o.reason)
+			s.violatef("I6: code %v is granted at %d and was refused from the cache as %v", id, d.Position, o.reason)
 		}
 		s.checkFact(o, id)
 	}
@@ -61,7 +61,7 @@ func (s *simulation) checkFact(o *operation, id code.ID) {
 		true_ = s.grantsOf(of, o.user) >= of.row.Sale.UserLimit
 	}
 	if !true_ {
-		s.violate("I6: refused from the cache as %v before the ledger said so: item %v, user %v", o.reason, o.item, o.user)
+		s.violatef("I6: refused from the cache as %v before the ledger said so: item %v, user %v", o.reason, o.item, o.user)
 	}
 }
 
@@ -72,7 +72,7 @@ func (s *simulation) checkRefusedCheckout(o *operation) {
 	of := s.book.sale(o.sale)
 	_, taken := s.book.owners[o.item]
 	if o.outcome == wire.SoldOut && of.pos.Cursor.Sold != of.row.Sale.Stock || o.outcome == wire.ItemTaken && !taken {
-		s.violate("I6: checkout of item %v refused as %v before the ledger said so", o.item, o.outcome)
+		s.violatef("I6: checkout of item %v refused as %v before the ledger said so", o.item, o.outcome)
 	}
 }
 
@@ -107,7 +107,7 @@ func (s *simulation) remember(o *operation) {
 	}
 	if o.end == flow.Decided {
 		if h.decided != nil && h.decided.reply != o.reply && (h.decided.reply.Position != o.reply.Position || h.decided.reply.Reason != o.reply.Reason || h.decided.reply.At != o.reply.At) {
-			s.violate("I3: code %v was told %+v and %+v", id, h.decided.reply, o.reply)
+			s.violatef("I3: code %v was told %+v and %+v", id, h.decided.reply, o.reply)
 		}
 		if h.decided == nil {
 			h.decided, h.known, h.position = o, s.w.now, o.reply.Position
@@ -119,7 +119,7 @@ func (s *simulation) remember(o *operation) {
 		h.refused = o
 	}
 	if h.granted != nil && h.refused != nil {
-		s.violate("I3: code %v was granted and refused", id)
+		s.violatef("I3: code %v was granted and refused", id)
 	}
 }
 
@@ -127,7 +127,7 @@ func (s *simulation) remember(o *operation) {
 func (s *simulation) checkEnd() {
 	s.violations = append(s.violations, s.book.broken...)
 	if s.shopping > 0 {
-		s.violate("%d shoppers have not come to an end", s.shopping)
+		s.violatef("%d shoppers have not come to an end", s.shopping)
 	}
 	for _, of := range s.book.sales {
 		s.checkSale(of)
@@ -146,23 +146,23 @@ func (s *simulation) checkSale(of *bookSale) {
 		}
 		sold++
 		if perUser[d.User]++; perUser[d.User] > of.row.Sale.UserLimit {
-			s.violate("I2: user %v has %d items of sale %d", d.User, perUser[d.User], id)
+			s.violatef("I2: user %v has %d items of sale %d", d.User, perUser[d.User], id)
 		}
 	}
 	if sold != c.Sold || sold > of.row.Sale.Stock || id == 1 && sold != of.row.Sale.Stock {
-		s.violate("I1: sale %d sold %d, cursor %d, of %d", id, sold, c.Sold, of.row.Sale.Stock)
+		s.violatef("I1: sale %d sold %d, cursor %d, of %d", id, sold, c.Sold, of.row.Sale.Stock)
 	}
 	messages := s.broker.sales[id].messages
 	if c.Sequence != uint64(len(messages)) {
-		s.violate("sale %d is decided to %d, its stream ends at %d", id, c.Sequence, len(messages))
+		s.violatef("sale %d is decided to %d, its stream ends at %d", id, c.Sequence, len(messages))
 	}
 	for i := 1; i < len(of.commits); i++ {
 		if of.commits[i].epoch < of.commits[i-1].epoch {
-			s.violate("I9: epoch %d committed after epoch %d", of.commits[i].epoch, of.commits[i-1].epoch)
+			s.violatef("I9: epoch %d committed after epoch %d", of.commits[i].epoch, of.commits[i-1].epoch)
 		}
 	}
 	if err := s.replay(of); err != nil {
-		s.violate("I8: sale %d: %v", id, err)
+		s.violatef("I8: sale %d: %v", id, err)
 	}
 }
 
@@ -222,10 +222,10 @@ func (s *simulation) checkCodes() {
 	for _, id := range s.codeOrder {
 		h, d := s.codes[id], s.book.byCode[id]
 		if h.granted == nil && h.refused == nil {
-			s.violate("code %v never got its last word", id)
+			s.violatef("code %v never got its last word", id)
 		}
 		if h.refused != nil && d.Reason == allocation.Granted && !d.Code.IsZero() {
-			s.violate("I6: code %v was refused, and is granted at %d", id, d.Position)
+			s.violatef("I6: code %v was refused, and is granted at %d", id, d.Position)
 		}
 	}
 	byKnown := make([]*codeHistory, 0, len(s.codes))
@@ -244,7 +244,7 @@ func (s *simulation) checkCodes() {
 			highest[of] = max(highest[of], byKnown[i].position)
 		}
 		if p := highest[h.decided.sale]; h.position <= p {
-			s.violate("I7: position %d was asked for after %d was answered", h.position, p)
+			s.violatef("I7: position %d was asked for after %d was answered", h.position, p)
 		}
 	}
 }
@@ -253,13 +253,13 @@ func (s *simulation) checkAttempts() {
 	for _, o := range s.answeredAttempts {
 		a, stored := s.book.attempts[o.attempt]
 		if !stored || a.Outcome != o.outcome {
-			s.violate("I4: checkout of item %v by %v, answered %v, is not recorded", o.item, o.user, o.outcome)
+			s.violatef("I4: checkout of item %v by %v, answered %v, is not recorded", o.item, o.user, o.outcome)
 		}
 	}
 	for id := sale.ID(0); int(id) <= len(s.broker.sales); id++ {
 		for _, m := range s.broker.attempts[id] {
 			if !m.done {
-				s.violate("I4: attempts of sale %d are not all recorded", id)
+				s.violatef("I4: attempts of sale %d are not all recorded", id)
 				return
 			}
 		}

@@ -176,19 +176,17 @@ func (e *edgeProcess) checkout(o *operation) {
 			a.Code = signed.ID
 		}
 		o.attempt, o.outcome = a.ID, a.Outcome
-		done := func(err error) {
-			if !e.open[o] {
+		act := func(next flow.Action) {
+			if !e.open[o] || next == flow.Wait {
 				return
 			}
-			o.text = text
-			if o.unqueued = f.Stored(err) == flow.Unqueued; o.unqueued {
-				o.text = ""
+			if o.unqueued = next == flow.Unqueued; !o.unqueued {
+				o.text = text
 			}
 			e.answer(o)
 		}
-		if err := e.lane(s.ID).attempts.add(a, wire.AttemptSize, done); err != nil {
-			done(err)
-		}
+		done := func(err error) { act(f.Stored(err)) }
+		act(f.Submitted(e.lane(s.ID).attempts.add(a, wire.AttemptSize, done)))
 		e.in(edge.DefaultConfig().CheckoutWait, func() { done(errNotQueued) })
 	})
 }
@@ -208,7 +206,7 @@ func (e *edgeProcess) purchase(o *operation) {
 	e.begin(o)
 	v, err := e.sim.keys.Verify(o.text)
 	if err != nil {
-		e.sim.violate("a valid code was refused")
+		e.sim.violatef("a valid code was refused")
 		return
 	}
 	p := &purchaseOp{o: o}

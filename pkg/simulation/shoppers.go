@@ -165,7 +165,7 @@ func (p *shopper) post(bought *operation, then func()) {
 func (s *simulation) codeOf(o *operation) code.ID {
 	v, err := s.keys.Verify(o.text)
 	if err != nil {
-		s.violate("a valid code was refused")
+		s.violatef("a valid code was refused")
 	}
 	return v.ID
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -158,7 +157,7 @@ func (s *simulation) bootScheduler() {
 		cfg.Every = 20 * time.Second // a second sale opens while the first sells
 	}
 	var err error
-	s.opener, err = scheduler.On(cfg, s.book, s.broker, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
+	s.opener, err = scheduler.On(cfg, s.book, s.broker, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		panic(err)
 	}
@@ -201,7 +200,7 @@ func (s *simulation) record() {
 			}
 			_, attempts, err := wire.DecodeAttempts(messages[i].data)
 			if err != nil {
-				s.violate("attempts cannot be read: %v", err)
+				s.violatef("attempts cannot be read: %v", err)
 			}
 			for _, a := range attempts {
 				if _, stored := s.book.attempts[a.ID]; stored {
@@ -292,7 +291,7 @@ func (s *simulation) streamAway(f Fault, until sale.Instant) {
 // sweep buys what is left of the first sale, so that it must sell out.
 func (s *simulation) sweep() {
 	if len(s.broker.listed) == 0 {
-		s.violate("the first sale is not open")
+		s.violatef("the first sale is not open")
 		return
 	}
 	of := s.broker.listed[1].Sale

@@ -36,14 +36,14 @@ func newWorld(seed uint64) *world {
 	}
 }
 
-// event is something that will happen.
+// occurrence is something that will happen.
 type occurrence struct {
 	at     sale.Instant
 	number uint64
 	do     func()
 }
 
-type events []occurrence
+type events []occurrence //nolint:recvcheck // heap.Interface: two methods change the slice itself
 
 func (e events) Len() int { return len(e) }
 func (e events) Less(i, j int) bool {

@@ -61,7 +61,7 @@ func (e *Edge) checkout(c *gin.Context) {
 		e.fail(c, err)
 		return
 	}
-	if f.Stored(e.persist(ctx, a)) == flow.Unqueued {
+	if e.persist(ctx, &f, a) == flow.Unqueued {
 		e.fail(c, f.Err)
 		return
 	}
@@ -117,26 +117,27 @@ func (e *Edge) sign(a *wire.Attempt, of *sale.Sale, p *checkoutParams) (string, 
 
 // refuseCheckout answers a checkout that the cache was not asked about.
 func (e *Edge) refuseCheckout(c *gin.Context, a *wire.Attempt, p *problem, detail string) {
-	if err := e.persist(c.Request.Context(), a); err != nil {
-		e.fail(c, err)
+	var f flow.Checkout
+	if e.persist(c.Request.Context(), &f, a) == flow.Unqueued {
+		e.fail(c, f.Err)
 		return
 	}
 	refuse(c, p, detail)
 }
 
 // persist stores the attempt in its stream. Only then may it be answered.
-func (e *Edge) persist(ctx context.Context, a *wire.Attempt) error {
+func (e *Edge) persist(ctx context.Context, f *flow.Checkout, a *wire.Attempt) flow.Action {
 	ticket, err := e.lane(a.Sale).attempts.Add(*a, wire.AttemptSize)
-	if err != nil {
-		return err
+	if next := f.Submitted(err); next != flow.Wait {
+		return next
 	}
 	select {
 	case <-ticket.Done():
-		return ticket.Err()
+		return f.Stored(ticket.Err())
 	case <-ctx.Done():
-		return ctx.Err()
+		return f.Stored(ctx.Err())
 	case <-time.After(e.cfg.CheckoutWait):
-		return errNotQueued
+		return f.Stored(errNotQueued)
 	}
 }
 

@@ -21,6 +21,8 @@ const module = "notsale/"
 var (
 	core     = []string{"pkg/sale", "pkg/code", "pkg/allocation", "pkg/wire"}
 	adapters = []string{"pkg/stream", "pkg/ledger", "pkg/rejection", "pkg/backends", "pkg/telemetry", "pkg/boot"}
+	// probes are empty in a default build, import nothing there, and may stand anywhere.
+	probes = []string{"pkg/planted", "pkg/crash"}
 	// wiring may import every service.
 	wiring = []string{"services/notsale", "pkg/simulation"}
 	// drivers belong to adapters.
@@ -108,6 +110,10 @@ func TestArrows(t *testing.T) {
 // forbidden says why a package may not depend on another one of this module.
 func forbidden(path, dep string) string {
 	switch {
+	case within(path, probes...):
+		return "probes import nothing"
+	case within(dep, probes...):
+		return ""
 	case within(path, core...) && !within(dep, core...):
 		return "the core imports the core only"
 	case within(path, adapters...) && within(dep, adapters...) && adapterOf(path) != adapterOf(dep):
@@ -168,6 +174,7 @@ func TestArrowsForbid(t *testing.T) {
 		{"services/edge/web", "services/notsale"},
 		{"services/recorder", "loadtest/hammer/shopper"},
 		{"services/notsale/notsaletest", "services/edge"},
+		{"pkg/planted", "pkg/sale"},
 	} {
 		if forbidden(c.path, c.dep) == "" {
 			t.Errorf("%s may import %s", c.path, c.dep)
@@ -176,6 +183,8 @@ func TestArrowsForbid(t *testing.T) {
 	for _, c := range []struct{ path, dep string }{
 		{"pkg/wire", "pkg/code"},
 		{"pkg/stream", "pkg/wire"},
+		{"pkg/allocation", "pkg/planted"},
+		{"pkg/ledger", "pkg/planted"},
 		{"pkg/backends/backendstest", "pkg/backends"},
 		{"services/edge", "services/edge/web"},
 		{"services/edge", "pkg/pack"},

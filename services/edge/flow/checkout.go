@@ -2,6 +2,7 @@ package flow
 
 import (
 	"notsale/pkg/allocation"
+	"notsale/pkg/planted"
 	"notsale/pkg/wire"
 )
 
@@ -28,7 +29,19 @@ func (c *Checkout) Known(reason allocation.Reason) Action {
 	return Store
 }
 
-// Stored takes the fate of the attempt's pack, or why the queue did not take it.
+// Submitted takes whether the queue took the attempt.
+func (c *Checkout) Submitted(err error) Action {
+	if err != nil {
+		c.Err = err
+		return Unqueued
+	}
+	if planted.Bug == planted.CheckoutBeforeAck {
+		return Answer
+	}
+	return Wait
+}
+
+// Stored takes the fate of the attempt's pack, or why nobody waits for it any more.
 func (c *Checkout) Stored(err error) Action {
 	if err != nil {
 		c.Err = err

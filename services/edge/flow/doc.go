@@ -2,7 +2,7 @@
 // state machines: each step takes what happened and returns what to do next.
 //
 //	purchase: Ask ─▶ (Refuse) Submit ─▶ Wait ─▶ Decided | Pending | Unqueued
-//	checkout: Ask ─▶ Store ─▶ Answer | Unqueued
+//	checkout: Ask ─▶ Store ─▶ Wait ─▶ Answer | Unqueued
 //
 // Purpose: what an edge decides, apart from HTTP, goroutines and clocks, so
 // that the simulator drives the very logic that runs in production.

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"notsale/pkg/allocation"
+	"notsale/pkg/planted"
 	"notsale/pkg/wire"
 )
 
@@ -69,6 +70,9 @@ func (p *Purchase) Replied(r wire.Reply) Action {
 
 // TimedOut says that the wait is over.
 func (p *Purchase) TimedOut(err error) Action {
+	if planted.Bug == planted.TimeoutIsRefusal {
+		return p.Known(allocation.SoldOut)
+	}
 	if p.stored {
 		return Pending
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"notsale/pkg/code"
+	"notsale/pkg/planted"
 	"notsale/pkg/wire"
 )
 
@@ -45,6 +46,14 @@ func (w *Waiting[T]) Remove(number uint64) { delete(w.open, number) }
 // Deliver hands each reply to its purchase. A reply whose purchase is gone, or
 // that speaks of another code, is dropped.
 func (w *Waiting[T]) Deliver(replies []wire.Reply, hand func(T, wire.Reply)) {
+	if planted.Bug == planted.PackIndexIgnored && len(replies) > 0 {
+		for i := range replies {
+			replies[i] = wire.Reply{
+				Number: replies[i].Number, Code: replies[i].Code,
+				Position: replies[0].Position, Reason: replies[0].Reason, At: replies[0].At,
+			}
+		}
+	}
 	for i := range replies {
 		if one, ok := w.open[replies[i].Number]; ok && one.code == replies[i].Code {
 			hand(one.value, replies[i])
