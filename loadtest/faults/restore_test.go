@@ -46,8 +46,8 @@ func TestPostgresRestoredFromBackup(t *testing.T) {
 	t.Logf("%d decisions again; attempts answered %d, in the restored ledger %d", decisions,
 		arena.Statuses(visits, false)[http.StatusOK], a.Number(`SELECT count(*) FROM checkout_attempts WHERE outcome = 'issued'`))
 
-	all := append(visits, a.Crowd(edges, arena.CrowdOptions{}).Finish()...)
-	a.Audit(all, arena.Expect{SoldOut: true, Rederived: true})
+	visits = append(visits, a.Crowd(edges, arena.CrowdOptions{}).Finish()...)
+	a.Audit(visits, arena.Expect{SoldOut: true, Rederived: true})
 }
 
 // Postgres is emptied while NATS and Redis keep what they have: every role says

@@ -40,7 +40,7 @@ func TestStoreNearlyFull(t *testing.T) {
 		n++
 		_, err = a.JetStream().CreateStream(ctx, jetstream.StreamConfig{
 			Name: "FILLER_" + strconv.Itoa(n), Subjects: []string{"filler." + strconv.Itoa(n)}, Storage: jetstream.FileStorage,
-			MaxBytes: percent*fraction - int64(info.ReservedStore), //nolint:gosec // far below
+			MaxBytes: percent*fraction - int64(info.ReservedStore),
 		})
 		if err != nil {
 			t.Fatal(err)

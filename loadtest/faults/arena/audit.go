@@ -34,12 +34,21 @@ type auditor struct {
 	of       sale.Sale
 	want     Expect
 	book     *book
-	findings map[string]int
+	findings map[string]int // by kind
+	shown    []string
 }
 
 // Audit checks the invariants over what the shoppers were told, the ledger and
 // the stream. All answers must be in, and no process may be deciding still.
 func (a *Arena) Audit(visits []*Visit, want Expect) {
+	a.t.Helper()
+	for _, f := range a.Findings(visits, want) {
+		a.t.Error(f)
+	}
+}
+
+// Findings is Audit for a test that expects some.
+func (a *Arena) Findings(visits []*Visit, want Expect) []string {
 	a.t.Helper()
 	if want.Sale == 0 {
 		want.Sale = 1
@@ -56,16 +65,16 @@ func (a *Arena) Audit(visits []*Visit, want Expect) {
 	au.replay()
 	for kind, n := range au.findings {
 		if n > maxShown {
-			a.t.Errorf("%s: %d times in all", kind, n)
+			au.shown = append(au.shown, fmt.Sprintf("%s: %d times in all", kind, n))
 		}
 	}
+	return au.shown
 }
 
 // wrongf records a violation.
 func (au *auditor) wrongf(kind, format string, args ...any) {
-	au.t.Helper()
 	if au.findings[kind]++; au.findings[kind] <= maxShown {
-		au.t.Errorf("%s: %s", kind, fmt.Sprintf(format, args...))
+		au.shown = append(au.shown, kind+": "+fmt.Sprintf(format, args...))
 	}
 }
 

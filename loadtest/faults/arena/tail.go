@@ -154,6 +154,18 @@ func (a *Arena) jetStream() jetstream.JetStream {
 // JetStream is the test's own view of the streams.
 func (a *Arena) JetStream() jetstream.JetStream { return a.jetStream() }
 
+// Consumers is how many consumers NATS keeps.
+func (a *Arena) Consumers() int {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), askTime)
+	defer cancel()
+	info, err := a.jetStream().AccountInfo(ctx)
+	if err != nil {
+		return 0
+	}
+	return info.Consumers
+}
+
 // Publish sends bytes to the sale's stream, as no edge would.
 func (a *Arena) Publish(id sale.ID, data []byte) uint64 {
 	a.t.Helper()

@@ -1,0 +1,81 @@
+//go:build unix
+
+package arena_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"notsale/loadtest/faults/arena"
+)
+
+func TestMain(m *testing.M) { arena.Main(m) }
+
+// An audit that never finds anything proves nothing: each of these must be found.
+func TestAuditFindsWhatIsWrong(t *testing.T) {
+	a := arena.New(t, arena.Options{Stock: 60})
+	edges, _ := a.StartAll(1, 1, 1, 2)
+	visits := a.Crowd(edges, arena.CrowdOptions{Clients: 8}).Finish()
+	want := arena.Expect{SoldOut: true}
+	if found := a.Findings(visits, want); len(found) > 0 {
+		t.Fatalf("before anything was spoilt: %v", found)
+	}
+	expect := func(what, kind string) {
+		t.Helper()
+		found := strings.Join(a.Findings(visits, want), "\n")
+		if !strings.Contains(found, kind+":") {
+			t.Errorf("%s: %q is not among the findings:\n%s", what, kind, found)
+		}
+	}
+	for _, c := range []struct{ what, kind, spoil, mend string }{
+		{"a chain", "chain", `UPDATE commits SET chain = sha256(chain) WHERE sequence = (SELECT max(sequence) FROM commits)`, ``},
+		{"the cursor's chain", "cursor", `UPDATE cursors SET chain = sha256(chain)`, ``},
+		{
+			"a decision", "decision",
+			`UPDATE decisions SET decided_at = decided_at + interval '1 second' WHERE position = 3`,
+			`UPDATE decisions SET decided_at = decided_at - interval '1 second' WHERE position = 3`,
+		},
+		{
+			"an owner", "told sold, but not in the ledger",
+			`UPDATE items SET code_id = gen_random_uuid() WHERE item_id = 7`,
+			`UPDATE items SET code_id = d.code_id FROM decisions AS d WHERE items.item_id = 7 AND items.sale_id = d.sale_id AND items.position = d.position`,
+		},
+		{
+			"a user with too many", "ledger",
+			`UPDATE items SET user_id = 'greedy'`,
+			`UPDATE items SET user_id = d.user_id FROM decisions AS d WHERE items.sale_id = d.sale_id AND items.position = d.position`,
+		},
+		{
+			"an attempt twice", "attempts",
+			`INSERT INTO checkout_attempts (attempt_id, sale_id, attempted_at, user_param, item_param, outcome, code_id, edge)
+				SELECT gen_random_uuid(), sale_id, attempted_at, user_param, item_param, outcome, code_id, edge
+				FROM checkout_attempts WHERE code_id IS NOT NULL LIMIT 1`,
+			`DELETE FROM checkout_attempts WHERE attempt_id IN (SELECT max(attempt_id::text)::uuid FROM checkout_attempts
+				WHERE code_id IS NOT NULL GROUP BY code_id HAVING count(*) > 1)`,
+		},
+		{"an item unsold", "stock", `DELETE FROM items WHERE item_id = 9`, ``},
+		{"a decision gone", "in the stream and not decided", `DELETE FROM decisions WHERE position = 4`, ``},
+	} {
+		a.Exec(c.spoil)
+		expect(c.what, c.kind)
+		if c.mend != "" {
+			a.Exec(c.mend)
+		}
+	}
+	for _, v := range visits {
+		if v.Status == http.StatusOK && v.Item != 9 {
+			last := &v.Purchases[len(v.Purchases)-1]
+			spoilt := *last
+			spoilt.Body = strings.Replace(spoilt.Body, `"time":"2`, `"time":"3`, 1)
+			v.Purchases = append(v.Purchases, spoilt)
+			expect("two bodies", "two bodies for one code")
+			spoilt.Status, spoilt.Body = http.StatusConflict, ""
+			v.Purchases[len(v.Purchases)-1] = spoilt
+			expect("a refusal of what was sold", "refused, but sold")
+			break
+		}
+	}
+	visits[0].Status = 0
+	expect("a shopper without an answer", "no final answer")
+}

@@ -1,0 +1,195 @@
+//go:build linux
+
+package faults_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"notsale/loadtest/faults/arena"
+	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/sale"
+)
+
+// The goals, and by how much a busy machine may miss those of time.
+const (
+	readyGoal  = 10 * time.Second
+	memoryGoal = 300 << 20
+	idleGoal   = 0.05 // of a core, all processes of the program together
+	slack      = 3
+)
+
+// A thousand sales are open and nobody buys: the program is soon ready, and
+// costs little.
+func TestThousandIdleSales(t *testing.T) {
+	sales := size(1000)
+	a := arena.New(t, arena.Options{
+		Stock: 10, SaleBytes: 1 << 20, Stores: []backendstest.Option{backendstest.WithOwnPostgres, backendstest.WithOwnRedis},
+	})
+	// All but the one that the scheduler opens by itself.
+	a.Exec(`INSERT INTO sales (sale_id, sale_uuid, installation, opens_at, stock, user_limit, first_item, seed, rules)
+		SELECT n, gen_random_uuid(), (SELECT id FROM installation), to_timestamp(n * 3600), 10, 10, (n - 1) * 10 + 1, n, $2
+		FROM generate_series(1, $1::int) AS n`, sales-1, sale.RulesVersion)
+	started := time.Now()
+	opener := a.Start(arena.Scheduler)
+	a.Within(3*time.Minute, "all sales are open", func() bool {
+		return a.Number(`SELECT count(*) FROM sales WHERE state = 'open'`) == int64(sales)
+	})
+	t.Logf("%d sales opened in %v", sales, time.Since(started).Round(10*time.Millisecond))
+	opener.Kill()
+
+	var all []*arena.Process
+	for _, role := range []string{arena.Scheduler, arena.Allocator, arena.Recorder, arena.Edge} {
+		all = append(all, a.Start(role, arena.Unready))
+	}
+	allocator, edge := all[1], all[3]
+	// Led, listed, and read: by the allocator, and by the recorder's consumers.
+	took := a.Within(slack*readyGoal, "every sale is led, listed and read", func() bool {
+		return edge.Ready() && edge.Metric("notsale_edge_sales") == float64(sales) &&
+			allocator.Metric("notsale_allocator_sales") == float64(sales) && a.Consumers() >= 2*sales
+	})
+	t.Logf("ready after %v, goal %v", took.Round(time.Millisecond), readyGoal)
+
+	window := 20 * time.Second
+	if testing.Short() {
+		window /= 4
+	}
+	settle(t, all)
+	names := append([]string{}, "scheduler", "allocator", "recorder", "edge", "Postgres", "Redis", "NATS and this test")
+	before := usage(a, all)
+	time.Sleep(window) // what is measured is doing nothing
+	after := usage(a, all)
+	var cpu float64
+	var memory int64
+	for i, name := range names {
+		share := (after[i].CPU - before[i].CPU).Seconds() / window.Seconds()
+		t.Logf("%-18s %5.2f%% of a core, %4d MB", name, 100*share, after[i].RSS>>20)
+		if i >= len(all) {
+			continue
+		}
+		cpu, memory = cpu+share, memory+after[i].RSS
+		if after[i].RSS > memoryGoal {
+			t.Errorf("%s holds %d MB, goal %d", name, after[i].RSS>>20, memoryGoal>>20)
+		}
+	}
+	t.Logf("the program: %.2f%% of a core (goal %.0f%%), %d MB", 100*cpu, 100*idleGoal, memory>>20)
+	if cpu > slack*idleGoal {
+		t.Errorf("idling takes %.1f%% of a core", 100*cpu)
+	}
+
+	of := sale.ID(sales / 2)
+	begun := time.Now()
+	visits := a.Crowd([]*arena.Process{edge}, arena.CrowdOptions{Sale: of, Clients: 1, First: int64(of-1)*10 + 1, Num: 1, Alone: true}).Finish()
+	t.Logf("one purchase in sale %d took %v", of, time.Since(begun).Round(time.Millisecond))
+	a.Audit(visits, arena.Expect{Sale: of})
+}
+
+// settle waits until the processes have stopped being busy with their start.
+func settle(t *testing.T, all []*arena.Process) {
+	t.Helper()
+	const look, calm = time.Second, 0.15
+	deadline := time.Now().Add(arena.Patience)
+	for last := cpuOf(all); ; {
+		time.Sleep(look) // a share of a second needs a second
+		now := cpuOf(all)
+		if (now-last).Seconds()/look.Seconds() < calm || time.Now().After(deadline) {
+			return
+		}
+		last = now
+	}
+}
+
+func cpuOf(all []*arena.Process) (sum time.Duration) {
+	for _, p := range all {
+		u, _ := arena.UsageOf(p.PID())
+		sum += u.CPU
+	}
+	return sum
+}
+
+func usage(a *arena.Arena, all []*arena.Process) (list []arena.Usage) {
+	for _, p := range all {
+		u, _ := arena.UsageOf(p.PID())
+		list = append(list, u)
+	}
+	redis, _ := arena.UsageOf(a.RedisPID())
+	own, _ := arena.UsageOf(os.Getpid())
+	return append(list, arena.FamilyUsage(a.PostgresPID()), redis, own)
+}
+
+// A sale with a million decisions changes hands: from nothing, and to a standby
+// that has followed.
+func TestRecoveryOfAMillionDecisions(t *testing.T) {
+	const (
+		stock, sold = 10_000, 9_000
+		cold, warm  = 5 * time.Second, 2 * time.Second
+	)
+	decisions := size(1_000_000)
+	a := arena.New(t, arena.Options{Stock: stock, Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
+	a.Start(arena.Scheduler)
+	edge := a.Start(arena.Edge)
+	fill(a, decisions, sold)
+
+	// first is one purchase, which waits for whoever decides it.
+	next := int64(sold + 1)
+	first := func() *arena.Crowd {
+		c := a.Crowd([]*arena.Process{edge}, arena.CrowdOptions{First: next, Num: 1, Clients: 1, Alone: true})
+		next++
+		a.Eventually("it waits", func() bool { return edge.Metric("notsale_edge_waiting") == 1 })
+		return c
+	}
+	commits := func() int64 { return a.Number(`SELECT count(*) FROM commits WHERE sale_id = 1`) }
+	// decided is how long it takes from the lease to the first decision.
+	decided := func(what string, goal time.Duration, epoch int64) {
+		t.Helper()
+		before := commits()
+		a.Eventually(what+": the lease is taken", func() bool { return a.Epoch(1) > epoch })
+		took := a.Within(slack*goal, what+": the first decision", func() bool { return commits() > before })
+		t.Logf("%s: %v from the lease to the first decision, goal %v", what, took.Round(time.Millisecond), goal)
+		if took > goal*3/2 {
+			t.Errorf("%s took %v, goal %v", what, took, goal)
+		}
+	}
+
+	crowd := first()
+	leader := a.Start(arena.Allocator, arena.Unready)
+	decided("cold", cold, 0)
+	visits := crowd.Finish()
+
+	standby := a.Start(arena.Allocator)
+	settle(t, []*arena.Process{standby}) // it has followed when it rests
+	epoch := a.Epoch(1)
+	leader.Kill()
+	killed := time.Now()
+	crowd = first()
+	decided("warm", warm, epoch)
+	t.Logf("warm: %v from the kill to the first decision", time.Since(killed).Round(time.Millisecond))
+	visits = append(visits, crowd.Finish()...)
+	for _, p := range []*arena.Process{standby, edge} {
+		u, _ := arena.UsageOf(p.PID())
+		t.Logf("%s holds %d MB", p.Name, u.RSS>>20)
+	}
+	for _, v := range visits {
+		if v.Status != 200 {
+			t.Errorf("item %d: %d", v.Item, v.Status)
+		}
+	}
+}
+
+// fill writes a history into the ledger: so many grants, then refusals. The
+// cursor still stands at the opening record, which is as in the stream.
+func fill(a *arena.Arena, decisions, sold int) {
+	const index = `CREATE UNIQUE INDEX decisions_code ON decisions (code_id) WHERE code_id IS NOT NULL`
+	a.Exec(`DROP INDEX decisions_code`)
+	a.Exec(fmt.Sprintf(`INSERT INTO decisions (sale_id, position, code_id, item_id, user_id, reason, decided_at)
+		SELECT 1, n, md5(n::text)::uuid, CASE WHEN n <= %[1]d THEN n ELSE 1 + n %% %[1]d END,
+			CASE WHEN n <= %[1]d THEN 'u' || (n - 1) / 10 ELSE 'r' || n END, CASE WHEN n <= %[1]d THEN 0 ELSE 5 END, now()
+		FROM generate_series(1, $1::bigint) AS n`, sold), decisions)
+	a.Exec(index)
+	a.Exec(`INSERT INTO items (item_id, sale_id, user_id, code_id, position, sold_at)
+		SELECT item_id, sale_id, user_id, code_id, position, decided_at FROM decisions WHERE reason = 0`)
+	a.Exec(`UPDATE cursors SET position = $1, sold = $2, engine_time = now() WHERE sale_id = 1`, decisions, sold)
+	a.Exec(`ANALYZE decisions`)
+}
