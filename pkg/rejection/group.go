@@ -2,6 +2,7 @@ package rejection
 
 import (
 	"context"
+	"errors"
 
 	"github.com/redis/go-redis/v9"
 
@@ -42,6 +43,20 @@ func (g *group) send(ctx context.Context, pipe redis.Pipeliner, questions []Ques
 	g.sold = pipe.Get(ctx, soldKey(g.sale))
 	g.items = pipe.HMGet(ctx, itemsKey(g.sale), items...)
 	g.users = pipe.HMGet(ctx, usersKey(g.sale), users...)
+}
+
+// failed returns the error of a round trip, unless it was only that a sale is
+// not known to be sold out: redis.Nil of a first command may hide another's.
+func failed(groups []*group, err error) error {
+	if !errors.Is(err, redis.Nil) {
+		return err
+	}
+	for _, g := range groups {
+		if err := errors.Join(g.items.Err(), g.users.Err()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (g *group) judge(questions []Question, reasons []allocation.Reason) {

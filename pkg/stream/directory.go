@@ -103,6 +103,11 @@ func (d *Directory) Put(ctx context.Context, e wire.Entry) error {
 // watch is opened again by its caller. Entries that this version cannot read
 // are passed over with a warning.
 func (d *Directory) Watch(ctx context.Context, update func(wire.Entry), ready func()) error {
+	// The library would go on by itself after a reconnect, but only when it
+	// misses a heartbeat, ten seconds later.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.client.live(), cancel)()
 	w, err := d.kv.WatchAll(ctx)
 	if err != nil {
 		return fmt.Errorf("stream: watching the directory of sales: %w", err)

@@ -33,22 +33,26 @@ type Reader struct {
 // Read opens a reader that starts at the given sequence. The server keeps no
 // trace of what was read: the ledger's cursor does.
 func (c *Client) Read(ctx context.Context, id sale.ID, from uint64) (*Reader, error) {
+	return c.read(ctx, saleStream(id), from)
+}
+
+func (c *Client) read(ctx context.Context, name string, from uint64) (*Reader, error) {
 	request, cancel := c.during(ctx, requestTimeout)
 	defer cancel()
-	consumer, err := c.js.CreateConsumer(request, saleStream(id), jetstream.ConsumerConfig{
+	consumer, err := c.js.CreateConsumer(request, name, jetstream.ConsumerConfig{
 		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: readerIdle,
 	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("%w: stream %s does not exist", ErrLost, saleStream(id))
+		return nil, fmt.Errorf("%w: stream %s does not exist", ErrLost, name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("stream: reading %s: %w", saleStream(id), err)
+		return nil, fmt.Errorf("stream: reading %s: %w", name, err)
 	}
 	iterator, err := consumer.Messages(jetstream.PullMaxMessages(ReadAhead), jetstream.PullExpiry(readerIdle),
 		jetstream.PullHeartbeat(5*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	if err != nil {
-		return nil, fmt.Errorf("stream: reading %s: %w", saleStream(id), err)
+		return nil, fmt.Errorf("stream: reading %s: %w", name, err)
 	}
 	r := &Reader{messages: make(chan Message, ReadAhead), iterator: iterator, done: make(chan struct{})}
 	stop := context.AfterFunc(c.live(), iterator.Stop)

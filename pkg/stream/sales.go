@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"notsale/pkg/crash"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 )
@@ -49,16 +50,19 @@ func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
 	if err := c.create(ctx, c.streamConfig(checkoutStream(s.ID), checkoutSubject(s.ID), min(c.cfg.AttemptBytes, allowed))); err != nil {
 		return Opening{}, err
 	}
+	crash.At("scheduler/between-streams")
 	if err := c.create(ctx, c.streamConfig(saleStream(s.ID), purchaseSubject(s.ID), min(c.cfg.SaleBytes, allowed))); err != nil {
 		return Opening{}, err
 	}
 	record := wire.EncodeOpening(s)
+	crash.At("scheduler/before-opening-record")
 	publish, cancel := c.during(ctx, PublishTimeout)
 	defer cancel()
 	_, err = c.js.Publish(publish, purchaseSubject(s.ID), record, jetstream.WithExpectLastSequence(0))
 	if err != nil && !isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
 		return Opening{}, fmt.Errorf("stream: publishing the opening record of sale %d: %w", s.ID, classify(err))
 	}
+	crash.At("scheduler/after-opening-record")
 	opening, err := c.Opening(ctx, s.ID)
 	if errors.Is(err, wire.ErrMessage) || err == nil && !bytes.Equal(opening.Message.Data, record) {
 		return Opening{}, fmt.Errorf("%w: %s exists with another opening record: was the database emptied or replaced while NATS kept its data? Give both an empty store, or restore the database", ErrForeign, saleStream(s.ID))
@@ -106,14 +110,18 @@ type Info struct {
 // Info asks the leader of the sale's stream for its state. ErrLost: there is no
 // such stream.
 func (c *Client) Info(ctx context.Context, id sale.ID) (Info, error) {
+	return c.info(ctx, saleStream(id))
+}
+
+func (c *Client) info(ctx context.Context, name string) (Info, error) {
 	ctx, cancel := c.during(ctx, requestTimeout)
 	defer cancel()
-	s, err := c.js.Stream(ctx, saleStream(id))
+	s, err := c.js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return Info{}, fmt.Errorf("%w: stream %s does not exist", ErrLost, saleStream(id))
+		return Info{}, fmt.Errorf("%w: stream %s does not exist", ErrLost, name)
 	}
 	if err != nil {
-		return Info{}, fmt.Errorf("stream: reading the state of %s: %w", saleStream(id), err)
+		return Info{}, fmt.Errorf("stream: reading the state of %s: %w", name, err)
 	}
 	i := s.CachedInfo()
 	return Info{Created: i.Created, Last: i.State.LastSeq, Bytes: i.State.Bytes}, nil

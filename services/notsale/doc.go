@@ -7,6 +7,7 @@
 //	notsale scheduler   …
 //	notsale backends    only the three stores; prints their URLs
 //	notsale migrate     brings the database's schema up to date
+//	notsale audit       replays a sale's stream against the ledger
 //	notsale health      asks an edge or an operations listener how it is
 //
 // It holds wiring only: services stand in services/*, adapters in pkg/*.

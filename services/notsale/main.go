@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -13,6 +14,9 @@ import (
 func main() {
 	if err := newRoot().ExecuteContext(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "notsale:", err)
+		if errors.Is(err, errAudit) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
@@ -28,7 +32,7 @@ func newRoot() *cobra.Command {
 			return boot.FromEnvironment(cmd.Flags(), os.LookupEnv)
 		},
 	}
-	root.AddCommand(newUp(), newBackends(), newMigrate(), newHealth())
+	root.AddCommand(newUp(), newBackends(), newMigrate(), newAudit(), newHealth())
 	for _, r := range roles() {
 		root.AddCommand(newRole(r))
 	}
