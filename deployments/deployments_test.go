@@ -116,7 +116,7 @@ func TestComposeEnvironment(t *testing.T) {
 func makeSecrets(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "secrets")
-	out, err := exec.CommandContext(t.Context(), "sh", "secrets.sh", dir).CombinedOutput() //nolint:gosec // our own script
+	out, err := exec.CommandContext(t.Context(), "sh", "secrets.sh", dir).CombinedOutput()
 	if err != nil {
 		t.Fatalf("secrets.sh: %v\n%s", err, out)
 	}
@@ -152,7 +152,7 @@ func TestSecretsAreKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, e := range entries {
-			text, err := os.ReadFile(filepath.Join(dir, e.Name())) //nolint:gosec // the test's own folder
+			text, err := os.ReadFile(filepath.Join(dir, e.Name()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -162,7 +162,7 @@ func TestSecretsAreKept(t *testing.T) {
 		return all.String()
 	}
 	before := read()
-	if out, err := exec.CommandContext(t.Context(), "sh", "secrets.sh", dir).CombinedOutput(); err != nil { //nolint:gosec // our own script
+	if out, err := exec.CommandContext(t.Context(), "sh", "secrets.sh", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if read() != before {

@@ -22,7 +22,7 @@ func natsServer(t *testing.T) (*server.Options, string, string) {
 		filepath.Join("nats", "nats.conf"):            "nats.conf",
 		filepath.Join(secrets, "nats_passwords.conf"): "passwords.conf",
 	} {
-		text, err := os.ReadFile(from) //nolint:gosec // named above
+		text, err := os.ReadFile(from)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func natsServer(t *testing.T) (*server.Options, string, string) {
 // Its errors, which the server tells afterwards, go to the channel.
 func connect(t *testing.T, addr, secrets, user string) (*nats.Conn, jetstream.JetStream, chan error) {
 	t.Helper()
-	url, err := os.ReadFile(filepath.Join(secrets, user+"_nats_url")) //nolint:gosec // the test's own folder
+	url, err := os.ReadFile(filepath.Join(secrets, user+"_nats_url"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ type process struct {
 // start runs a server, and waits until it is ready and has an open sale.
 // Its output goes to a file, which is quoted if it fails.
 func start(ctx context.Context, logPath, listen, program string, args ...string) (*process, error) {
-	log, err := os.Create(logPath) //nolint:gosec // in our own temporary folder
+	log, err := os.Create(logPath)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (p *process) await(ctx context.Context) error {
 		select {
 		case exit := <-p.exited:
 			p.exited <- exit // for stop
-			return fmt.Errorf("exited before it was ready: %v", exit)
+			return fmt.Errorf("exited before it was ready: %w", exit)
 		case <-ctx.Done():
 			return fmt.Errorf("not ready: %w", errors.Join(ctx.Err(), err))
 		case <-tick.C:
@@ -96,16 +96,16 @@ func (p *process) await(ctx context.Context) error {
 
 // stop asks the process to end, as Ctrl-C does, and kills it if it does not.
 func (p *process) stop() error {
-	defer p.log.Close() //nolint:errcheck // written by the process, not by us
+	defer func() { _ = p.log.Close() }() // written by the process, not by us
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	timer := time.NewTimer(stopTime)
 	defer timer.Stop()
 	select {
-	case <-p.exited:
-		return nil // how it ends is not measured
+	case <-p.exited: //nolint:errcheck // how it ends is not measured
+		return nil
 	case <-timer.C:
 		err := p.cmd.Process.Kill()
-		<-p.exited
+		<-p.exited //nolint:errcheck // it was killed
 		return errors.Join(fmt.Errorf("%s did not stop within %v", p.cmd.Path, stopTime), err)
 	}
 }

@@ -2,6 +2,7 @@ package allocation_test
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 
 	"notsale/pkg/allocation"
@@ -52,7 +53,8 @@ func FuzzReplay(f *testing.F) {
 		for _, p := range packs[len(packs)/2:] {
 			restored.Apply(p, rest)
 		}
-		if got := append(b.Decisions, rest.Decisions...); !reflect.DeepEqual(got, all.Decisions) || restored.Cursor() != whole.Cursor() {
+		got := slices.Concat(b.Decisions, rest.Decisions)
+		if !reflect.DeepEqual(got, all.Decisions) || restored.Cursor() != whole.Cursor() {
 			t.Fatalf("in two parts %+v\nat once %+v", got, all.Decisions)
 		}
 		checkLimits(t, s, all.Decisions)

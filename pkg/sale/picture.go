@@ -240,7 +240,7 @@ func (p *painter) turned(profile ...int) *painter {
 	n := len(profile)
 	p.d("M%,%H%", middle-profile[0], profile[1], middle+profile[0])
 	for i := 2; i < n; i += 2 {
-		p.d("L%,%", middle+profile[i], profile[i+1])
+		p.d("L%,%", middle+profile[i], profile[i+1]) //nolint:gosec // profiles come in pairs
 	}
 	for i := n - 2; i > 0; i -= 2 {
 		p.d("L%,%", middle-profile[i], profile[i+1])
@@ -253,7 +253,7 @@ func (p *painter) lathe(profile ...int) *painter {
 	n := len(profile)
 	p.d("M%,%H%", middle-profile[0], profile[1], middle+profile[0])
 	for i := 2; i < n; i += 2 {
-		p.bend(middle+profile[i-2], profile[i-1], middle+profile[i], profile[i+1])
+		p.bend(middle+profile[i-2], profile[i-1], middle+profile[i], profile[i+1]) //nolint:gosec // profiles come in pairs
 	}
 	p.d("H%", middle-profile[n-2])
 	for i := n - 2; i > 0; i -= 2 {
@@ -269,11 +269,11 @@ func (p *painter) bend(x0, y0, x1, y1 int) {
 }
 
 // body draws the path data in the material with its pattern, lit from the left.
-func (p *painter) body() *painter {
+func (p *painter) body() {
 	p.raw(`<path fill="url(#p`).num(int(p.id)).raw(`)" d="`)
 	p.out = append(p.out, p.data...)
 	p.raw(`"/>`)
-	return p.shade()
+	p.shade()
 }
 
 // part draws the path data in one colour, lit from the left.
@@ -291,15 +291,15 @@ func (p *painter) shade() *painter {
 }
 
 // flat fills the path data with one colour.
-func (p *painter) flat(c rgb) *painter {
+func (p *painter) flat(c rgb) {
 	p.raw(`<path fill="`).colour(c).raw(`" d="`)
-	return p.finish()
+	p.finish()
 }
 
 // glass fills the path data with a breath of one colour.
-func (p *painter) glass(c rgb) *painter {
+func (p *painter) glass(c rgb) {
 	p.raw(`<path fill-opacity=".45" fill="`).colour(c).raw(`" d="`)
-	return p.finish()
+	p.finish()
 }
 
 // line strokes the path data.

@@ -47,7 +47,9 @@ func Audit(ctx context.Context, books Books, tape Tape, id sale.ID, progress Pro
 		return nil, err
 	}
 	defer a.stopReading()
-	if err := a.replay(); err != nil {
+	if err := a.replay(); errors.Is(err, errBroken) {
+		return a.report, nil
+	} else if err != nil {
 		return nil, err
 	}
 	if err := a.finish(); err != nil {
@@ -55,6 +57,9 @@ func Audit(ctx context.Context, books Books, tape Tape, id sale.ID, progress Pro
 	}
 	return a.report, nil
 }
+
+// errBroken ends a replay that cannot be continued, after its finding.
+var errBroken = errors.New("auditor: no history leads on from here")
 
 // audit is one audit under way.
 type audit struct {
@@ -309,7 +314,7 @@ func (a *audit) cross(h *ledger.HoleRow) error {
 	if err := a.engine.Extend(lost, each(unproved)); err != nil {
 		at.Kind, at.Ledger = Impossible, err.Error()
 		r.add(at)
-		return nil
+		return errBroken
 	}
 	hole := allocation.Hole{Generation: h.Generation, Matching: h.Matching, Lost: lost}
 	m, err := a.one(h.Matching)

@@ -22,7 +22,7 @@ func newBudget(users, limit int) *budget {
 	b.cond.L = &b.mu
 	for range limit {
 		for i := range users {
-			b.free = append(b.free, int32(i)) //nolint:gosec // below maxCapacity
+			b.free = append(b.free, int32(i))
 		}
 	}
 	return b

@@ -115,8 +115,8 @@ func (r *run) work(ctx context.Context, c *client) {
 // rival picks any user, within its budget or not: that is what makes the
 // limit bite.
 func (r *run) rival(k int64) string {
-	rng := rand.NewPCG(r.cfg.Seed, uint64(k))         //nolint:gosec // k is not negative
-	return r.names[rng.Uint64()%uint64(len(r.names))] //nolint:gosec // a reproducible choice, no secret
+	rng := rand.NewPCG(r.cfg.Seed, uint64(k))
+	return r.names[rng.Uint64()%uint64(len(r.names))]
 }
 
 // buy tries users until the item is sold, to one of them or to a rival.

@@ -174,8 +174,10 @@ func (s *Server) apply(user string, item int64) answer {
 	case s.bought[user] >= s.Limit && s.Fault == OtherWords:
 		return answer{http.StatusTooManyRequests, `{"title":"No"}`}
 	case s.bought[user] >= s.Limit && s.Fault != NoLimit:
-		return answer{http.StatusTooManyRequests,
-			fmt.Sprintf(`{"detail":"User has reached the maximum of %d items per sale"}`, s.Limit)}
+		return answer{
+			http.StatusTooManyRequests,
+			fmt.Sprintf(`{"detail":"User has reached the maximum of %d items per sale"}`, s.Limit),
+		}
 	case taken && s.Fault != SellTwice:
 		return answer{http.StatusConflict, `{"title":"Taken"}`}
 	}
