@@ -37,7 +37,11 @@ type termRun struct {
 
 func (a *allocatorProcess) boot() {
 	a.start()
-	a.ledger = bookOf{a.sim.book, a.name + "-" + string(rune('a'+a.life))}
+	a.ledger = bookOf{a.sim.book, a.name + "-" + string(rune('a'+a.life)), func(name string) {
+		if a.dies(name) {
+			panic(crashed{})
+		}
+	}}
 	cfg := allocator.DefaultConfig()
 	a.tenancy = term.NewTenancy(a.ledger, cfg.LeaseTTL, cfg.TakeAtOnce)
 	a.terms, a.warm = map[sale.ID]*termRun{}, map[sale.ID]*allocation.Engine{}
@@ -45,8 +49,25 @@ func (a *allocatorProcess) boot() {
 	a.in(a.w.between(0, 500*time.Millisecond), a.follow)
 }
 
+// dies reports whether the allocator crashes at the point.
+func (a *allocatorProcess) dies(point string) bool {
+	dies, f := a.sim.reach(point)
+	if dies {
+		a.crash()
+		a.w.in(f.Length, a.boot)
+	}
+	return dies
+}
+
 // turn is what Allocator.turn does.
 func (a *allocatorProcess) turn() {
+	defer func() {
+		if p := recover(); p != nil {
+			if _, died := p.(crashed); !died {
+				panic(p)
+			}
+		}
+	}()
 	a.in(allocator.DefaultConfig().Renewal, a.turn)
 	if !a.sim.broker.up() {
 		return
@@ -97,14 +118,24 @@ func (a *allocatorProcess) follow() {
 	}
 }
 
+// at reports whether the allocator dies before, or after, the effect of a name;
+// effects without one have no points.
+func (t *termRun) at(when, effect string) bool {
+	return effect != "" && t.dies("allocator/"+when+"-"+effect)
+}
+
 // step hands an event to the term, after the time that it took, and carries out
 // what follows.
-func (t *termRun) step(after time.Duration, e func() term.Event) {
+func (t *termRun) step(after time.Duration, effect string, e func() term.Event) {
 	t.in(after, func() {
-		if t.ended {
+		if t.ended || t.at("before", effect) {
 			return
 		}
-		next := t.term.Step(e())
+		event := e()
+		if !t.alive || t.at("after", effect) {
+			return
+		}
+		next := t.term.Step(event)
 		if end, ok := next.(term.Stop); ok {
 			t.stop(end.Why)
 			return
@@ -137,18 +168,18 @@ func (t *termRun) perform(e term.Effect) {
 	switch e := e.(type) {
 	case term.ReadLedger:
 		t.next = 0
-		t.step(t.quick(), func() term.Event {
+		t.step(t.quick(), "read-ledger", func() term.Event {
 			row, pos, err := t.ledger.cursor(id)
 			return term.LedgerRead{Row: row, Pos: pos, Err: err}
 		})
 	case term.ReadStream:
-		t.step(t.quick(), func() term.Event { return t.readStream(of, e.Sequence) })
+		t.step(t.quick(), "read-stream", func() term.Event { return t.readStream(of, e.Sequence) })
 	case term.Compare:
-		t.step(t.quick(), func() term.Event { return t.compare(of, e.Sequence) })
+		t.step(t.quick(), "compare", func() term.Event { return t.compare(of, e.Sequence) })
 	case term.OpenHole:
-		t.uncertain(func() error { return t.ledger.openGeneration(t.lease, &e.Hole) }, func(err error) term.Event { return term.HoleOpened{Err: err} })
+		t.uncertain("open-hole", func() error { return t.ledger.openGeneration(t.lease, &e.Hole) }, func(err error) term.Event { return term.HoleOpened{Err: err} })
 	case term.OpenReader:
-		t.step(t.quick(), func() term.Event {
+		t.step(t.quick(), "open-reader", func() term.Event {
 			if !t.sim.broker.up() {
 				return term.ReaderOpened{Err: errBroker}
 			}
@@ -158,34 +189,34 @@ func (t *termRun) perform(e term.Effect) {
 	case term.Await:
 		t.await(of, e.Patience)
 	case term.Peek:
-		t.step(t.quick(), func() term.Event {
+		t.step(t.quick(), "", func() term.Event {
 			if !t.sim.broker.up() {
 				return term.Peeked{Err: errBroker}
 			}
 			return term.Peeked{Info: stream.Info{Created: of.created, Last: uint64(len(of.messages))}}
 		})
 	case term.Restore:
-		t.step(t.quick(), func() term.Event { return t.restore(e) })
+		t.step(t.quick(), "restore", func() term.Event { return t.restore(e) })
 	case term.Commit:
-		t.uncertain(func() error { return t.ledger.commit(t.lease, e.Batch) }, func(err error) term.Event { return term.Committed{Err: err} })
+		t.uncertain("commit", func() error { return t.ledger.commit(t.lease, e.Batch) }, func(err error) term.Event { return term.Committed{Err: err} })
 	case term.Publish:
-		t.step(t.quick(), func() term.Event {
+		t.step(t.quick(), "", func() term.Event {
 			t.publish(e)
 			return term.Published{}
 		})
 	case term.Pause:
-		t.step(e.Length, func() term.Event { return term.Resumed{} })
+		t.step(e.Length, "", func() term.Event { return term.Resumed{} })
 	case term.Alarm:
 		t.w.note("alarm "+e.Kind, int64(id))
-		t.step(0, func() term.Event { return term.Resumed{} })
+		t.step(0, "", func() term.Event { return term.Resumed{} })
 	}
 }
 
 // uncertain runs a statement of which it may not be known whether it was
 // carried out: the connection can break before it, or after it.
-func (t *termRun) uncertain(statement func() error, event func(error) term.Event) {
+func (t *termRun) uncertain(effect string, statement func() error, event func(error) term.Event) {
 	t.in(t.quick(), func() {
-		if t.ended {
+		if t.ended || t.at("before", effect) {
 			return
 		}
 		err := errAway
@@ -197,7 +228,10 @@ func (t *termRun) uncertain(statement func() error, event func(error) term.Event
 				t.w.hit(CommittedUnreported)
 			}
 		}
-		t.step(t.quick(), func() term.Event { return event(err) })
+		if t.at("after", effect) {
+			return
+		}
+		t.step(t.quick(), "", func() term.Event { return event(err) })
 	})
 }
 
@@ -251,7 +285,7 @@ func (t *termRun) await(of *streamOf, patience time.Duration) {
 	fire := func(e func() term.Event) {
 		if t.wait == wait && !t.ended {
 			t.wait++
-			t.step(0, e)
+			t.step(0, "", e)
 		}
 	}
 	t.in(patience, func() { fire(func() term.Event { return term.Quiet{} }) })
@@ -275,7 +309,13 @@ func (t *termRun) await(of *streamOf, patience time.Duration) {
 }
 
 func (t *termRun) publish(e term.Publish) {
+	if t.at("before", "learn") {
+		return
+	}
 	t.sim.cache.learn(t.sim.book.sale(t.lease.Sale).row.Sale.UUID, &e.Batch.Facts)
+	if t.at("after", "learn") || t.at("before", "reply") {
+		return
+	}
 	byEdge := map[string][]wire.Reply{}
 	var order []string
 	for i := range e.Batch.Replies {
@@ -297,4 +337,5 @@ func (t *termRun) publish(e term.Publish) {
 		replies := byEdge[edge]
 		t.w.in(t.quick(), func() { t.sim.deliver(edge, replies) })
 	}
+	t.at("after", "reply")
 }

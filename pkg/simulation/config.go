@@ -2,7 +2,10 @@ package simulation
 
 import (
 	"math/rand/v2"
+	"strings"
 	"time"
+
+	"notsale/pkg/crash"
 )
 
 // Config is what a run consists of. Draw makes one from a seed.
@@ -39,6 +42,7 @@ const (
 	CrashScheduler  FaultKind = 11
 	CrashRecorder   FaultKind = 12
 	faultKinds                = 12
+	CrashAtPoint    FaultKind = 13 // whoever reaches Point
 )
 
 // Fault is something that goes wrong at a time.
@@ -48,6 +52,11 @@ type Fault struct {
 	Target int           // which process, where there are several
 	Length time.Duration // how long it is away, stopped or down
 	Amount int           // messages lost
+
+	// Point delays the fault until somebody reaches this point for the Nth
+	// time after At; see package crash. Empty: it strikes at once.
+	Point string
+	Nth   int
 }
 
 // faultWindow is when faults happen: while the sale is under way.
@@ -69,5 +78,39 @@ func Draw(seed uint64) Config {
 			Target: r.IntN(3), Length: time.Duration(r.Int64N(int64(4 * time.Second))), Amount: 1 + r.IntN(5),
 		})
 	}
+	for range r.IntN(4) {
+		c.Faults = append(c.Faults, drawCrash(r)...)
+	}
+	if r.IntN(8) == 0 {
+		c.Faults = append(c.Faults, drawBlip(r)...)
+	}
 	return c
+}
+
+// drawCrash draws a crash at a point, with what leads there.
+func drawCrash(r *rand.Rand) []Fault {
+	points := crash.Points()
+	f := Fault{
+		Kind: CrashAtPoint, Point: points[r.IntN(len(points))], Nth: 1 + r.IntN(3),
+		At: time.Duration(r.Int64N(int64(faultWindow))), Length: time.Duration(r.Int64N(int64(2 * time.Second))),
+	}
+	switch {
+	case strings.HasPrefix(f.Point, "scheduler/"): // the sale opens at the start
+		f.At, f.Nth = 0, 1
+	case strings.HasSuffix(f.Point, "-compare"), strings.HasSuffix(f.Point, "-open-hole"):
+		f.Nth = 1
+		lost := Fault{Kind: StreamTailLost, At: f.At + time.Duration(r.Int64N(int64(time.Second))), Amount: 2 + r.IntN(8)}
+		return []Fault{f, lost}
+	}
+	return []Fault{f}
+}
+
+// drawBlip draws a NATS that goes away, and that comes back only to lose its
+// tail between an allocator's look at the stream and its reader.
+func drawBlip(r *rand.Rand) []Fault {
+	at := time.Duration(r.Int64N(int64(faultWindow)))
+	return []Fault{
+		{Kind: StreamAway, At: at, Length: time.Duration(r.Int64N(int64(200 * time.Millisecond)))},
+		{Kind: StreamTailLost, At: at, Point: "allocator/before-open-reader", Nth: 1, Amount: 1 + r.IntN(3)},
+	}
 }

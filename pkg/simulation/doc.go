@@ -1,6 +1,7 @@
 // Package simulation runs whole sales in one goroutine, on a virtual clock,
 // from a seed: shoppers, edges, allocators with their standbys, recorders,
-// schedulers, streams, ledger and cache, with crashes between any two steps.
+// schedulers, streams, ledger and cache, with crashes between any two steps: at
+// any time, and at the points that package crash names.
 //
 // Purpose: find the interleavings that no test would think of, and replay each
 // from its printed seed.

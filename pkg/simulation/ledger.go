@@ -26,7 +26,8 @@ type book struct {
 	owners       map[sale.ItemID]code.ID
 	alive        map[string]sale.Instant // allocator → expiry
 	attempts     map[sale.UUID]wire.Attempt
-	broken       []string // constraints that a statement would have broken
+	broken       []string     // constraints that a statement would have broken
+	point        func(string) // of the scheduler, which may die there by a panic
 }
 
 type bookSale struct {
@@ -74,6 +75,7 @@ func (b *book) Installation(context.Context) (sale.UUID, error) {
 }
 
 func (b *book) OpenSlot(_ context.Context, t ledger.Template) (bool, error) {
+	b.point("scheduler/before-row")
 	if !b.up() {
 		return false, errAway
 	}
@@ -91,6 +93,7 @@ func (b *book) OpenSlot(_ context.Context, t ledger.Template) (bool, error) {
 		Installation: b.installation, UUID: sale.UUID{2, byte(id)}, ID: id, OpensAt: slot, Stock: t.Stock, UserLimit: t.UserLimit,
 		FirstItem: first, Seed: t.Seed, Rules: sale.RulesVersion,
 	}}})
+	b.point("scheduler/after-row")
 	return true, nil
 }
 
@@ -110,6 +113,7 @@ func (b *book) Sales(_ context.Context, before sale.ID, limit int) ([]ledger.Sal
 }
 
 func (b *book) MarkOpen(_ context.Context, id sale.ID, genesis allocation.Cursor, created time.Time) error {
+	b.point("scheduler/before-open")
 	if !b.up() {
 		return errAway
 	}
@@ -121,6 +125,7 @@ func (b *book) MarkOpen(_ context.Context, id sale.ID, genesis allocation.Cursor
 	if s.row.State == sale.Preparing {
 		s.row.State = sale.Open
 	}
+	b.point("scheduler/after-open")
 	return nil
 }
 
@@ -132,10 +137,13 @@ func (b *book) NextSlot(context.Context, time.Duration) (time.Duration, error) {
 
 type bookOf struct {
 	*book
-	name string
+	name  string
+	point func(string) // of the allocator, which may die there by a panic
 }
 
 func (b bookOf) Renew(_ context.Context, ttl time.Duration) ([]ledger.Lease, error) {
+	b.point("allocator/before-renew")
+	defer b.point("allocator/after-renew")
 	if !b.up() {
 		return nil, errAway
 	}
@@ -150,6 +158,7 @@ func (b bookOf) Renew(_ context.Context, ttl time.Duration) ([]ledger.Lease, err
 }
 
 func (b bookOf) Take(_ context.Context, skip []sale.ID, limit int) ([]ledger.Lease, error) {
+	b.point("allocator/before-take")
 	if !b.up() {
 		return nil, errAway
 	}
@@ -168,6 +177,9 @@ func (b bookOf) Take(_ context.Context, skip []sale.ID, limit int) ([]ledger.Lea
 		s.leaseOf, s.holder, s.pos.Epoch = b.name, b.name, s.lease.Epoch
 		taken = append(taken, s.lease)
 		b.w.note("lease "+b.name, int64(id), s.lease.Epoch)
+	}
+	if len(taken) > 0 {
+		b.point("allocator/after-take")
 	}
 	return taken, nil
 }

@@ -22,6 +22,7 @@ type Result struct {
 	Violations []string
 	Sometimes  map[Sometimes]int
 	Crashes    int
+	Points     map[string]int // processes that crashed at each point
 	Sold       int
 	Answers    int      // final answers to purchases
 	Lines      []string // the trace as text, if it was asked for
@@ -44,6 +45,8 @@ type simulation struct {
 
 	shopping         int // shoppers under way
 	lastAttempt      uint64
+	armed            []*armed
+	points           map[string]int
 	onDisconnect     []func()
 	codes            map[code.ID]*codeHistory
 	codeOrder        []code.ID
@@ -59,15 +62,24 @@ const (
 	runUntil = 60 * time.Second
 )
 
+// healed is healBy as an instant.
+var healed = epoch + sale.Instant(healBy.Microseconds())
+
 // Run runs one configuration to its end.
 func Run(cfg Config, verbose bool) Result {
-	s := &simulation{w: newWorld(cfg.Seed), cfg: cfg, codes: map[code.ID]*codeHistory{}}
+	s := &simulation{w: newWorld(cfg.Seed), cfg: cfg, codes: map[code.ID]*codeHistory{}, points: map[string]int{}}
 	s.w.verbose = verbose
 	s.keys = keyring()
 	s.book, s.broker, s.cache = newBook(s.w), newBroker(s.w, cfg.Lossy), newCache(s.w)
 	s.startProcesses()
 	for _, f := range cfg.Faults {
-		s.w.in(f.At, func() { s.strike(f) })
+		s.w.in(f.At, func() {
+			if f.Point != "" {
+				s.arm(f)
+				return
+			}
+			s.strike(f)
+		})
 	}
 	for n := range cfg.Shoppers {
 		s.shopping++
@@ -79,7 +91,7 @@ func Run(cfg Config, verbose bool) Result {
 	s.w.run(epoch + sale.Instant(runUntil.Microseconds()))
 	s.checkEnd()
 	r := Result{
-		Config: cfg, Trace: s.w.trace.Sum64(), Violations: s.violations, Sometimes: s.w.sometimes, Crashes: s.w.crashes,
+		Config: cfg, Trace: s.w.trace.Sum64(), Violations: s.violations, Sometimes: s.w.sometimes, Crashes: s.w.crashes, Points: s.points,
 		Answers: len(s.codes), Lines: s.w.lines,
 	}
 	if len(s.book.sales) > 0 {
@@ -148,10 +160,14 @@ func (s *simulation) disconnected(do func()) { s.onDisconnect = append(s.onDisco
 
 // The scheduler and the recorder.
 
-type crashed struct{}
-
 func (s *simulation) bootScheduler() {
 	s.scheduler.start()
+	point := func(name string) {
+		if dies, _ := s.reach(name); dies {
+			panic(crashed{})
+		}
+	}
+	s.book.point, s.broker.point = point, point
 	cfg := scheduler.Config{Every: time.Hour, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit}
 	if s.cfg.Seed%4 == 0 {
 		cfg.Every = 20 * time.Second // a second sale opens while the first sells
@@ -195,30 +211,48 @@ func (s *simulation) record() {
 	for id := sale.ID(0); int(id) <= len(s.broker.sales); id++ {
 		messages := s.broker.attempts[id]
 		for i := range messages {
-			if messages[i].done {
-				continue
+			if !messages[i].done && !s.recordOne(&messages[i]) {
+				return
 			}
-			_, attempts, err := wire.DecodeAttempts(messages[i].data)
-			if err != nil {
-				s.violatef("attempts cannot be read: %v", err)
-			}
-			for _, a := range attempts {
-				if _, stored := s.book.attempts[a.ID]; stored {
-					s.w.hit(RecorderRepeated)
-				}
-				s.book.attempts[a.ID] = a
-			}
-			if s.w.oneIn(s.cfg.Lossy) {
-				continue // crashed, or the acknowledgement was lost
-			}
-			messages[i].done = true
 		}
 	}
 }
 
+// recordOne stores the attempts of a message; false: the recorder died of it.
+func (s *simulation) recordOne(m *attemptMessage) bool {
+	_, attempts, err := wire.DecodeAttempts(m.data)
+	if err != nil {
+		s.violatef("attempts cannot be read: %v", err)
+	}
+	if s.recorderDies("recorder/before-insert") {
+		return false
+	}
+	for _, a := range attempts {
+		if _, stored := s.book.attempts[a.ID]; stored {
+			s.w.hit(RecorderRepeated)
+		}
+		s.book.attempts[a.ID] = a
+	}
+	if s.recorderDies("recorder/after-insert") || s.recorderDies("recorder/before-ack") {
+		return false
+	}
+	m.done = !s.w.oneIn(s.cfg.Lossy) // or the acknowledgement was lost
+	return !m.done || !s.recorderDies("recorder/after-ack")
+}
+
+// recorderDies reports whether the recorder crashes at the point.
+func (s *simulation) recorderDies(point string) bool {
+	dies, f := s.reach(point)
+	if dies {
+		s.recorder.crash()
+		s.w.in(f.Length, s.bootRecorder)
+	}
+	return dies
+}
+
 // strike lets a fault happen.
 func (s *simulation) strike(f Fault) {
-	until := min(s.w.now+sale.Instant(f.Length.Microseconds()), epoch+sale.Instant(healBy.Microseconds()))
+	until := min(s.w.now+sale.Instant(f.Length.Microseconds()), healed)
 	away := time.Duration(until-s.w.now) * time.Microsecond
 	s.w.note("fault", int64(f.Kind), int64(f.Target), int64(away))
 	switch f.Kind {

@@ -21,7 +21,8 @@ type broker struct {
 	attempts  map[sale.ID][]attemptMessage
 	listed    map[sale.ID]wire.Entry
 	owner     sale.UUID
-	interrupt func() // called between the steps of an opening; may panic
+	interrupt func()       // called between the steps of an opening; may panic
+	point     func(string) // of the scheduler, which may die there by a panic
 }
 
 type streamOf struct {
@@ -94,7 +95,7 @@ func (b *broker) publish(p *process, store func(), done func(error)) {
 func (b *broker) loseTail(amount int) {
 	for id := sale.ID(1); int(id) <= len(b.sales); id++ {
 		s := b.sales[id]
-		keep := max(1, len(s.messages)-amount)
+		keep := max(min(1, len(s.messages)), len(s.messages)-amount)
 		b.w.note("tail lost", int64(id), int64(keep), int64(len(s.messages)))
 		s.messages = s.messages[:keep:keep]
 	}
@@ -116,6 +117,7 @@ func (b *broker) CreateSale(_ context.Context, s sale.Sale) (stream.Opening, err
 	if err := b.reach(); err != nil {
 		return stream.Opening{}, err
 	}
+	b.point("scheduler/between-streams") // that of the attempts is there from the start
 	of, ok := b.sales[s.ID]
 	if !ok {
 		of = &streamOf{created: b.w.now.Time()}
@@ -124,9 +126,11 @@ func (b *broker) CreateSale(_ context.Context, s sale.Sale) (stream.Opening, err
 	if err := b.reach(); err != nil {
 		return stream.Opening{}, err
 	}
+	b.point("scheduler/before-opening-record")
 	if len(of.messages) == 0 {
 		b.append(of, wire.EncodeOpening(s))
 	}
+	b.point("scheduler/after-opening-record")
 	if err := b.reach(); err != nil {
 		return stream.Opening{}, err
 	}
@@ -163,5 +167,6 @@ func (b *broker) Put(_ context.Context, e wire.Entry) error {
 		return err
 	}
 	b.listed[e.Sale.ID] = e
+	b.point("scheduler/after-directory")
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/crash"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
@@ -50,14 +51,9 @@ func (l *loop) perform(ctx context.Context, e term.Effect) term.Event {
 	case term.Compare:
 		return l.compare(ctx, e.Sequence)
 	case term.OpenHole:
-		ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
-		defer cancel()
-		return term.HoleOpened{Err: l.ledger.OpenGeneration(ctx, l.lease.Sale, l.lease.Epoch, &e.Hole)}
+		return l.openHole(ctx, &e.Hole)
 	case term.OpenReader:
-		l.closeReader()
-		var err error
-		l.reader, err = l.stream.Read(ctx, l.lease.Sale, e.From)
-		return term.ReaderOpened{Err: err}
+		return l.openReader(ctx, e.From)
 	case term.Await:
 		return l.await(ctx, e.Patience)
 	case term.Peek:
@@ -97,6 +93,8 @@ func (l *loop) closeReader() {
 }
 
 func (l *loop) readLedger(ctx context.Context) term.Event {
+	crash.At("allocator/before-read-ledger")
+	defer crash.At("allocator/after-read-ledger")
 	l.closeReader()
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
@@ -109,6 +107,8 @@ func (l *loop) readLedger(ctx context.Context) term.Event {
 }
 
 func (l *loop) readStream(ctx context.Context, sequence uint64) term.Event {
+	crash.At("allocator/before-read-stream")
+	defer crash.At("allocator/after-read-stream")
 	var r term.StreamRead
 	if r.Opening, r.Err = l.stream.Opening(ctx, l.lease.Sale); r.Err != nil {
 		return r
@@ -123,6 +123,8 @@ func (l *loop) readStream(ctx context.Context, sequence uint64) term.Event {
 }
 
 func (l *loop) compare(ctx context.Context, sequence uint64) term.Event {
+	crash.At("allocator/before-compare")
+	defer crash.At("allocator/after-compare")
 	m, err := l.stream.Message(ctx, l.lease.Sale, sequence)
 	if errors.Is(err, stream.ErrLost) {
 		return term.Compared{}
@@ -135,6 +137,23 @@ func (l *loop) compare(ctx context.Context, sequence uint64) term.Event {
 	defer cancel()
 	same, err := l.ledger.Applied(ctx, l.lease.Sale, sequence, mark)
 	return term.Compared{Same: same, Mark: mark, Err: err}
+}
+
+func (l *loop) openHole(ctx context.Context, h *allocation.Hole) term.Event {
+	crash.At("allocator/before-open-hole")
+	defer crash.At("allocator/after-open-hole")
+	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
+	return term.HoleOpened{Err: l.ledger.OpenGeneration(ctx, l.lease.Sale, l.lease.Epoch, h)}
+}
+
+func (l *loop) openReader(ctx context.Context, from uint64) term.Event {
+	crash.At("allocator/before-open-reader")
+	defer crash.At("allocator/after-open-reader")
+	l.closeReader()
+	var err error
+	l.reader, err = l.stream.Read(ctx, l.lease.Sale, from)
+	return term.ReaderOpened{Err: err}
 }
 
 // await waits for a message and takes those behind it, without waiting more.
@@ -180,6 +199,8 @@ const (
 const maxExpected = 1 << 20
 
 func (l *loop) restore(ctx context.Context, e term.Restore) term.Event {
+	crash.At("allocator/before-restore")
+	defer crash.At("allocator/after-restore")
 	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
 	defer cancel()
 	if e.Engine != nil {
@@ -196,6 +217,8 @@ func restoreEngine(ctx context.Context, from *ledger.Ledger, of sale.Sale, to al
 }
 
 func (l *loop) commit(ctx context.Context, b *allocation.Batch) term.Event {
+	crash.At("allocator/before-commit")
+	defer crash.At("allocator/after-commit")
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
 	started := time.Now()
@@ -210,9 +233,13 @@ func (l *loop) commit(ctx context.Context, b *allocation.Batch) term.Event {
 func (l *loop) publish(ctx context.Context, e term.Publish) term.Event {
 	b := e.Batch
 	l.metrics.committed(b)
+	crash.At("allocator/before-learn")
 	if err := l.cache.Learn(ctx, e.Of, &b.Facts); err != nil {
 		l.log.Debug("facts not cached", "error", err)
 	}
+	crash.At("allocator/after-learn")
+	crash.At("allocator/before-reply")
 	l.out.send(b.Replies, l.stream.Reply, l.log)
+	crash.At("allocator/after-reply")
 	return term.Published{}
 }

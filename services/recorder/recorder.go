@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"notsale/pkg/crash"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
@@ -209,20 +210,24 @@ func (r *Recorder) add(b *batch, m stream.AttemptMessage) {
 // store commits the attempts and only then acknowledges their messages.
 func (r *Recorder) store(ctx context.Context, b batch) error {
 	if len(b.attempts) > 0 {
+		crash.At("recorder/before-insert")
 		insert, cancel := context.WithTimeout(ctx, storeTimeout)
 		stored, err := r.ledger.InsertAttempts(insert, b.attempts)
 		cancel()
 		if err != nil {
 			return err
 		}
+		crash.At("recorder/after-insert")
 		r.recorded.Add(float64(stored))
 		r.repeated.Add(float64(int64(len(b.attempts)) - stored))
 		r.batches.Observe(float64(len(b.attempts)))
 	}
 	for i := range b.messages {
+		crash.At("recorder/before-ack")
 		if err := b.messages[i].Ack(); err != nil {
 			return fmt.Errorf("recorder: acknowledging: %w", err)
 		}
+		crash.At("recorder/after-ack")
 	}
 	return nil
 }

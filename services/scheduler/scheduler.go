@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/crash"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
@@ -184,8 +185,13 @@ func (s *Scheduler) Turn(ctx context.Context) error {
 		return err
 	}
 	t := ledger.Template{Every: s.cfg.Every, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit, Seed: seed}
-	if _, err := s.ledger.OpenSlot(ctx, t); err != nil {
+	crash.At("scheduler/before-row")
+	made, err := s.ledger.OpenSlot(ctx, t)
+	if err != nil {
 		return err
+	}
+	if made {
+		crash.At("scheduler/after-row")
 	}
 	return s.repair(ctx)
 }
@@ -248,6 +254,7 @@ func (s *Scheduler) finish(ctx context.Context, row ledger.SaleRow) error {
 	if err := s.directory.Put(ctx, wire.Entry{Sale: row.Sale, State: row.State}); err != nil {
 		return err
 	}
+	crash.At("scheduler/after-directory")
 	s.listed[row.Sale.ID] = row.State
 	return nil
 }
@@ -258,9 +265,11 @@ func (s *Scheduler) open(ctx context.Context, of sale.Sale) error {
 		return err
 	}
 	genesis := allocation.Genesis(opening.Message.Hash(), opening.Message.Time)
+	crash.At("scheduler/before-open")
 	if err := s.ledger.MarkOpen(ctx, of.ID, genesis, opening.Created); err != nil {
 		return err
 	}
+	crash.At("scheduler/after-open")
 	s.opened.Inc()
 	s.log.Info("sale opened", "sale", of.ID, "opens_at", of.OpensAt, "stock", of.Stock, "first_item", of.FirstItem, "last_item", of.LastItem())
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"notsale/pkg/crash"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 )
@@ -43,7 +44,9 @@ func NewTenancy(registry Registry, ttl time.Duration, limit int) *Tenancy {
 // read must not keep others from it. Terms of lost leases end, those of taken
 // ones begin, also beside an error.
 func (t *Tenancy) Turn(ctx context.Context, now time.Time) (lost, taken []ledger.Lease, err error) {
+	crash.At("allocator/before-renew")
 	renewed, err := t.registry.Renew(ctx, t.ttl)
+	crash.At("allocator/after-renew")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -67,7 +70,11 @@ func (t *Tenancy) Turn(ctx context.Context, now time.Time) (lost, taken []ledger
 			delete(t.resting, id)
 		}
 	}
+	crash.At("allocator/before-take")
 	taken, err = t.registry.Take(ctx, skip, t.limit)
+	if len(taken) > 0 {
+		crash.At("allocator/after-take")
+	}
 	for _, lease := range taken {
 		t.held[lease.Sale] = lease
 	}

@@ -1,0 +1,48 @@
+package simulation
+
+// crashed is what a process panics with that dies within a call of the
+// services' own code.
+type crashed struct{}
+
+// armed is a fault that waits for its point.
+type armed struct {
+	fault Fault
+	left  int // times that the point is still passed
+}
+
+// arm lets a fault wait for its point, until faults are over.
+func (s *simulation) arm(f Fault) {
+	a := &armed{fault: f, left: f.Nth}
+	s.armed = append(s.armed, a)
+}
+
+// reach says that a process has come to a point, and reports whether it dies
+// there.
+func (s *simulation) reach(point string) (dies bool, away Fault) {
+	if s.w.now > healed {
+		return false, Fault{}
+	}
+	var due []Fault
+	waiting := s.armed[:0]
+	for _, a := range s.armed {
+		if a.fault.Point == point {
+			a.left--
+		}
+		if a.left > 0 {
+			waiting = append(waiting, a)
+		} else {
+			due = append(due, a.fault)
+		}
+	}
+	s.armed = waiting
+	for _, f := range due {
+		if f.Kind != CrashAtPoint {
+			s.strike(f)
+			continue
+		}
+		s.w.note("at "+point, int64(f.Length))
+		s.points[point]++
+		dies, away = true, f
+	}
+	return dies, away
+}
