@@ -48,10 +48,11 @@ type Process struct {
 
 // start collects what Start was asked for.
 type start struct {
-	args   []string
-	env    map[string]string
-	routed bool
-	wait   bool
+	program string
+	args    []string
+	env     map[string]string
+	routed  bool
+	wait    bool
 }
 
 // Option changes how a process is started.
@@ -59,6 +60,12 @@ type Option func(*start)
 
 // Flags adds arguments.
 func Flags(args ...string) Option { return func(s *start) { s.args = append(s.args, args...) } }
+
+// Program starts another build of notsale.
+func Program(path string) Option { return func(s *start) { s.program = path } }
+
+// Env sets a variable of the process's environment.
+func Env(name, value string) Option { return func(s *start) { s.env[name] = value } }
 
 // Through puts a proxy between the process and each store.
 func Through(s *start) { s.routed = true }
@@ -70,7 +77,7 @@ func Unready(s *start) { s.wait = false }
 // others answer.
 func (a *Arena) Start(role string, options ...Option) *Process {
 	a.t.Helper()
-	s := &start{wait: true, env: map[string]string{
+	s := &start{program: a.program, wait: true, env: map[string]string{
 		"DATABASE_URL": a.DatabaseURL, "REDIS_URL": a.RedisURL, "NATS_URL": a.NATSURL,
 	}}
 	for _, set := range options {
@@ -89,7 +96,7 @@ func (a *Arena) Start(role string, options ...Option) *Process {
 		args = append(args, "--sale-every", Always, "--sale-stock", strconv.Itoa(a.options.Stock), "--user-limit", strconv.Itoa(a.options.Limit),
 			"--sale-bytes", strconv.FormatInt(a.options.SaleBytes, 10), "--attempt-bytes", strconv.FormatInt(a.options.SaleBytes, 10))
 	}
-	p.cmd = exec.Command(a.program, append(args, s.args...)...)
+	p.cmd = exec.Command(s.program, append(args, s.args...)...)
 	p.cmd.Env = environment(s.env)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	if err := p.cmd.Start(); err != nil {
@@ -221,6 +228,12 @@ func (p *Process) Ended() <-chan struct{} { return p.ended }
 
 // Status is the exit status of a process that has ended.
 func (p *Process) Status() int { return p.cmd.ProcessState.ExitCode() }
+
+// Killed reports whether a process that has ended did so by SIGKILL.
+func (p *Process) Killed() bool {
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
 
 // PID is the process's id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }

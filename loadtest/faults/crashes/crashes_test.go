@@ -1,0 +1,140 @@
+//go:build unix
+
+package crashes_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"notsale/loadtest/faults/arena"
+	"notsale/pkg/crash"
+)
+
+func TestMain(m *testing.M) { arena.Main(m) }
+
+// simulated are points that only a lost tail of the stream leads to: package
+// simulation crashes there a hundred times in its default run, and package
+// faults loses a real tail.
+var simulated = map[string]bool{
+	"allocator/before-compare":   true,
+	"allocator/after-compare":    true,
+	"allocator/before-open-hole": true,
+	"allocator/after-open-hole":  true,
+}
+
+const (
+	stock   = 40
+	clients = 8
+	// dead is how soon a process comes to its point once it is led there.
+	dead = 30 * time.Second
+	// shortOf is of how many points one is tried with -short.
+	shortOf = 7
+)
+
+// At each point a process of its role dies while everybody buys; another goes
+// on, and exactly the stock is sold.
+func TestCrashPoints(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "notsale")
+	if text, err := exec.Command("go", "build", "-tags", "crashpoints", "-o", program, "notsale/services/notsale").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	n := 0
+	t.Run("points", func(t *testing.T) {
+		for _, point := range crash.Points() {
+			if simulated[point] {
+				continue
+			}
+			if n++; testing.Short() && n%shortOf != 0 {
+				continue
+			}
+			t.Run(strings.ReplaceAll(point, "/", " "), func(t *testing.T) {
+				t.Parallel()
+				s := &sale{Arena: arena.New(t, arena.Options{Stock: stock}), t: t, program: program, point: point}
+				started := time.Now()
+				visits := s.run()
+				sold := time.Since(started)
+				s.Audit(visits, arena.Expect{SoldOut: true})
+				t.Logf("%d items in %v by %d visits; purchases %v", stock, sold.Round(time.Millisecond), len(visits), arena.Statuses(visits, true))
+			})
+		}
+	})
+	t.Logf("%d points tried", n)
+}
+
+// sale is a small sale during which somebody dies.
+type sale struct {
+	*arena.Arena
+
+	t       *testing.T
+	program string
+	point   string
+}
+
+func (s *sale) run() []*arena.Visit {
+	role, _, _ := strings.Cut(s.point, "/")
+	switch {
+	case role == arena.Scheduler:
+		s.dies(s.mortal(role, ""))
+		edges, _ := s.StartAll(1, 1, 1, 1)
+		return s.crowd(edges).Finish()
+	case role == arena.Recorder:
+		edges, _ := s.StartAll(1, 1, 0, 1)
+		m := s.mortal(role, "")
+		crowd := s.crowd(edges)
+		s.dies(m)
+		s.Start(role)
+		return crowd.Finish()
+	case s.needsTraffic():
+		m := s.mortal(role, ":2")
+		edges, _ := s.StartAll(1, 0, 1, 1)
+		s.Eventually("it leads", m.Leads)
+		s.Start(role) // a standby
+		crowd := s.crowd(edges)
+		s.dies(m)
+		return crowd.Finish()
+	}
+	edges, _ := s.StartAll(1, 0, 1, 1)
+	m := s.mortal(role, "")
+	crowd := s.crowd(edges)
+	s.dies(m)
+	s.Start(role)
+	return crowd.Finish()
+}
+
+// needsTraffic reports whether an allocator comes to the point only when
+// somebody buys; until then another may be started as its standby.
+func (s *sale) needsTraffic() bool {
+	for _, step := range []string{"-commit", "-learn", "-reply"} {
+		if strings.HasSuffix(s.point, step) {
+			return true
+		}
+	}
+	return false
+}
+
+// mortal starts a process that will die at the point.
+func (s *sale) mortal(role, times string) *arena.Process {
+	s.t.Helper()
+	return s.Start(role, arena.Unready, arena.Program(s.program), arena.Env("NOTSALE_CRASH_AT", s.point+times))
+}
+
+// dies waits until the process has died, by its own hand.
+func (s *sale) dies(m *arena.Process) {
+	s.t.Helper()
+	select {
+	case <-m.Ended():
+	case <-time.After(dead):
+		s.t.Fatalf("%s did not come to %s", m.Name, s.point)
+	}
+	if !m.Killed() {
+		s.t.Fatalf("%s ended with status %d before %s:\n%s", m.Name, m.Status(), s.point, m.Log())
+	}
+}
+
+func (s *sale) crowd(edges []*arena.Process) *arena.Crowd {
+	s.t.Helper()
+	return s.Crowd(edges, arena.CrowdOptions{Clients: clients})
+}
