@@ -14,7 +14,7 @@ import (
 // Postgres is put back to an earlier moment, while everything else goes on: the
 // ledger comes to the same decisions and the same chain again, from the stream.
 func TestPostgresRestoredFromBackup(t *testing.T) {
-	a := arena.New(t, arena.Options{Stock: size(3000), Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
+	a := arena.New(t, arena.Options{Stock: 3000, Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
 	edges, _ := a.StartAll(1, 2, 1, 2)
 	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(200)
