@@ -1,0 +1,122 @@
+//go:build unix
+
+package arena
+
+import (
+	"context"
+	"encoding/hex"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"notsale/loadtest/faults/check"
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+)
+
+// History is what the visits were told, and what the ledger says of the sale,
+// for the checker. The visits must hold all traffic to the sale.
+func (a *Arena) History(visits []*Visit, id sale.ID) *check.History {
+	a.t.Helper()
+	h := &check.History{}
+	var first time.Time
+	for _, v := range visits {
+		for _, calls := range [][]Call{v.Checkouts, v.Purchases} {
+			for i := range calls {
+				if first.IsZero() || calls[i].At.Before(first) {
+					first = calls[i].At
+				}
+			}
+		}
+	}
+	h.Origin = first.UnixNano()
+	for n, v := range visits {
+		for i := range v.Checkouts {
+			o := a.operation(n, v, &v.Checkouts[i], first)
+			o.Kind = check.Checkout
+			if o.Status == 200 {
+				o.Code, o.Expires = a.codeID(codeIn(v.Checkouts[i].Body))
+			}
+			h.Operations = append(h.Operations, o)
+		}
+		for i := range v.Purchases {
+			o := a.operation(n, v, &v.Purchases[i], first)
+			o.Kind, o.Sale = check.Purchase, id
+			o.Code, o.Expires = a.codeID(v.Code)
+			h.Operations = append(h.Operations, o)
+		}
+	}
+	h.Ledgers = []check.Ledger{a.ledgerOf(id)}
+	h.Attempts = a.attemptsOf(id)
+	return h
+}
+
+func (a *Arena) operation(n int, v *Visit, c *Call, first time.Time) check.Operation {
+	o := check.Operation{
+		Client: n, Edge: c.Edge.Name, Start: int64(c.At.Sub(first)) + 1, Item: sale.ItemID(v.Item), User: v.User, Status: c.Status,
+	}
+	if c.Status != 0 {
+		o.End, o.Body = int64(c.End.Sub(first))+1, []byte(c.Body)
+	}
+	return o
+}
+
+func (a *Arena) codeID(text string) (string, sale.Instant) {
+	a.t.Helper()
+	v, err := a.Keys.Verify(text)
+	if err != nil {
+		a.t.Fatalf("an edge gave a code that its keys refuse: %v", err)
+	}
+	return v.ID.String(), v.Expires
+}
+
+func (a *Arena) ledgerOf(id sale.ID) check.Ledger {
+	a.t.Helper()
+	of := a.Sale(id).Sale
+	books, err := ledger.Open(context.Background(), ledger.Config{URL: a.DatabaseURL, Name: "arena", Conns: 1})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer books.Close()
+	l := check.Ledger{Sale: id, Stock: of.Stock, UserLimit: of.UserLimit, FirstItem: of.FirstItem}
+	l.Holes = int(a.Number(`SELECT count(*) FROM holes WHERE sale_id = $1`, id))
+	for d, err := range books.Decisions(context.Background(), id, 0, math.MaxInt64) {
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		row := check.Decision{Position: d.Position, Item: d.Item, User: string(d.User), Reason: d.Reason, At: d.At}
+		if !d.Code.IsZero() {
+			row.Code = d.Code.String()
+		}
+		l.Decisions = append(l.Decisions, row)
+	}
+	for i, err := range books.Items(context.Background(), of) {
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		l.Sold = append(l.Sold, check.Sold{Item: i.Item, User: string(i.User), Code: i.Code.String(), Position: i.Position})
+	}
+	return l
+}
+
+func (a *Arena) attemptsOf(id sale.ID) []check.Attempt {
+	a.t.Helper()
+	rows, err := a.DB.Query(context.Background(), `SELECT attempt_id::text, user_param, item_param, outcome, code_id FROM checkout_attempts WHERE sale_id = $1`, id)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	attempts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (check.Attempt, error) {
+		r := check.Attempt{Sale: id}
+		var code *[16]byte
+		err := row.Scan(&r.ID, &r.User, &r.Item, (*string)(&r.Outcome), &code)
+		if code != nil {
+			r.Code = hex.EncodeToString(code[:])
+		}
+		return r, err
+	})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return attempts
+}

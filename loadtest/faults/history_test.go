@@ -1,0 +1,39 @@
+//go:build unix
+
+package faults_test
+
+import (
+	"os"
+	"testing"
+
+	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/check"
+)
+
+// A history of 100,000 operations of 256 clients, who lose the allocator and an
+// edge on the way, is one that a single shop could have given.
+func TestHistoryIsThatOfOneShop(t *testing.T) {
+	a := arena.New(t, arena.Options{Stock: size(30_000)})
+	edges, allocators := a.StartAll(1, 2, 1, 3)
+	crowd := a.Crowd(edges, arena.CrowdOptions{Clients: 256})
+	crowd.AwaitSold(int64(size(6_000)))
+	leader, _ := a.Leader(allocators)
+	leader.Kill()
+	crowd.AwaitSold(int64(size(15_000)))
+	edges[2].Kill()
+	visits := crowd.Finish()
+	a.AskAgain(visits, edges[:2], 2)
+	a.Audit(visits, arena.Expect{SoldOut: true})
+	h := a.History(visits, 1)
+	if want := size(100_000); len(h.Operations) < want {
+		t.Errorf("%d operations, want %d", len(h.Operations), want)
+	}
+	o := check.DefaultOptions()
+	o.SoldOut = true
+	r := check.Check(h, o)
+	t.Logf("%s in %v and %v", r.Verdict, r.Witness, r.Porcupine)
+	if !r.OK {
+		_ = r.Print(os.Stderr)
+		t.Error(r.Verdict)
+	}
+}
