@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"notsale/pkg/crash"
-	"notsale/pkg/crash"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 )
@@ -52,12 +51,10 @@ func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
 		return Opening{}, err
 	}
 	crash.At("scheduler/between-streams")
-	crash.At("scheduler/between-streams")
 	if err := c.create(ctx, c.streamConfig(saleStream(s.ID), purchaseSubject(s.ID), min(c.cfg.SaleBytes, allowed))); err != nil {
 		return Opening{}, err
 	}
 	record := wire.EncodeOpening(s)
-	crash.At("scheduler/before-opening-record")
 	crash.At("scheduler/before-opening-record")
 	publish, cancel := c.during(ctx, PublishTimeout)
 	defer cancel()
@@ -65,7 +62,6 @@ func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
 	if err != nil && !isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
 		return Opening{}, fmt.Errorf("stream: publishing the opening record of sale %d: %w", s.ID, classify(err))
 	}
-	crash.At("scheduler/after-opening-record")
 	crash.At("scheduler/after-opening-record")
 	opening, err := c.Opening(ctx, s.ID)
 	if errors.Is(err, wire.ErrMessage) || err == nil && !bytes.Equal(opening.Message.Data, record) {
