@@ -13,8 +13,9 @@ GRANT INSERT, UPDATE ON cursors TO notsale_allocator;
 GRANT INSERT ON decisions, items, commits, holes TO notsale_allocator;
 GRANT UPDATE ON sales TO notsale_allocator;
 
--- The recorder adds attempts.
+-- The recorder adds attempts, and says how far it is.
 GRANT INSERT ON checkout_attempts TO notsale_recorder;
+GRANT INSERT, UPDATE ON recorded TO notsale_recorder;
 
 -- The scheduler makes and opens sales, locking the installation's row.
 GRANT INSERT, UPDATE ON sales TO notsale_scheduler;

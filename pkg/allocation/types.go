@@ -101,6 +101,9 @@ type Hole struct {
 	Matching   uint64 // last message that is still as it was applied
 	Mark       Mark   // of that message
 	Lost       Cursor // the cursor when the hole was found
+	// StreamCreated is the creation time of the stream as it is now, which is
+	// another one after a restore; 0: it is the one that it was.
+	StreamCreated sale.Instant
 }
 
 // Resume returns the first sequence of the new generation.

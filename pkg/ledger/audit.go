@@ -67,6 +67,7 @@ type HoleRow struct {
 	Resume         uint64
 	Epoch          int64
 	FoundAt        time.Time
+	CursorTime     sale.Instant // engine time at the cursor
 }
 
 // ItemRow is one row of items, as it stands.
@@ -91,7 +92,9 @@ func (l *Ledger) Commits(ctx context.Context, id sale.ID) iter.Seq2[CommitRow, e
 // Holes yields a sale's holes by generation.
 func (l *Ledger) Holes(ctx context.Context, id sale.ID) iter.Seq2[HoleRow, error] {
 	return read(ctx, l, sqlAuditHoles, []any{int64(id)}, func(row pgx.CollectableRow) (h HoleRow, err error) {
-		err = row.Scan(&h.Generation, &h.Matching, &h.CursorSequence, &h.CursorPosition, &h.CursorChain, &h.Resume, &h.Epoch, &h.FoundAt)
+		var at time.Time
+		err = row.Scan(&h.Generation, &h.Matching, &h.CursorSequence, &h.CursorPosition, &h.CursorChain, &h.Resume, &h.Epoch, &h.FoundAt, &at)
+		h.CursorTime = sale.InstantOf(at)
 		return h, err
 	})
 }

@@ -139,10 +139,15 @@ func (l *Ledger) Applied(ctx context.Context, id sale.ID, sequence uint64, m all
 // unknown.
 func (l *Ledger) OpenGeneration(ctx context.Context, id sale.ID, epoch int64, h *allocation.Hole) error {
 	c := h.Reopen()
+	var created *time.Time
+	if h.StreamCreated != 0 {
+		at := h.StreamCreated.Time()
+		created = &at
+	}
 	var got int64
 	err := l.pool.QueryRow(ctx, sqlOpenGeneration, int64(id), epoch, l.name, h.Lost.Generation, int64(h.Lost.Sequence),
 		c.Generation, int64(c.Sequence), c.Chain[:], c.PackHash[:], c.PackTime.Time(),
-		h.Lost.Position, h.Lost.Chain[:], int64(h.Resume())).Scan(&got)
+		h.Lost.Position, h.Lost.Chain[:], int64(h.Resume()), created, h.Lost.Now.Time()).Scan(&got)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return ErrFenced
 	}

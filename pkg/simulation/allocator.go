@@ -193,7 +193,8 @@ func (t *termRun) perform(e term.Effect) {
 			if !t.sim.broker.up() {
 				return term.Peeked{Err: errBroker}
 			}
-			return term.Peeked{Info: stream.Info{Created: of.created, Last: uint64(len(of.messages))}}
+			_, pos, err := t.ledger.cursor(id)
+			return term.Peeked{Info: stream.Info{Created: of.created, Last: uint64(len(of.messages))}, Pos: pos, Err: err}
 		})
 	case term.Restore:
 		t.step(t.quick(), "restore", func() term.Event { return t.restore(e) })

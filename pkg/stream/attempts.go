@@ -33,6 +33,7 @@ func (m *AttemptMessage) Ack() error { return m.msg.Ack() }
 // AttemptReader delivers the messages of one stream of attempts that no
 // recorder has acknowledged. A message may come more than once.
 type AttemptReader struct {
+	consumer jetstream.Consumer
 	iterator jetstream.MessagesContext
 }
 
@@ -54,7 +55,18 @@ func (c *Client) ReadAttempts(ctx context.Context, id sale.ID) (*AttemptReader, 
 	if err != nil {
 		return nil, fmt.Errorf("stream: reading %s: %w", checkoutStream(id), err)
 	}
-	return &AttemptReader{iterator: iterator}, nil
+	return &AttemptReader{consumer: consumer, iterator: iterator}, nil
+}
+
+// Floor returns up to which message all are acknowledged.
+func (r *AttemptReader) Floor(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	info, err := r.consumer.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("stream: reading how far attempts are acknowledged: %w", err)
+	}
+	return info.AckFloor.Stream, nil
 }
 
 // Next returns the next message. It blocks until there is one, the context

@@ -13,10 +13,10 @@ func (c *Client) Messages(ctx context.Context, id sale.ID, first, last uint64) i
 	return c.replay(ctx, saleStream(id), first, last)
 }
 
-// AttemptMessages yields the messages that stand in a sale's stream of checkout
-// attempts (0: those of no sale).
-func (c *Client) AttemptMessages(ctx context.Context, id sale.ID) iter.Seq2[Message, error] {
-	return c.replay(ctx, checkoutStream(id), 1, 1<<63)
+// AttemptMessages is Messages for a sale's stream of checkout attempts (0: those
+// of no sale).
+func (c *Client) AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[Message, error] {
+	return c.replay(ctx, checkoutStream(id), first, last)
 }
 
 func (c *Client) replay(ctx context.Context, name string, first, last uint64) iter.Seq2[Message, error] {

@@ -57,8 +57,7 @@ func (l *loop) perform(ctx context.Context, e term.Effect) term.Event {
 	case term.Await:
 		return l.await(ctx, e.Patience)
 	case term.Peek:
-		info, err := l.stream.Info(ctx, l.lease.Sale)
-		return term.Peeked{Info: info, Err: err}
+		return l.peek(ctx)
 	case term.Restore:
 		return l.restore(ctx, e)
 	case term.Commit:
@@ -104,6 +103,17 @@ func (l *loop) readLedger(ctx context.Context) term.Event {
 	}
 	row, err := l.ledger.Sale(ctx, l.lease.Sale)
 	return term.LedgerRead{Row: row.Sale, Pos: pos, Err: err}
+}
+
+func (l *loop) peek(ctx context.Context) term.Event {
+	info, err := l.stream.Info(ctx, l.lease.Sale)
+	if err != nil {
+		return term.Peeked{Err: err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
+	pos, err := l.ledger.Cursor(ctx, l.lease.Sale)
+	return term.Peeked{Info: info, Pos: pos, Err: err}
 }
 
 func (l *loop) readStream(ctx context.Context, sequence uint64) term.Event {

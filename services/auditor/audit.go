@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
@@ -32,8 +33,8 @@ type Tape interface {
 	// Messages yields the messages from first to last; where the stream ends
 	// before, it ends.
 	Messages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error]
-	// AttemptMessages yields what stands in the sale's stream of attempts.
-	AttemptMessages(ctx context.Context, id sale.ID) iter.Seq2[stream.Message, error]
+	// AttemptMessages is Messages for the sale's stream of attempts.
+	AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error]
 }
 
 // Progress is told how many of how many messages were replayed.
@@ -291,7 +292,7 @@ func (a *audit) cross(h *ledger.HoleRow) error {
 	compare(r, at, "resume_sequence", h.Resume, h.Matching+1)
 	lost := allocation.Cursor{
 		Generation: before.Generation, Sequence: h.CursorSequence, Position: h.CursorPosition, Sold: before.Sold,
-		PackHash: before.PackHash, PackTime: before.PackTime, Now: before.Now,
+		PackHash: before.PackHash, PackTime: before.PackTime, Now: h.CursorTime,
 	}
 	copy(lost.Chain[:], h.CursorChain)
 	var unproved []allocation.Decision
@@ -302,7 +303,6 @@ func (a *audit) cross(h *ledger.HoleRow) error {
 			lost.Sold++
 			a.owners[d.Item] = d
 		}
-		lost.Now = max(lost.Now, d.At)
 		if err := a.advanceDecision(); err != nil {
 			return err
 		}
@@ -440,7 +440,7 @@ func (a *audit) attempts() error {
 		sequence uint64
 	}
 	stored := map[sale.UUID]kept{}
-	for m, err := range a.tape.AttemptMessages(a.ctx, a.id) {
+	for m, err := range a.tape.AttemptMessages(a.ctx, a.id, 1, math.MaxUint64) {
 		if err != nil {
 			return err
 		}

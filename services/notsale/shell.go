@@ -14,8 +14,11 @@ import (
 
 // shell is what every process has: a registry, health and the operations
 // listener.
+//
+// It is a module of its own, which comes first: what is invoked first stops
+// last, so that an edge that drains can still be looked at.
 func shell(s *settings) fx.Option {
-	return fx.Options(
+	return fx.Module("shell",
 		fx.Provide(
 			telemetry.NewRegistry,
 			func(r *prometheus.Registry) prometheus.Registerer { return r },

@@ -50,9 +50,10 @@ type Recorder struct {
 	recorded, repeated, unreadable, alarms, failures prometheus.Counter
 	batches                                          prometheus.Histogram
 
-	wait sync.WaitGroup
-	mu   sync.Mutex
-	runs map[sale.ID]bool // streams that have a loop; guarded by mu
+	marks marks
+	wait  sync.WaitGroup
+	mu    sync.Mutex
+	runs  map[sale.ID]bool // streams that have a loop; guarded by mu
 }
 
 // New returns a recorder on open connections, which stay the caller's.
@@ -66,7 +67,7 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg p
 		return c
 	}
 	r := &Recorder{
-		cfg: cfg, ledger: l, stream: s, log: log, runs: map[sale.ID]bool{},
+		cfg: cfg, ledger: l, stream: s, log: log, runs: map[sale.ID]bool{}, marks: marks{open: map[sale.ID]*mark{}},
 		recorded:   counter("attempts_recorded_total", "Checkout attempts stored."),
 		repeated:   counter("attempts_repeated_total", "Checkout attempts that were stored already."),
 		unreadable: counter("messages_unreadable_total", "Messages passed over because they cannot be read."),
@@ -84,6 +85,7 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg p
 // that the directory lists.
 func (r *Recorder) Run(ctx context.Context) error {
 	defer r.wait.Wait()
+	r.wait.Go(func() { r.keepMarks(ctx) })
 	r.follow(ctx, 0)
 	for {
 		directory, err := r.stream.Directory(ctx)
@@ -137,7 +139,14 @@ func (r *Recorder) record(ctx context.Context, id sale.ID) error {
 	if err != nil {
 		return err
 	}
+	marked, err := r.again(ctx, id, reader)
+	if err != nil {
+		reader.Stop()
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
+	r.marks.put(id, &mark{reader: reader, restart: cancel, sequence: marked})
+	defer r.marks.drop(id)
 	messages := make(chan stream.AttemptMessage, r.cfg.BatchAttempts)
 	var reading sync.WaitGroup
 	reading.Go(func() {
@@ -159,8 +168,8 @@ func (r *Recorder) record(ctx context.Context, id sale.ID) error {
 		reading.Wait()
 	}()
 	for m := range messages {
-		if err := r.store(ctx, r.batch(m, messages)); err != nil {
-			return err
+		if err := r.store(ctx, id, r.batch(m, messages)); err != nil {
+			return errors.Join(context.Cause(ctx), err)
 		}
 	}
 	return context.Cause(ctx)
@@ -202,13 +211,17 @@ func (r *Recorder) add(b *batch, m stream.AttemptMessage) {
 		r.log.Error("attempts that cannot be read are passed over", "error", err)
 	}
 	b.messages = append(b.messages, m)
+	b.take(edge, attempts)
+}
+
+func (b *batch) take(edge string, attempts []wire.Attempt) {
 	for i := range attempts {
 		b.attempts = append(b.attempts, ledger.RecordedAttempt{Attempt: attempts[i], Edge: edge})
 	}
 }
 
 // store commits the attempts and only then acknowledges their messages.
-func (r *Recorder) store(ctx context.Context, b batch) error {
+func (r *Recorder) store(ctx context.Context, id sale.ID, b batch) error {
 	if len(b.attempts) > 0 {
 		crash.At("recorder/before-insert")
 		insert, cancel := context.WithTimeout(ctx, storeTimeout)
@@ -221,6 +234,7 @@ func (r *Recorder) store(ctx context.Context, b batch) error {
 		r.recorded.Add(float64(stored))
 		r.repeated.Add(float64(int64(len(b.attempts)) - stored))
 		r.batches.Observe(float64(len(b.attempts)))
+		r.marks.touch(id)
 	}
 	for i := range b.messages {
 		crash.At("recorder/before-ack")

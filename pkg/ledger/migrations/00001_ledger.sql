@@ -110,6 +110,7 @@ CREATE TABLE holes (
     cursor_sequence   bigint NOT NULL, -- the cursor when the hole was found
     cursor_position   bigint NOT NULL,
     cursor_chain      bytea NOT NULL,
+    cursor_time       timestamptz NOT NULL, -- engine time at the cursor
     resume_sequence   bigint NOT NULL, -- first message of the new generation
     epoch             bigint NOT NULL,
     found_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -130,5 +131,12 @@ CREATE TABLE checkout_attempts (
     recorded_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- How far a sale's stream of attempts is recorded for certain. A restored
+-- database has an older value, from which recorders read again.
+CREATE TABLE recorded (
+    sale_id  bigint PRIMARY KEY, -- 0: the attempts of no sale
+    sequence bigint NOT NULL
+);
+
 -- +goose Down
-DROP TABLE checkout_attempts, holes, commits, items, decisions, cursors, leases, allocators, sales, installation;
+DROP TABLE recorded, checkout_attempts, holes, commits, items, decisions, cursors, leases, allocators, sales, installation;

@@ -28,7 +28,7 @@ type (
 	OpenReader struct{ From uint64 }
 	// Await waits for messages for so long. Arrived, Quiet or ReaderFailed.
 	Await struct{ Patience time.Duration }
-	// Peek reads the stream's state. Peeked.
+	// Peek reads the stream's state, and the cursor. Peeked.
 	Peek struct{}
 	// Restore brings the engine, or a new one where it is nil, to the cursor
 	// from the ledger's decisions. Restored.
@@ -93,9 +93,10 @@ type (
 	Quiet struct{}
 	// ReaderFailed says that the reader has ended.
 	ReaderFailed struct{ Err error }
-	// Peeked holds the stream's state.
+	// Peeked holds the stream's state, and the cursor.
 	Peeked struct {
 		Info stream.Info
+		Pos  ledger.Position
 		Err  error
 	}
 	// Restored brings the engine at the cursor asked for.
