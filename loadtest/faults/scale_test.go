@@ -26,7 +26,7 @@ const (
 func TestThousandIdleSales(t *testing.T) {
 	sales := size(1000)
 	a := arena.New(t, arena.Options{
-		Stock: 10, SaleBytes: 1 << 20, Stores: []backendstest.Option{backendstest.WithOwnPostgres, backendstest.WithOwnRedis},
+		Stock: 10, SaleBytes: 1 << 20, Measured: true, Stores: []backendstest.Option{backendstest.WithOwnPostgres, backendstest.WithOwnRedis},
 	})
 	// All but the one that the scheduler opens by itself.
 	a.Exec(`INSERT INTO sales (sale_id, sale_uuid, installation, opens_at, stock, user_limit, first_item, seed, rules)
@@ -127,7 +127,7 @@ func TestRecoveryOfAMillionDecisions(t *testing.T) {
 		cold, warm  = 5 * time.Second, 2 * time.Second
 	)
 	decisions := size(1_000_000)
-	a := arena.New(t, arena.Options{Stock: stock, Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
+	a := arena.New(t, arena.Options{Stock: stock, Measured: true, Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
 	a.Start(arena.Scheduler)
 	edge := a.Start(arena.Edge)
 	fill(a, decisions, sold)

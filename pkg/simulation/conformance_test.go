@@ -45,6 +45,7 @@ func (d modelDesk) write(l ledger.Lease, b *allocation.Batch) error {
 func (d modelDesk) hole(l ledger.Lease, h *allocation.Hole) error { return d.openGeneration(l, h) }
 func (d modelDesk) has(n uint64, m allocation.Mark) (bool, error) { return d.applied(1, n, m) }
 func (d modelDesk) all() ([]allocation.Decision, error)           { return d.book.sales[0].decisions, nil }
+
 func (d modelDesk) sale() (ledger.SaleRow, error) {
 	rows, err := d.Sales(context.Background(), 0, 1)
 	return rows[0], err
@@ -186,7 +187,7 @@ func (m *twins) release(t *rapid.T) {
 // expire lets an allocator's lease run out, in both.
 func (m *twins) expire(t *rapid.T) {
 	name := []string{"one", "two"}[who(t)]
-	book := m.desks[0][0].(modelDesk).book //nolint:forcetypeassert // as made above
+	book := m.desks[0][0].(modelDesk).book
 	if _, alive := book.alive[name]; alive {
 		book.alive[name] = 0
 	}

@@ -58,15 +58,16 @@ func (c *Client) ReadAttempts(ctx context.Context, id sale.ID) (*AttemptReader, 
 	return &AttemptReader{consumer: consumer, iterator: iterator}, nil
 }
 
-// Floor returns up to which message all are acknowledged.
-func (r *AttemptReader) Floor(ctx context.Context) (uint64, error) {
+// Floor returns up to which message all are acknowledged, and up to which any
+// can be: the last that was delivered.
+func (r *AttemptReader) Floor(ctx context.Context) (floor, delivered uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	info, err := r.consumer.Info(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("stream: reading how far attempts are acknowledged: %w", err)
+		return 0, 0, fmt.Errorf("stream: reading how far attempts are acknowledged: %w", err)
 	}
-	return info.AckFloor.Stream, nil
+	return info.AckFloor.Stream, info.Delivered.Stream, nil
 }
 
 // Next returns the next message. It blocks until there is one, the context

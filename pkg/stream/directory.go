@@ -105,10 +105,10 @@ func (d *Directory) Put(ctx context.Context, e wire.Entry) error {
 func (d *Directory) Watch(ctx context.Context, update func(wire.Entry), ready func()) error {
 	// The library would go on by itself after a reconnect, but only when it
 	// misses a heartbeat, ten seconds later.
-	ctx, cancel := context.WithCancel(ctx)
+	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(d.client.live(), cancel)()
-	w, err := d.kv.WatchAll(ctx)
+	w, err := d.kv.WatchAll(watching)
 	if err != nil {
 		return fmt.Errorf("stream: watching the directory of sales: %w", err)
 	}
@@ -119,6 +119,8 @@ func (d *Directory) Watch(ctx context.Context, update func(wire.Entry), ready fu
 			return ctx.Err()
 		case entry, open := <-w.Updates():
 			switch {
+			case !open && ctx.Err() != nil:
+				return ctx.Err()
 			case !open:
 				return fmt.Errorf("%w: the watch of the directory ended", ErrUnavailable)
 			case entry == nil:

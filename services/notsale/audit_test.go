@@ -227,7 +227,7 @@ func TestAuditFindsRowsDeletedAndMadeUp(t *testing.T) {
 			`INSERT INTO commits SELECT * FROM kept; DROP TABLE kept`, "commits",
 		},
 		"a hole made up": {
-			`INSERT INTO holes (sale_id, generation, matching_sequence, cursor_sequence, cursor_position, cursor_chain, resume_sequence, epoch) VALUES (1, 2, 1, 3, 2, decode(repeat('00', 32), 'hex'), 2, 1)`,
+			`INSERT INTO holes (sale_id, generation, matching_sequence, cursor_sequence, cursor_position, cursor_chain, cursor_time, resume_sequence, epoch) VALUES (1, 2, 1, 3, 2, decode(repeat('00', 32), 'hex'), now(), 2, 1)`,
 			`DELETE FROM holes`, "holes 2",
 		},
 		"an attempt deleted": {

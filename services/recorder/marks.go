@@ -15,8 +15,8 @@ import (
 // lies behind a mark is read once more when a recorder starts.
 const markEvery = time.Second
 
-// errRestored says that the ledger has gone back behind a mark.
-var errRestored = errors.New("recorder: the database was restored from a backup, reading the attempts again")
+// errRestored says that the ledger has gone back behind a mark, or may have.
+var errRestored = errors.New("recorder: the database server was started anew or restored, reading the latest attempts again")
 
 // marks is how far each stream that this recorder reads is recorded for
 // certain, as the ledger was told.
@@ -28,6 +28,7 @@ type marks struct {
 type mark struct {
 	reader   *stream.AttemptReader
 	restart  context.CancelCauseFunc // of the stream's loop
+	started  time.Time               // the database server, when the loop began
 	sequence uint64
 	behind   bool // something was stored since
 }
@@ -63,81 +64,76 @@ func (r *Recorder) keepMarks(ctx context.Context) {
 		case <-time.After(markEvery):
 		}
 		read, cancel := context.WithTimeout(ctx, storeTimeout)
-		recorded, err := r.ledger.AllRecorded(read)
+		recorded, started, err := r.ledger.AllRecorded(read)
 		cancel()
 		if err != nil {
 			continue // the marks stay behind
 		}
 		r.marks.mu.Lock()
-		behind := map[sale.ID]*stream.AttemptReader{}
+		behind := map[sale.ID]*mark{}
 		for id, one := range r.marks.open {
-			if recorded[id] < one.sequence {
+			if recorded[id] < one.sequence || !started.Equal(one.started) {
 				one.restart(errRestored)
 			} else if one.behind {
 				one.behind = false
-				behind[id] = one.reader
+				behind[id] = one
 			}
 		}
 		r.marks.mu.Unlock()
-		for id, reader := range behind {
-			if err := r.moveMark(ctx, id, reader); err != nil && ctx.Err() == nil {
-				r.marks.mu.Lock()
-				if one := r.marks.open[id]; one != nil {
-					one.restart(err) // whatever happened meanwhile is found by reading again
-				}
-				r.marks.mu.Unlock()
+		for id, one := range behind {
+			if err := r.moveMark(ctx, id, one); err != nil {
+				one.restart(err) // whatever happened meanwhile is found by reading again
 			}
 		}
 	}
 }
 
-func (r *Recorder) moveMark(ctx context.Context, id sale.ID, reader *stream.AttemptReader) error {
-	floor, err := reader.Floor(ctx)
+func (r *Recorder) moveMark(ctx context.Context, id sale.ID, one *mark) error {
+	floor, _, err := one.reader.Floor(ctx)
 	if err != nil {
 		return err
 	}
 	write, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if err := r.ledger.MarkRecorded(write, id, floor); err != nil {
+	if err := r.ledger.MarkRecorded(write, id, floor, one.started); err != nil {
 		return err
 	}
 	r.marks.mu.Lock()
 	defer r.marks.mu.Unlock()
-	if one := r.marks.open[id]; one != nil {
-		one.sequence = max(one.sequence, floor)
-	}
+	one.sequence = max(one.sequence, floor)
 	return nil
 }
 
-// again stores what was acknowledged and lies beyond the ledger's mark: a
+// again stores what may have been acknowledged and lies beyond the ledger's mark: a
 // database that was restored from a backup has lost it, and no message of it
 // would come again by itself. It returns the mark.
-func (r *Recorder) again(ctx context.Context, id sale.ID, reader *stream.AttemptReader) (uint64, error) {
-	floor, err := reader.Floor(ctx)
+func (r *Recorder) again(ctx context.Context, id sale.ID, reader *stream.AttemptReader) (*mark, error) {
+	_, delivered, err := reader.Floor(ctx)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	one := &mark{reader: reader}
 	read, cancel := context.WithTimeout(ctx, storeTimeout)
-	marked, err := r.ledger.Recorded(read, id)
+	one.sequence, one.started, err = r.ledger.Recorded(read, id)
 	cancel()
-	if err != nil || marked >= floor {
-		return marked, err
+	if err != nil || one.sequence >= delivered {
+		return one, err
 	}
 	var b batch
-	for m, err := range r.stream.AttemptMessages(ctx, id, marked+1, floor) {
+	for m, err := range r.stream.AttemptMessages(ctx, id, one.sequence+1, delivered) {
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if edge, attempts, err := wire.DecodeAttempts(m.Data); err == nil {
 			b.take(edge, attempts)
 		}
-		if len(b.attempts) < r.cfg.BatchAttempts && m.Sequence < floor {
+		if len(b.attempts) < r.cfg.BatchAttempts && m.Sequence < delivered {
 			continue
 		}
-		if err := r.store(ctx, id, b); err != nil {
-			return 0, err
+		if _, err := r.insert(ctx, b.attempts); err != nil {
+			return nil, err
 		}
 		b = batch{}
 	}
-	return floor, r.moveMark(ctx, id, reader)
+	return one, r.moveMark(ctx, id, one)
 }

@@ -139,13 +139,14 @@ func (r *Recorder) record(ctx context.Context, id sale.ID) error {
 	if err != nil {
 		return err
 	}
-	marked, err := r.again(ctx, id, reader)
+	one, err := r.again(ctx, id, reader)
 	if err != nil {
 		reader.Stop()
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	r.marks.put(id, &mark{reader: reader, restart: cancel, sequence: marked})
+	one.restart = cancel
+	r.marks.put(id, one)
 	defer r.marks.drop(id)
 	messages := make(chan stream.AttemptMessage, r.cfg.BatchAttempts)
 	var reading sync.WaitGroup
@@ -224,14 +225,11 @@ func (b *batch) take(edge string, attempts []wire.Attempt) {
 func (r *Recorder) store(ctx context.Context, id sale.ID, b batch) error {
 	if len(b.attempts) > 0 {
 		crash.At("recorder/before-insert")
-		insert, cancel := context.WithTimeout(ctx, storeTimeout)
-		stored, err := r.ledger.InsertAttempts(insert, b.attempts)
-		cancel()
+		stored, err := r.insert(ctx, b.attempts)
 		if err != nil {
 			return err
 		}
 		crash.At("recorder/after-insert")
-		r.recorded.Add(float64(stored))
 		r.repeated.Add(float64(int64(len(b.attempts)) - stored))
 		r.batches.Observe(float64(len(b.attempts)))
 		r.marks.touch(id)
@@ -244,4 +242,15 @@ func (r *Recorder) store(ctx context.Context, id sale.ID, b batch) error {
 		crash.At("recorder/after-ack")
 	}
 	return nil
+}
+
+// insert commits attempts, and returns how many were new.
+func (r *Recorder) insert(ctx context.Context, attempts []ledger.RecordedAttempt) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	stored, err := r.ledger.InsertAttempts(ctx, attempts)
+	if err == nil {
+		r.recorded.Add(float64(stored))
+	}
+	return stored, err
 }

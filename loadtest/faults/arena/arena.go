@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -46,6 +47,9 @@ type Options struct {
 	SaleBytes    int64                 // reserved per stream; 0: 16 MiB
 	StreamStore  int64                 // JetStream's whole store, in a server of its own; 0: plenty
 	Stores       []backendstest.Option // such as backendstest.WithOwnPostgres
+	// Measured runs the program as it is built for use, also where GOFLAGS
+	// asks for the race detector: what it takes is the program's own.
+	Measured bool
 }
 
 // Arena is the stage of one test.
@@ -65,25 +69,37 @@ type Arena struct {
 	nc        *nats.Conn // guarded by mu; nil until it is needed
 }
 
-// program builds notsale once per test process.
-var program = sync.OnceValues(func() (string, error) {
+// program builds notsale once per test process, measured builds it without the
+// race detector.
+var (
+	program  = sync.OnceValues(func() (string, error) { return build(os.Environ()) })
+	measured = sync.OnceValues(func() (string, error) {
+		flags := strings.ReplaceAll(os.Getenv("GOFLAGS"), "-race", "")
+		return build(append(os.Environ(), "GOFLAGS="+flags))
+	})
+)
+
+func build(env []string) (string, error) {
 	dir, err := os.MkdirTemp("", "notsale-faults-*")
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(dir, "notsale")
-	text, err := exec.Command("go", "build", "-o", path, "notsale/services/notsale").CombinedOutput()
-	if err != nil {
+	cmd := exec.Command("go", "build", "-o", path, "notsale/services/notsale")
+	cmd.Env = env
+	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, text)
 	}
 	return path, nil
-})
+}
 
 // Main runs the tests, stops shared servers, and removes what was built.
 func Main(m *testing.M) {
 	status := backendstest.Runner{M: m}.Run()
-	if path, err := program(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	for _, built := range []func() (string, error){program, measured} {
+		if path, err := built(); err == nil {
+			_ = os.RemoveAll(filepath.Dir(path))
+		}
 	}
 	os.Exit(status)
 }
@@ -100,7 +116,11 @@ func New(t testing.TB, o Options) *Arena {
 	if o.SaleBytes == 0 {
 		o.SaleBytes = 16 << 20
 	}
-	path, err := program()
+	built := program
+	if o.Measured {
+		built = measured
+	}
+	path, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
