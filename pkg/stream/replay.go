@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"iter"
 
 	"notsale/pkg/sale"
@@ -30,26 +31,53 @@ func (c *Client) replay(ctx context.Context, name string, first, last uint64) it
 		if first > last {
 			return
 		}
-		r, err := c.read(ctx, name, first)
+		for tries := 0; first <= last && tries < replayTries; tries++ {
+			before := first
+			first, err = c.deliver(ctx, name, first, last, yield)
+			switch {
+			case errors.Is(err, errEnough):
+				return
+			case err == nil:
+				continue
+			case ctx.Err() != nil || errors.Is(err, ErrLost):
+				yield(Message{}, err)
+				return
+			case first > before:
+				tries = 0
+			}
+		}
 		if err != nil {
 			yield(Message{}, err)
-			return
 		}
-		defer r.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				yield(Message{}, ctx.Err())
-				return
-			case m, open := <-r.Messages():
-				if !open {
-					yield(Message{}, r.Err())
-					return
-				}
-				if !yield(m, nil) || m.Sequence == last {
-					return
-				}
+	}
+}
+
+// replayTries is how often a replay goes on where its reader has failed,
+// without a message in between.
+const replayTries = 5
+
+var errEnough = errors.New("stream: nobody wants more")
+
+// deliver yields messages from one reader, and returns the sequence to go on at.
+func (c *Client) deliver(ctx context.Context, name string, next, last uint64, yield func(Message, error) bool) (uint64, error) {
+	r, err := c.read(ctx, name, next)
+	if err != nil {
+		return next, err
+	}
+	defer r.Stop()
+	for next <= last {
+		select {
+		case <-ctx.Done():
+			return next, ctx.Err()
+		case m, open := <-r.Messages():
+			if !open {
+				return next, r.Err()
+			}
+			next = m.Sequence + 1
+			if !yield(m, nil) {
+				return next, errEnough
 			}
 		}
 	}
+	return next, nil
 }

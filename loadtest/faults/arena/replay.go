@@ -73,21 +73,14 @@ func (au *auditor) messages() (all []stream.Message) {
 	if err != nil {
 		au.t.Fatal(err)
 	}
-	reader, err := c.Read(ctx, au.of.ID, 1)
-	if err != nil {
-		au.t.Fatal(err)
-	}
-	defer reader.Stop()
-	for uint64(len(all)) < info.Last {
-		select {
-		case m, open := <-reader.Messages():
-			if !open {
-				au.t.Fatal(reader.Err())
-			}
-			all = append(all, m)
-		case <-ctx.Done():
-			au.t.Fatalf("%d of %d messages read", len(all), info.Last)
+	for m, err := range c.Messages(ctx, au.of.ID, 1, info.Last) {
+		if err != nil {
+			au.t.Fatalf("%d of %d messages read: %v", len(all), info.Last, err)
 		}
+		all = append(all, m)
+	}
+	if uint64(len(all)) != info.Last {
+		au.t.Fatalf("%d of %d messages read", len(all), info.Last)
 	}
 	return all
 }
