@@ -57,7 +57,7 @@ var refusals = map[allocation.Reason]struct {
 // limitDetail holds the words that clients of the contest's API look for.
 const limitDetail = "User has reached the maximum of 10 items per sale"
 
-// problemBody is a problem as it is sent. Position and time stand where the
+// problemJSON is a problem as it is sent. Position and time stand where the
 // refusal was decided in the stream.
 type problemJSON struct {
 	Type      string `json:"type"`
