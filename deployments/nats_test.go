@@ -98,6 +98,7 @@ func TestNATSHasOneIdentityPerService(t *testing.T) {
 		"allocator": {[]string{"replies.e"}, []string{"purchases.1", "checkouts.1", "$KV.SALES.1", destroy}},
 		"recorder":  {nil, []string{"purchases.1", "checkouts.1", "replies.e", "$KV.SALES.1", destroy}},
 		"scheduler": {[]string{"purchases.1", "$KV.SALES.1"}, []string{"checkouts.1", "replies.e", "$JS.API.STREAM.PURGE.SALE_1", destroy}},
+		"auditor":   {nil, []string{"purchases.1", "checkouts.1", "replies.e", "$KV.SALES.1", destroy, "$JS.API.STREAM.UPDATE.SALE_1", "$JS.API.STREAM.CREATE.X"}},
 		"operator":  {[]string{"$KV.SALES.1"}, nil},
 	} {
 		nc, js, errs := connect(t, addr, secrets, user)

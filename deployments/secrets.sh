@@ -33,13 +33,13 @@ fi
 # The passwords of one store stand in several files: all are made, or none.
 if [ ! -e "$dir/complete" ]; then
 	random 24 | write postgres_password
-	for role in migrate edge allocator recorder scheduler; do
+	for role in migrate edge allocator recorder scheduler auditor operator; do
 		password=$(random 24)
 		echo "CREATE ROLE notsale_$role LOGIN PASSWORD '$password';"
 		echo "postgres://notsale_$role:$password@postgres:5432/notsale?sslmode=disable" | write "${role}_database_url"
 	done | write postgres_roles.sql
 
-	for user in edge allocator recorder scheduler operator; do
+	for user in edge allocator recorder scheduler auditor operator; do
 		password=$(random 24)
 		echo "${user}_password: \"$password\""
 		echo "nats://$user:$password@nats:4222" | write "${user}_nats_url"

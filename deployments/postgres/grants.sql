@@ -5,7 +5,8 @@
 \set ON_ERROR_STOP on
 BEGIN;
 
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO notsale_edge, notsale_allocator, notsale_recorder, notsale_scheduler;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO
+    notsale_edge, notsale_allocator, notsale_recorder, notsale_scheduler, notsale_auditor, notsale_operator;
 
 -- The allocator holds leases, and commits decisions with their cursor.
 GRANT INSERT, UPDATE, DELETE ON allocators, leases TO notsale_allocator;
@@ -21,5 +22,10 @@ GRANT INSERT, UPDATE ON recorded TO notsale_recorder;
 GRANT INSERT, UPDATE ON sales TO notsale_scheduler;
 GRANT INSERT ON cursors TO notsale_scheduler;
 GRANT UPDATE ON installation TO notsale_scheduler;
+
+-- People archive sales, which takes the lease of a sale away for good.
+GRANT UPDATE (state) ON sales TO notsale_operator;
+GRANT INSERT ON archives TO notsale_operator;
+GRANT UPDATE (holder) ON cursors, leases TO notsale_operator;
 
 COMMIT;

@@ -130,6 +130,7 @@ func TestRecoveryOfAMillionDecisions(t *testing.T) {
 	a := arena.New(t, arena.Options{Stock: stock, Measured: true, Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
 	a.Start(arena.Scheduler)
 	edge := a.Start(arena.Edge)
+	a.Spoilt() // by fill: the stream knows nothing of that history
 	fill(a, decisions, sold)
 
 	// first is one purchase, which waits for whoever decides it.

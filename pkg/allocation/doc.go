@@ -6,11 +6,13 @@
 // persists the decisions first and only then fills the cache and replies, as
 // with etcd raft's Ready.
 //
-// Authority: the stream gives the order and the time. Engine time is the
-// maximum of the stream's timestamps so far, so it never runs back; it alone
-// decides expiry. Only stock closes a sale, never time.
+// Authority: the stream gives the order and the time, and its opening record
+// the version of the rules. Engine time follows from the stream's timestamps;
+// it alone decides expiry. Only stock closes a sale, never time.
 //
-// A request is checked in this order, and the first that holds decides:
+// Under version 1 of the rules engine time is the maximum of the timestamps so
+// far, so it never runs back. A request is checked in this order, and the first
+// that holds decides:
 //
 //	recorded decision   the code was decided before: the same answer again
 //	Malformed           not a request for an item of this sale by a valid user
@@ -20,10 +22,26 @@
 //	ItemTaken           the item has an owner
 //	(granted)           the user owns the item
 //
-// Invariants: at most Stock grants, at most UserLimit per user, at most one
-// per item and per code; the first decision of a code is never changed; every
-// request, repeats included, takes the next position; cutting the packs into
-// batches differently changes no decision, position or chain.
+// To change the rules, add a version and never edit one: a sale is decided,
+// replayed and audited for ever under the version in its opening record.
+//
+//  1. Add the version to rulebooks in rules.go, with functions of its own for
+//     what differs. What older versions use stays as it is.
+//  2. Add its recordings, which TestEveryVersionIsRecorded asks for. The older
+//     ones, in testdata/recorded, must come out as they are.
+//  3. Release that. An allocator gives up a sale of rules that it does not
+//     know, so every allocator is upgraded before such a sale opens.
+//  4. Raise sale.RulesVersion in a later release. Sales opened from then on
+//     have the new version.
+//
+// No version may touch the invariants, the numbers of the reasons, the answer
+// to a repeated code, or the form of the chain.
+//
+// Invariants, of every version: at most Stock grants, at most UserLimit per
+// user, at most one per item and per code; the first decision of a code is
+// never changed; every request, repeats included, takes the next position;
+// cutting the packs into batches differently changes no decision, position or
+// chain.
 //
 // The chain is a running hash that a replay must meet:
 //
@@ -41,5 +59,6 @@
 // Failure behaviour: a refusal is a value. Packs out of order, and a restored
 // state that no history can give, are broken invariants: Apply panics, because
 // to go on would sell wrongly; Restore returns an error, because it reads what
-// others wrote.
+// others wrote. KnownRules is to be asked before New, which panics for rules
+// that this program does not have; Restore returns ErrRules.
 package allocation

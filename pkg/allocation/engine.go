@@ -14,6 +14,7 @@ import (
 // owner, the sale's loop.
 type Engine struct {
 	sale    sale.Sale
+	rules   rulebook // of the sale's version
 	cursor  Cursor
 	decided map[code.ID]record
 	owners  map[sale.ItemID]code.ID
@@ -35,9 +36,14 @@ const (
 )
 
 // New returns the engine of a sale whose opening record, message 1 of its
-// stream, has the given hash and timestamp. The sale must be valid.
+// stream, has the given hash and timestamp. The sale must be valid and its
+// rules known; New panics where they are not.
 func New(s sale.Sale, opening Hash, at sale.Instant) *Engine {
-	return newEngine(s, Genesis(opening, at), 0)
+	rules, err := rulesOf(&s)
+	if err != nil {
+		panic(err)
+	}
+	return newEngine(s, rules, Genesis(opening, at), 0)
 }
 
 // Genesis returns the cursor of a sale of which only the opening record was
@@ -49,9 +55,9 @@ func Genesis(opening Hash, at sale.Instant) Cursor {
 	}
 }
 
-func newEngine(s sale.Sale, c Cursor, decisions int) *Engine {
+func newEngine(s sale.Sale, rules rulebook, c Cursor, decisions int) *Engine {
 	return &Engine{
-		sale: s, cursor: c,
+		sale: s, rules: rules, cursor: c,
 		decided: make(map[code.ID]record, decisions),
 		owners:  make(map[sale.ItemID]code.ID, min(decisions, s.Stock)),
 		grants:  make(map[sale.UserID][]code.ID),
@@ -73,7 +79,7 @@ func (e *Engine) Apply(p Pack, b *Batch) {
 	if p.Sequence != e.cursor.Sequence+1 || b.After.Sequence != e.cursor.Sequence {
 		panic(fmt.Sprintf("allocation: pack %d applied at %d, batch at %d", p.Sequence, e.cursor.Sequence, b.After.Sequence))
 	}
-	e.cursor.Now = engineTime(e.cursor.Now, p.Time)
+	e.cursor.Now = e.rules.clock(e.cursor.Now, p.Time)
 	first := len(b.Decisions)
 	for i := range p.Requests {
 		e.cursor.Position++
@@ -127,7 +133,7 @@ func (e *Engine) decide(r *Request, b *Batch) (d Decision, repeat bool) {
 		e.remind(&d, b)
 		return d, true
 	}
-	d.Reason = e.judge(r)
+	d.Reason = e.rules.judge(e, r)
 	e.decided[d.Code] = record{position: d.Position, at: d.At, reason: d.Reason}
 	if d.Reason == Granted {
 		e.grant(&d, b)
@@ -137,21 +143,16 @@ func (e *Engine) decide(r *Request, b *Batch) (d Decision, repeat bool) {
 	return d, false
 }
 
-func (e *Engine) judge(r *Request) Reason {
-	switch {
-	case !e.sale.Contains(r.Item):
-		return Malformed
-	case e.cursor.Now > r.Expires:
-		return CodeExpired
-	case e.cursor.Sold == e.sale.Stock:
-		return SoldOut
-	case len(e.grants[r.User]) >= e.limit():
-		return LimitReached
-	}
-	if _, taken := e.owners[r.Item]; taken {
-		return ItemTaken
-	}
-	return Granted
+// What the rules ask about. All versions ask the same, so the answers' meaning
+// never changes.
+
+func (e *Engine) soldOut() bool { return e.cursor.Sold == e.sale.Stock }
+
+func (e *Engine) atLimit(user sale.UserID) bool { return len(e.grants[user]) >= e.limit() }
+
+func (e *Engine) taken(item sale.ItemID) bool {
+	_, taken := e.owners[item]
+	return taken
 }
 
 // limit is how many items a user may buy.
@@ -168,7 +169,7 @@ func (e *Engine) grant(d *Decision, b *Batch) {
 	if codes := e.grants[d.User]; len(codes) == e.sale.UserLimit {
 		b.Facts.AtLimit = append(b.Facts.AtLimit, UserAtLimit{User: d.User, Codes: codes})
 	}
-	b.Facts.SoldOut = b.Facts.SoldOut || e.cursor.Sold == e.sale.Stock
+	b.Facts.SoldOut = b.Facts.SoldOut || e.soldOut()
 }
 
 func (e *Engine) own(d *Decision) {
@@ -186,7 +187,7 @@ func (e *Engine) remind(d *Decision, b *Batch) {
 	if d.Reason == LimitReached {
 		b.Facts.AtLimit = append(b.Facts.AtLimit, UserAtLimit{User: d.User, Codes: e.grants[d.User]})
 	}
-	b.Facts.SoldOut = b.Facts.SoldOut || e.cursor.Sold == e.sale.Stock
+	b.Facts.SoldOut = b.Facts.SoldOut || e.soldOut()
 }
 
 // link returns the chain after the pack that the cursor has just passed.

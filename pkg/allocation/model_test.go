@@ -142,10 +142,11 @@ func checkFacts(t *rapid.T, f allocation.Facts, m *model) {
 }
 
 // Cutting the stream into batches anywhere, and going on from a restored
-// engine anywhere, changes neither decisions nor chain.
+// engine anywhere, changes neither decisions nor chain, under any rules.
 func TestCutsAndRestoresChangeNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSale(t)
+		s.Rules = rapid.SampledFrom([]int{1, allocation.SecondRules}).Draw(t, "rules")
 		packs := drawPacks(t, s)
 		whole := allocation.New(s, allocation.Hash{}, 0)
 		all := whole.Begin()

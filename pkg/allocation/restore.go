@@ -14,13 +14,17 @@ var ErrHistory = errors.New("allocation: not a state that any history gives")
 
 // Restore returns the engine of a sale as it was at the cursor, from the
 // decisions committed so far in any order. expect is how many there are about;
-// it only sizes memory. It returns an error when the decisions cannot have led
-// to the cursor: the ledger was changed by another hand.
+// it only sizes memory. ErrRules: the sale's rules are not known, and nothing
+// was read. ErrHistory: the decisions cannot have led to the cursor.
 func Restore(s sale.Sale, c Cursor, decisions iter.Seq2[Decision, error], expect int) (*Engine, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	e := newEngine(s, Cursor{}, expect)
+	rules, err := rulesOf(&s)
+	if err != nil {
+		return nil, err
+	}
+	e := newEngine(s, rules, Cursor{}, expect)
 	if err := e.Extend(c, decisions); err != nil {
 		return nil, err
 	}

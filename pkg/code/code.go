@@ -97,16 +97,11 @@ func (r *Keyring) Sign(c Claims, nonce Nonce) (string, Verified) {
 
 // Verify returns what a code proves, or ErrInvalid.
 func (r *Keyring) Verify(s string) (Verified, error) {
-	if len(s) < minLength || len(s) > MaxLength {
-		return Verified{}, ErrInvalid
-	}
 	var buf [maxSize]byte
-	n, err := encoding.Decode(buf[:], []byte(s))
-	// base64 skips line breaks; the length shows whether it did.
-	if err != nil || encoding.EncodedLen(n) != len(s) || n < minSize || buf[0] != version {
-		return Verified{}, ErrInvalid
+	payload, got, err := split(s, &buf)
+	if err != nil {
+		return Verified{}, err
 	}
-	payload, got := buf[:n-tagSize], buf[n-tagSize:n]
 	key, ok := r.byID[binary.BigEndian.Uint32(payload[offKey:])]
 	if !ok {
 		key = r.decoy
@@ -115,6 +110,32 @@ func (r *Keyring) Verify(s string) (Verified, error) {
 		return Verified{}, ErrInvalid
 	}
 	return parseSigned(payload)
+}
+
+// Read returns what a code says of itself, whoever made it: nothing is proved.
+// It is for people who look into a code, and never for deciding about one.
+// ErrInvalid: it is not spelt as a code.
+func Read(s string) (ID, Claims, error) {
+	var buf [maxSize]byte
+	payload, _, err := split(s, &buf)
+	if err != nil {
+		return ID{}, Claims{}, err
+	}
+	v, err := parseSigned(payload)
+	return v.ID, v.Claims, err
+}
+
+// split decodes a code into its signed part and its tag.
+func split(s string, buf *[maxSize]byte) (payload, tag []byte, err error) {
+	if len(s) < minLength || len(s) > MaxLength {
+		return nil, nil, ErrInvalid
+	}
+	n, err := encoding.Decode(buf[:], []byte(s))
+	// base64 skips line breaks; the length shows whether it did.
+	if err != nil || encoding.EncodedLen(n) != len(s) || n < minSize || buf[0] != version {
+		return nil, nil, ErrInvalid
+	}
+	return buf[:n-tagSize], buf[n-tagSize : n], nil
 }
 
 // parseSigned reads a payload whose tag is right. A payload that no Sign call

@@ -39,6 +39,21 @@ func TestCodeProvesItsClaims(t *testing.T) {
 	}
 }
 
+// What a code says can be read by anybody, also where nobody signed it.
+func TestRead(t *testing.T) {
+	s, signed := ring(t, 1).Sign(claims, code.Nonce{9})
+	for _, text := range []string{s, s[:len(s)-2] + "AA"} {
+		if id, got, err := code.Read(text); err != nil || id != signed.ID || got != claims {
+			t.Errorf("%v, %+v, %v, want %v, %+v", id, got, err, signed.ID, claims)
+		}
+	}
+	for name, text := range map[string]string{"empty": "", "an id": signed.ID.String(), "padded": s + "=", "long": strings.Repeat("A", 1000)} {
+		if _, _, err := code.Read(text); err != code.ErrInvalid { //nolint:errorlint // the very value is promised
+			t.Errorf("%s: %v, want ErrInvalid", name, err)
+		}
+	}
+}
+
 func TestEveryFlippedBitIsRefused(t *testing.T) {
 	r := ring(t, 1)
 	s, _ := r.Sign(claims, code.Nonce{9})

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,8 @@ var (
 	sqlAuditItems string
 	//go:embed queries/audit_attempts.sql
 	sqlAuditAttempts string
+	//go:embed queries/audit_strays.sql
+	sqlAuditStrays string
 )
 
 // CommitRow is one row of commits, as it stands.
@@ -80,82 +83,112 @@ type ItemRow struct {
 	SoldAt   sale.Instant
 }
 
-// Commits yields a sale's commits by generation and sequence. After an error
-// it ends; so do the others.
+// Commits yields a sale's commits by generation and sequence, in pages, so that
+// no session is busy while the loop's body runs; rows that are added meanwhile
+// may come too. After an error it ends; so do the others.
 func (l *Ledger) Commits(ctx context.Context, id sale.ID) iter.Seq2[CommitRow, error] {
-	return read(ctx, l, sqlAuditCommits, []any{int64(id)}, func(row pgx.CollectableRow) (c CommitRow, err error) {
-		err = row.Scan(&c.Generation, &c.Sequence, &c.Position, &c.Chain, &c.Packs, &c.Epoch, &c.At)
-		return c, err
-	})
-}
-
-// Holes yields a sale's holes by generation.
-func (l *Ledger) Holes(ctx context.Context, id sale.ID) iter.Seq2[HoleRow, error] {
-	return read(ctx, l, sqlAuditHoles, []any{int64(id)}, func(row pgx.CollectableRow) (h HoleRow, err error) {
-		var at time.Time
-		err = row.Scan(&h.Generation, &h.Matching, &h.CursorSequence, &h.CursorPosition, &h.CursorChain, &h.Resume, &h.Epoch, &h.FoundAt, &at)
-		h.CursorTime = sale.InstantOf(at)
-		return h, err
-	})
-}
-
-// Items yields the rows of items that name the sale or one of its items.
-func (l *Ledger) Items(ctx context.Context, of sale.Sale) iter.Seq2[ItemRow, error] {
-	return read(ctx, l, sqlAuditItems, []any{int64(of.ID), int64(of.FirstItem), int64(of.LastItem())}, func(row pgx.CollectableRow) (i ItemRow, err error) {
-		var id [16]byte
-		var at time.Time
-		err = row.Scan(&i.Item, &i.Sale, &i.User, &id, &i.Position, &at)
-		i.Code, i.SoldAt = id, sale.InstantOf(at)
-		return i, err
-	})
-}
-
-// Attempts yields a sale's checkout attempts by id (0: those of no sale).
-func (l *Ledger) Attempts(ctx context.Context, id sale.ID) iter.Seq2[RecordedAttempt, error] {
-	return read(ctx, l, sqlAuditAttempts, []any{int64(id)}, func(row pgx.CollectableRow) (a RecordedAttempt, err error) {
-		var (
-			attempt     [16]byte
-			issued      *[16]byte
-			at, expires *time.Time
-		)
-		err = row.Scan(&attempt, &a.Sale, &at, &a.User, &a.Item, &a.Outcome, &issued, &expires, &a.Edge)
-		a.ID = attempt
-		if at != nil {
-			a.At = sale.InstantOf(*at)
-		}
-		if issued != nil {
-			a.Code = *issued
-		}
-		if expires != nil {
-			a.Expires = sale.InstantOf(*expires)
-		}
-		return a, err
-	})
-}
-
-// read yields the rows of a statement, one session being busy until the loop
-// ends.
-func read[T any](ctx context.Context, l *Ledger, statement string, args []any, scan pgx.RowToFunc[T]) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var zero T
-		rows, err := l.pool.Query(ctx, statement, args...)
-		if err != nil {
-			yield(zero, fmt.Errorf("ledger: reading for an audit: %w", err))
-			return
-		}
-		defer rows.Close()
-		for rows.Next() {
-			row, err := scan(rows)
+	return func(yield func(CommitRow, error) bool) {
+		generation, sequence := int64(math.MinInt64), int64(0)
+		for {
+			rows, err := l.pool.Query(ctx, sqlAuditCommits, int64(id), generation, sequence, auditPage)
+			var page []CommitRow
+			if err == nil {
+				page, err = pgx.CollectRows(rows, scanCommit)
+			}
 			if err != nil {
-				yield(zero, fmt.Errorf("ledger: reading for an audit: %w", err))
+				yield(CommitRow{}, fmt.Errorf("ledger: reading commits of sale %d: %w", id, err))
 				return
 			}
-			if !yield(row, nil) {
+			for i := range page {
+				if !yield(page[i], nil) {
+					return
+				}
+			}
+			if len(page) < auditPage {
 				return
 			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(zero, fmt.Errorf("ledger: reading for an audit: %w", err))
+			last := &page[len(page)-1]
+			generation, sequence = last.Generation, int64(last.Sequence)
 		}
 	}
+}
+
+// auditPage is how many rows an audit reads at a time.
+const auditPage = 10_000
+
+func scanCommit(row pgx.CollectableRow) (c CommitRow, err error) {
+	err = row.Scan(&c.Generation, &c.Sequence, &c.Position, &c.Chain, &c.Packs, &c.Epoch, &c.At)
+	return c, err
+}
+
+func scanHole(row pgx.CollectableRow) (h HoleRow, err error) {
+	var at time.Time
+	err = row.Scan(&h.Generation, &h.Matching, &h.CursorSequence, &h.CursorPosition, &h.CursorChain, &h.Resume, &h.Epoch, &h.FoundAt, &at)
+	h.CursorTime = sale.InstantOf(at)
+	return h, err
+}
+
+func scanItem(row pgx.CollectableRow) (i ItemRow, err error) {
+	var id [16]byte
+	var at time.Time
+	err = row.Scan(&i.Item, &i.Sale, &i.User, &id, &i.Position, &at)
+	i.Code, i.SoldAt = id, sale.InstantOf(at)
+	return i, err
+}
+
+// Strays returns rows, at most so many, that name a sale which does not exist:
+// no audit of a sale would meet them. Position is the number they name.
+func (l *Ledger) Strays(ctx context.Context, most int) ([]RowKey, error) {
+	rows, err := l.pool.Query(ctx, sqlAuditStrays, most)
+	var strays []RowKey
+	if err == nil {
+		strays, err = pgx.CollectRows(rows, pgx.RowToStructByPos[RowKey])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ledger: looking for rows of no sale: %w", err)
+	}
+	return strays, nil
+}
+
+// Attempts yields a sale's checkout attempts (0: those of no sale) by id,
+// one session being busy until the loop ends.
+func (l *Ledger) Attempts(ctx context.Context, id sale.ID) iter.Seq2[RecordedAttempt, error] {
+	return func(yield func(RecordedAttempt, error) bool) {
+		rows, err := l.pool.Query(ctx, sqlAuditAttempts, int64(id))
+		if err == nil {
+			defer rows.Close()
+			for rows.Next() {
+				var a RecordedAttempt
+				if a, err = scanAttempt(rows); err != nil || !yield(a, nil) {
+					break
+				}
+			}
+			if err == nil {
+				err = rows.Err()
+			}
+		}
+		if err != nil {
+			yield(RecordedAttempt{}, fmt.Errorf("ledger: reading attempts of sale %d: %w", id, err))
+		}
+	}
+}
+
+func scanAttempt(row pgx.CollectableRow) (a RecordedAttempt, err error) {
+	var (
+		attempt     [16]byte
+		issued      *[16]byte
+		at, expires *time.Time
+	)
+	err = row.Scan(&attempt, &a.Sale, &at, &a.User, &a.Item, &a.Outcome, &issued, &expires, &a.Edge)
+	a.ID = attempt
+	if at != nil {
+		a.At = sale.InstantOf(*at)
+	}
+	if issued != nil {
+		a.Code = *issued
+	}
+	if expires != nil {
+		a.Expires = sale.InstantOf(*expires)
+	}
+	return a, err
 }

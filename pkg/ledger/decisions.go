@@ -32,26 +32,30 @@ type Position struct {
 
 // Cursor returns how far the sale is decided, or ErrNotFound.
 func (l *Ledger) Cursor(ctx context.Context, id sale.ID) (Position, error) {
-	var (
-		p                 Position
-		sequence          int64
-		chain, hash       []byte
-		packTime, nowTime time.Time
-	)
-	c := &p.Cursor
-	err := l.pool.QueryRow(ctx, sqlCursor, int64(id), l.name).Scan(&p.Epoch, &p.Mine, &c.Generation, &sequence, &c.Position, &c.Sold,
-		&chain, &hash, &packTime, &nowTime, &p.StreamCreated)
+	p, err := scanCursor(l.pool.QueryRow(ctx, sqlCursor, int64(id), l.name))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Position{}, ErrNotFound
 	}
 	if err != nil {
 		return Position{}, fmt.Errorf("ledger: reading the cursor of sale %d: %w", id, err)
 	}
+	return p, nil
+}
+
+func scanCursor(row pgx.Row) (p Position, err error) {
+	var (
+		sequence          int64
+		chain, hash       []byte
+		packTime, nowTime time.Time
+	)
+	c := &p.Cursor
+	err = row.Scan(&p.Epoch, &p.Mine, &c.Generation, &sequence, &c.Position, &c.Sold,
+		&chain, &hash, &packTime, &nowTime, &p.StreamCreated)
 	c.Sequence = uint64(sequence)
 	copy(c.Chain[:], chain)
 	copy(c.PackHash[:], hash)
 	c.PackTime, c.Now = sale.InstantOf(packTime), sale.InstantOf(nowTime)
-	return p, nil
+	return p, err
 }
 
 // OpenPositions returns how far each open sale is decided.
@@ -213,8 +217,14 @@ func scanDecision(row pgx.Row, before ...any) (allocation.Decision, error) {
 		return d, fmt.Errorf("ledger: reading a decision: %w", err)
 	}
 	d.At = sale.InstantOf(at)
-	if id != nil && item != nil && user != nil {
-		d.Code, d.Item, d.User = *id, sale.ItemID(*item), sale.UserID(*user)
+	if id != nil {
+		d.Code = *id
+	}
+	if item != nil {
+		d.Item = sale.ItemID(*item)
+	}
+	if user != nil {
+		d.User = sale.UserID(*user)
 	}
 	return d, nil
 }

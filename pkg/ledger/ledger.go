@@ -1,9 +1,11 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,17 +22,18 @@ type Config struct {
 	URL   string // postgres://user:password@host:port/database
 	Name  string // application_name of the sessions, at most 63 bytes; names an allocator to its successor
 	Conns int32  // most connections of the pool
+	// Patience is when the server ends a statement or an idle transaction, so
+	// that no lock outlives its holder's network; 0: DefaultPatience.
+	Patience time.Duration
 }
 
 // DefaultConns suits a service that does one thing at a time and a few reads.
 const DefaultConns = 4
 
-// Timeouts of the sessions. A statement or an idle transaction that takes
-// longer is ended by the server, so that no lock outlives its holder's network.
-const (
-	connectTimeout   = 3 * time.Second
-	statementTimeout = "15000" // ms; a recovery streams a million rows in less
-)
+// DefaultPatience suits services: a recovery streams a million rows in less.
+const DefaultPatience = 15 * time.Second
+
+const connectTimeout = 3 * time.Second
 
 // Ledger is a pool of sessions, safe for any number of callers.
 type Ledger struct {
@@ -51,8 +54,9 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	pc.ConnConfig.ConnectTimeout = connectTimeout
 	run := pc.ConnConfig.RuntimeParams
 	run["application_name"] = cfg.Name
-	run["statement_timeout"] = statementTimeout
-	run["idle_in_transaction_session_timeout"] = statementTimeout
+	patience := strconv.FormatInt(cmp.Or(cfg.Patience, DefaultPatience).Milliseconds(), 10)
+	run["statement_timeout"] = patience
+	run["idle_in_transaction_session_timeout"] = patience
 	run["timezone"] = "UTC"
 	run["synchronous_commit"] = "on"
 	pc.AfterConnect = refuseVolatile

@@ -9,6 +9,7 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/code"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 )
@@ -42,6 +43,9 @@ func calls(l *ledger.Ledger, b *allocation.Batch) map[string]func(context.Contex
 			return err
 		},
 		"DecisionOf": func(ctx context.Context) error { _, _, err := l.DecisionOf(ctx, codeOf(1, 1)); return err },
+		"Explain":    func(ctx context.Context) error { _, err := l.Explain(ctx, &sale.Sale{}, &code.Verified{}); return err },
+		"AttemptOf":  func(ctx context.Context) error { _, err := l.AttemptOf(ctx, 1, codeOf(1, 1)); return err },
+		"Outcomes":   func(ctx context.Context) error { _, err := l.Outcomes(ctx, 1, "ann"); return err },
 		"InsertAttempts": func(ctx context.Context) error {
 			_, err := l.InsertAttempts(ctx, []ledger.RecordedAttempt{attempt(1, "issued")})
 			return err

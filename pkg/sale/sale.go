@@ -10,7 +10,8 @@ import (
 
 // RulesVersion is the version of the allocation rules that new sales are
 // opened under. A sale is decided, replayed and audited under the version in
-// its opening record.
+// its opening record. pkg/allocation says how to change the rules; this number
+// is raised last, when every allocator that runs knows the version.
 const RulesVersion = 1
 
 // MaxStock is the largest stock a sale may have: a guard against a mistyped
@@ -75,16 +76,6 @@ func (u *UUID) UnmarshalText(b []byte) error {
 	*u = parsed
 	return nil
 }
-
-// State is how far a sale has come. It only ever moves forward.
-type State string
-
-// The states of a sale.
-const (
-	Preparing State = "preparing" // its row exists, its streams may not; nobody sees it
-	Open      State = "open"      // it sells
-	SoldOut   State = "sold_out"  // every item has an owner; its codes are still answered
-)
 
 // Sale is one sale's unchanging description: the content of its opening
 // record. A replay takes no parameter from anywhere else.

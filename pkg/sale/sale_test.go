@@ -108,9 +108,26 @@ func TestInstants(t *testing.T) {
 
 func TestStateNamesAreStored(t *testing.T) {
 	t.Parallel()
-	for state, want := range map[sale.State]string{sale.Preparing: "preparing", sale.Open: "open", sale.SoldOut: "sold_out"} {
+	for state, want := range map[sale.State]string{
+		sale.Preparing: "preparing", sale.Open: "open", sale.SoldOut: "sold_out", sale.Archiving: "archiving", sale.Archived: "archived",
+	} {
 		if string(state) != want {
 			t.Errorf("%s, want %s", state, want)
+		}
+	}
+}
+
+func TestStatesMoveForward(t *testing.T) {
+	t.Parallel()
+	inOrder := []sale.State{sale.Preparing, sale.Open, sale.SoldOut, sale.Archiving, sale.Archived, "a state of a later version"}
+	for i, one := range inOrder {
+		for j, other := range inOrder {
+			if one.After(other) != (i > j) {
+				t.Errorf("%s after %s: %v", one, other, one.After(other))
+			}
+		}
+		if closed := one == sale.Archiving || one == sale.Archived; one.Closed() != closed {
+			t.Errorf("%s: closed %v, want %v", one, one.Closed(), closed)
 		}
 	}
 }

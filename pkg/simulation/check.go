@@ -134,6 +134,7 @@ func (s *simulation) checkEnd() {
 	}
 	s.checkCodes()
 	s.checkAttempts()
+	s.audit()
 }
 
 func (s *simulation) checkSale(of *bookSale) {

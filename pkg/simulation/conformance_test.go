@@ -98,7 +98,7 @@ func TestTheModelOfTheLedgerIsTheLedger(t *testing.T) {
 		t.Cleanup(real[i].Close)
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		if _, err := db.Exec(context.Background(), `TRUNCATE sales, leases, allocators, cursors, decisions, items, commits, holes`); err != nil {
+		if _, err := db.Exec(context.Background(), `TRUNCATE sales, leases, allocators, cursors, decisions, items, commits, holes, archives`); err != nil {
 			t.Fatal(err)
 		}
 		w := newWorld(1)

@@ -11,7 +11,6 @@ import (
 	"notsale/pkg/code"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
-	"notsale/pkg/wire"
 )
 
 var errAway = errors.New("simulated: the ledger does not answer")
@@ -25,7 +24,7 @@ type book struct {
 	byCode       map[code.ID]allocation.Decision
 	owners       map[sale.ItemID]code.ID
 	alive        map[string]sale.Instant // allocator → expiry
-	attempts     map[sale.UUID]wire.Attempt
+	attempts     map[sale.UUID]ledger.RecordedAttempt
 	broken       []string     // constraints that a statement would have broken
 	point        func(string) // of the scheduler, which may die there by a panic
 }
@@ -54,7 +53,7 @@ type commitRow struct {
 func newBook(w *world) *book {
 	return &book{
 		service: service{w: w, name: "ledger"}, installation: sale.UUID{1}, byCode: map[code.ID]allocation.Decision{},
-		owners: map[sale.ItemID]code.ID{}, alive: map[string]sale.Instant{}, attempts: map[sale.UUID]wire.Attempt{},
+		owners: map[sale.ItemID]code.ID{}, alive: map[string]sale.Instant{}, attempts: map[sale.UUID]ledger.RecordedAttempt{},
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/pkg/code"
+	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 	"notsale/services/scheduler"
@@ -66,7 +67,9 @@ const (
 var healed = epoch + sale.Instant(healBy.Microseconds())
 
 // Run runs one configuration to its end.
-func Run(cfg Config, verbose bool) Result {
+func Run(cfg Config, verbose bool) Result { return run(cfg, verbose).result() }
+
+func run(cfg Config, verbose bool) *simulation {
 	s := &simulation{w: newWorld(cfg.Seed), cfg: cfg, codes: map[code.ID]*codeHistory{}, points: map[string]int{}}
 	s.w.verbose = verbose
 	s.keys = keyring()
@@ -90,8 +93,12 @@ func Run(cfg Config, verbose bool) Result {
 	s.w.in(recallAt, s.recall)
 	s.w.run(epoch + sale.Instant(runUntil.Microseconds()))
 	s.checkEnd()
+	return s
+}
+
+func (s *simulation) result() Result {
 	r := Result{
-		Config: cfg, Trace: s.w.trace.Sum64(), Violations: s.violations, Sometimes: s.w.sometimes, Crashes: s.w.crashes, Points: s.points,
+		Config: s.cfg, Trace: s.w.trace.Sum64(), Violations: s.violations, Sometimes: s.w.sometimes, Crashes: s.w.crashes, Points: s.points,
 		Answers: len(s.codes), Lines: s.w.lines,
 	}
 	if len(s.book.sales) > 0 {
@@ -220,7 +227,7 @@ func (s *simulation) record() {
 
 // recordOne stores the attempts of a message; false: the recorder died of it.
 func (s *simulation) recordOne(m *attemptMessage) bool {
-	_, attempts, err := wire.DecodeAttempts(m.data)
+	edge, attempts, err := wire.DecodeAttempts(m.data)
 	if err != nil {
 		s.violatef("attempts cannot be read: %v", err)
 	}
@@ -231,7 +238,7 @@ func (s *simulation) recordOne(m *attemptMessage) bool {
 		if _, stored := s.book.attempts[a.ID]; stored {
 			s.w.hit(RecorderRepeated)
 		}
-		s.book.attempts[a.ID] = a
+		s.book.attempts[a.ID] = ledger.RecordedAttempt{Attempt: a, Edge: edge}
 	}
 	if s.recorderDies("recorder/after-insert") || s.recorderDies("recorder/before-ack") {
 		return false

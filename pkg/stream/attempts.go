@@ -82,3 +82,20 @@ func (r *AttemptReader) Next(ctx context.Context) (AttemptMessage, error) {
 
 // Stop ends the reader; what was not acknowledged comes again.
 func (r *AttemptReader) Stop() { r.iterator.Stop() }
+
+// AttemptFloor returns up to which message of a sale's attempts (0: those of no
+// sale) recorders have acknowledged all, which they do once they are in the
+// ledger, and the last message there is. floor is 0 where no recorder has come
+// yet. ErrLost: there is no such stream.
+func (c *Client) AttemptFloor(ctx context.Context, id sale.ID) (floor, last uint64, err error) {
+	ctx, cancel := c.during(ctx, requestTimeout)
+	defer cancel()
+	consumer, err := c.js.Consumer(ctx, checkoutStream(id), recorderConsumer)
+	if err == nil {
+		floor = consumer.CachedInfo().AckFloor.Stream
+	} else if !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, 0, fmt.Errorf("stream: reading how far attempts of sale %d are acknowledged: %w", id, err)
+	}
+	info, err := c.info(ctx, checkoutStream(id))
+	return floor, info.Last, err
+}

@@ -88,14 +88,38 @@ func (d *Directory) Count(ctx context.Context) (int, error) {
 	return max(0, int(status.Values())-1), nil // one entry names the installation
 }
 
-// Put writes the entry of a sale.
+// Put writes the entry of a sale, unless the directory says the same of it, or
+// knows a later state: a state only moves forward, also where two write at once.
 func (d *Directory) Put(ctx context.Context, e wire.Entry) error {
 	ctx, cancel := d.client.during(ctx, requestTimeout)
 	defer cancel()
-	if _, err := d.kv.Put(ctx, e.Sale.ID.String(), wire.EncodeEntry(e)); err != nil {
-		return fmt.Errorf("stream: writing sale %d into the directory: %w", e.Sale.ID, err)
+	for {
+		err := d.put(ctx, e)
+		if err == nil {
+			return nil
+		}
+		if !isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+			return fmt.Errorf("stream: writing sale %d into the directory: %w", e.Sale.ID, err)
+		}
 	}
-	return nil
+}
+
+// put writes the entry if nobody writes it meanwhile.
+func (d *Directory) put(ctx context.Context, e wire.Entry) error {
+	key := e.Sale.ID.String()
+	last, err := d.kv.Get(ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		_, err = d.kv.Create(ctx, key, wire.EncodeEntry(e))
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if had, err := wire.DecodeEntry(last.Value()); err == nil && had.Sale == e.Sale && !e.State.After(had.State) {
+		return nil
+	}
+	_, err = d.kv.Update(ctx, key, wire.EncodeEntry(e), last.Revision())
+	return err
 }
 
 // Watch calls update for every entry, old ones first, then ready once, then

@@ -41,8 +41,11 @@ func classify(err error) error {
 		return nil
 	case isCode(err, codeStoreFailed) && strings.Contains(err.Error(), "maximum"):
 		return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrFull, err)
+	case isCode(err, codeSealed):
+		return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrSealed, err)
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse):
+		return fmt.Errorf("%w: no stream is there for it, not yet made, archived or lost, or JetStream is away: %w", ErrUnavailable, err)
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed),
-		errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse),
 		errors.Is(err, nats.ErrMaxPayload), errors.As(err, &refused):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	default:

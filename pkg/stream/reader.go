@@ -26,6 +26,7 @@ var ErrGap = errors.New("stream: the next message did not come next")
 type Reader struct {
 	messages chan Message
 	iterator jetstream.MessagesContext
+	consumer string // its name
 	done     chan struct{}
 	err      error // written by pump before it closes messages
 }
@@ -54,7 +55,7 @@ func (c *Client) read(ctx context.Context, name string, from uint64) (*Reader, e
 	if err != nil {
 		return nil, fmt.Errorf("stream: reading %s: %w", name, err)
 	}
-	r := &Reader{messages: make(chan Message, ReadAhead), iterator: iterator, done: make(chan struct{})}
+	r := &Reader{messages: make(chan Message, ReadAhead), iterator: iterator, consumer: consumer.CachedInfo().Name, done: make(chan struct{})}
 	stop := context.AfterFunc(c.live(), iterator.Stop)
 	go func() {
 		defer stop()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"time"
 
 	"notsale/pkg/sale"
 )
@@ -45,16 +46,32 @@ func (c *Client) replay(ctx context.Context, name string, first, last uint64) it
 			case first > before:
 				tries = 0
 			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(replayPause):
+			}
+			if info, err := c.info(ctx, name); err == nil {
+				last = min(last, info.Last) // a tail may have been lost meanwhile
+			}
 		}
-		if err != nil {
+		if err != nil && first <= last {
 			yield(Message{}, err)
 		}
 	}
 }
 
 // replayTries is how often a replay goes on where its reader has failed,
-// without a message in between.
-const replayTries = 5
+// without a message in between, after a pause each time: NATS may be restarted.
+const (
+	replayTries = 10
+	replayPause = 500 * time.Millisecond
+)
+
+// replayQuiet is how long a reader may deliver nothing of what is there before
+// the replay looks whether it still is, and goes on with another.
+const replayQuiet = 3 * time.Second
+
+var errQuiet = errors.New("stream: nothing was delivered of what the stream said it has")
 
 var errEnough = errors.New("stream: nobody wants more")
 
@@ -64,11 +81,15 @@ func (c *Client) deliver(ctx context.Context, name string, next, last uint64, yi
 	if err != nil {
 		return next, err
 	}
-	defer r.Stop()
+	defer c.dismiss(ctx, name, r)
+	quiet := time.NewTimer(replayQuiet)
+	defer quiet.Stop()
 	for next <= last {
 		select {
 		case <-ctx.Done():
 			return next, ctx.Err()
+		case <-quiet.C:
+			return next, errQuiet
 		case m, open := <-r.Messages():
 			if !open {
 				return next, r.Err()
@@ -77,7 +98,18 @@ func (c *Client) deliver(ctx context.Context, name string, next, last uint64, yi
 			if !yield(m, nil) {
 				return next, errEnough
 			}
+			quiet.Reset(replayQuiet)
 		}
 	}
 	return next, nil
+}
+
+// dismiss stops a reader and takes its consumer away: whoever replays many
+// stretches must not leave as many consumers behind. Where that fails, the
+// server does it after readerIdle.
+func (c *Client) dismiss(ctx context.Context, name string, r *Reader) {
+	r.Stop()
+	ctx, cancel := c.during(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
+	_ = c.js.DeleteConsumer(ctx, name, r.consumer)
 }

@@ -6,6 +6,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -99,6 +102,26 @@ func (c *Client) Opening(ctx context.Context, id sale.ID) (Opening, error) {
 	}
 	return Opening{Sale: s, Message: first, Created: info.Created}, nil
 }
+
+// Sales returns the numbers of the sales that have a stream, in order.
+func (c *Client) Sales(ctx context.Context) (ids []sale.ID, err error) {
+	ctx, cancel := c.during(ctx, listTimeout)
+	defer cancel()
+	names := c.js.StreamNames(ctx, jetstream.WithStreamListSubject("purchases.*"))
+	for name := range names.Name() {
+		if n, err := strconv.ParseInt(strings.TrimPrefix(name, "SALE_"), 10, 64); err == nil {
+			ids = append(ids, sale.ID(n))
+		}
+	}
+	if err := names.Err(); err != nil {
+		return nil, fmt.Errorf("stream: listing the streams of sales: %w", err)
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// listTimeout bounds listing all streams, a page of them at a time.
+const listTimeout = 30 * time.Second
 
 // Info is the state of a sale's stream by its leader.
 type Info struct {

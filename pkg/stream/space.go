@@ -28,6 +28,7 @@ const (
 	codeInsufficientResources jetstream.ErrorCode = 10023
 	codeStorageExceeded       jetstream.ErrorCode = 10047
 	codeStoreFailed           jetstream.ErrorCode = 10077
+	codeSealed                jetstream.ErrorCode = 10109
 )
 
 func isCode(err error, codes ...jetstream.ErrorCode) bool {

@@ -32,7 +32,9 @@ func EncodeEntry(e Entry) []byte {
 }
 
 // DecodeEntry reads a directory entry. Its state may be newer than any this
-// program knows; what is not Preparing can be bought from.
+// program knows; what is neither Preparing nor closed can be bought from. So an
+// edge that does not yet know Archiving publishes to a sealed stream, and
+// answers 503 until it is replaced: acceptable while versions are exchanged.
 func DecodeEntry(data []byte) (Entry, error) {
 	var e entryJSON
 	if err := json.Unmarshal(data, &e); err != nil {

@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -107,6 +108,9 @@ func (s *standby) catchUp(ctx context.Context, id sale.ID) error {
 		return err
 	}
 	e, err := restoreEngine(ctx, s.ledger, row.Sale, pos.Cursor)
+	if errors.Is(err, allocation.ErrRules) {
+		return nil // whoever takes it raises the alarm; the other sales are followed
+	}
 	if err != nil {
 		return err
 	}

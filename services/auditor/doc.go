@@ -3,19 +3,31 @@
 //
 //	opening record ─▶ engine ─▶ decisions, positions, chain ═?═ ledger's rows
 //	attempts' stream ─────────▶ attempts                    ═?═ checkout_attempts
+//	                            chain on its way            ═?═ published statement
 //
-// Purpose: anyone with read access can show that a sale was right. A replay
-// takes no parameter from anywhere but the stream's opening record.
+// Purpose: anyone with read access can show that a sale was right, and say what
+// became of one code (Explain). A replay takes no parameter from anywhere but
+// the stream's opening record. Package report makes a page of what an audit
+// meets, package archive a file from which it can be carried out offline,
+// package statement a signed note of what it came to.
 //
-// Authority: the engine (pkg/allocation), which is the one that decided. Packs
-// carry a code's claims, not its tag: the audit trusts the edges to have
-// verified the codes.
+// Authority: the engine (pkg/allocation), which is the one that decided, under
+// the rules of the version in the opening record. Packs carry a code's claims,
+// not its tag: the audit trusts the edges to have verified the codes. Whoever
+// rewrites stream and ledger together, or makes up a hole in the ledger, leaves
+// no finding (though the hole's decisions count as unproved); that can only be
+// detected against a statement published before (Options.Against), which
+// nothing that lies in a hole can meet.
 //
 // Invariants: the audit writes nothing. It covers the sale up to the cursor
-// that it read first, so a running sale can be audited. What lies in a hole
-// cannot be proved from the stream; its rows are taken from the ledger, checked
-// against the rules of the sale, and counted as unproved.
+// that it read first, in one snapshot with all that may still change, so a
+// running sale can be audited; while the sale sells, it works OpenShare of the
+// time. What lies in a hole cannot be proved from the stream; its rows are taken
+// from the ledger, checked against the rules of the sale, the items, the attempts
+// and the times of the commits, and counted as unproved. Attempts that no recorder has acknowledged are counted
+// as unrecorded. Findings come in the order of the stream.
 //
 // Failure behaviour: what does not agree is a Finding, never an error; an error
-// means that the audit could not be carried out.
+// means that the audit could not be carried out. An audit during which a hole
+// is found begins anew.
 package auditor

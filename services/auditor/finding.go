@@ -15,6 +15,7 @@ const (
 	Missing    Kind = "missing"    // the ledger lacks a row that the stream gives
 	Unfounded  Kind = "unfounded"  // the ledger has a row that nothing in the stream gives
 	Impossible Kind = "impossible" // a row that no history could give
+	Damaged    Kind = "damaged"    // a part of an archive is not as it was written
 	LostStream Kind = "lost"       // the stream lacks messages that were decided, and no hole says so
 )
 
@@ -27,6 +28,7 @@ type Finding struct {
 	Field    string  `json:"field,omitempty"` // column
 	Sequence uint64  `json:"sequence,omitempty"`
 	Position int64   `json:"position,omitempty"`
+	Offset   int64   `json:"offset,omitempty"` // of the byte in an archive
 	Ledger   string  `json:"ledger,omitempty"` // what stands there
 	Stream   string  `json:"stream,omitempty"` // what should
 }
@@ -34,6 +36,9 @@ type Finding struct {
 // String returns the finding as one line.
 func (f Finding) String() string {
 	text := fmt.Sprintf("sale %d: %s %s %s", f.Sale, f.Table, f.Row, f.Kind)
+	if f.Kind == Damaged {
+		return fmt.Sprintf("sale %d: archive %s damaged: %s at byte %d is %s, want %s", f.Sale, f.Row, f.Field, f.Offset, f.Ledger, f.Stream)
+	}
 	if f.Field != "" {
 		text += fmt.Sprintf(": %s is %s, the stream gives %s", f.Field, f.Ledger, f.Stream)
 	}
@@ -48,22 +53,30 @@ const MaxFindings = 1000
 
 // Report is what an audit came to.
 type Report struct {
-	Sale       sale.ID   `json:"sale"`
-	UUID       sale.UUID `json:"uuid"`
-	Generation int64     `json:"generation"`
-	Sequence   uint64    `json:"sequence"`
-	Position   int64     `json:"position"`
-	Sold       int       `json:"sold"`
-	Chain      string    `json:"chain"` // as replayed
-	Packs      int       `json:"packs"`
-	Requests   int64     `json:"requests"`
-	Decisions  int64     `json:"decisions"`
-	Commits    int       `json:"commits"`
-	Holes      int       `json:"holes"`
-	Unproved   int64     `json:"unproved"` // decisions whose messages a hole has swallowed
-	Attempts   int64     `json:"attempts"`
-	Findings   []Finding `json:"findings"`
-	Total      int       `json:"total_findings"`
+	Sale             sale.ID   `json:"sale"`
+	Installation     sale.UUID `json:"installation"`
+	UUID             sale.UUID `json:"uuid"`
+	Stock            int       `json:"stock"`
+	Generation       int64     `json:"generation"`
+	Sequence         uint64    `json:"sequence"`
+	Position         int64     `json:"position"`
+	Sold             int       `json:"sold"`
+	Chain            string    `json:"chain"` // as replayed
+	Packs            int       `json:"packs"`
+	Requests         int64     `json:"requests"`
+	Decisions        int64     `json:"decisions"`
+	Commits          int       `json:"commits"`
+	Holes            int       `json:"holes"`
+	Unproved         int64     `json:"unproved"`         // decisions whose messages a hole has swallowed
+	UnprovedSold     int64     `json:"unproved_sold"`    // of these, the grants
+	Waiting          int64     `json:"waiting_messages"` // of the stream, beyond the cursor
+	Attempts         int64     `json:"attempts"`
+	AttemptsSequence uint64    `json:"attempts_sequence"`   // last message in which they were counted
+	Unrecorded       int64     `json:"unrecorded_attempts"` // in the stream; no recorder has acknowledged them yet
+	Findings         []Finding `json:"findings"`
+	Total            int       `json:"total_findings"`
+
+	began int64 // generation at which the ledger stood when the audit began
 }
 
 // Clean reports whether ledger and stream agree.

@@ -76,7 +76,8 @@ func (p *problem) body(detail string) problemJSON {
 // refuse answers with a problem.
 func refuse(c *gin.Context, p *problem, detail string) { send(c, p, p.body(detail)) }
 
-func send(c *gin.Context, p *problem, body problemJSON) {
+// send answers with a problem's body: a problemJSON, or one that says more.
+func send(c *gin.Context, p *problem, body any) {
 	if p.wait {
 		c.Header("Retry-After", retryAfter)
 	}

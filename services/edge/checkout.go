@@ -53,7 +53,7 @@ func (e *Edge) checkout(c *gin.Context) {
 		return
 	}
 	a.Sale = of.ID
-	var f flow.Checkout
+	f := flow.Checkout{Closed: e.directory.closed(of.ID)}
 	f.Known(e.gate.ask(rejection.Question{Sale: of.UUID, Item: p.item, User: p.user}))
 	a.Outcome = f.Outcome
 	text, err := e.sign(a, of, &p)
@@ -110,7 +110,7 @@ func (e *Edge) sign(a *wire.Attempt, of *sale.Sale, p *checkoutParams) (string, 
 		return "", err
 	}
 	a.Expires = a.At + sale.Instant(e.cfg.CodeTTL.Microseconds())
-	text, signed := e.keyring().Sign(code.Claims{Sale: of.UUID, Item: p.item, User: p.user, Expires: a.Expires}, nonce)
+	text, signed := e.keys.Sign(code.Claims{Sale: of.UUID, Item: p.item, User: p.user, Expires: a.Expires}, nonce)
 	a.Code = signed.ID
 	return text, nil
 }
@@ -127,7 +127,7 @@ func (e *Edge) refuseCheckout(c *gin.Context, a *wire.Attempt, p *problem, detai
 
 // persist stores the attempt in its stream. Only then may it be answered.
 func (e *Edge) persist(ctx context.Context, f *flow.Checkout, a *wire.Attempt) flow.Action {
-	ticket, err := e.lane(a.Sale).attempts.Add(*a, wire.AttemptSize)
+	ticket, err := e.attemptLane(a.Sale).attempts.Add(*a, wire.AttemptSize)
 	if next := f.Submitted(err); next != flow.Wait {
 		return next
 	}

@@ -25,6 +25,7 @@ type snapshot struct {
 	byID   map[sale.ID]*sale.Sale
 	byUUID map[sale.UUID]*sale.Sale
 	byItem []*sale.Sale // by first item
+	closed map[sale.ID]bool
 }
 
 func newDirectory() *directory {
@@ -33,18 +34,27 @@ func newDirectory() *directory {
 	return d
 }
 
-// put adds or replaces an entry; readers see it after publish.
-func (d *directory) put(e wire.Entry) {
+// put adds or replaces an entry, and reports whether it changes anything;
+// readers see it after publish. A sale's state never goes back, whoever was
+// slow.
+func (d *directory) put(e wire.Entry) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	had, known := d.entries[e.Sale.ID]
+	if known && had.Sale.UUID == e.Sale.UUID && !e.State.After(had.State) {
+		return false
+	}
 	d.entries[e.Sale.ID] = e
+	return true
 }
 
 // publish shows the entries to readers.
 func (d *directory) publish() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := &snapshot{byID: make(map[sale.ID]*sale.Sale, len(d.entries)), byUUID: make(map[sale.UUID]*sale.Sale, len(d.entries))}
+	s := &snapshot{
+		byID: make(map[sale.ID]*sale.Sale, len(d.entries)), byUUID: make(map[sale.UUID]*sale.Sale, len(d.entries)), closed: map[sale.ID]bool{},
+	}
 	for e := range maps.Values(d.entries) {
 		if e.State == sale.Preparing {
 			continue
@@ -52,6 +62,9 @@ func (d *directory) publish() {
 		of := e.Sale
 		s.byID[of.ID], s.byUUID[of.UUID] = &of, &of
 		s.byItem = append(s.byItem, &of)
+		if e.State.Closed() {
+			s.closed[of.ID] = true
+		}
 	}
 	slices.SortFunc(s.byItem, func(a, b *sale.Sale) int { return cmp.Compare(a.FirstItem, b.FirstItem) })
 	d.snapshot.Store(s)
@@ -60,6 +73,9 @@ func (d *directory) publish() {
 func (d *directory) sale(id sale.ID) *sale.Sale   { return d.snapshot.Load().byID[id] }
 func (d *directory) uuid(id sale.UUID) *sale.Sale { return d.snapshot.Load().byUUID[id] }
 func (d *directory) size() int                    { return len(d.snapshot.Load().byItem) }
+
+// closed reports whether the sale's streams take nothing more.
+func (d *directory) closed(id sale.ID) bool { return d.snapshot.Load().closed[id] }
 
 // ofItem returns the sale that has the item, or nil.
 func (d *directory) ofItem(item sale.ItemID) *sale.Sale {
@@ -112,9 +128,8 @@ func (e *Edge) refresh(ctx context.Context, _ []struct{}) error {
 func (d *directory) learn(rows []ledger.SaleRow) {
 	fresh := false
 	for _, row := range rows {
-		if row.State != sale.Preparing && d.sale(row.Sale.ID) == nil {
-			d.put(wire.Entry{Sale: row.Sale, State: row.State})
-			fresh = true
+		if row.State != sale.Preparing {
+			fresh = d.put(wire.Entry{Sale: row.Sale, State: row.State}) || fresh
 		}
 	}
 	if fresh {

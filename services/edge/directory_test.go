@@ -72,3 +72,48 @@ func TestDirectoryWithAGap(t *testing.T) {
 		t.Errorf("the ledger shows a sale that is being prepared, or reopens one: %+v", d.entries)
 	}
 }
+
+// Whoever is slow, a watch or a look into the ledger, a state only moves forward.
+func TestDirectoryMovesForward(t *testing.T) {
+	d := newDirectory()
+	one := saleNumber(1, 1, 10)
+	for _, step := range []struct {
+		state  sale.State
+		news   bool
+		closed bool
+	}{
+		{sale.Open, true, false},
+		{sale.SoldOut, true, false},
+		{sale.Open, false, false},
+		{sale.Archiving, true, true},
+		{sale.SoldOut, false, true},
+		{sale.Archived, true, true},
+		{sale.Archived, false, true},
+		{sale.Archiving, false, true},
+	} {
+		if news := d.put(wire.Entry{Sale: one, State: step.state}); news != step.news {
+			t.Errorf("%s is news: %v, want %v", step.state, news, step.news)
+		}
+		d.publish()
+		d.learn([]ledger.SaleRow{{Sale: one, State: sale.Open}})
+		if d.closed(1) != step.closed || d.closed(0) || d.sale(1) == nil {
+			t.Errorf("after %s: closed %v, want %v", step.state, d.closed(1), step.closed)
+		}
+	}
+	anew := saleNumber(1, 1, 10)
+	anew.UUID = sale.UUID{9}
+	if d.put(wire.Entry{Sale: anew, State: sale.Open}); d.entries[1].Sale.UUID != anew.UUID {
+		t.Error("another sale of the number is not taken")
+	}
+}
+
+// A look into the ledger brings what the watch has not yet told.
+func TestDirectoryLearnsThatASaleIsClosed(t *testing.T) {
+	d := newDirectory()
+	d.put(wire.Entry{Sale: saleNumber(1, 1, 10), State: sale.SoldOut})
+	d.publish()
+	d.learn([]ledger.SaleRow{{Sale: saleNumber(1, 1, 10), State: sale.Archiving}})
+	if !d.closed(1) {
+		t.Error("the sale is not known to be closed")
+	}
+}

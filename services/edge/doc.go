@@ -4,6 +4,7 @@
 //
 //	checkout: parameters ─▶ directory ─▶ cache ─▶ code ─▶ attempt published ─▶ answer
 //	purchase: code ─▶ directory ─▶ cache ─▶ pack published ─▶ reply ─▶ answer
+//	                                    └─▶ ledger ─▶ answer (the sale's streams are archived)
 //
 // Purpose: answers that are true, however many edges run; nothing that
 // correctness depends on lives here.
@@ -14,7 +15,8 @@
 // Invariants: a checkout is answered only after its attempt is stored in its
 // stream (I4); "sold" is said only on a decision (I5); one subscription and
 // one pack in flight per sale. Gin lives only in this package, and no
-// goroutine keeps a *gin.Context. The purchase path never touches Postgres.
+// goroutine keeps a *gin.Context. The purchase path of a sale that is not being
+// archived never touches Postgres.
 //
 // Failure behaviour: what is not known to be queued is answered 503 with
 // Retry-After, what is queued but not decided in time 202; the same code may

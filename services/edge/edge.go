@@ -91,8 +91,6 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 // missLimits: a miss is a look into the ledger, whose answer serves all.
 var missLimits = pack.Limits{Items: 4000, Bytes: 4000, Queued: 8000, Patience: time.Millisecond}
 
-func (e *Edge) keyring() *code.Keyring { return e.keys }
-
 // lane returns the way into a sale's streams; 0 is for attempts of no sale.
 func (e *Edge) lane(id sale.ID) *lane {
 	if l, ok := e.lanes.Load(id); ok {

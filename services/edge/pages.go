@@ -79,8 +79,13 @@ func (e *Edge) sales(c *gin.Context) {
 	reply(c, http.StatusOK, list)
 }
 
+// saleOf shows a sale. That its streams are put away is nobody's business: it is
+// sold out.
 func saleOf(row ledger.SaleRow) saleBody {
 	s := &row.Sale
+	if row.State.Closed() {
+		row.State = sale.SoldOut
+	}
 	return saleBody{
 		ID: s.ID, OpensAt: s.OpensAt.Format("2006-01-02T15:04:05Z07:00"), Stock: s.Stock, Sold: row.Sold, State: row.State,
 		FirstItem: s.FirstItem, LastItem: s.LastItem(), UserLimit: s.UserLimit,

@@ -44,7 +44,7 @@ func (e *Edge) purchase(c *gin.Context) {
 	if !ok {
 		return
 	}
-	var p flow.Purchase
+	p := flow.Purchase{Closed: e.directory.closed(of.ID)}
 	switch e.run(c.Request.Context(), &p, of, v) { //nolint:exhaustive // the others do not end a purchase
 	case flow.Refused:
 		e.metrics.rejections.WithLabelValues(p.Reason.String()).Inc()
@@ -55,6 +55,8 @@ func (e *Edge) purchase(c *gin.Context) {
 		c.Header("Retry-After", retryAfter)
 		c.Header("Location", "/purchase?code="+url.QueryEscape(text))
 		reply(c, http.StatusAccepted, pendingBody{Status: "pending", Message: "Queued, not decided yet. Send the same code again."})
+	case flow.Settled:
+		e.settled(c, of, v)
 	default:
 		if errors.Is(p.Err, stream.ErrFull) {
 			e.fromLedger(c, of, v, problemFull)
@@ -73,7 +75,7 @@ func (e *Edge) verified(c *gin.Context) (string, code.Verified, *sale.Sale, bool
 		refuse(c, problemParameter, err.Error())
 		return "", code.Verified{}, nil, false
 	}
-	v, err := e.keyring().Verify(text)
+	v, err := e.keys.Verify(text)
 	if err != nil {
 		refuse(c, problemCode, codeDetail)
 		return "", code.Verified{}, nil, false
@@ -140,15 +142,6 @@ func decided(c *gin.Context, of *sale.Sale, v code.Verified, reason allocation.R
 	body := r.problem.body(r.detail)
 	body.Position, body.Time = position, at.String()
 	send(c, r.problem, body)
-}
-
-// decision answers with what the ledger says of a code; it never publishes.
-func (e *Edge) decision(c *gin.Context) {
-	_, v, of, ok := e.verified(c)
-	if !ok {
-		return
-	}
-	e.fromLedger(c, of, v, problemUndecided)
 }
 
 // fromLedger answers with the recorded decision, or with the problem given.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -25,101 +27,219 @@ var errFindings = errors.New("ledger and stream do not agree")
 // errAudit ends it with status 2: the audit could not be carried out.
 var errAudit = errors.New("the audit could not be carried out")
 
+// asAudit gives an error the meaning that the exit status of an audit has.
+func asAudit(err error) error {
+	if err == nil || errors.Is(err, errFindings) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errAudit, err)
+}
+
+// auditArgs gives an error about arguments the meaning of asAudit.
+func auditArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error { return asAudit(check(cmd, args)) }
+}
+
+// auditing is what `audit` was asked.
+type auditing struct {
+	*settings
+
+	of       evidenceOf
+	all      bool
+	asJSON   bool
+	against  string // file of a statement
+	verifier string // its public key, or the key's file
+	out      io.Writer
+}
+
 func newAudit() *cobra.Command {
-	s := newSettings()
-	var number int64
-	var all, asJSON bool
+	a := auditing{settings: newSettings()}
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Replay a sale's stream against the ledger; status 0 clean, 1 findings, 2 could not run",
-		Long: "Replay a sale's stream against the ledger. Read access to DATABASE_URL and NATS_URL is enough.\n" +
+		Long: "Replay a sale's stream against the ledger. Read access to DATABASE_URL and NATS_URL is enough; an archive\n" +
+			"needs neither. Who rewrites stream and ledger together can only be found out with --against, by a statement\n" +
+			"that was published before.\n" +
 			"Exit status: 0 ledger and stream agree, 1 they do not, 2 the audit could not be carried out.",
-		Args: cobra.NoArgs,
+		Args: auditArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if all == (number > 0) {
-				return fmt.Errorf("%w: give --sale N or --all", errAudit)
-			}
-			err := runAudit(cmd.Context(), s, sale.ID(number), asJSON, cmd.OutOrStdout())
-			if err != nil && !errors.Is(err, errFindings) {
-				return fmt.Errorf("%w: %w", errAudit, err)
-			}
-			return err
+			a.out = cmd.OutOrStdout()
+			return asAudit(a.run(cmd.Context()))
 		},
 	}
-	s.commonFlags(cmd.Flags())
-	cmd.Flags().Int64Var(&number, "sale", 0, "number of the sale")
-	cmd.Flags().BoolVar(&all, "all", false, "audit every sale")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON report per line")
+	f := cmd.Flags()
+	a.evidenceFlags(f)
+	f.Int64Var((*int64)(&a.of.sale), "sale", 0, "number of the sale")
+	f.BoolVar(&a.all, "all", false, "audit every sale, and what belongs to none")
+	f.StringVar(&a.of.archive, "archive", "", "archive of a sale, as 'audit export' makes it; audited offline")
+	f.BoolVar(&a.of.ledger, "ledger", false, "with --archive: audit the archived streams against the ledger, not against the rows in the archive")
+	f.StringVar(&a.against, "against", "", "file of a statement that was published about the sale: the replay must come by it")
+	f.StringVar(&a.verifier, "verifier", "", "public key of who published it, or its file (default statement.key.pub in the data folder)")
+	f.BoolVar(&a.asJSON, "json", false, "print one JSON report per line")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return asAudit(err) })
+	cmd.AddCommand(newExplain(), newReport(), newPublish(), newExport())
 	return cmd
 }
 
-func runAudit(ctx context.Context, s *settings, only sale.ID, asJSON bool, out io.Writer) error {
-	log, err := s.logger()
-	if err != nil {
+// validate reports flags that do not go together.
+func (a *auditing) validate() error {
+	switch {
+	case a.all && (a.of.sale != 0 || a.of.archive != "" || a.against != ""):
+		return errors.New("--all goes with neither --sale nor --archive nor --against")
+	case a.share < 0 || a.share > 1:
+		return errors.New("--share is a part of the time, 0 to 1")
+	case a.verifier != "" && a.against == "":
+		return errors.New("--verifier goes with --against")
+	case a.of.ledger && a.of.archive == "":
+		return errors.New("--ledger goes with --archive")
+	}
+	return nil
+}
+
+func (a *auditing) run(ctx context.Context) error {
+	if err := a.validate(); err != nil {
 		return err
 	}
-	if err := s.readURLs(); err != nil {
-		return err
+	if a.all {
+		return a.everySale(ctx)
 	}
-	if s.databaseURL == "" || s.natsURL == "" {
-		return errors.New("DATABASE_URL and NATS_URL must be set (or each with _FILE)")
-	}
-	name := instanceName("audit")
-	books, err := ledger.Open(ctx, ledger.Config{URL: s.databaseURL, Name: name, Conns: ledger.DefaultConns})
-	if err != nil {
-		return err
-	}
-	defer books.Close()
-	connect, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	cfg := s.stream
-	cfg.URL, cfg.Name = s.natsURL, name
-	tape, err := stream.Connect(connect, cfg, log)
-	if err != nil {
-		return err
-	}
-	defer tape.Close()
-	ids := []sale.ID{only}
-	if only == 0 {
-		if ids, err = everySale(ctx, books); err != nil {
+	o := auditor.Options{Share: a.share}
+	if a.against != "" {
+		var err error
+		if o.Against, err = a.readStatement(a.against, a.verifier); err != nil {
 			return err
 		}
 	}
-	clean := true
-	for _, id := range ids {
-		report, err := auditor.Audit(ctx, books, tape, id, progressBar(id))
-		if err != nil {
-			return fmt.Errorf("sale %d: %w", id, err)
-		}
-		clean = clean && report.Clean()
-		if err := printReport(out, report, asJSON); err != nil {
-			return err
-		}
+	if err := a.of.undamaged(ctx, a.out, a.asJSON); err != nil {
+		return err
 	}
-	if !clean {
+	e, err := a.of.open(ctx, a.settings)
+	if err != nil {
+		return err
+	}
+	defer e.close()
+	return a.one(ctx, e, o)
+}
+
+// one audits one sale and prints the report.
+func (a *auditing) one(ctx context.Context, e *evidence, o auditor.Options) error {
+	report, err := e.audit(ctx, o)
+	if err != nil {
+		return err
+	}
+	return a.print(report)
+}
+
+func (a *auditing) print(report *auditor.Report) error { return printed(a.out, report, a.asJSON) }
+
+// printed prints a report. errFindings: it is not clean.
+func printed(out io.Writer, report *auditor.Report, asJSON bool) error {
+	if err := printReport(out, report, asJSON); err != nil {
+		return err
+	}
+	if !report.Clean() {
 		return errFindings
 	}
 	return nil
 }
 
+// everySale audits all sales whose streams there are, and what belongs to none.
+func (a *auditing) everySale(ctx context.Context) error {
+	books, tape, closeBoth, err := openEvidence(ctx, a.settings)
+	if err != nil {
+		return err
+	}
+	defer closeBoth()
+	rows, err := allSales(ctx, books)
+	if err != nil {
+		return err
+	}
+	streams, err := tape.Sales(ctx)
+	if err != nil {
+		return err
+	}
+	reports := []error{}
+	for _, row := range rows {
+		id := row.Sale.ID
+		if _, here := slices.BinarySearch(streams, id); !here && row.State == sale.Archived {
+			fmt.Fprintf(os.Stderr, "sale %d is archived: audit its archive with --archive FILE --ledger\n", id)
+			continue
+		}
+		err := a.one(ctx, &evidence{sale: id, books: books, tape: tapeOf(&row, tape, tape)}, auditor.Options{Share: a.share})
+		if row.State == sale.Preparing && (errors.Is(err, ledger.ErrNotFound) || errors.Is(err, stream.ErrLost)) {
+			continue // it was never opened
+		}
+		if err != nil && !errors.Is(err, errFindings) {
+			return err
+		}
+		reports = append(reports, err)
+	}
+	rest, err := auditor.AuditRest(ctx, books, tape)
+	if err != nil {
+		return err
+	}
+	if errors.Join(append(reports, a.print(rest))...) != nil {
+		return errFindings
+	}
+	return nil
+}
+
+// openEvidence connects to the ledger and to the streams. The caller calls
+// closeBoth when it needs them no more.
+func openEvidence(ctx context.Context, s *settings) (books *ledger.Ledger, tape *stream.Client, closeBoth func(), err error) {
+	log, err := s.logger()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := s.readURLs(); err != nil {
+		return nil, nil, nil, err
+	}
+	if (s.databaseURL == "") != (s.natsURL == "") {
+		return nil, nil, nil, errors.New("set both DATABASE_URL and NATS_URL, or none to find the stores of 'notsale up'")
+	}
+	if s.databaseURL == "" {
+		if err := s.findURLs(); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	name := instanceName("audit")
+	books, err = ledger.Open(ctx, ledger.Config{URL: s.databaseURL, Name: name, Conns: ledger.DefaultConns, Patience: auditPatience})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	connect, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	cfg := s.stream
+	cfg.URL, cfg.Name = s.natsURL, name
+	tape, err = stream.Connect(connect, cfg, log)
+	if err != nil {
+		books.Close()
+		return nil, nil, nil, err
+	}
+	return books, tape, func() { tape.Close(); books.Close() }, nil
+}
+
+// auditPatience is how long a statement of an audit may take: millions of
+// attempts are read in one.
+const auditPatience = 10 * time.Minute
+
 const auditPage = 1000
 
-func everySale(ctx context.Context, books *ledger.Ledger) ([]sale.ID, error) {
-	var ids []sale.ID
+// printedFindings is how many findings people are shown.
+const printedFindings = 20
+
+// allSales returns all sales, newest first.
+func allSales(ctx context.Context, books *ledger.Ledger) (all []ledger.SaleRow, err error) {
 	for before := sale.ID(0); ; {
 		rows, err := books.Sales(ctx, before, auditPage)
 		if err != nil {
 			return nil, err
 		}
-		for _, row := range rows {
-			before = row.Sale.ID
-			if row.State != sale.Preparing {
-				ids = append(ids, row.Sale.ID)
-			}
-		}
+		all = append(all, rows...)
 		if len(rows) < auditPage {
-			return ids, nil
+			return all, nil
 		}
+		before = rows[len(rows)-1].Sale.ID
 	}
 }
 
@@ -136,7 +256,7 @@ func progressBar(id sale.ID) auditor.Progress {
 		}
 		drawn = time.Now()
 		full := int(width * done / max(total, 1))
-		fmt.Fprintf(os.Stderr, "\rsale %d [%-*s] %d of %d messages", id, width, "========================================"[:full], done, total)
+		fmt.Fprintf(os.Stderr, "\rsale %d [%-*s] %3d%%", id, width, strings.Repeat("=", full), 100*done/max(total, 1))
 		if done == total {
 			fmt.Fprintln(os.Stderr)
 		}
@@ -147,17 +267,35 @@ func printReport(out io.Writer, r *auditor.Report, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(r)
 	}
-	verdict := "clean"
-	if !r.Clean() {
-		verdict = fmt.Sprintf("%d findings", r.Total)
+	var b strings.Builder
+	if r.Sale == 0 && r.UUID.IsZero() {
+		fmt.Fprintf(&b, "no sale: %s\n  %d attempts\n", verdict(r), r.Attempts)
+	} else {
+		fmt.Fprintf(&b, "sale %d: %s\n  %d packs, %d requests, %d decisions, %d sold, %d commits, %d holes, %d attempts\n  chain %s at sequence %d\n",
+			r.Sale, verdict(r), r.Packs, r.Requests, r.Decisions, r.Sold, r.Commits, r.Holes, r.Attempts, r.Chain, r.Sequence)
 	}
-	fmt.Fprintf(out, "sale %d: %s\n  %d packs, %d requests, %d decisions, %d sold, %d commits, %d holes, %d attempts\n  chain %s at sequence %d\n",
-		r.Sale, verdict, r.Packs, r.Requests, r.Decisions, r.Sold, r.Commits, r.Holes, r.Attempts, r.Chain, r.Sequence)
-	if r.Unproved > 0 {
-		fmt.Fprintf(out, "  %d decisions lie in holes: their messages are lost, the ledger alone speaks for them\n", r.Unproved)
+	if r.Waiting > 0 {
+		fmt.Fprintf(&b, "  %d messages stand in the stream beyond that: nothing of them is decided\n", r.Waiting)
 	}
-	for _, f := range r.Findings {
-		fmt.Fprintf(out, "  FINDING %s\n", f)
+	if r.Unrecorded > 0 {
+		fmt.Fprintf(&b, "  %d attempts wait in the stream for a recorder\n", r.Unrecorded)
 	}
-	return nil
+	for _, f := range r.Findings[:min(len(r.Findings), printedFindings)] {
+		fmt.Fprintf(&b, "  FINDING %s\n", f)
+	}
+	if more := r.Total - printedFindings; more > 0 {
+		fmt.Fprintf(&b, "  and %d more; they stand in the order of the stream, so the first ones tell (--json lists %d)\n", more, auditor.MaxFindings)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func verdict(r *auditor.Report) string {
+	switch {
+	case !r.Clean():
+		return fmt.Sprintf("%d findings", r.Total)
+	case r.Unproved > 0:
+		return fmt.Sprintf("clean, but for %d decisions in holes, %d of them sold: their messages are lost, and the ledger alone speaks for them", r.Unproved, r.UnprovedSold)
+	}
+	return "clean"
 }

@@ -3,81 +3,222 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"strings"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
+	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
+	"notsale/pkg/stream"
 	"notsale/pkg/wire"
+	"notsale/services/allocator"
 	"notsale/services/auditor"
 	"notsale/services/notsale/notsaletest"
 	"notsale/services/recorder"
 )
 
-// audited is a sale with some of everything, sold and recorded.
-func audited(t *testing.T) (*front, sale.Sale) {
-	t.Helper()
-	f := newFront(t, nil)
-	of := f.OpenSale(6, 2)
-	directory, err := f.Stream("directory").Directory(t.Context())
-	if err == nil {
-		err = directory.Put(t.Context(), wire.Entry{Sale: of, State: sale.Open}) // from which a recorder learns of it
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.allocate()
-	r, err := recorder.New(recorder.DefaultConfig(), f.Ledger("recorder"), f.Stream("recorder"), f.Log, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Run(r.Run)
-	for item := of.FirstItem; item <= of.FirstItem+3; item++ {
-		user := notsaletest.User(int(item) / 2)
-		f.Post(t, notsaletest.PurchasePath(f.Checkout(t, user, int64(item)).Code))
-		for n := range 2 {
-			f.Post(t, notsaletest.CheckoutPath(notsaletest.User(n), int64(item))) // refused: the cache knows
-		}
-	}
-	publishRefused(t, f, of)
-	f.Post(t, "/checkout?user_id=%00&id=1")
-	notsaletest.Eventually(t, "attempts are recorded", func() bool {
-		return f.Count(`SELECT count(*) FROM checkout_attempts WHERE sale_id = 1`) == 13
-	})
-	return f, of
+// exhibit is a sale with some of everything, a hole included, and another one
+// beside it: sold, recorded, and nothing runs any more but the stores.
+type exhibit struct {
+	*front
+
+	of, other sale.Sale
+	books     *ledger.Ledger
+	tape      *stream.Client
+	recorded  *recording                    // of the tape, when all was done
+	excepted  map[string]bool               // exceptions that were met
+	issued    map[string]allocation.Request // what a shopper may send, by "user item"
 }
 
-// publishRefused puts requests into the stream that an edge would have refused
-// from the cache: the engine refuses them, and one that nobody can read.
-func publishRefused(t *testing.T, f *front, of sale.Sale) {
+const (
+	garbage   = "not a pack" // nobody can read it
+	expired   = "expired"    // a user whose codes are
+	lostFirst = 8            // sequence at which the sale's lost messages begin
+	lostLast  = 12
+)
+
+// audited sells everything, by way of a lost tail. What stands at which
+// position is in the comments.
+func audited(t *testing.T) *exhibit {
 	t.Helper()
-	late := sale.InstantOf(time.Now().Add(time.Hour))
-	requests := []allocation.Request{
-		{Number: 1, Code: code.ID{1}, Item: of.FirstItem, User: "late", Expires: late},
-		{Number: 2, Code: code.ID{2}, Item: of.FirstItem + 1, User: "late", Expires: 1},
-		{Number: 3, Code: code.ID{1}, Item: of.FirstItem, User: "late", Expires: late},
-	}
-	s := f.Stream("publisher")
-	for _, data := range [][]byte{wire.AppendPack(nil, "test", requests), []byte("not a pack")} {
-		if err := s.PublishPack(t.Context(), of.ID, data); err != nil {
-			t.Fatal(err)
+	e := &exhibit{front: newFront(t, nil), issued: map[string]allocation.Request{}, excepted: map[string]bool{}}
+	e.books, e.tape = e.Ledger("auditor"), e.Stream("auditor")
+	e.of, e.other = e.OpenSale(8, 2), e.OpenSale(4, 2)
+	stopRecorder := e.record()
+	e.checkOut()
+	stop := e.decide()
+	e.pack(e.of, 1, e.ask("ann", 1))                                                                                   // 1 granted
+	e.pack(e.of, 4, e.ask("bob", 1), e.late(2), e.ask("ann", 1))                                                       // 2 taken, 3 expired, 4 repeats
+	e.publish(e.of, 5, []byte(garbage))                                                                                // 5 malformed
+	e.pack(e.of, 6, e.ask("ann", 2))                                                                                   // 6 granted
+	e.pack(e.of, 7, e.ask("ann", 3))                                                                                   // 7 limit
+	e.pack(e.of, 8, e.ask("cat", 4))                                                                                   // 8 granted
+	e.pack(e.other, 1, e.ask("ann", 9))                                                                                //
+	e.pack(e.other, 2, e.ask("bob", 9))                                                                                //
+	stop()                                                                                                             //
+	saved := e.saveSale(e.of.ID)                                                                                       // sequence 7
+	stop = e.decide()                                                                                                  //
+	e.pack(e.of, 9, e.ask("fay", 5))                                                                                   // 9 granted
+	e.pack(e.of, 12, e.ask("gus", 5), e.ask("fay", 5), e.late(6))                                                      // 10 taken, 11 repeats, 12 expired
+	e.publish(e.of, 13, []byte(garbage))                                                                               // 13 malformed
+	e.pack(e.of, 14, e.ask("fay", 6))                                                                                  // 14 granted
+	e.pack(e.of, 15, e.ask("fay", 7))                                                                                  // 15 limit
+	stop()                                                                                                             //
+	e.restoreSale(e.of.ID, saved)                                                                                      //
+	stop = e.decide()                                                                                                  //
+	notsaletest.Eventually(t, "a hole is recorded", func() bool { return e.Count(`SELECT count(*) FROM holes`) == 1 }) //
+	e.pack(e.of, 16, e.ask("fay", 5))                                                                                  // 16 repeats
+	e.pack(e.of, 17, e.ask("hal", 3))                                                                                  // 17 granted
+	e.pack(e.of, 19, e.ask("kim", 7), e.ask("kim", 8))                                                                 // 18, 19 granted
+	e.pack(e.of, 20, e.ask("zoe", 1))                                                                                  // 20 sold out
+	e.publish(e.of, 21, []byte(garbage))                                                                               // 21 malformed
+	stop()
+	e.refuseCheckouts()
+	notsaletest.Eventually(t, "attempts are recorded", func() bool {
+		for _, id := range []sale.ID{0, e.of.ID, e.other.ID} {
+			if floor, last, err := e.tape.AttemptFloor(t.Context(), id); err != nil || floor < last || last == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	stopRecorder()
+	e.recorded = recordTape(t, e.tape, 0, e.of.ID, e.other.ID)
+	return e
+}
+
+// record runs a recorder, which learns of the sales from the directory.
+func (e *exhibit) record() (stop func()) {
+	e.t.Helper()
+	directory, err := e.tape.Directory(e.t.Context())
+	for _, of := range []sale.Sale{e.of, e.other} {
+		if err == nil {
+			err = directory.Put(e.t.Context(), wire.Entry{Sale: of, State: sale.Open})
 		}
 	}
-	notsaletest.Eventually(t, "all is decided", func() bool { return f.Count(`SELECT position FROM cursors`) == 8 })
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	r, err := recorder.New(recorder.DefaultConfig(), e.Ledger("recorder"), e.Stream("recorder"), e.Log, prometheus.NewRegistry())
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return e.Run(r.Run)
+}
+
+// decide runs an allocator.
+func (e *exhibit) decide() (stop func()) {
+	e.t.Helper()
+	name := fmt.Sprintf("allocator-%d", time.Now().UnixNano())
+	a, err := allocator.New(allocator.DefaultConfig(), e.Ledger(name), e.Stream(name), e.Cache(name), e.Log, prometheus.NewRegistry())
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return e.Run(a.Run)
+}
+
+// checkOut gets all codes that are sent later.
+func (e *exhibit) checkOut() {
+	e.t.Helper()
+	for user, items := range map[string][]int64{
+		"ann": {1, 2, 3, 9}, "bob": {1, 9}, "cat": {4}, "fay": {5, 6, 7}, "gus": {5}, "hal": {3}, "kim": {7, 8}, "zoe": {1},
+	} {
+		for _, item := range items {
+			claims, err := e.keys.Verify(e.Checkout(e.t, user, item).Code)
+			if err != nil {
+				e.t.Fatal(err)
+			}
+			e.issued[fmt.Sprint(user, " ", item)] = allocation.Request{
+				Number: 1, Code: claims.ID, Item: claims.Item, User: claims.User, Expires: claims.Expires,
+			}
+		}
+	}
+}
+
+// refuseCheckouts leaves attempts that got no code.
+func (e *exhibit) refuseCheckouts() {
+	e.t.Helper()
+	e.Post(e.t, notsaletest.CheckoutPath("zoe", 1))  // sold out
+	e.Post(e.t, notsaletest.CheckoutPath("zoe", 9))  // taken
+	e.Post(e.t, "/checkout?user_id=%00&id=1")        // invalid
+	e.Post(e.t, notsaletest.CheckoutPath("zoe", 99)) // no sale has the item
+}
+
+func (e *exhibit) ask(user string, item sale.ItemID) allocation.Request {
+	e.t.Helper()
+	r, ok := e.issued[fmt.Sprint(user, " ", item)]
+	if !ok {
+		e.t.Fatalf("%s has no code for item %v", user, item)
+	}
+	return r
+}
+
+// late is a request whose code has expired; no checkout gave it.
+func (e *exhibit) late(item sale.ItemID) allocation.Request {
+	return allocation.Request{Number: 1, Code: code.ID{byte(item), 1}, Item: item, User: expired, Expires: 1}
+}
+
+// pack publishes requests and waits until all is decided, up to a position.
+func (e *exhibit) pack(of sale.Sale, upTo int64, requests ...allocation.Request) {
+	e.t.Helper()
+	e.publish(of, upTo, wire.AppendPack(nil, "test", requests))
+}
+
+func (e *exhibit) publish(of sale.Sale, upTo int64, data []byte) {
+	e.t.Helper()
+	if err := e.tape.PublishPack(e.t.Context(), of.ID, data); err != nil {
+		e.t.Fatal(err)
+	}
+	notsaletest.Eventually(e.t, fmt.Sprint("decided to position ", upTo), func() bool {
+		return e.Count(`SELECT position FROM cursors WHERE sale_id = $1`, int64(of.ID)) == upTo
+	})
+}
+
+// saveSale copies the store of a sale's stream, as an operator may who stops
+// NATS for it.
+func (e *exhibit) saveSale(id sale.ID) (folder string) {
+	e.t.Helper()
+	folder = filepath.Join(e.t.TempDir(), "saved")
+	e.whileStopped(func() error { return exec.Command("cp", "-a", e.storeOf(id), folder).Run() })
+	return folder
+}
+
+// restoreSale puts the copy back: what came since is lost.
+func (e *exhibit) restoreSale(id sale.ID, folder string) {
+	e.t.Helper()
+	e.whileStopped(func() error {
+		if err := os.RemoveAll(e.storeOf(id)); err != nil {
+			return err
+		}
+		return exec.Command("cp", "-a", folder, e.storeOf(id)).Run()
+	})
+}
+
+func (e *exhibit) storeOf(id sale.ID) string {
+	return filepath.Join(e.NATS.Dir(), "jetstream", "$G", "streams", "SALE_"+id.String())
+}
+
+func (e *exhibit) whileStopped(do func() error) {
+	e.t.Helper()
+	e.StopNATS()
+	err := do()
+	e.StartNATS()
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	notsaletest.Eventually(e.t, "NATS answers", func() bool { return e.tape.Ping(e.t.Context()) == nil })
 }
 
 func (f *front) audit(t *testing.T, id sale.ID) *auditor.Report {
 	t.Helper()
-	r, err := auditor.Audit(t.Context(), f.Ledger("auditor"), f.Stream("auditor"), id, nil)
+	r, err := auditor.Audit(t.Context(), f.Ledger("auditor"), f.Stream("auditor"), id, auditor.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,170 +226,24 @@ func (f *front) audit(t *testing.T, id sale.ID) *auditor.Report {
 }
 
 func TestAuditOfAnHonestSaleIsClean(t *testing.T) {
-	f, of := audited(t)
-	r := f.audit(t, of.ID)
-	if !r.Clean() || r.Sold != 4 || r.Decisions != 7 || r.Requests != 8 || r.Attempts != 13 {
+	e := audited(t)
+	r := e.audit(t, e.of.ID)
+	if !r.Clean() || r.Sold != 8 || r.Decisions != 12 || r.Unproved != 6 || r.Position != 21 || r.Holes != 1 || r.Commits != 16 {
 		t.Errorf("%+v", r)
 	}
-}
-
-// Every column of the protected tables: a change is found and named exactly.
-// The columns that are not protected are listed with the reason.
-func TestAuditFindsEveryChangedColumn(t *testing.T) {
-	unprotected := map[string]string{
-		"sales.state":                   "follows from what is sold; moves with time",
-		"sales.created_at":              "when the row was made: no message says so",
-		"sales.opened_at":               "when the row was opened: no message says so",
-		"sales.sold_out_at":             "when it was committed: no message says so",
-		"sales.last_item":               "generated from first_item and stock",
-		"cursors.epoch":                 "which allocator decides; never part of what is decided",
-		"cursors.holder":                "which allocator decides; never part of what is decided",
-		"cursors.stock":                 "guards the constraint only; sales.stock is compared",
-		"cursors.stream_created":        "tells a stream that was made again; checked by the allocator",
-		"commits.epoch":                 "which allocator decided; never part of what is decided",
-		"commits.committed_at":          "when it was committed: no message says so",
-		"checkout_attempts.recorded_at": "when it was recorded: no message says so",
-		"checkout_attempts.sale_id":     "moved to another sale, it is missing here and unfounded there",
+	if r := e.audit(t, e.other.ID); !r.Clean() || r.Sold != 1 || r.Attempts != 3 {
+		t.Errorf("%+v", r)
 	}
-	isKey := map[string]bool{ // a row under another key is missing here, or unfounded there
-		"sale_id": true, "generation": true, "sequence": true, "position": true, "item_id": true, "attempt_id": true,
-	}
-	f, of := audited(t)
-	for _, table := range []string{"sales", "cursors", "commits", "decisions", "items", "checkout_attempts"} {
-		for column, kind := range f.columns(t, table) {
-			name := table + "." + column
-			if _, ok := unprotected[name]; ok {
-				continue
-			}
-			t.Run(name, func(t *testing.T) {
-				restore, refused := f.change(t, table, column, kind)
-				if refused {
-					return // a constraint of the database stands before the audit
-				}
-				r := f.audit(t, of.ID)
-				restore()
-				if r.Clean() {
-					t.Fatal("not found")
-				}
-				for _, finding := range r.Findings {
-					if finding.Table == table && (finding.Field == column || isKey[column]) {
-						return
-					}
-				}
-				t.Errorf("found, but not named: %v", r.Findings)
-			})
-		}
-	}
-	if r := f.audit(t, of.ID); !r.Clean() {
-		t.Errorf("not clean after all was restored: %v", r.Findings)
+	if r, err := auditor.AuditRest(t.Context(), e.books, e.tape); err != nil || !r.Clean() || r.Attempts != 1 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 
-// columns returns the columns of a table with their types.
-func (f *front) columns(t *testing.T, table string) map[string]string {
-	t.Helper()
-	rows, err := f.DB.Query(t.Context(), `SELECT column_name, data_type FROM information_schema.columns WHERE table_name = $1 AND table_schema = 'public'`, table)
-	if err != nil {
-		t.Fatal(err)
-	}
-	columns, name, kind := map[string]string{}, "", ""
-	if _, err := pgx.ForEachRow(rows, []any{&name, &kind}, func() error { columns[name] = kind; return nil }); err != nil {
-		t.Fatal(err)
-	}
-	if len(columns) == 0 {
-		t.Fatalf("no table %s", table)
-	}
-	return columns
-}
-
-// change changes one value of one row of the sale, past every constraint, and
-// returns how to undo it.
-func (f *front) change(t *testing.T, table, column, kind string) (restore func(), refused bool) {
-	t.Helper()
-	other := map[string]string{
-		"bigint": "%s + 1", "integer": "%s + 1", "smallint": "CASE %[1]s WHEN 0 THEN 5 ELSE 0 END", "text": "%s || 'x'",
-		"uuid": "gen_random_uuid()", "timestamp with time zone": "%s + interval '1 second'", "bytea": "set_byte(%[1]s, 0, (get_byte(%[1]s, 0) + 1) %% 256)",
-	}[kind]
-	if other == "" {
-		t.Fatalf("a column of type %s: say how to change it", kind)
-	}
-	value := fmt.Sprintf(other, column)
-	if !strings.Contains(other, "%") {
-		value = other
-	}
-	row := fmt.Sprintf(`(SELECT ctid FROM %s WHERE sale_id = 1 AND %s IS NOT NULL ORDER BY ctid LIMIT 1)`, table, column)
-	var before any
-	if err := f.DB.QueryRow(t.Context(), fmt.Sprintf(`SELECT %s FROM %s WHERE ctid = %s`, column, table, row)).Scan(&before); err != nil {
-		t.Fatal(err)
-	}
-	var at string
-	if err := f.DB.QueryRow(t.Context(), fmt.Sprintf(`UPDATE %s SET %s = %s WHERE ctid = %s RETURNING ctid::text`, table, column, value, row)).Scan(&at); err != nil {
-		var constraint *pgconn.PgError
-		if errors.As(err, &constraint) && strings.HasPrefix(constraint.Code, "23") { // integrity constraint violation
-			return nil, true
-		}
-		t.Fatal(err)
-	}
-	return func() {
-		if _, err := f.DB.Exec(context.WithoutCancel(t.Context()), fmt.Sprintf(`UPDATE %s SET %s = $1 WHERE ctid = $2::tid`, table, column), before, at); err != nil {
-			t.Fatal(err)
-		}
-	}, false
-}
-
+// exec writes into the tables, past the ledger.
 func (f *front) exec(t *testing.T, sql string) {
 	t.Helper()
+	f.spoilt = true
 	if _, err := f.DB.Exec(t.Context(), sql); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestAuditFindsRowsDeletedAndMadeUp(t *testing.T) {
-	f, of := audited(t)
-	for name, c := range map[string]struct{ do, undo, want string }{
-		"a decision deleted": {
-			`CREATE TABLE kept AS SELECT * FROM decisions WHERE position = 2; DELETE FROM decisions WHERE position = 2`,
-			`INSERT INTO decisions SELECT * FROM kept; DROP TABLE kept`, "decisions 2 missing",
-		},
-		"the last decision deleted": {
-			`CREATE TABLE kept AS SELECT * FROM decisions ORDER BY position DESC LIMIT 1; DELETE FROM decisions WHERE position = (SELECT position FROM kept)`,
-			`INSERT INTO decisions SELECT * FROM kept; DROP TABLE kept`, "missing",
-		},
-		"an item deleted": {
-			`CREATE TABLE kept AS SELECT * FROM items WHERE item_id = 1; DELETE FROM items WHERE item_id = 1`,
-			`INSERT INTO items SELECT * FROM kept; DROP TABLE kept`, "items 1 missing",
-		},
-		"an item given away": {
-			`INSERT INTO items (item_id, sale_id, user_id, code_id, position, sold_at) VALUES (6, 1, 'friend', gen_random_uuid(), 3, now())`,
-			`DELETE FROM items WHERE item_id = 6`, "items 6 unfounded",
-		},
-		"a commit deleted": {
-			`CREATE TABLE kept AS SELECT * FROM commits ORDER BY sequence LIMIT 1; DELETE FROM commits WHERE sequence = (SELECT sequence FROM kept)`,
-			`INSERT INTO commits SELECT * FROM kept; DROP TABLE kept`, "commits",
-		},
-		"a hole made up": {
-			`INSERT INTO holes (sale_id, generation, matching_sequence, cursor_sequence, cursor_position, cursor_chain, cursor_time, resume_sequence, epoch) VALUES (1, 2, 1, 3, 2, decode(repeat('00', 32), 'hex'), now(), 2, 1)`,
-			`DELETE FROM holes`, "holes 2",
-		},
-		"an attempt deleted": {
-			`CREATE TABLE kept AS SELECT * FROM checkout_attempts WHERE sale_id = 1 ORDER BY attempt_id LIMIT 1; DELETE FROM checkout_attempts WHERE attempt_id = (SELECT attempt_id FROM kept)`,
-			`INSERT INTO checkout_attempts SELECT * FROM kept; DROP TABLE kept`, "checkout_attempts",
-		},
-		"an attempt made up": {
-			`INSERT INTO checkout_attempts (attempt_id, sale_id, attempted_at, user_param, item_param, outcome, edge) VALUES ('00000000-0000-4000-8000-000000000001', 1, now(), 'u', '1', 'sold-out', 'e')`,
-			`DELETE FROM checkout_attempts WHERE attempt_id = '00000000-0000-4000-8000-000000000001'`, "unfounded",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f.exec(t, c.do)
-			r := f.audit(t, of.ID)
-			f.exec(t, c.undo)
-			for _, finding := range r.Findings {
-				if strings.Contains(finding.String(), c.want) {
-					return
-				}
-			}
-			t.Errorf("findings %v, want %q", r.Findings, c.want)
-		})
 	}
 }

@@ -25,20 +25,30 @@ import (
 	"notsale/services/allocator"
 	"notsale/services/edge"
 	"notsale/services/notsale/notsaletest"
+	"notsale/services/notsale/notsaletest/audittest"
 )
 
 // front is an edge on a stage of its own, without an allocator until allocate.
+// The test ends with an audit.
 type front struct {
 	*notsaletest.Stage
 	*notsaletest.Shop
 
 	t    *testing.T
 	keys *code.Keyring
+	// spoilt: the test has written into the tables itself, or into the streams,
+	// so that an audit has findings by design.
+	spoilt bool
 }
 
 func newFront(t *testing.T, change func(*edge.Config), opts ...backendstest.Option) *front {
 	t.Helper()
 	f := &front{Stage: notsaletest.New(t, opts...), t: t, keys: newKeyring(t, 1)}
+	t.Cleanup(func() { // after the services have stopped
+		if !f.spoilt && !t.Failed() {
+			audittest.Clean(t, audittest.Stores{DatabaseURL: f.DatabaseURL, NATSURL: f.NATSURL})
+		}
+	})
 	cfg := edge.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
 	if change != nil {

@@ -32,7 +32,7 @@ func newRoot() *cobra.Command {
 			return boot.FromEnvironment(cmd.Flags(), os.LookupEnv)
 		},
 	}
-	root.AddCommand(newUp(), newBackends(), newMigrate(), newAudit(), newHealth())
+	root.AddCommand(newUp(), newBackends(), newMigrate(), newAudit(), newSale(), newHealth())
 	for _, r := range roles() {
 		root.AddCommand(newRole(r))
 	}

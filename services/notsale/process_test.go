@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"notsale/services/notsale/notsaletest"
+	"notsale/services/notsale/notsaletest/audittest"
 )
 
 const (
@@ -35,7 +36,7 @@ const (
 type process struct {
 	*notsaletest.Shop
 
-	address, postgres string // host:port
+	address, postgres, nats string // host:port
 
 	t      *testing.T
 	data   string
@@ -46,7 +47,7 @@ type process struct {
 	ended  chan struct{} // closed when the child has ended
 }
 
-// runUp starts `notsale up` on a new data folder.
+// runUp starts `notsale up` on a new data folder. The test ends with an audit.
 func runUp(t *testing.T, args ...string) *process {
 	t.Helper()
 	// Not t.TempDir, through which the children of root may not pass.
@@ -60,6 +61,7 @@ func runUp(t *testing.T, args ...string) *process {
 	p := &process{t: t, data: data, args: args}
 	t.Cleanup(func() {
 		if p.cmd != nil {
+			p.audit()
 			p.kill()
 		}
 		// The stores of a killed program may still be ending.
@@ -74,6 +76,7 @@ func runUp(t *testing.T, args ...string) *process {
 var (
 	sayOpen     = regexp.MustCompile(`notsale is open at http://(\S+) `)
 	sayPostgres = regexp.MustCompile(`postgres +\S+ (\S+)`)
+	sayNATS     = regexp.MustCompile(`nats +\S+ (\S+)`)
 	sayEnd      = "Ctrl-C stops everything"
 )
 
@@ -111,7 +114,7 @@ func (p *process) awaitAddress() {
 	deadline := time.After(startTime)
 	for {
 		if text := p.output.String(); strings.Contains(text, sayEnd) {
-			p.address, p.postgres = sayOpen.FindStringSubmatch(text)[1], sayPostgres.FindStringSubmatch(text)[1]
+			p.address, p.postgres, p.nats = sayOpen.FindStringSubmatch(text)[1], sayPostgres.FindStringSubmatch(text)[1], sayNATS.FindStringSubmatch(text)[1]
 			p.Shop = notsaletest.NewShop(p.t, p.address)
 			return
 		}
@@ -188,18 +191,39 @@ func (p *process) children() map[int]string {
 	return children
 }
 
-// database opens the program's database.
-func (p *process) database() *pgxpool.Pool {
+// audit looks, while the program still runs, whether everything was decided and
+// recorded as it had to be.
+func (p *process) audit() {
 	p.t.Helper()
-	password, err := os.ReadFile(filepath.Join(p.data, "stores", "postgres.password"))
+	if p.t.Failed() {
+		return
+	}
+	u := url.URL{Scheme: "nats", User: url.UserPassword("notsale", p.password("nats")), Host: p.nats}
+	audittest.Settled(p.t, audittest.Stores{DatabaseURL: p.databaseURL(), NATSURL: u.String()})
+}
+
+func (p *process) password(of string) string {
+	p.t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.data, "stores", of+".password"))
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	return strings.TrimSpace(string(text))
+}
+
+func (p *process) databaseURL() string {
+	p.t.Helper()
 	u := url.URL{
-		Scheme: "postgres", User: url.UserPassword("notsale", strings.TrimSpace(string(password))),
+		Scheme: "postgres", User: url.UserPassword("notsale", p.password("postgres")),
 		Host: p.postgres, Path: "/notsale", RawQuery: "sslmode=disable&pool_max_conns=2",
 	}
-	pool, err := pgxpool.New(context.Background(), u.String())
+	return u.String()
+}
+
+// database opens the program's database.
+func (p *process) database() *pgxpool.Pool {
+	p.t.Helper()
+	pool, err := pgxpool.New(context.Background(), p.databaseURL())
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"notsale/pkg/backends"
 	"notsale/pkg/boot"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
@@ -25,6 +26,7 @@ type settings struct {
 	log       telemetry.LogConfig
 	opsListen string
 	data      string
+	share     float64 // of the time in which an audit works
 	codeKeys  string
 	demo      bool
 
@@ -56,6 +58,13 @@ func (s *settings) opsFlags(f *pflag.FlagSet) {
 
 func (s *settings) dataFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.data, "data", s.data, "folder of the stores")
+}
+
+// evidenceFlags are those of commands that read ledger and streams.
+func (s *settings) evidenceFlags(f *pflag.FlagSet) {
+	s.commonFlags(f)
+	f.StringVar(&s.data, "data", backends.DefaultConfig().Data, "folder of the stores of 'notsale up', where DATABASE_URL and NATS_URL are not set")
+	f.Float64Var(&s.share, "share", 0, "part of the time in which an audit works, above 0 up to 1; 0: all of it, but a twentieth while the sale sells")
 }
 
 func (s *settings) edgeFlags(f *pflag.FlagSet) {

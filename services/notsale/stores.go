@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -32,7 +36,12 @@ func newBackends() *cobra.Command {
 				return err
 			}
 			defer stopStoresOf(stores, log)
-			fmt.Fprintf(cmd.OutOrStdout(), "export DATABASE_URL='%s'\nexport REDIS_URL='%s'\nexport NATS_URL='%s'\n", s.databaseURL, s.redisURL, s.natsURL)
+			forget, err := s.leaveURLs()
+			if err != nil {
+				return err
+			}
+			defer forget()
+			fmt.Fprint(cmd.OutOrStdout(), s.exports())
 			select {
 			case err := <-stores.Done():
 				return err
@@ -44,6 +53,44 @@ func newBackends() *cobra.Command {
 	s.commonFlags(cmd.Flags())
 	s.dataFlags(cmd.Flags())
 	return cmd
+}
+
+// exports are the URLs as lines for a shell.
+func (s *settings) exports() string {
+	return fmt.Sprintf("export DATABASE_URL='%s'\nexport REDIS_URL='%s'\nexport NATS_URL='%s'\n", s.databaseURL, s.redisURL, s.natsURL)
+}
+
+// storesFile holds exports while the stores run, for the commands that find
+// them by their data folder.
+const storesFile = "stores.env"
+
+// leaveURLs writes the file; forget removes it.
+func (s *settings) leaveURLs() (forget func(), err error) {
+	path := filepath.Join(s.data, storesFile)
+	if err := writeDurably(path, []byte(s.exports())); err != nil {
+		return nil, fmt.Errorf("writing the URLs of the stores: %w", err)
+	}
+	return func() { _ = os.Remove(path) }, nil
+}
+
+// findURLs sets the URLs from the file of the stores that run on the data
+// folder.
+func (s *settings) findURLs() error {
+	path := filepath.Join(s.data, storesFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("DATABASE_URL and NATS_URL must be set (or each with _FILE), or `notsale up` must run with --data as given here: there is no %s", path)
+	}
+	if err != nil {
+		return err
+	}
+	found := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimPrefix(line, "export "), "=")
+		found[name] = strings.Trim(value, "'\n")
+	}
+	s.databaseURL, s.redisURL, s.natsURL = found["DATABASE_URL"], found["REDIS_URL"], found["NATS_URL"]
+	return nil
 }
 
 func newMigrate() *cobra.Command {

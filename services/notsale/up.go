@@ -67,6 +67,11 @@ func up(ctx context.Context, s *settings, out io.Writer) error {
 		return err
 	}
 	defer stopStoresOf(stores, log)
+	forget, err := s.leaveURLs()
+	if err != nil {
+		return err
+	}
+	defer forget()
 	if s.codeKeys == "" {
 		s.codeKeys = filepath.Join(s.data, "code-keys.json")
 	}

@@ -12,5 +12,6 @@
 //
 // Failure behaviour: with Postgres away messages stay in their streams and
 // come again. A message of a newer version is left for a newer recorder, with
-// an alarm; one that cannot be read is counted, logged and passed over.
+// an alarm; one that cannot be read is counted, logged and passed over. A sale
+// that is archived was recorded to its end: its stream is left alone.
 package recorder

@@ -53,7 +53,7 @@ type Recorder struct {
 	marks marks
 	wait  sync.WaitGroup
 	mu    sync.Mutex
-	runs  map[sale.ID]bool // streams that have a loop; guarded by mu
+	runs  map[sale.ID]context.CancelFunc // ends the loop of a stream; guarded by mu
 }
 
 // New returns a recorder on open connections, which stay the caller's.
@@ -67,7 +67,7 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg p
 		return c
 	}
 	r := &Recorder{
-		cfg: cfg, ledger: l, stream: s, log: log, runs: map[sale.ID]bool{}, marks: marks{open: map[sale.ID]*mark{}},
+		cfg: cfg, ledger: l, stream: s, log: log, runs: map[sale.ID]context.CancelFunc{}, marks: marks{open: map[sale.ID]*mark{}},
 		recorded:   counter("attempts_recorded_total", "Checkout attempts stored."),
 		repeated:   counter("attempts_repeated_total", "Checkout attempts that were stored already."),
 		unreadable: counter("messages_unreadable_total", "Messages passed over because they cannot be read."),
@@ -82,7 +82,7 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg p
 }
 
 // Run records until ctx ends: the attempts of no sale, and those of every sale
-// that the directory lists.
+// that the directory lists, until it is archived.
 func (r *Recorder) Run(ctx context.Context) error {
 	defer r.wait.Wait()
 	r.wait.Go(func() { r.keepMarks(ctx) })
@@ -90,7 +90,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 	for {
 		directory, err := r.stream.Directory(ctx)
 		if err == nil {
-			err = directory.Watch(ctx, func(e wire.Entry) { r.follow(ctx, e.Sale.ID) }, func() {})
+			err = directory.Watch(ctx, func(e wire.Entry) { r.learn(ctx, e) }, func() {})
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -100,21 +100,41 @@ func (r *Recorder) Run(ctx context.Context) error {
 	}
 }
 
+// learn takes what the directory says of a sale.
+func (r *Recorder) learn(ctx context.Context, e wire.Entry) {
+	if e.State == sale.Archived { // only once all is recorded
+		r.leave(e.Sale.ID)
+		return
+	}
+	r.follow(ctx, e.Sale.ID)
+}
+
+// leave ends the loop of a stream that is gone, or will be at once.
+func (r *Recorder) leave(id sale.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if end := r.runs[id]; end != nil {
+		end()
+		delete(r.runs, id)
+	}
+}
+
 // follow starts the loop of a stream, once.
 func (r *Recorder) follow(ctx context.Context, id sale.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.runs[id] {
+	if r.runs[id] != nil {
 		return
 	}
-	r.runs[id] = true
+	ctx, r.runs[id] = context.WithCancel(ctx)
 	r.wait.Go(func() { r.loop(ctx, id) })
 }
 
 func (r *Recorder) loop(ctx context.Context, id sale.ID) {
 	for warned := false; ctx.Err() == nil; {
 		err := r.record(ctx, id)
-		if ctx.Err() != nil {
+		pause(ctx)
+		if ctx.Err() != nil { // also where a stream was gone before the word that its sale is archived
 			return
 		}
 		r.failures.Inc()
@@ -122,7 +142,6 @@ func (r *Recorder) loop(ctx context.Context, id sale.ID) {
 			r.log.Warn("attempts are not recorded, trying on", "sale", id, "error", err)
 			warned = true
 		}
-		pause(ctx)
 	}
 }
 

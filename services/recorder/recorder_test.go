@@ -56,9 +56,15 @@ func (tl *till) record(name string) (stop func(), reg *prometheus.Registry) {
 // list puts a sale into the directory, where recorders find it.
 func (tl *till) list(of sale.Sale) {
 	tl.t.Helper()
+	tl.advance(of, sale.Open)
+}
+
+// advance says in the directory how far a sale has come.
+func (tl *till) advance(of sale.Sale, to sale.State) {
+	tl.t.Helper()
 	d, err := tl.stream.Directory(tl.t.Context())
 	if err == nil {
-		err = d.Put(tl.t.Context(), wire.Entry{Sale: of, State: sale.Open})
+		err = d.Put(tl.t.Context(), wire.Entry{Sale: of, State: to})
 	}
 	if err != nil {
 		tl.t.Fatal(err)
@@ -262,6 +268,45 @@ func TestNATSAwayLosesNothing(t *testing.T) {
 		}
 	}
 	tl.await(15)
+}
+
+// A sale that is being archived is recorded to its end. Once it is archived its
+// stream is left alone, by recorders that had it and by new ones, and is missed
+// by nobody.
+func TestArchivedSalesAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	tl := newTill(t)
+	of := tl.OpenSale(5, 10)
+	tl.list(of)
+	_, had := tl.record("recorder-1")
+	tl.send(of.ID, tl.attempts(of.ID, 3))
+	tl.await(3)
+	tl.advance(of, sale.Archiving)
+	tl.send(of.ID, tl.attempts(of.ID, 4)) // by an edge that does not know it yet
+	if err := tl.stream.Seal(t.Context(), of.ID); err != nil {
+		t.Fatal(err)
+	}
+	tl.await(7)
+	notsaletest.Eventually(t, "all is acknowledged", func() bool {
+		floor, last, err := tl.stream.AttemptFloor(t.Context(), of.ID)
+		return err == nil && floor == 2 && last == 2
+	})
+	tl.advance(of, sale.Archived)
+	if err := tl.stream.Remove(t.Context(), of.ID); err != nil {
+		t.Fatal(err)
+	}
+	_, fresh := tl.record("recorder-2")
+	tl.send(0, tl.attempts(of.ID, 2)) // as edges keep the attempts of such a sale
+	tl.await(9)
+	if n := tl.Count(`SELECT count(*) FROM checkout_attempts WHERE sale_id = $1`, int64(of.ID)); n != 9 {
+		t.Errorf("sale %d has %d attempts, want 9", of.ID, n)
+	}
+	<-time.After(2 * time.Second) // in which a loop that is still there fails several times
+	for i, reg := range []*prometheus.Registry{had, fresh} {
+		if n := counter(t, reg, "failures_total"); n != 0 {
+			t.Errorf("recorder %d has failed %v times", i+1, n)
+		}
+	}
 }
 
 // Two recorders share the work; when one stops in the middle the other does

@@ -14,5 +14,6 @@
 //
 // Failure behaviour: with a dependency away the step is tried again every
 // second. A stream that belongs to another installation is never written to:
-// the error says what to do.
+// the error says what to do. A row under rules that this program does not have
+// is left to a newer scheduler, with an alarm.
 package scheduler

@@ -99,6 +99,7 @@ type Scheduler struct {
 
 	directory Directory              // opened by Run, which owns the rest
 	listed    map[sale.ID]sale.State // what this scheduler wrote into the directory
+	left      map[sale.ID]bool       // sales of unknown rules, of which people were told
 	repaired  time.Time              // when all sales were last looked at
 }
 
@@ -113,11 +114,11 @@ func On(cfg Config, l Books, s Streams, log *slog.Logger, reg prometheus.Registe
 		return nil, err
 	}
 	sc := &Scheduler{
-		cfg: cfg, ledger: l, stream: s, log: log, listed: map[sale.ID]sale.State{},
+		cfg: cfg, ledger: l, stream: s, log: log, listed: map[sale.ID]sale.State{}, left: map[sale.ID]bool{},
 		opened: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_sales_opened_total", Help: "Sales opened by this scheduler."}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_failures_total", Help: "Runs that could not finish."}),
 	}
-	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store fills up."})
+	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store fills up, or a sale has rules of a newer version."})
 	sc.reserved = prometheus.NewGauge(prometheus.GaugeOpts{Name: "notsale_scheduler_store_reserved_ratio", Help: "Part of the stream store that is reserved; 0 if its size is not known."})
 	reg.MustRegister(sc.opened, sc.failed, sc.alarms, sc.reserved)
 	return sc, nil
@@ -237,6 +238,10 @@ func (s *Scheduler) relist(ctx context.Context) error {
 
 // finish does what is missing of a sale's opening and lists it.
 func (s *Scheduler) finish(ctx context.Context, row ledger.SaleRow) error {
+	if row.State == sale.Preparing && !allocation.KnownRules(row.Sale.Rules) {
+		s.leave(row.Sale)
+		return nil
+	}
 	if row.State == sale.Preparing {
 		if err := s.open(ctx, row.Sale); err != nil {
 			return err
@@ -257,6 +262,18 @@ func (s *Scheduler) finish(ctx context.Context, row ledger.SaleRow) error {
 	crash.At("scheduler/after-directory")
 	s.listed[row.Sale.ID] = row.State
 	return nil
+}
+
+// leave does not open a sale whose row a newer scheduler has made, under rules
+// that this program does not have: the newer one finishes it.
+func (s *Scheduler) leave(of sale.Sale) {
+	if s.left[of.ID] {
+		return
+	}
+	s.left[of.ID] = true
+	s.alarms.Inc()
+	s.log.Error("ALARM", "kind", "newer-version", "sale", of.ID, "rules", of.Rules,
+		"do", "the sale is not opened by this scheduler: upgrade it and every allocator")
 }
 
 func (s *Scheduler) open(ctx context.Context, of sale.Sale) error {

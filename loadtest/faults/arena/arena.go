@@ -63,6 +63,7 @@ type Arena struct {
 	options Options
 	program string
 	keyFile string
+	audited bool // or no audit is due
 
 	mu        sync.Mutex
 	processes []*Process // guarded by mu
@@ -131,6 +132,7 @@ func New(t testing.TB, o Options) *Arena {
 	a.makeKeys()
 	a.Migrate()
 	a.open()
+	t.Cleanup(a.auditEnd)
 	t.Cleanup(a.endAll)
 	return a
 }

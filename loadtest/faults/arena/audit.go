@@ -14,6 +14,7 @@ import (
 
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
+	"notsale/services/notsale/notsaletest/audittest"
 )
 
 // Expect says what an audit may find.
@@ -63,12 +64,43 @@ func (a *Arena) Findings(visits []*Visit, want Expect) []string {
 		au.attempts(visits)
 	}
 	au.replay()
+	au.audit()
 	for kind, n := range au.findings {
 		if n > maxShown {
 			au.shown = append(au.shown, fmt.Sprintf("%s: %d times in all", kind, n))
 		}
 	}
 	return au.shown
+}
+
+// audit lets the program's own auditor look.
+func (au *auditor) audit() {
+	au.t.Helper()
+	au.audited = true
+	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+	defer cancel()
+	findings, err := audittest.Findings(ctx, au.stores(), au.of.ID)
+	if err != nil {
+		au.wrongf("audit", "%v", err)
+	}
+	for _, f := range findings {
+		au.wrongf("audit", "%s", f)
+	}
+}
+
+// Spoilt says that the test has changed tables or streams itself, or leaves them
+// in a state that no audit can read, so that none is due when it ends.
+func (a *Arena) Spoilt() { a.audited = true }
+
+// auditEnd audits all sales of a test that has not asked for an audit itself.
+func (a *Arena) auditEnd() {
+	if !a.audited && !a.t.Failed() {
+		audittest.Clean(a.t, a.stores())
+	}
+}
+
+func (a *Arena) stores() audittest.Stores {
+	return audittest.Stores{DatabaseURL: a.DatabaseURL, NATSURL: a.NATSURL}
 }
 
 // wrongf records a violation.

@@ -59,6 +59,7 @@ func TestAuditFindsWhatIsWrong(t *testing.T) {
 	} {
 		a.Exec(c.spoil)
 		expect(c.what, c.kind)
+		expect(c.what+", looked at by the auditor", "audit")
 		if c.mend != "" {
 			a.Exec(c.mend)
 		}

@@ -91,10 +91,11 @@ func (a *Arena) ledgerOf(id sale.ID) check.Ledger {
 		}
 		l.Decisions = append(l.Decisions, row)
 	}
-	for i, err := range books.Items(context.Background(), of) {
-		if err != nil {
-			a.t.Fatal(err)
-		}
+	s, err := books.Snapshot(context.Background(), id)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	for _, i := range s.Items {
 		l.Sold = append(l.Sold, check.Sold{Item: i.Item, User: string(i.User), Code: i.Code.String(), Position: i.Position})
 	}
 	return l

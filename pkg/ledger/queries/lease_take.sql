@@ -6,7 +6,7 @@ WITH free AS (
     FROM sales AS s
     LEFT JOIN leases AS l USING (sale_id)
     LEFT JOIN allocators AS a ON a.name = l.holder
-    WHERE s.state <> 'preparing'
+    WHERE s.state NOT IN ('preparing', 'archived')
       AND (a.name IS NULL OR a.expires_at < clock_timestamp() OR l.holder = $1)
       AND s.sale_id <> ALL ($3::bigint[])
     ORDER BY s.sale_id

@@ -18,9 +18,12 @@
 // message is applied before the one at the cursor was found to be the one that
 // was decided; a batch whose commit is in doubt is committed again or found in
 // the ledger, never decided anew; a message of a newer version is not decided,
-// nor is anything behind it.
+// nor is anything behind it; nor is anything of a sale whose rules this program
+// does not have.
 //
 // Failure behaviour: any doubt leads back to ReadLedger, after a pause that
 // grows. Stop with ledger.ErrFenced: another allocator has the sale. Stop with
-// ErrGiveUp, after an alarm: it needs a person or a newer program.
+// ErrGiveUp, after an alarm: it needs a person or a newer program. A stream is
+// lost only if it is missing still after the ledger was read again: a sale that
+// was archived meanwhile is fenced there, before its streams are removed.
 package term

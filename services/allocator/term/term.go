@@ -29,6 +29,7 @@ type Term struct {
 	batch   *allocation.Batch // applied, not known to be committed
 	doubt   bool              // a commit of batch failed in an unknown way
 	closed  bool              // the reader was closed by ReadLedger
+	missing bool              // the stream was not there at the last ReadStream
 	poison  error             // a message that must not be decided stands next
 
 	low, high uint64          // search for the last matching message
@@ -149,16 +150,19 @@ func (t *Term) onStream(e StreamRead) Effect {
 		return t.giveUp("newer-version", e.Err)
 	case errors.Is(e.Err, wire.ErrMessage):
 		return t.giveUp("foreign-stream", e.Err)
+	case errors.Is(e.Err, stream.ErrLost) && !t.missing:
+		t.missing = true // perhaps archived meanwhile, which the ledger knows
+		return t.again(e.Err)
 	case errors.Is(e.Err, stream.ErrLost):
 		return t.giveUp("lost-stream", fmt.Errorf("%w: restore it from a backup; what was sold stays sold", e.Err))
 	case e.Err != nil:
 		return t.again(e.Err)
 	case e.Opening.Sale != t.of:
 		return t.giveUp("foreign-stream", stream.ErrForeign)
-	case e.Opening.Sale.Rules != sale.RulesVersion:
-		return t.giveUp("newer-version", fmt.Errorf("%w: rules version %d", wire.ErrVersion, e.Opening.Sale.Rules))
+	case !allocation.KnownRules(t.of.Rules):
+		return t.giveUp("newer-version", fmt.Errorf("%w: the sale has version %d; upgrade this allocator", allocation.ErrRules, t.of.Rules))
 	}
-	t.info = e.Info
+	t.info, t.missing = e.Info, false
 	if planted.Bug == planted.StandbyAfterCursor && e.Info.Last >= c.Sequence {
 		return OpenReader{c.Sequence + 1}
 	}

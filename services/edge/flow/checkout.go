@@ -8,6 +8,7 @@ import (
 
 // Checkout is one checkout at an edge, after its sale was found.
 type Checkout struct {
+	Closed  bool         // the sale is sold out for certain; set before Known
 	Outcome wire.Outcome // what the attempt says, from Known on
 	Err     error        // why it is Unqueued
 }
@@ -18,10 +19,10 @@ func (c *Checkout) Start() Action { return Ask }
 // Known takes the cache's answer. Only what closes the sale or the item refuses
 // a checkout; a user's limit does not.
 func (c *Checkout) Known(reason allocation.Reason) Action {
-	switch reason { //nolint:exhaustive // the others refuse no checkout
-	case allocation.SoldOut:
+	switch {
+	case c.Closed, reason == allocation.SoldOut:
 		c.Outcome = wire.SoldOut
-	case allocation.ItemTaken:
+	case reason == allocation.ItemTaken:
 		c.Outcome = wire.ItemTaken
 	default:
 		c.Outcome = wire.Issued

@@ -1,7 +1,7 @@
 // Package flow is the logic of a checkout and of a purchase at an edge, as
 // state machines: each step takes what happened and returns what to do next.
 //
-//	purchase: Ask ─▶ (Refuse) Submit ─▶ Wait ─▶ Decided | Pending | Unqueued
+//	purchase: Ask ─▶ (Refuse | Settled) Submit ─▶ Wait ─▶ Decided | Pending | Unqueued
 //	checkout: Ask ─▶ Store ─▶ Wait ─▶ Answer | Unqueued
 //
 // Purpose: what an edge decides, apart from HTTP, goroutines and clocks, so

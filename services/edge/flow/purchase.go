@@ -11,19 +11,21 @@ type Action uint8
 
 // The actions. Those from Refused on end the flow.
 const (
-	Ask      Action = 1 // ask the rejection cache; then Known
-	Submit   Action = 2 // put the request into the sale's queue; then Submitted
-	Wait     Action = 3 // wait for Stored, Replied or TimedOut, whichever comes first
-	Store    Action = 4 // put the attempt into the sale's queue; then Submitted
-	Refused  Action = 5 // the cache proves that it is refused: Reason
-	Decided  Action = 6 // the decision is there: Reply
-	Pending  Action = 7 // durably queued, not decided in time
-	Unqueued Action = 8 // not known to be queued: Err
-	Answer   Action = 9 // the attempt is stored: Outcome
+	Ask      Action = 1  // ask the rejection cache; then Known
+	Submit   Action = 2  // put the request into the sale's queue; then Submitted
+	Wait     Action = 3  // wait for Stored, Replied or TimedOut, whichever comes first
+	Store    Action = 4  // put the attempt into the sale's queue; then Submitted
+	Refused  Action = 5  // the cache proves that it is refused: Reason
+	Decided  Action = 6  // the decision is there: Reply
+	Pending  Action = 7  // durably queued, not decided in time
+	Unqueued Action = 8  // not known to be queued: Err
+	Answer   Action = 9  // the attempt is stored: Outcome
+	Settled  Action = 10 // nothing more is queued: the ledger has the answer
 )
 
 // Purchase is one purchase at an edge, after its code was verified.
 type Purchase struct {
+	Closed bool              // the sale's stream takes nothing more; set before Known
 	Reason allocation.Reason // why it is Refused
 	Reply  wire.Reply        // when Decided
 	Err    error             // why it is Unqueued
@@ -39,6 +41,9 @@ func (p *Purchase) Known(reason allocation.Reason) Action {
 	if reason != allocation.Granted {
 		p.Reason = reason
 		return Refused
+	}
+	if p.Closed {
+		return Settled
 	}
 	return Submit
 }

@@ -1,0 +1,204 @@
+//go:build unix
+
+package deployments
+
+import (
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/pkg/telemetry"
+	"notsale/services/auditor"
+)
+
+func TestMain(m *testing.M) { backendstest.Main(m) }
+
+// database is a migrated database with the roles and rights of a deployment.
+type database struct {
+	url     string // of its owner
+	secrets string // folder
+}
+
+func newDatabase(t *testing.T, secrets string) database {
+	t.Helper()
+	d := database{url: backendstest.New(t, backendstest.WithOwnPostgres).DatabaseURL, secrets: secrets}
+	if _, err := ledger.Migrate(t.Context(), d.url); err != nil {
+		t.Fatal(err)
+	}
+	d.run(t, filepath.Join(secrets, "postgres_roles.sql"))
+	d.run(t, filepath.Join("postgres", "grants.sql"))
+	return d
+}
+
+// run runs a file of statements, without what only psql knows.
+func (d database) run(t *testing.T, path string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), d.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), regexp.MustCompile(`(?m)^\\.*$`).ReplaceAllString(string(text), "")); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+// as returns the URL of a role, with the password that secrets.sh gave it.
+func (d database) as(t *testing.T, role string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(d.secrets, role+"_database_url"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := url.Parse(d.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.User = u.User
+	return own.String()
+}
+
+// What was decided can be added to by one role, and changed by none.
+func TestPostgresRoles(t *testing.T) {
+	d := newDatabase(t, makeSecrets(t))
+	const (
+		noOne     = ""
+		decide    = `INSERT INTO decisions (sale_id, position, reason, decided_at) VALUES (1, 1, 1, now())`
+		record    = `INSERT INTO checkout_attempts (attempt_id, sale_id, attempted_at, user_param, item_param, outcome, edge) VALUES (gen_random_uuid(), 0, now(), '', '', '', '')`
+		archive   = `INSERT INTO archives (sale_id, manifest, sequence, attempts, chain) SELECT 1, '', 1, 1, '' WHERE false`
+		open      = `UPDATE installation SET created_at = created_at`
+		overwrite = `UPDATE decisions SET reason = 0`
+		erase     = `DELETE FROM items`
+		forget    = `DELETE FROM checkout_attempts`
+		alter     = `ALTER TABLE items DROP COLUMN user_id`
+	)
+	may := map[string]string{decide: "allocator", record: "recorder", archive: "operator", open: "scheduler", overwrite: noOne, erase: noOne, forget: noOne, alter: noOne}
+	for _, role := range []string{"edge", "allocator", "recorder", "scheduler", "auditor", "operator"} {
+		conn, err := pgx.Connect(t.Context(), d.as(t, role))
+		if err != nil {
+			t.Fatalf("%s: %v", role, err)
+		}
+		if _, err := conn.Exec(t.Context(), `SELECT count(*) FROM decisions, items, sales, archives`); err != nil {
+			t.Errorf("%s cannot read: %v", role, err)
+		}
+		for statement, owner := range may {
+			_, err := conn.Exec(t.Context(), statement)
+			if denied := insufficient(err); denied == (owner == role) || err != nil && !denied {
+				t.Errorf("%s, %.40s: %v", role, statement, err)
+			}
+		}
+		conn.Close(t.Context())
+	}
+}
+
+func insufficient(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == "42501" // insufficient_privilege
+}
+
+// Whoever audits needs to read, and nothing else.
+func TestAuditorsIdentitiesAreEnough(t *testing.T) {
+	_, addr, secrets := natsServer(t)
+	d := newDatabase(t, secrets)
+	streams := func(role string) *stream.Client {
+		text, err := os.ReadFile(filepath.Join(secrets, role+"_nats_url"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := stream.DefaultConfig()
+		cfg.URL, cfg.Name = strings.Replace(strings.TrimSpace(string(text)), "nats:4222", addr, 1), role
+		cfg.SaleBytes, cfg.AttemptBytes = 1<<20, 1<<20
+		log, err := telemetry.NewLogger(os.Stderr, telemetry.LogConfig{Format: "text", Level: "error"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := stream.Connect(t.Context(), cfg, log)
+		if err != nil {
+			t.Fatalf("%s: %v", role, err)
+		}
+		t.Cleanup(c.Close)
+		return c
+	}
+	books := func(role string) *ledger.Ledger {
+		l, err := ledger.Open(t.Context(), ledger.Config{URL: d.as(t, role), Name: role, Conns: ledger.DefaultConns})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(l.Close)
+		return l
+	}
+	opener, scheduler := streams("scheduler"), books("scheduler")
+	if made, err := scheduler.OpenSlot(t.Context(), ledger.Template{Every: time.Hour, Stock: 3, UserLimit: 1}); err != nil || !made {
+		t.Fatal(made, err)
+	}
+	row, err := scheduler.Sale(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opening, err := opener.CreateSale(t.Context(), row.Sale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := scheduler.MarkOpen(t.Context(), 1, allocation.Genesis(opening.Message.Hash(), opening.Message.Time), opening.Created); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := streams("recorder").ReadAttempts(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := streams("edge").PublishPack(t.Context(), 1, []byte("not a pack")); err != nil {
+		t.Fatal(err)
+	}
+	decide(t, streams("allocator"), books("allocator"))
+	r, err := auditor.Audit(t.Context(), books("auditor"), streams("auditor"), 1, auditor.Options{})
+	if err != nil || !r.Clean() || r.Requests != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// decide commits what stands in the stream, as an allocator does.
+func decide(t *testing.T, s *stream.Client, l *ledger.Ledger) {
+	t.Helper()
+	if _, err := l.Renew(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := l.Take(t.Context(), nil, 1)
+	if err != nil || len(taken) != 1 {
+		t.Fatal(taken, err)
+	}
+	opening, err := s.Opening(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := allocation.New(opening.Sale, opening.Message.Hash(), opening.Message.Time)
+	b := e.Begin()
+	for m, err := range s.Messages(t.Context(), 1, 2, 2) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Apply(allocation.Pack{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Requests: []allocation.Request{{}}}, b)
+	}
+	if err := l.Commit(t.Context(), sale.ID(1), taken[0].Epoch, b); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,165 @@
+//go:build linux
+
+package faults_test
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"notsale/loadtest/faults/arena"
+	"notsale/pkg/allocation"
+	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/sale"
+	"notsale/pkg/wire"
+)
+
+// The goals of an audit on two cores.
+const (
+	auditGoal   = 10 * time.Second // of a million requests and as many attempts
+	auditMemory = 300 << 20        // of its process, at its largest
+	auditShare  = 0.10             // of the rate of the sale that it audits
+)
+
+// audited is what an audit prints with --json, as far as it is looked at.
+type audited struct {
+	Requests int64             `json:"requests"`
+	Attempts int64             `json:"attempts"`
+	Findings []json.RawMessage `json:"findings"`
+}
+
+func auditOf(t *testing.T, r arena.Ran) audited {
+	t.Helper()
+	var report audited
+	if err := json.Unmarshal([]byte(r.Out), &report); err != nil || r.Status != 0 {
+		t.Fatalf("status %d, %v\n%.2000s\n%.2000s", r.Status, err, r.Out, r.Err)
+	}
+	return report
+}
+
+// A sale of a million requests and a million attempts is audited in seconds.
+func TestAuditOfAMillionRequests(t *testing.T) {
+	const stock = 10_000
+	requests := size(1_000_000)
+	a := arena.New(t, arena.Options{
+		Stock: stock, SaleBytes: 1 << 30, Measured: true, Stores: []backendstest.Option{backendstest.WithOwnPostgres},
+	})
+	opener := a.Start(arena.Scheduler)
+	a.Start(arena.Allocator)
+	a.Start(arena.Recorder)
+	a.Eventually("the sale is led", func() bool { return a.Epoch(1) > 0 })
+	opener.Kill() // it would take the room back once the sale is sold out
+	ask(t, a, 0, requests, stock)
+	await(a, requests)
+	for range 2 { // the second finds the pages in memory
+		r := a.Run(t.Context(), "audit", "--sale", "1", "--json")
+		report := auditOf(t, r)
+		t.Logf("%d requests and %d attempts: %v, %v of CPU, at most %d MB", report.Requests, report.Attempts,
+			r.Took.Round(10*time.Millisecond), r.CPU.Round(10*time.Millisecond), r.MostRSS>>20)
+		if report.Requests != int64(requests) || report.Attempts != int64(requests) {
+			t.Errorf("audited %d requests and %d attempts of %d", report.Requests, report.Attempts, requests)
+		}
+		if r.Took > auditGoal*3/2 || r.MostRSS > auditMemory {
+			t.Errorf("took %v and %d MB, goal %v and %d MB", r.Took, r.MostRSS>>20, auditGoal, auditMemory>>20)
+		}
+	}
+}
+
+// ask puts requests into the sale's stream, and an attempt for each, in packs
+// as an edge under load makes them: the first ones for all items once, the
+// others for items that are gone. No user reaches the limit.
+func ask(t *testing.T, a *arena.Arena, from, to, stock int) {
+	const pack = 250
+	s, ctx, now := a.Stream(), context.Background(), sale.InstantOf(time.Now())
+	var requests []allocation.Request
+	var attempts []wire.Attempt
+	for n := from; n < to; n++ {
+		item := sale.ItemID(n%stock + 1)
+		user := sale.UserID("user-" + sale.ItemID(n).String())
+		r := allocation.Request{Number: uint64(n) + 1, Item: item, User: user, Expires: now + sale.Instant(time.Hour.Microseconds())}
+		binary.BigEndian.PutUint64(r.Code[:], uint64(n)*0x9E3779B97F4A7C15) // spread, as ids are
+		binary.BigEndian.PutUint64(r.Code[8:], uint64(n)+1)
+		requests = append(requests, r)
+		attempts = append(attempts, wire.Attempt{
+			ID: sale.UUID(r.Code), At: now, Sale: 1, User: string(user), Item: item.String(), Outcome: wire.Issued, Code: r.Code, Expires: r.Expires,
+		})
+		if len(requests) < pack && n < to-1 {
+			continue
+		}
+		err := s.PublishAttempts(ctx, 1, wire.AppendAttempts(nil, "arena", attempts))
+		if err == nil {
+			err = s.PublishPack(ctx, 1, wire.AppendPack(nil, "arena", requests))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		requests, attempts = requests[:0], attempts[:0]
+	}
+}
+
+// await waits until so many requests are decided and attempts recorded.
+func await(a *arena.Arena, n int) {
+	a.Within(5*time.Minute, "all is decided and recorded", func() bool {
+		return a.Number(`SELECT position FROM cursors WHERE sale_id = 1`) >= int64(n) &&
+			a.Number(`SELECT count(*) FROM checkout_attempts`) >= int64(n)
+	})
+}
+
+// A sale is audited while it sells: it goes on nearly as fast. The audit is
+// frozen every other moment, so that whatever else the machine does falls on the
+// sale with it and without it alike.
+func TestAuditOfARunningSale(t *testing.T) {
+	const stock, moment = 1_000_000, 500 * time.Millisecond
+	before := size(30_000)
+	a := arena.New(t, arena.Options{
+		Stock: stock, SaleBytes: 1 << 30, Measured: true, Stores: []backendstest.Option{backendstest.WithOwnPostgres, backendstest.WithOwnRedis},
+	})
+	edges, _ := a.StartAll(1, 1, 1, 1)
+	ask(t, a, 0, before, stock)
+	await(a, before)
+	crowd := a.Crowd(edges, arena.CrowdOptions{First: int64(before) + 1, Num: int64(stock - before), Clients: 64, Alone: true})
+	position := func() int64 { return a.Number(`SELECT position FROM cursors WHERE sale_id = 1`) }
+	a.Within(time.Minute, "the sale sells", func() bool { return position() > int64(before)+10_000 })
+
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	audit := a.Command(ctx, "audit", "--sale", "1", "--json")
+	var watched, quiet sold
+	for audit.Running() {
+		watched.during(position, moment)
+		audit.Freeze()
+		quiet.during(position, moment)
+		audit.Thaw()
+	}
+	r := audit.Wait()
+	if at := position(); at >= stock {
+		t.Fatalf("the sale was over at position %d", at)
+	}
+	crowd.Stop()
+	slower := 1 - watched.rate()/quiet.rate()
+	t.Logf("%.0f requests/s, while it is audited %.0f: %.1f%% slower, goal %.0f%% (the audit took %v, half of it frozen)",
+		quiet.rate(), watched.rate(), 100*slower, 100*auditShare, r.Took.Round(10*time.Millisecond))
+	if slower > storeSlack*auditShare*3/2 {
+		t.Errorf("audited, the sale is %.1f%% slower, goal %.0f%%", 100*slower, 100*auditShare)
+	}
+	if report := auditOf(t, r); report.Requests <= int64(before) {
+		t.Errorf("audited %d requests, there were %d before the crowd came", report.Requests, before)
+	}
+}
+
+// sold is how many requests were decided in how long.
+type sold struct {
+	requests int64
+	time     time.Duration
+}
+
+func (s *sold) during(position func() int64, length time.Duration) {
+	from, began := position(), time.Now()
+	time.Sleep(length)
+	s.requests += position() - from
+	s.time += time.Since(began)
+}
+
+func (s *sold) rate() float64 { return float64(s.requests) / s.time.Seconds() }

@@ -1,0 +1,236 @@
+package archive
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"sort"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/pkg/wire"
+	"notsale/services/auditor"
+)
+
+var (
+	_ auditor.Books = (*Archive)(nil)
+	_ auditor.Tape  = (*Archive)(nil)
+)
+
+// check says whether the archive can be asked about the sale.
+func (a *Archive) check(ctx context.Context, id sale.ID) error {
+	if a.broken != nil {
+		return a.broken
+	}
+	if id != a.manifest.Number {
+		return fmt.Errorf("%w: sale %d: this is an archive of sale %d", ledger.ErrNotFound, id, a.manifest.Number)
+	}
+	return ctx.Err()
+}
+
+// span returns which members a section has, from first up to before end.
+func (a *Archive) span(section string) (first, end int) {
+	for i := range a.members {
+		if sectionOf(a.members[i].name) == section {
+			if end == 0 {
+				first = i
+			}
+			end = i + 1
+		}
+	}
+	return first, end
+}
+
+// from returns the member of a section in which the record of this number is,
+// if there is one.
+func (a *Archive) from(section string, number int64) int {
+	first, end := a.span(section)
+	after := sort.Search(end-first, func(i int) bool { return a.members[first+i].member.First > number })
+	return first + max(after-1, 0)
+}
+
+// records yields the records of a section, from a member on.
+func records[T any](ctx context.Context, a *Archive, section string, from int, c codec[T]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		var before *T
+		_, end := a.span(section)
+		for i := from; i < end; i++ {
+			text, err := a.plain(section, i)
+			if err == nil {
+				err = ctx.Err()
+			}
+			for n := 1; err == nil && len(text) > 0; n++ {
+				record, size, ok := c.parse(text)
+				if !ok || before != nil && !c.follows(before, &record) {
+					err = a.members[i].unreadable(n).err()
+					break
+				}
+				if !yield(record, nil) {
+					return
+				}
+				before, text = &record, text[size:]
+			}
+			if err != nil {
+				yield(none, err)
+				return
+			}
+		}
+	}
+}
+
+// unreadable is the damage of a record that is none, or not in its place.
+func (p *place) unreadable(number int) *Damage {
+	return &Damage{
+		Member: p.name, Part: Content, Offset: p.content(),
+		Want: fmt.Sprintf("a record in its place as number %d", number), Got: "something else",
+	}
+}
+
+// failed is a sequence of nothing but an error.
+func failed[T any](err error) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		yield(none, err)
+	}
+}
+
+// saleRecords yields the records of the section sale.
+func (a *Archive) saleRecords(ctx context.Context) iter.Seq2[any, error] {
+	first, _ := a.span(sectionSale)
+	return records(ctx, a, sectionSale, first, saleCodec)
+}
+
+// Snapshot returns what stood of the sale when it was exported. Position.Mine is
+// not kept.
+func (a *Archive) Snapshot(ctx context.Context, id sale.ID) (s ledger.Snapshot, err error) {
+	if err := a.check(ctx, id); err != nil {
+		return ledger.Snapshot{}, err
+	}
+	for record, err := range a.saleRecords(ctx) {
+		if err != nil {
+			return ledger.Snapshot{}, err
+		}
+		switch r := record.(type) {
+		case saleRow:
+			s.Sale = r.SaleRow
+		case cursorRow:
+			s.Position = r.Position
+		case holeRow:
+			s.Holes = append(s.Holes, r.HoleRow)
+		case itemRow:
+			s.Items = append(s.Items, r.ItemRow)
+		case beyondRow:
+			s.Beyond = append(s.Beyond, r.RowKey)
+		}
+	}
+	return s, nil
+}
+
+// Decisions yields the decisions above a position, up to another, in order.
+func (a *Archive) Decisions(ctx context.Context, id sale.ID, after, upTo int64) iter.Seq2[allocation.Decision, error] {
+	if err := a.check(ctx, id); err != nil {
+		return failed[allocation.Decision](err)
+	}
+	return func(yield func(allocation.Decision, error) bool) {
+		for d, err := range records(ctx, a, sectionDecisions, a.from(sectionDecisions, after+1), decisionCodec) {
+			if err == nil && d.Position <= after {
+				continue
+			}
+			if err == nil && d.Position > upTo || !yield(d, err) {
+				return
+			}
+		}
+	}
+}
+
+// Commits yields the commits by generation and sequence.
+func (a *Archive) Commits(ctx context.Context, id sale.ID) iter.Seq2[ledger.CommitRow, error] {
+	if err := a.check(ctx, id); err != nil {
+		return failed[ledger.CommitRow](err)
+	}
+	first, _ := a.span(sectionCommits)
+	return records(ctx, a, sectionCommits, first, commitCodec)
+}
+
+// Attempts yields the checkout attempts by id.
+func (a *Archive) Attempts(ctx context.Context, id sale.ID) iter.Seq2[ledger.RecordedAttempt, error] {
+	if err := a.check(ctx, id); err != nil {
+		return failed[ledger.RecordedAttempt](err)
+	}
+	first, _ := a.span(sectionAttempts)
+	return records(ctx, a, sectionAttempts, first, attemptCodec)
+}
+
+// Opening returns the sale's opening record.
+func (a *Archive) Opening(ctx context.Context, id sale.ID) (stream.Opening, error) {
+	if err := a.check(ctx, id); err != nil {
+		return stream.Opening{}, err
+	}
+	for m, err := range a.Messages(ctx, id, 1, 1) {
+		if err != nil {
+			return stream.Opening{}, err
+		}
+		s, err := wire.DecodeOpening(m.Data)
+		if err != nil {
+			return stream.Opening{}, fmt.Errorf("archive: sale %d: %w", id, err)
+		}
+		streams, err := a.streams(ctx)
+		return stream.Opening{Sale: s, Message: m, Created: streams.created}, err
+	}
+	return stream.Opening{}, fmt.Errorf("%w: the archive has no messages of the sale", stream.ErrLost)
+}
+
+func (a *Archive) streams(ctx context.Context) (streamsRow, error) {
+	for record, err := range a.saleRecords(ctx) {
+		if err != nil {
+			return streamsRow{}, err
+		}
+		if r, ok := record.(streamsRow); ok {
+			return r, nil
+		}
+	}
+	return streamsRow{}, fmt.Errorf("%w: it does not say when its stream was made", ErrDamaged)
+}
+
+// Messages yields the messages of the sale's stream from first to last, or to
+// the last one that was decided when the sale was exported. It may be called
+// again for any of them.
+func (a *Archive) Messages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
+	return a.messages(ctx, id, sectionStream, first, last)
+}
+
+// AttemptMessages is Messages for the stream of attempts.
+func (a *Archive) AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
+	return a.messages(ctx, id, sectionAttemptsStream, first, last)
+}
+
+func (a *Archive) messages(ctx context.Context, id sale.ID, section string, first, last uint64) iter.Seq2[stream.Message, error] {
+	if err := a.check(ctx, id); err != nil {
+		return failed[stream.Message](err)
+	}
+	return func(yield func(stream.Message, error) bool) {
+		if first > last {
+			return
+		}
+		for m, err := range records(ctx, a, section, a.from(section, int64(first)), messageCodec) {
+			if err == nil && m.Sequence < first {
+				continue
+			}
+			if err == nil && m.Sequence > last || !yield(m, err) || m.Sequence == last {
+				return
+			}
+		}
+	}
+}
+
+// AttemptFloor returns up to which message all attempts were known to be in the
+// ledger when the sale was exported, and the last message.
+func (a *Archive) AttemptFloor(ctx context.Context, id sale.ID) (floor, last uint64, err error) {
+	if err := a.check(ctx, id); err != nil {
+		return 0, 0, err
+	}
+	return a.manifest.AttemptFloor, uint64(a.manifest.Counts.AttemptMessages), nil
+}

@@ -1,0 +1,6 @@
+//go:build race
+
+package archive
+
+// raceEnabled: everything is many times slower.
+const raceEnabled = true

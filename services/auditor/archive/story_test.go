@@ -1,0 +1,283 @@
+//go:build unix
+
+package archive
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+	"time"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/code"
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/pkg/wire"
+	"notsale/services/notsale/notsaletest"
+)
+
+// story is a sale in a real ledger and real streams.
+type story struct {
+	*notsaletest.Stage
+
+	t      *testing.T
+	of     sale.Sale
+	books  *ledger.Ledger
+	tape   *stream.Client
+	epoch  int64
+	engine *allocation.Engine
+
+	attempts byte   // made so far, for their ids
+	recorded uint64 // messages of them
+}
+
+// newStory opens a sale and holds its lease.
+func newStory(t *testing.T, stock int) *story {
+	t.Helper()
+	s := &story{Stage: notsaletest.New(t), t: t}
+	s.of = s.OpenSale(stock, 2)
+	s.books, s.tape = s.Ledger("archivist"), s.Stream("archivist")
+	leases, err := s.books.Take(t.Context(), nil, 1)
+	if err != nil || len(leases) != 1 {
+		t.Fatalf("leases %v, %v", leases, err)
+	}
+	s.epoch = leases[0].Epoch
+	opening, err := s.tape.Opening(t.Context(), s.of.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.engine = allocation.New(s.of, opening.Message.Hash(), opening.Message.Time)
+	return s
+}
+
+// everything is a sale with some of everything: all reasons, what nobody can
+// read, a repeat, a hole with lost decisions in it, attempts of which one waits
+// to be recorded, and texts that have to be escaped.
+func everything(t *testing.T) *story {
+	t.Helper()
+	s := newStory(t, 4)
+	s.publish(ask(1, 1, "ann"), ask(2, 1, "bob"), ask(1, 1, "ann"))
+	s.publish(ask(3, 2, "ann"))
+	s.raw([]byte("not a pack\t\\\n"))
+	s.decide(2, 3, 4)
+	s.lose(ask(4, 3, "ann"), ask(5, 3, "carl"))
+	s.publish(ask(6, 3, "dora"), stale(7, 4, "dora"), ask(8, 4, "eve"))
+	s.decide(5)
+	s.publish(ask(9, 4, "fred"))
+	s.decide(6)
+	s.attempt("ann", 1, wire.Issued)
+	s.attempt("a\\b", 1, wire.InvalidParameter)
+	s.attempt("bob", 1, wire.ItemTaken)
+	s.record(3)
+	s.attempt("late", 2, wire.Issued)
+	return s
+}
+
+func ask(number byte, item sale.ItemID, user sale.UserID) allocation.Request {
+	return allocation.Request{Number: uint64(number), Code: code.ID{number}, Item: item, User: user, Expires: sale.Instant(1e17)}
+}
+
+func stale(number byte, item sale.ItemID, user sale.UserID) allocation.Request {
+	r := ask(number, item, user)
+	r.Expires = 1
+	return r
+}
+
+func (s *story) publish(requests ...allocation.Request) {
+	s.t.Helper()
+	s.raw(wire.AppendPack(nil, "edge-1", requests))
+}
+
+func (s *story) raw(data []byte) {
+	s.t.Helper()
+	if err := s.tape.PublishPack(s.t.Context(), s.of.ID, data); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// packOf reads a message as an allocator does.
+func packOf(m *stream.Message) allocation.Pack {
+	edge, requests, err := wire.DecodePack(m.Data)
+	if err != nil {
+		edge, requests = "", []allocation.Request{{}}
+	}
+	return allocation.Pack{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Edge: edge, Requests: requests}
+}
+
+// decide applies the messages and commits them together.
+func (s *story) decide(sequences ...uint64) {
+	s.t.Helper()
+	b := s.engine.Begin()
+	for _, sequence := range sequences {
+		m, err := s.tape.Message(s.t.Context(), s.of.ID, sequence)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.engine.Apply(packOf(&m), b)
+	}
+	s.commit(b)
+}
+
+func (s *story) commit(b *allocation.Batch) {
+	s.t.Helper()
+	if err := s.books.Commit(s.t.Context(), s.of.ID, s.epoch, b); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// lose commits a pack that the stream does not keep, and opens a generation.
+func (s *story) lose(requests ...allocation.Request) {
+	s.t.Helper()
+	matching := s.engine.Cursor()
+	m := stream.Message{Sequence: matching.Sequence + 1, Time: matching.Now + 5, Data: []byte("lost")}
+	p := packOf(&m)
+	p.Requests = requests
+	b := s.engine.Begin()
+	s.engine.Apply(p, b)
+	s.commit(b)
+	h := &allocation.Hole{
+		Generation: 2, Matching: matching.Sequence, Lost: s.engine.Cursor(),
+		Mark: allocation.Mark{Time: matching.PackTime, Hash: matching.PackHash},
+	}
+	if err := s.books.OpenGeneration(s.t.Context(), s.of.ID, s.epoch, h); err != nil {
+		s.t.Fatal(err)
+	}
+	s.engine.Reopen(h)
+}
+
+// attempt publishes an attempt in a message of its own. Ids go down, so that
+// their order is not that of the stream.
+func (s *story) attempt(user string, item sale.ItemID, outcome wire.Outcome) {
+	s.t.Helper()
+	s.attempts++
+	a := wire.Attempt{ID: sale.UUID{255 - s.attempts}, At: sale.InstantOf(time.Now()), Sale: s.of.ID, User: user, Item: item.String(), Outcome: outcome}
+	if outcome == wire.Issued {
+		a.Code, a.Expires = code.ID{s.attempts, 1}, a.At+1
+	}
+	if err := s.tape.PublishAttempts(s.t.Context(), s.of.ID, wire.AppendAttempts(nil, "edge-1", []wire.Attempt{a})); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// record records and acknowledges the next messages of attempts, as a recorder
+// does.
+func (s *story) record(messages int) {
+	s.t.Helper()
+	reader, err := s.tape.ReadAttempts(s.t.Context(), s.of.ID)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for range messages {
+		m, err := reader.Next(s.t.Context())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		edge, list, err := wire.DecodeAttempts(m.Data)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if _, err := s.books.InsertAttempts(s.t.Context(), []ledger.RecordedAttempt{{Attempt: list[0], Edge: edge}}); err != nil {
+			s.t.Fatal(err)
+		}
+		if err := m.Ack(); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	reader.Stop()
+	s.recorded += uint64(messages)
+	notsaletest.Eventually(s.t, "attempts are acknowledged", func() bool {
+		floor, _, err := s.tape.AttemptFloor(s.t.Context(), s.of.ID)
+		return err == nil && floor == s.recorded
+	})
+}
+
+// export returns the sale's archive.
+func (s *story) export() []byte {
+	s.t.Helper()
+	var file bytes.Buffer
+	m, err := Write(s.t.Context(), &file, s.books, s.tape, s.of.ID, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if m.Number != s.of.ID || m.Cursor != cursorOf(ref(s.engine.Cursor())) {
+		s.t.Errorf("manifest %+v", m)
+	}
+	return file.Bytes()
+}
+
+func ref[T any](v T) *T { return &v }
+
+// opened opens an archive in memory.
+func opened(t testing.TB, file []byte) *Archive {
+	t.Helper()
+	a, err := open(bytes.NewReader(file), int64(len(file)), chunkSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// verified returns the damages of an archive in memory.
+func verified(t testing.TB, file []byte) []Damage {
+	t.Helper()
+	damages, err := opened(t, file).Verify(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return damages
+}
+
+// region is a part of an archive.
+type region struct {
+	member   string
+	part     Part
+	from, to int // offsets
+}
+
+// regions splits an intact archive.
+func regions(t testing.TB, file []byte) (all []region) {
+	t.Helper()
+	a := opened(t, file)
+	for _, p := range a.found {
+		content, end := int(p.content()), int(p.content()+p.size)
+		all = append(all, region{p.name, Header, int(p.at), content}, region{p.name, Content, content, end}, region{p.name, Padding, end, int(p.end())})
+	}
+	all = append(all, region{"", End, int(a.foundEnd), len(file)})
+	return slices.DeleteFunc(all, func(r region) bool { return r.from == r.to })
+}
+
+// rebuilt writes the members anew, with sums that fit, after change has changed
+// a section's text.
+func rebuilt(t testing.TB, file []byte, section string, change func(text []byte) []byte) []byte {
+	t.Helper()
+	a := opened(t, file)
+	enc, err := compressor()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer enc.Close()
+	var out bytes.Buffer
+	e := export{out: &out, enc: enc, tally: tally{a.manifest}}
+	e.tally.manifest.Members = nil
+	for i := range a.members {
+		p := &a.members[i]
+		stored := file[p.content() : p.content()+p.size]
+		plain, d := p.decode(stored)
+		if d != nil {
+			t.Fatal(d)
+		}
+		if sectionOf(p.name) == section {
+			plain = change(slices.Clone(plain))
+			stored = enc.EncodeAll(plain, nil)
+		}
+		e.tally.member(p.name, stored, plain, p.member.Records, p.member.First)
+		if err := e.write(p.name, stored); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.finish(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}

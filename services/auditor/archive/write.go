@@ -1,0 +1,299 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+
+	_ "embed" // the description of the format
+
+	"github.com/klauspost/compress/zstd"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/services/auditor"
+)
+
+//go:embed readme.txt
+var readme []byte
+
+// ErrMoved says that a hole was found in the stream while the sale was exported,
+// so that what was read at the end is not what the beginning spoke of. Try again.
+var ErrMoved = errors.New("archive: a hole was found in the sale's stream while it was exported")
+
+// Write writes the archive of a sale, up to the cursor that stands there when it
+// begins. progress may be nil; it is told how many of how many positions and
+// messages were written. After an error what was written is of no use.
+func Write(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.Tape, id sale.ID, progress auditor.Progress) (Manifest, error) {
+	return write(ctx, w, books, tape, id, progress, chunkSize)
+}
+
+// write is Write with members that end at another size.
+func write(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.Tape, id sale.ID, progress auditor.Progress, cut int) (Manifest, error) {
+	enc, err := compressor()
+	if err != nil {
+		return Manifest{}, fmt.Errorf("archive: %w", err)
+	}
+	defer func() { _ = enc.Close() }()
+	e := export{ctx: ctx, books: books, tape: tape, id: id, progress: progress, out: w, enc: enc, cut: cut, tally: newTally()}
+	if err := e.run(); err != nil {
+		return Manifest{}, err
+	}
+	return e.tally.manifest, nil
+}
+
+// export is one export under way.
+type export struct {
+	ctx      context.Context
+	books    auditor.Books
+	tape     auditor.Tape
+	id       sale.ID
+	progress auditor.Progress
+	out      io.Writer
+	enc      *zstd.Encoder
+	cut      int // at how many bytes of records a member ends
+
+	snapshot ledger.Snapshot
+	tally    tally
+	total    uint64 // positions and messages there are
+	before   uint64 // of these in the sections that are written
+
+	stored []byte // reused
+}
+
+func (e *export) run() error {
+	var err error
+	if e.snapshot, err = e.books.Snapshot(e.ctx, e.id); err != nil {
+		return err
+	}
+	if e.snapshot.Sale.Sale.ID != e.id {
+		return fmt.Errorf("archive: asked for sale %d, the ledger gives sale %d", e.id, e.snapshot.Sale.Sale.ID)
+	}
+	opening, err := e.tape.Opening(e.ctx, e.id)
+	if err != nil {
+		return err
+	}
+	floor, last, err := e.tape.AttemptFloor(e.ctx, e.id)
+	if err != nil {
+		return err
+	}
+	c := &e.snapshot.Position.Cursor
+	e.total = uint64(c.Position) + c.Sequence + last
+	if err := e.write(readmeName, readme); err != nil {
+		return err
+	}
+	e.tally.member(readmeName, readme, readme, 0, 0)
+	if err := e.sections(&opening, floor); err != nil {
+		return err
+	}
+	if err := e.still(c.Generation); err != nil {
+		return err
+	}
+	return e.finish()
+}
+
+// sections writes them in an order that holds for a sale under way, too.
+func (e *export) sections(opening *stream.Opening, floor uint64) error {
+	c, counts := &e.snapshot.Position.Cursor, &e.tally.manifest.Counts
+	if _, err := section(e, sectionSale, saleCodec, e.sale(opening, floor)); err != nil {
+		return err
+	}
+	var err error
+	if counts.Commits, err = section(e, sectionCommits, commitCodec, e.commits()); err != nil {
+		return err
+	}
+	if counts.Decisions, err = section(e, sectionDecisions, decisionCodec, e.decisions()); err != nil {
+		return err
+	}
+	e.before += uint64(c.Position)
+	if counts.Attempts, err = section(e, sectionAttempts, attemptCodec, e.books.Attempts(e.ctx, e.id)); err != nil {
+		return err
+	}
+	if counts.Messages, err = section(e, sectionStream, messageCodec, e.messages()); err != nil {
+		return err
+	}
+	e.before += c.Sequence
+	counts.AttemptMessages, err = section(e, sectionAttemptsStream, messageCodec, e.tape.AttemptMessages(e.ctx, e.id, 1, math.MaxUint64))
+	return err
+}
+
+// tell tells how far the export is. The end is told once; attempts that came
+// after the beginning were not counted.
+func (e *export) tell(done uint64) {
+	if e.progress != nil && done < e.total {
+		e.progress(done, e.total)
+	}
+}
+
+// still makes sure that no hole was found meanwhile.
+func (e *export) still(generation int64) error {
+	s, err := e.books.Snapshot(e.ctx, e.id)
+	if err == nil && s.Position.Cursor.Generation != generation {
+		err = ErrMoved
+	}
+	return err
+}
+
+// finish writes the manifest and the end.
+func (e *export) finish() error {
+	text := e.tally.manifest.Encode()
+	if len(text) > maxManifest {
+		return fmt.Errorf("archive: the manifest has %d bytes, more than %d", len(text), maxManifest)
+	}
+	if err := e.write(manifestName, text); err != nil {
+		return err
+	}
+	if err := e.write(sumName, sumLine(text)); err != nil {
+		return err
+	}
+	_, err := e.out.Write(make([]byte, endLen))
+	if err == nil && e.progress != nil {
+		e.progress(e.total, e.total)
+	}
+	return err
+}
+
+// write writes one member.
+func (e *export) write(name string, content []byte) error {
+	for _, part := range [...][]byte{header(name, int64(len(content))), content, make([]byte, padding(int64(len(content))))} {
+		if _, err := e.out.Write(part); err != nil {
+			return fmt.Errorf("archive: writing %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// section writes the records of a section and returns how many there were.
+func section[T any](e *export, name string, c codec[T], records iter.Seq2[T, error]) (total int64, err error) {
+	m := chunk{name: name, text: make([]byte, 0, e.cut+e.cut/8)}
+	var before *T
+	for record, err := range records {
+		if err != nil {
+			return total, err
+		}
+		if !c.follows(before, &record) {
+			return total, fmt.Errorf("archive: record %d of %s does not follow the one before", total+1, name)
+		}
+		before = &record
+		if m.records == 0 && c.number != nil {
+			m.first = c.number(&record)
+		}
+		size := len(m.text)
+		if m.text = c.append(m.text, &record); len(m.text)-size > maxRecord {
+			return total, fmt.Errorf("archive: record %d of %s has more than %d bytes", total+1, name, maxRecord)
+		}
+		m.records++
+		total++
+		if len(m.text) >= e.cut {
+			if err := e.chunk(&m); err != nil {
+				return total, err
+			}
+		}
+		if c.number != nil {
+			e.tell(e.before + uint64(c.number(&record)))
+		}
+	}
+	return total, e.chunk(&m)
+}
+
+// chunk is a member of a section, under way.
+type chunk struct {
+	name           string // of the section
+	number         int    // of members before
+	text           []byte
+	records, first int64
+}
+
+// chunk writes the member, if there is anything in it, and begins the next.
+func (e *export) chunk(m *chunk) error {
+	if m.records == 0 {
+		return nil
+	}
+	if err := e.ctx.Err(); err != nil {
+		return err
+	}
+	m.number++
+	name := memberName(m.name, m.number)
+	e.stored = e.enc.EncodeAll(m.text, e.stored[:0])
+	e.tally.member(name, e.stored, m.text, m.records, m.first)
+	if m.name == sectionStream && m.number == 1 {
+		first, _, _ := parseMessage(m.text)
+		if err := e.tally.opening(first.Data); err != nil {
+			return err
+		}
+	}
+	m.text, m.records, m.first = m.text[:0], 0, 0
+	return e.write(name, e.stored)
+}
+
+// sale yields the records of the section sale.
+func (e *export) sale(opening *stream.Opening, floor uint64) iter.Seq2[any, error] {
+	s := &e.snapshot
+	return func(yield func(any, error) bool) {
+		put := func(record any) bool {
+			e.tally.saleRecord(record)
+			return yield(record, nil)
+		}
+		if !put(saleRow{s.Sale}) || !put(cursorRow{s.Position}) || !put(streamsRow{created: opening.Created, floor: floor}) {
+			return
+		}
+		for i := range s.Holes {
+			if !put(holeRow{s.Holes[i]}) {
+				return
+			}
+		}
+		for i := range s.Items {
+			if !put(itemRow{s.Items[i]}) {
+				return
+			}
+		}
+		for i := range s.Beyond {
+			if !put(beyondRow{s.Beyond[i]}) {
+				return
+			}
+		}
+	}
+}
+
+// commits yields the commits up to the cursor.
+func (e *export) commits() iter.Seq2[ledger.CommitRow, error] {
+	end := &e.snapshot.Position.Cursor
+	return func(yield func(ledger.CommitRow, error) bool) {
+		for c, err := range e.books.Commits(e.ctx, e.id) {
+			if err == nil && (c.Generation > end.Generation || c.Generation == end.Generation && c.Sequence > end.Sequence) {
+				return
+			}
+			if !yield(c, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// decisionPage is how many positions are read at a time, so that no session of
+// the database is busy while members are compressed.
+const decisionPage = 10_000
+
+// decisions yields the decisions up to the cursor.
+func (e *export) decisions() iter.Seq2[allocation.Decision, error] {
+	upTo := e.snapshot.Position.Cursor.Position
+	return func(yield func(allocation.Decision, error) bool) {
+		for after := int64(0); after < upTo; after += decisionPage {
+			for d, err := range e.books.Decisions(e.ctx, e.id, after, min(after+decisionPage, upTo)) {
+				if !yield(d, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// messages yields the messages up to the cursor, the opening record at least.
+func (e *export) messages() iter.Seq2[stream.Message, error] {
+	return e.tape.Messages(e.ctx, e.id, 1, max(e.snapshot.Position.Cursor.Sequence, 1))
+}

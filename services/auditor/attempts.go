@@ -1,0 +1,228 @@
+package auditor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"hash/maphash"
+	"math"
+	"slices"
+
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/wire"
+)
+
+// attempts compares checkout_attempts with the stream of attempts. Attempts
+// that wait in the stream to be recorded are counted, and are no finding.
+func (a *audit) attempts() error {
+	c := comparison{audit: a, seed: maphash.MakeSeed()}
+	floor, _, err := a.tape.AttemptFloor(a.ctx, a.id)
+	if err != nil {
+		return err
+	}
+	floor = max(floor, a.snapshot.Recorded) // the consumer may have been made again
+	end, err := c.index(1)
+	if err != nil {
+		return err
+	}
+	if err := c.rows(); err != nil {
+		return err
+	}
+	if err := c.late(end + 1); err != nil {
+		return err
+	}
+	for i := range c.stored {
+		switch s := &c.stored[i]; {
+		case c.seen[i]:
+		case s.sequence > floor:
+			a.report.Unrecorded++
+		default:
+			a.report.add(Finding{Kind: Missing, Table: "checkout_attempts", Row: s.id.String(), Sequence: s.sequence})
+		}
+	}
+	return nil
+}
+
+// comparison compares the attempts of a stream with their rows. Of a stored
+// attempt it keeps 32 bytes: there may be millions.
+type comparison struct {
+	*audit
+
+	seed   maphash.Seed
+	stored []storedAttempt // by id
+	seen   []bool          // whether stored has a row
+	lone   []ledger.RecordedAttempt
+}
+
+type storedAttempt struct {
+	id       sale.UUID
+	digest   uint64 // of the attempt with its edge
+	sequence uint64
+}
+
+func (c *comparison) digest(r ledger.RecordedAttempt) uint64 { return maphash.Comparable(c.seed, r) }
+
+// each calls do with the attempts of the sale, message by message, and returns
+// the last sequence. What nobody can read is passed over, as the recorder does.
+func (c *comparison) each(ctx context.Context, first, last uint64, do func(uint64, ledger.RecordedAttempt)) (uint64, error) {
+	end := first - 1
+	for m, err := range c.tape.AttemptMessages(ctx, c.id, first, last) {
+		if err != nil {
+			return end, err
+		}
+		end = m.Sequence
+		c.pace.work()
+		edge, list, _ := wire.DecodeAttempts(m.Data)
+		for i := range list {
+			if list[i].Sale == c.id {
+				do(m.Sequence, ledger.RecordedAttempt{Attempt: list[i], Edge: edge})
+			}
+		}
+		if err := c.pace.rest(ctx); err != nil {
+			return end, err
+		}
+	}
+	return end, nil
+}
+
+// index reads the stream from a message on. An attempt that was published twice
+// counts once, as first stored.
+func (c *comparison) index(first uint64) (end uint64, err error) {
+	end, err = c.each(c.ctx, first, math.MaxUint64, func(sequence uint64, r ledger.RecordedAttempt) {
+		c.stored = append(c.stored, storedAttempt{id: r.ID, digest: c.digest(r), sequence: sequence})
+	})
+	slices.SortStableFunc(c.stored, func(x, y storedAttempt) int { return bytes.Compare(x.id[:], y.id[:]) })
+	c.stored = slices.CompactFunc(c.stored, func(x, y storedAttempt) bool { return x.id == y.id })
+	c.seen = make([]bool, len(c.stored))
+	c.report.Attempts, c.report.AttemptsSequence = int64(len(c.stored)), end
+	c.meetPublishedAttempts()
+	return end, err
+}
+
+func (c *comparison) find(id sale.UUID) (int, bool) {
+	return slices.BinarySearchFunc(c.stored, id, func(s storedAttempt, id sale.UUID) int { return bytes.Compare(s.id[:], id[:]) })
+}
+
+// rows compares the rows that stand in the ledger.
+func (c *comparison) rows() error {
+	for row, err := range c.books.Attempts(c.ctx, c.id) {
+		if err != nil {
+			return err
+		}
+		c.pace.work()
+		if err := c.row(&row); err != nil {
+			return err
+		}
+		if err := c.pace.rest(c.ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *comparison) row(row *ledger.RecordedAttempt) error {
+	i, ok := c.find(row.ID)
+	if !ok {
+		c.lone = append(c.lone, *row)
+		return nil
+	}
+	c.seen[i] = true
+	if c.digest(*row) == c.stored[i].digest {
+		return nil
+	}
+	return c.compare(row, &c.stored[i])
+}
+
+// compare names the fields in which a row and its stored attempt differ.
+func (c *comparison) compare(row *ledger.RecordedAttempt, stored *storedAttempt) error {
+	if c.report.Total >= MaxFindings { // it is counted, nobody reads more of it
+		c.report.Total++
+		return nil
+	}
+	_, err := c.each(c.ctx, stored.sequence, stored.sequence, func(_ uint64, s ledger.RecordedAttempt) {
+		if s.ID == row.ID {
+			c.compareAttempt(row, &s, stored.sequence)
+		}
+	})
+	return err
+}
+
+// late looks for the rows that were not found in what was published since.
+func (c *comparison) late(first uint64) error {
+	if len(c.lone) == 0 {
+		return nil
+	}
+	lone := make(map[sale.UUID]*ledger.RecordedAttempt, len(c.lone))
+	for i := range c.lone {
+		lone[c.lone[i].ID] = &c.lone[i]
+	}
+	_, err := c.each(c.ctx, first, math.MaxUint64, func(sequence uint64, s ledger.RecordedAttempt) {
+		if row := lone[s.ID]; row != nil {
+			c.compareAttempt(row, &s, sequence)
+			delete(lone, s.ID)
+		}
+	})
+	for i := range c.lone {
+		if id := c.lone[i].ID; lone[id] != nil {
+			c.report.add(Finding{Kind: Unfounded, Table: "checkout_attempts", Row: id.String()})
+		}
+	}
+	return err
+}
+
+func (c *comparison) compareAttempt(l, s *ledger.RecordedAttempt, sequence uint64) {
+	at := Finding{Table: "checkout_attempts", Row: l.ID.String(), Sequence: sequence}
+	compare(c.report, at, "sale_id", l.Sale, s.Sale)
+	compare(c.report, at, "attempted_at", l.At, s.At)
+	compare(c.report, at, "user_param", l.User, s.User)
+	compare(c.report, at, "item_param", l.Item, s.Item)
+	compare(c.report, at, "outcome", l.Outcome, s.Outcome)
+	compare(c.report, at, "code_id", l.Code, s.Code)
+	compare(c.report, at, "expires_at", l.Expires, s.Expires)
+	compare(c.report, at, "edge", l.Edge, s.Edge)
+}
+
+// Estate is a ledger of many sales.
+type Estate interface {
+	Books
+	// Sale returns a sale's row, or ledger.ErrNotFound.
+	Sale(ctx context.Context, id sale.ID) (ledger.SaleRow, error)
+	// Strays returns rows, at most so many, that name a sale which does not
+	// exist, and sales that are archived and have no archive.
+	Strays(ctx context.Context, most int) ([]ledger.RowKey, error)
+}
+
+// Library is the streams of many sales.
+type Library interface {
+	Tape
+	// Sales returns the numbers of the sales that have a stream.
+	Sales(ctx context.Context) ([]sale.ID, error)
+}
+
+// AuditRest audits what belongs to no sale: the attempts to check out items
+// that no sale has, rows that name a sale which does not exist, and streams of
+// sales that the ledger does not know. The report is that of sale 0.
+func AuditRest(ctx context.Context, books Estate, tape Library) (*Report, error) {
+	a := &audit{ctx: ctx, books: books, tape: tape, report: &Report{Findings: []Finding{}}, pace: newPace(0, sale.Open)}
+	strays, err := books.Strays(ctx, MaxFindings)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range strays {
+		a.report.add(Finding{Kind: Unfounded, Table: row.Table, Row: row.Key})
+	}
+	ids, err := tape.Sales(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		switch _, err := books.Sale(ctx, id); {
+		case errors.Is(err, ledger.ErrNotFound):
+			a.report.add(Finding{Kind: Missing, Table: "sales", Row: id.String()})
+		case err != nil:
+			return nil, err
+		}
+	}
+	return a.report, a.attempts()
+}

@@ -1,0 +1,276 @@
+package auditor
+
+import (
+	"context"
+	"errors"
+	"math"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/code"
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/wire"
+)
+
+// Question says what is to be explained: a code, or else an item, or else a
+// user. With a code the others are what it says of itself, zero where only its
+// id is known.
+type Question struct {
+	Code    code.ID
+	Item    sale.ItemID
+	User    sale.UserID
+	Expires sale.Instant
+}
+
+// Desk answers what an explanation asks the ledger besides the audit.
+type Desk interface {
+	// DecisionOf returns the recorded decision of a code, or ErrNotFound.
+	DecisionOf(ctx context.Context, id code.ID) (sale.ID, allocation.Decision, error)
+	// AttemptOf returns the checkout that gave the code, or ErrNotFound.
+	AttemptOf(ctx context.Context, id sale.ID, given code.ID) (ledger.RecordedAttempt, error)
+	// Outcomes counts a user's checkouts by what became of them.
+	Outcomes(ctx context.Context, id sale.ID, user sale.UserID) (map[wire.Outcome]int, error)
+}
+
+// Verdict is what became of a code.
+type Verdict string
+
+// The verdicts.
+const (
+	Granted Verdict = "granted"
+	Refused Verdict = "refused"
+	Waiting Verdict = "waiting" // in the stream, beyond the cursor
+	// NeverQueued: nothing in the stream asks with it. It was refused from the
+	// cache, or it was never sent.
+	NeverQueued Verdict = "never-queued"
+	Unknown     Verdict = "unknown" // the replay ended before the cursor
+)
+
+// Request is one request in the queue of a sale.
+type Request struct {
+	Position int64       `json:"position"`           // of a waiting one: that it will take
+	Sequence uint64      `json:"sequence,omitempty"` // of its message
+	Time     string      `json:"time"`               // the stream's
+	Edge     string      `json:"edge,omitempty"`     // that queued it
+	Code     string      `json:"code_id"`
+	Item     sale.ItemID `json:"item"`
+	User     sale.UserID `json:"user"`
+	Expires  string      `json:"code_expires,omitempty"`
+	Reason   string      `json:"reason,omitempty"`           // granted, or why not; empty: not decided
+	Decided  int64       `json:"decided_position,omitempty"` // whose decision it is: a lower one for a repeat
+	Engine   string      `json:"engine_time,omitempty"`
+	// Unproved: its message is lost in a hole, so the ledger alone speaks for
+	// it; Time is the engine's then, and there is neither sequence nor edge.
+	Unproved bool `json:"unproved,omitempty"`
+}
+
+// Repeat reports whether the request got the answer of an earlier one.
+func (r *Request) Repeat() bool { return r.Decided != 0 && r.Decided < r.Position }
+
+// Cause is what a refusal rests on.
+type Cause struct {
+	Reason string   `json:"reason"`
+	LostTo *Request `json:"lost_to,omitempty"` // the grant that made it true
+	Grants int      `json:"grants,omitempty"`  // sold in all, or to the user
+	// Expires and Engine: the code expired before the time at which the request
+	// was decided, or the sale stands.
+	Expires string `json:"code_expires,omitempty"`
+	Engine  string `json:"engine_time,omitempty"`
+}
+
+// Checkout is the attempt that gave a code.
+type Checkout struct {
+	Time    string `json:"time"` // by the edge's clock
+	Edge    string `json:"edge"`
+	Expires string `json:"code_expires"`
+}
+
+// Queue is what stands in the stream beyond the cursor, undecided.
+type Queue struct {
+	Messages int64     `json:"messages"`
+	Requests int64     `json:"requests"`
+	Asked    []Request `json:"asked,omitempty"` // those in question
+}
+
+// Explanation says what became of a code, an item or a user in a sale, as the
+// replay of its stream proves it.
+type Explanation struct {
+	Sale      sale.ID     `json:"sale"`
+	UUID      sale.UUID   `json:"uuid"`
+	Stock     int         `json:"stock"`
+	UserLimit int         `json:"user_limit"`
+	Sold      int         `json:"sold"`
+	Sequence  uint64      `json:"sequence"` // replayed up to this message
+	Position  int64       `json:"position"`
+	Code      string      `json:"code_id,omitempty"`
+	Item      sale.ItemID `json:"item,omitempty"`
+	User      sale.UserID `json:"user,omitempty"`
+
+	Verdict  Verdict   `json:"verdict,omitempty"`        // of a code
+	Requests []Request `json:"requests"`                 // those in question, the first of them
+	Total    int64     `json:"total_requests"`           // how many there are
+	Owner    *Request  `json:"owner,omitempty"`          // of an item
+	Grants   int       `json:"granted"`                  // to the user
+	Causes   []Cause   `json:"causes,omitempty"`         // of a code's refusal, or of the one that it would get
+	Checkout *Checkout `json:"checkout,omitempty"`       // of a code, if recorded
+	Outcomes Outcomes  `json:"checkouts,omitempty"`      // of a user
+	Waiting  Queue     `json:"waiting"`                  // beyond the cursor
+	Disagree []Finding `json:"disagreements,omitempty"`  // about what was asked
+	Others   int       `json:"other_findings,omitempty"` // about other things in the sale
+}
+
+// Outcomes counts checkouts by what became of them.
+type Outcomes map[wire.Outcome]int
+
+// Agree reports whether ledger and stream say the same about what was asked.
+func (x *Explanation) Agree() bool { return len(x.Disagree) == 0 }
+
+// Explain audits the sale and says what the replay shows about the question,
+// up to the cursor that stands there when it begins. Of the options, those hold
+// that say how to work.
+func Explain(ctx context.Context, books Books, tape Tape, desk Desk, id sale.ID, q Question, o Options) (*Explanation, error) {
+	w := &witness{question: q}
+	o.Watcher, o.Against, o.RequestsOnly = w, nil, true
+	x := &Explanation{Sale: id}
+	if err := x.readCheckouts(ctx, desk, w); err != nil {
+		return nil, err
+	}
+	report, err := Audit(ctx, books, tape, id, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.readQueue(ctx, tape, w); err != nil {
+		return nil, err
+	}
+	x.tell(w)
+	if err := x.compare(ctx, desk, w, report); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// readCheckouts reads what the ledger knows of checkouts. A code of which only
+// the id is given gets its claims from there.
+func (x *Explanation) readCheckouts(ctx context.Context, desk Desk, w *witness) (err error) {
+	q := &w.question
+	if q.Code.IsZero() {
+		if q.User != "" {
+			x.Outcomes, err = desk.Outcomes(ctx, x.Sale, q.User)
+		}
+		return err
+	}
+	a, err := desk.AttemptOf(ctx, x.Sale, q.Code)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	x.Checkout = &Checkout{Time: a.At.String(), Edge: a.Edge, Expires: a.Expires.String()}
+	if q.Item == 0 {
+		q.Item, _ = sale.ParseItemID(a.Item) // an edge had read it before it gave the code
+		q.User, q.Expires = sale.UserID(a.User), a.Expires
+	}
+	return nil
+}
+
+// readQueue looks through what stands beyond the cursor.
+func (x *Explanation) readQueue(ctx context.Context, tape Tape, w *witness) error {
+	position := w.cursor.Position
+	for m, err := range tape.Messages(ctx, x.Sale, w.cursor.Sequence+1, math.MaxUint64) {
+		if err != nil {
+			return err
+		}
+		x.Waiting.Messages++
+		edge, requests, err := wire.DecodePack(m.Data)
+		if err != nil {
+			requests = []allocation.Request{{}} // an unreadable pack takes one position
+		}
+		for i := range requests {
+			x.Waiting.Requests++
+			position++
+			if r := &requests[i]; w.concerns(r.Code, r.Item, r.User) && len(x.Waiting.Asked) < w.shown() {
+				x.Waiting.Asked = append(x.Waiting.Asked, asked(&m, edge, position, r))
+				w.learn(r)
+			}
+		}
+	}
+	return nil
+}
+
+// tell writes down what the witness has seen.
+func (x *Explanation) tell(w *witness) {
+	x.UUID, x.Stock, x.UserLimit, x.Sold = w.sale.UUID, w.sale.Stock, w.sale.UserLimit, w.sold
+	x.Sequence, x.Position = w.sequence, w.position
+	x.Requests, x.Total = w.requests, w.total
+	q := &w.question
+	x.Item, x.User, x.Grants = q.Item, q.User, w.grants[q.User]
+	switch {
+	case !q.Code.IsZero():
+		x.Code = q.Code.String()
+		x.judge(w)
+	case q.Item != 0:
+		x.Owner = w.owners[q.Item]
+	}
+}
+
+// judge gives the verdict on a code and what it rests on.
+func (x *Explanation) judge(w *witness) {
+	switch {
+	case w.decision != nil:
+		x.Verdict, x.Causes = w.verdict()
+		return
+	case w.sequence < w.cursor.Sequence:
+		x.Verdict = Unknown
+	case len(x.Waiting.Asked) > 0:
+		x.Verdict = Waiting
+	default:
+		x.Verdict = NeverQueued
+	}
+	x.Causes = w.against()
+}
+
+// compare keeps the audit's findings that bear on the explanation.
+func (x *Explanation) compare(ctx context.Context, desk Desk, w *witness, r *Report) error {
+	positions := map[int64]bool{}
+	if x.Owner != nil {
+		positions[x.Owner.Position] = true
+	}
+	for i := range x.Requests {
+		positions[x.Requests[i].Decided] = true
+	}
+	for i := range x.Causes {
+		if grant := x.Causes[i].LostTo; grant != nil {
+			positions[grant.Position] = true
+		}
+	}
+	if x.Code != "" {
+		// A decision that the stream does not give stands somewhere else.
+		_, d, err := desk.DecisionOf(ctx, w.question.Code)
+		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+			return err
+		}
+		positions[d.Position] = true
+	}
+	delete(positions, 0)
+	for _, f := range r.Findings {
+		switch {
+		case f.Kind == LostStream || f.Kind == Impossible,
+			(f.Table == "decisions" || f.Table == "items") && (positions[f.Position] || x.names(&f)):
+			x.Disagree = append(x.Disagree, f)
+		}
+	}
+	x.Others = r.Total - len(x.Disagree)
+	return nil
+}
+
+// names reports whether a finding names the item or the user in question.
+func (x *Explanation) names(f *Finding) bool {
+	switch {
+	case x.Item != 0 && f.Table == "items" && f.Row == x.Item.String():
+		return true
+	case x.Item != 0 && f.Field == "item_id" && f.Ledger == x.Item.String():
+		return true
+	}
+	return x.User != "" && f.Field == "user_id" && f.Ledger == string(x.User)
+}

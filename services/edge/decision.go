@@ -1,0 +1,100 @@
+package edge
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+)
+
+// explainedJSON is a refusal as GET /purchase tells it: what POST answers, and
+// what the request lost to. It says nothing of any other user or code but
+// positions and times.
+type explainedJSON struct {
+	problemJSON
+
+	LostTo *lostToJSON `json:"lost_to,omitempty"`
+}
+
+// lostToJSON is the grant that made a refusal final.
+type lostToJSON struct {
+	Reason   string `json:"reason"` // sold-out, limit-reached or item-taken
+	Position int64  `json:"position"`
+	Time     string `json:"time"`
+}
+
+// decision answers with what the ledger says of a code, and why; it never
+// publishes.
+func (e *Edge) decision(c *gin.Context) {
+	_, v, of, ok := e.verified(c)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), readTimeout)
+	defer cancel()
+	x, err := e.ledger.Explain(ctx, of, &v)
+	switch d := x.Decision; {
+	case err != nil:
+		e.failRead(c, err, problemUndecided)
+	case d == nil:
+		explain(c, problemUndecided, problemUndecided.body(undecided(x.Facts)), x.Facts)
+	case d.Reason == allocation.Granted:
+		decided(c, of, v, d.Reason, d.Position, d.At)
+	default:
+		p := refusals[d.Reason].problem
+		body := p.body(refused(d, v.Expires, x.Facts))
+		body.Position, body.Time = d.Position, d.At.String()
+		explain(c, p, body, x.Facts)
+	}
+}
+
+// explain answers with a problem and the first of the facts, which is the one
+// that the engine looks at first.
+func explain(c *gin.Context, p *problem, body problemJSON, facts []ledger.Fact) {
+	explained := explainedJSON{problemJSON: body}
+	if len(facts) > 0 {
+		f := facts[0]
+		explained.LostTo = &lostToJSON{Reason: f.Reason.String(), Position: f.Position, Time: f.At.String()}
+	}
+	send(c, p, explained)
+}
+
+// undecided says what is known of a code without a decision.
+func undecided(facts []ledger.Fact) string {
+	text := "no decision yet, POST again"
+	if len(facts) == 0 {
+		return text
+	}
+	text += ": a request with this code never reached the queue, or waits there. It would be refused."
+	for _, f := range facts {
+		text += " " + sentence(f)
+	}
+	return text
+}
+
+// refused says why a request was refused, whose code expires then.
+func refused(d *allocation.Decision, expires sale.Instant, facts []ledger.Fact) string {
+	switch {
+	case d.Reason == allocation.CodeExpired:
+		return fmt.Sprintf("The code expired at %v, and the request was decided at %v. Check out again.", expires, d.At)
+	case len(facts) > 0:
+		return sentence(facts[0])
+	}
+	return refusals[d.Reason].detail
+}
+
+// lost says where what the detail of a refusal speaks of came about.
+var lost = map[allocation.Reason]string{
+	allocation.SoldOut:      "the last one at position %d, %v.",
+	allocation.LimitReached: "the last of them at position %d, %v.",
+	allocation.ItemTaken:    "at position %d, %v.",
+}
+
+func sentence(f ledger.Fact) string {
+	return strings.TrimSuffix(refusals[f.Reason].detail, ".") + ": " + fmt.Sprintf(lost[f.Reason], f.Position, f.At)
+}
