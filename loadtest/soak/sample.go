@@ -1,0 +1,71 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"notsale/loadtest/faults/arena"
+)
+
+// sample is what was counted at the end of a slot.
+type sample struct {
+	sale   int64
+	unsold int // open sales that nobody sells out
+	counts map[string]float64
+}
+
+// The counts.
+const (
+	countStreams     = "streams"
+	countReserved    = "reserved, MiB"
+	countSessions    = "Postgres sessions"
+	countConsumers   = "consumers"
+	countStores      = "stores' memory, MiB" // of this process, which runs NATS, and of Redis
+	memoryOf         = "memory, MiB: "
+	goroutinesOf     = "goroutines: "
+	descriptorsOf    = "descriptors: "
+	mebibyte         = 1 << 20
+	sampleTime       = 10 * time.Second
+	connectionsQuery = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
+)
+
+// look counts.
+func (h *house) look(of int64, unsold int) sample {
+	s := sample{sale: of, unsold: unsold, counts: map[string]float64{}}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.stage.ctx), sampleTime)
+	defer cancel()
+	if info, err := h.JetStream().AccountInfo(ctx); err == nil {
+		s.counts[countStreams] = float64(info.Streams)
+		s.counts[countReserved] = float64(info.ReservedStore) / mebibyte
+		s.counts[countConsumers] = float64(info.Consumers)
+	} else {
+		h.stage.Errorf("NATS does not say what it keeps: %v", err)
+	}
+	s.counts[countSessions] = float64(h.Number(connectionsQuery))
+	s.counts[countStores] = resident(os.Getpid()) + resident(h.RedisPID())
+	for role, members := range h.all() {
+		for _, p := range members {
+			s.counts[memoryOf+role] += resident(p.PID())
+			s.counts[goroutinesOf+role] += p.Metric("go_goroutines")
+			s.counts[descriptorsOf+role] += descriptors(p.PID())
+		}
+	}
+	s.counts[descriptorsOf+"NATS"] = descriptors(os.Getpid())
+	return s
+}
+
+func resident(pid int) float64 {
+	u, _ := arena.UsageOf(pid)
+	return float64(u.RSS) / mebibyte
+}
+
+// descriptors counts the open files of a process.
+func descriptors(pid int) float64 {
+	open, _ := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "fd"))
+	return float64(len(open))
+}
