@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"notsale/loadtest/faults/arena"
 )
 
 // allowance is how much a count may grow from an early part of the soak to its
@@ -31,10 +33,12 @@ func allowanceOf(count string) allowance {
 		return allowance{floor: 8, perSale: 8}
 	case count == countSessions:
 		return allowance{floor: 8}
-	case strings.HasPrefix(count, goroutinesOf):
-		return allowance{floor: 40, share: 0.1, perSale: 16}
-	case strings.HasPrefix(count, descriptorsOf):
-		return allowance{floor: 40, share: 0.1, perSale: 6}
+	case count == goroutinesOf+arena.Allocator, count == goroutinesOf+arena.Recorder:
+		return allowance{floor: 40, share: 0.1, perSale: 14}
+	case count == descriptorsOf+storesName:
+		return allowance{floor: 40, share: 0.1, perSale: 6} // a stream's and its consumers' files
+	case strings.HasPrefix(count, goroutinesOf), strings.HasPrefix(count, descriptorsOf):
+		return allowance{floor: 40, share: 0.1}
 	}
 	return allowance{floor: 48, share: 0.25, perSale: 1} // memory; the collector lets it breathe
 }

@@ -29,6 +29,7 @@ const (
 	memoryOf         = "memory, MiB: "
 	goroutinesOf     = "goroutines: "
 	descriptorsOf    = "descriptors: "
+	storesName       = "NATS"
 	mebibyte         = 1 << 20
 	sampleTime       = 10 * time.Second
 	connectionsQuery = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
@@ -55,7 +56,7 @@ func (h *house) look(of int64, unsold int) sample {
 			s.counts[descriptorsOf+role] += descriptors(p.PID())
 		}
 	}
-	s.counts[descriptorsOf+"NATS"] = descriptors(os.Getpid())
+	s.counts[descriptorsOf+storesName] = descriptors(os.Getpid())
 	return s
 }
 
