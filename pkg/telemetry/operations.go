@@ -55,7 +55,7 @@ func ListenOperations(ctx context.Context, address string, reg *prometheus.Regis
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 2 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10}
 	return &Operations{server: server, listener: listener, log: log}, nil
 }
 
@@ -83,8 +83,15 @@ func (o *Operations) Serve() error {
 	return nil
 }
 
-// Stop closes the listener and waits for requests under way until ctx ends.
+// stopGrace is how long a stop waits for requests under way: a scrape takes
+// milliseconds, and a profile of half an hour must not hold the process.
+const stopGrace = time.Second
+
+// Stop closes the listener, waits for requests under way, at most stopGrace or
+// until ctx ends, and cuts off the others.
 func (o *Operations) Stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopGrace)
+	defer cancel()
 	if err := o.server.Shutdown(ctx); err != nil {
 		return o.server.Close()
 	}
