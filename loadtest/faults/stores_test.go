@@ -116,7 +116,9 @@ func TestPostgresAway(t *testing.T) {
 			t.Errorf("%s is not ready, for which NATS is enough", e.Name)
 		}
 	}
-	a.Eventually("purchases wait", func() bool { return edges[0].Metric("notsale_edge_waiting")+edges[1].Metric("notsale_edge_waiting") >= 3 })
+	a.Eventually("purchases wait", func() bool {
+		return edges[0].Metric("notsale_edge_waiting")+edges[1].Metric("notsale_edge_waiting") >= 3
+	})
 	awayLong(a, down)
 	starting := time.Now()
 	if err := a.Postgres.Restart(t.Context()); err != nil {

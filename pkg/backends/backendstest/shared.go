@@ -17,7 +17,7 @@ import (
 
 const (
 	startLimit = 60 * time.Second // of one server; a busy machine is slow
-	stopLimit  = 20 * time.Second
+	stopLimit  = 60 * time.Second
 	staleAfter = time.Hour // older folders of test processes that have ended are swept
 	folderName = "notsale-backendstest-*"
 )
