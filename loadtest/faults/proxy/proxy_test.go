@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"notsale/loadtest/faults/proxy"
+	"notsale/pkg/effort"
 )
 
 // echo answers every byte with itself.
@@ -70,7 +71,7 @@ func receive(c net.Conn, word string, limit time.Duration) error {
 	return nil
 }
 
-const long = 10 * time.Second
+const long = effort.Patience
 
 func TestForwardAndSlow(t *testing.T) {
 	p, dial := through(t)
