@@ -55,7 +55,7 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // reach.
 func newData(t *testing.T) string {
 	t.Helper()
-	parent, err := os.MkdirTemp("", "notsale-backends-test-*")
+	parent, err := os.MkdirTemp(effort.Folder(), "notsale-backends-test-*")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ type process struct {
 func runUp(t *testing.T, args ...string) *process {
 	t.Helper()
 	// Not t.TempDir, through which the children of root may not pass.
-	data, err := os.MkdirTemp("", "notsale-e2e-*")
+	data, err := os.MkdirTemp(effort.Folder(), "notsale-e2e-*")
 	if err != nil {
 		t.Fatal(err)
 	}

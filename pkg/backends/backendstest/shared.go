@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"notsale/pkg/backends"
+	"notsale/pkg/effort"
 )
 
 const (
@@ -118,7 +119,7 @@ func (s *shared) stop() {
 // newConfig makes a folder which, unlike that of t.TempDir, root's children may
 // pass through.
 func newConfig(ephemeral bool) (backends.Config, error) {
-	dir, err := os.MkdirTemp("", folderName)
+	dir, err := os.MkdirTemp(effort.Folder(), folderName)
 	if err == nil {
 		err = os.Chmod(dir, 0o711) //nolint:gosec // another user's servers pass through it
 	}
@@ -133,7 +134,7 @@ func newConfig(ephemeral bool) (backends.Config, error) {
 // sweepOnce removes folders of test processes that were killed: old ones that
 // nobody has locked.
 var sweepOnce = sync.OnceFunc(func() {
-	old, _ := filepath.Glob(filepath.Join(os.TempDir(), folderName)) // only a bad pattern fails
+	old, _ := filepath.Glob(filepath.Join(effort.Folder(), folderName)) // only a bad pattern fails
 	for _, dir := range old {
 		info, err := os.Stat(dir)
 		if err == nil && time.Since(info.ModTime()) > staleAfter && !backends.InUse(dir) {
