@@ -62,7 +62,7 @@ func calls(l *ledger.Ledger, b *allocation.Batch) map[string]func(context.Contex
 // after its context at the latest.
 func fail(t *testing.T, what string, l *ledger.Ledger, b *allocation.Batch) {
 	t.Helper()
-	const limit = 300 * time.Millisecond
+	const limit = 100 * time.Millisecond
 	slowest := time.Duration(0)
 	for name, call := range calls(l, b) {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)

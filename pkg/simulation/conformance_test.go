@@ -5,7 +5,6 @@ package simulation
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"slices"
 	"testing"
@@ -18,17 +17,11 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/code"
-	"notsale/pkg/effort"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 )
 
-func TestMain(m *testing.M) {
-	if !effort.Long() {
-		_ = flag.Set("rapid.checks", "20") // unless the command line says otherwise
-	}
-	backendstest.Main(m)
-}
+func TestMain(m *testing.M) { backendstest.Main(m) }
 
 // desk is the ledger as one allocator sees it: the model's, or the real one.
 type desk interface {

@@ -4,6 +4,7 @@ package backendstest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -158,5 +159,15 @@ type Runner struct {
 // the exit code.
 func (r Runner) Run() int {
 	defer process.stop()
+	if flag.Lookup(randomChecks) != nil && !effort.Long() {
+		_ = flag.Set(randomChecks, fewChecks) // unless the command line says otherwise
+	}
 	return r.M.Run()
 }
+
+// Random histories are tried on real servers a hundred times in the long form,
+// which is rapid's default, and so often in the short one.
+const (
+	randomChecks = "rapid.checks"
+	fewChecks    = "20"
+)
