@@ -19,8 +19,20 @@ build: ## build the program into bin/
 	CGO_ENABLED=0 go build -trimpath -o $(TOOLS)/notsale ./services/notsale
 
 .PHONY: test
-test: ## all tests, on real Postgres, Redis and NATS
+test: ## all tests in their short form, on real Postgres, Redis and NATS
 	go test ./...
+
+.PHONY: check
+check: ## all tests in their long form
+	NOTSALE_LONG=1 go test -timeout 45m ./...
+
+# Where tests measure something; each stands alone on the machine.
+MEASURED := ./pkg/ledger ./pkg/simulation ./services/auditor/archive ./loadtest/faults
+.PHONY: measure
+measure: ## benchmarks, and what the long tests measure beside its goal; leave the machine alone
+	@NOTSALE_LONG=1 go test -p 1 -parallel 1 -count 1 -timeout 60m -v $(MEASURED) | \
+		awk '/figure: / {sub(/.*figure: /, ""); print} /^(FAIL|--- FAIL|ok )/'
+	go test -run '^$$' -bench . ./pkg/... ./services/...
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint-$(LINT_VERSION) ## formatting, vet and linters
@@ -52,6 +64,6 @@ compare: ## sell-outs against a bare Gin handler, in one run
 secrets: ## make the secret files that docker-compose.yml needs
 	deployments/secrets.sh
 
-.PHONY: check
-check: ## what CI runs
+.PHONY: ci
+ci: ## what CI runs
 	bash .ci/run

@@ -11,6 +11,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"notsale/pkg/effort"
 )
 
 // natsServer runs a server with nats.conf, and returns its address and the
@@ -43,7 +45,7 @@ func natsServer(t *testing.T) (*server.Options, string, string) {
 	}
 	srv.Start()
 	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
-	if !srv.ReadyForConnections(10 * time.Second) {
+	if !srv.ReadyForConnections(effort.Patience) {
 		t.Fatal("the server is not ready")
 	}
 	return opts, srv.Addr().String(), secrets
@@ -64,7 +66,7 @@ func connect(t *testing.T, addr, secrets, user string) (*nats.Conn, jetstream.Je
 		t.Fatalf("%s: %v", user, err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(2*time.Second))
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(effort.Patience))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +135,7 @@ func publish(nc *nats.Conn, errs chan error, subject string) error {
 	select {
 	case err := <-errs:
 		return err
-	case <-time.After(2 * time.Second):
+	case <-time.After(effort.Patience):
 		return nil // an earlier violation, none by this subject
 	}
 }

@@ -6,12 +6,14 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
 	"notsale/loadtest/faults/arena"
 	"notsale/pkg/allocation"
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/effort"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 )
@@ -39,10 +41,11 @@ func auditOf(t *testing.T, r arena.Ran) audited {
 	return report
 }
 
-// A sale of a million requests and a million attempts is audited in seconds.
+// A sale of many requests and as many attempts, a million in the long form, is
+// audited in seconds.
 func TestAuditOfAMillionRequests(t *testing.T) {
 	const stock = 10_000
-	requests := size(1_000_000)
+	requests := effort.Of(20_000, 1_000_000)
 	a := arena.New(t, arena.Options{
 		Stock: stock, SaleBytes: 1 << 30, Measured: true, Stores: []backendstest.Option{backendstest.WithOwnPostgres},
 	})
@@ -56,13 +59,14 @@ func TestAuditOfAMillionRequests(t *testing.T) {
 	for range 2 { // the second finds the pages in memory
 		r := a.Run(t.Context(), "audit", "--sale", "1", "--json")
 		report := auditOf(t, r)
-		t.Logf("%d requests and %d attempts: %v, %v of CPU, at most %d MB", report.Requests, report.Attempts,
-			r.Took.Round(10*time.Millisecond), r.CPU.Round(10*time.Millisecond), r.MostRSS>>20)
+		what := fmt.Sprintf("audit of %d requests and %d attempts", report.Requests, report.Attempts)
+		effort.Figure(t, what, r.Took, auditGoal)
+		effort.Figure(t, what+", memory", megabytes(r.MostRSS), megabytes(auditMemory))
 		if report.Requests != int64(requests) || report.Attempts != int64(requests) {
 			t.Errorf("audited %d requests and %d attempts of %d", report.Requests, report.Attempts, requests)
 		}
-		if r.Took > auditGoal*3/2 || r.MostRSS > auditMemory {
-			t.Errorf("took %v and %d MB, goal %v and %d MB", r.Took, r.MostRSS>>20, auditGoal, auditMemory>>20)
+		if r.MostRSS > 2*auditMemory {
+			t.Errorf("took %d MB, goal %d MB", r.MostRSS>>20, auditMemory>>20)
 		}
 	}
 }
@@ -101,27 +105,33 @@ func ask(t *testing.T, a *arena.Arena, from, to, stock int) {
 
 // await waits until so many requests are decided and attempts recorded.
 func await(a *arena.Arena, n int) {
-	a.Within(5*time.Minute, "all is decided and recorded", func() bool {
-		return a.Number(`SELECT position FROM cursors WHERE sale_id = 1`) >= int64(n) &&
-			a.Number(`SELECT count(*) FROM checkout_attempts`) >= int64(n)
-	})
+	for _, query := range []string{`SELECT position FROM cursors WHERE sale_id = 1`, `SELECT count(*) FROM checkout_attempts`} {
+		for done := int64(-1); done < int64(n); { // however many: as long as it goes on
+			before := done
+			a.Eventually("more is decided and recorded", func() bool { done = a.Number(query); return done > before })
+		}
+	}
 }
 
 // A sale is audited while it sells: it goes on nearly as fast. The audit is
 // frozen every other moment, so that whatever else the machine does falls on the
 // sale with it and without it alike.
 func TestAuditOfARunningSale(t *testing.T) {
-	const stock, moment = 1_000_000, 500 * time.Millisecond
-	before := size(30_000)
+	const stock = 1_000_000
+	before, moment := effort.Of(5000, 30_000), 500*time.Millisecond
+	pace := time.Duration(0)
+	if !effort.Long() {
+		moment, pace = 50*time.Millisecond, walking
+	}
 	a := arena.New(t, arena.Options{
 		Stock: stock, SaleBytes: 1 << 30, Measured: true, Stores: []backendstest.Option{backendstest.WithOwnPostgres, backendstest.WithOwnRedis},
 	})
 	edges, _ := a.StartAll(1, 1, 1, 1)
 	ask(t, a, 0, before, stock)
 	await(a, before)
-	crowd := a.Crowd(edges, arena.CrowdOptions{First: int64(before) + 1, Num: int64(stock - before), Clients: 64, Alone: true})
+	crowd := a.Crowd(edges, arena.CrowdOptions{First: int64(before) + 1, Num: int64(stock - before), Clients: 64, Alone: true, Pace: pace})
 	position := func() int64 { return a.Number(`SELECT position FROM cursors WHERE sale_id = 1`) }
-	a.Within(time.Minute, "the sale sells", func() bool { return position() > int64(before)+10_000 })
+	a.Eventually("the sale sells", func() bool { return position() > int64(before+effort.Of(100, 10_000)) })
 
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
@@ -139,11 +149,9 @@ func TestAuditOfARunningSale(t *testing.T) {
 	}
 	crowd.Stop()
 	slower := 1 - watched.rate()/quiet.rate()
-	t.Logf("%.0f requests/s, while it is audited %.0f: %.1f%% slower, goal %.0f%% (the audit took %v, half of it frozen)",
-		quiet.rate(), watched.rate(), 100*slower, 100*auditShare, r.Took.Round(10*time.Millisecond))
-	if slower > storeSlack*auditShare*3/2 {
-		t.Errorf("audited, the sale is %.1f%% slower, goal %.0f%%", 100*slower, 100*auditShare)
-	}
+	effort.Figure(t, fmt.Sprintf("a sale of %.0f requests/s, slower while it is audited by", quiet.rate()),
+		fmt.Sprintf("%.1f%%", 100*slower), fmt.Sprintf("%.0f%%", 100*auditShare))
+	t.Logf("the audit took %v, half of it frozen", r.Took)
 	if report := auditOf(t, r); report.Requests <= int64(before) {
 		t.Errorf("audited %d requests, there were %d before the crowd came", report.Requests, before)
 	}

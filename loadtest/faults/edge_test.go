@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"notsale/loadtest/faults/arena"
+	"notsale/pkg/effort"
 )
 
 // calls is all requests to an edge, and how many of them no answer came to.
@@ -31,9 +32,10 @@ func calls(visits []*arena.Visit, edge *arena.Process) (all, unanswered int) {
 // first loses no request, and whoever was cut off at the second gets the true
 // answer at the third.
 func TestEdgeTerminatedAndKilled(t *testing.T) {
-	a := arena.New(t, arena.Options{Stock: size(4000)})
+	t.Parallel()
+	a := arena.New(t, arena.Options{Stock: effort.Of(3000, 4000)})
 	edges, allocators := a.StartAll(1, 1, 1, 2)
-	leaving := a.Start(arena.Edge, arena.Flags("--drain", "1s"))
+	leaving := a.Start(arena.Edge, arena.Flags("--drain", "5s"))
 	edges = append(edges, leaving)
 	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking, Balanced: true})
 	crowd.AwaitSold(100)

@@ -8,24 +8,27 @@ import (
 
 	"notsale/loadtest/faults/arena"
 	"notsale/loadtest/faults/check"
+	"notsale/pkg/effort"
 )
 
-// A history of 100,000 operations of 256 clients, who lose the allocator and an
+// A history of many operations of 256 clients, 100,000 in the long form, who lose the allocator and an
 // edge on the way, is one that a single shop could have given.
 func TestHistoryIsThatOfOneShop(t *testing.T) {
-	a := arena.New(t, arena.Options{Stock: size(30_000)})
+	t.Parallel()
+	stock := effort.Of(3000, 30_000)
+	a := arena.New(t, arena.Options{Stock: stock})
 	edges, allocators := a.StartAll(1, 2, 1, 3)
 	crowd := a.Crowd(edges, arena.CrowdOptions{Clients: 256})
-	crowd.AwaitSold(int64(size(6_000)))
+	crowd.AwaitSold(int64(stock / 5))
 	leader, _ := a.Leader(allocators)
 	leader.Kill()
-	crowd.AwaitSold(int64(size(15_000)))
+	crowd.AwaitSold(int64(stock / 2))
 	edges[2].Kill()
 	visits := crowd.Finish()
 	a.AskAgain(visits, edges[:2], 2)
 	a.Audit(visits, arena.Expect{SoldOut: true})
 	h := a.History(visits, 1)
-	if want := size(100_000); len(h.Operations) < want {
+	if want := 3 * stock; len(h.Operations) < want {
 		t.Errorf("%d operations, want %d", len(h.Operations), want)
 	}
 	o := check.DefaultOptions()

@@ -9,17 +9,19 @@ import (
 
 	"notsale/loadtest/faults/arena"
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/effort"
 )
 
 // Postgres is put back to an earlier moment, while everything else goes on: the
 // ledger comes to the same decisions and the same chain again, from the stream.
 func TestPostgresRestoredFromBackup(t *testing.T) {
-	a := arena.New(t, arena.Options{Stock: 3000, Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
+	t.Parallel()
+	a := arena.New(t, arena.Options{Stock: effort.Of(1000, 3000), Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
 	edges, _ := a.StartAll(1, 2, 1, 2)
 	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
-	crowd.AwaitSold(200)
+	crowd.AwaitSold(100)
 	back := a.SavePostgres()
-	crowd.AwaitSold(a.Sold(1) + 600)
+	crowd.AwaitSold(a.Sold(1) + int64(effort.Of(200, 600)))
 	visits := crowd.Stop()
 
 	const recorded = `SELECT count(*) FROM decisions WHERE sale_id = 1`
@@ -54,6 +56,7 @@ func TestPostgresRestoredFromBackup(t *testing.T) {
 // Postgres is emptied while NATS and Redis keep what they have: every role says
 // so and ends, and nothing is decided.
 func TestPostgresWiped(t *testing.T) {
+	t.Parallel()
 	a := arena.New(t, arena.Options{Stock: 100})
 	edges, _ := a.StartAll(1, 1, 1, 1)
 	a.Crowd(edges, arena.CrowdOptions{Clients: 4, Num: 20, First: 1}).Finish()

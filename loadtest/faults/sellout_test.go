@@ -7,19 +7,13 @@ import (
 	"time"
 
 	"notsale/loadtest/faults/arena"
+	"notsale/pkg/effort"
 )
-
-// size is a number of items, a quarter of it with -short.
-func size(n int) int {
-	if testing.Short() {
-		return n / 4
-	}
-	return n
-}
 
 // Two processes of each role sell exactly what there is.
 func TestSellOutWithTwoOfEach(t *testing.T) {
-	stock := size(10_000)
+	t.Parallel()
+	stock := effort.Of(2000, 10_000)
 	a := arena.New(t, arena.Options{Stock: stock})
 	edges, _ := a.StartAll(2, 2, 2, 2)
 	started := time.Now()

@@ -15,6 +15,7 @@ import (
 // The next sale opens in a store that is nine tenths reserved, and people were
 // told long before.
 func TestStoreNearlyFull(t *testing.T) {
+	t.Parallel()
 	const (
 		store    = 1 << 30
 		perSale  = 64 << 20

@@ -10,9 +10,10 @@ import (
 
 	"notsale/loadtest/faults/arena"
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/effort"
 )
 
-// outage is how long a store is away.
+// outage is how long a store is away in the long form.
 const outage = 3 * time.Second
 
 // checkHealth waits until /health of an edge says this of a store, and looks
@@ -47,6 +48,13 @@ func checkHealth(t *testing.T, edge *arena.Process, store, want string) {
 	}
 }
 
+// awayLong keeps a store away for a while, in the long form.
+func awayLong(a *arena.Arena, since time.Time) {
+	if effort.Long() {
+		a.Eventually("it was away long enough", func() bool { return time.Since(since) > outage })
+	}
+}
+
 func isReady(edge *arena.Process) bool {
 	status, _ := arena.Ask(edge.Address, "/readyz")
 	return status == http.StatusOK
@@ -54,7 +62,8 @@ func isReady(edge *arena.Process) bool {
 
 // NATS is away for a while under load.
 func TestNATSAway(t *testing.T) {
-	a := arena.New(t, arena.Options{Stock: size(6000)})
+	t.Parallel()
+	a := arena.New(t, arena.Options{Stock: effort.Of(2000, 6000)})
 	edges, _ := a.StartAll(1, 2, 2, 2)
 	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(100)
@@ -62,12 +71,14 @@ func TestNATSAway(t *testing.T) {
 	down := time.Now()
 	a.Eventually("no edge is ready", func() bool { return !isReady(edges[0]) && !isReady(edges[1]) })
 	checkHealth(t, edges[0], "nats", "error")
-	a.Eventually("it was away long enough", func() bool { return time.Since(down) > outage })
+	before := crowd.Pushbacks()
+	a.Eventually("shoppers are sent away", func() bool { return crowd.Pushbacks() > before })
+	awayLong(a, down)
 	sold := a.Sold(1)
 	a.StartNATS()
 	back := time.Now()
-	took := a.Within(3*time.Second, "it sells again", func() bool { return a.Sold(1) > sold })
-	a.Within(3*time.Second, "the edges are ready", func() bool { return isReady(edges[0]) && isReady(edges[1]) })
+	took := a.Eventually("it sells again", func() bool { return a.Sold(1) > sold })
+	a.Eventually("the edges are ready", func() bool { return isReady(edges[0]) && isReady(edges[1]) })
 	checkHealth(t, edges[0], "nats", "ok")
 	visits := crowd.Finish()
 	refused := 0
@@ -83,13 +94,15 @@ func TestNATSAway(t *testing.T) {
 	if refused == 0 {
 		t.Error("nobody got a 503 while NATS was away")
 	}
-	t.Logf("NATS: sold again %v after it was back; %d answers 503 meanwhile; purchases %v", took, refused, arena.Statuses(visits, true))
+	effort.Figure(t, "sold again after NATS was back", took, 3*time.Second)
+	t.Logf("%d answers 503 meanwhile; purchases %v", refused, arena.Statuses(visits, true))
 	a.Audit(visits, arena.Expect{SoldOut: true})
 }
 
 // Postgres is killed and comes back, and then loses all its sessions, under load.
 func TestPostgresAway(t *testing.T) {
-	a := arena.New(t, arena.Options{Stock: size(6000), Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
+	t.Parallel()
+	a := arena.New(t, arena.Options{Stock: effort.Of(2000, 6000), Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
 	edges, _ := a.StartAll(1, 2, 2, 2)
 	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(100)
@@ -103,24 +116,24 @@ func TestPostgresAway(t *testing.T) {
 			t.Errorf("%s is not ready, for which NATS is enough", e.Name)
 		}
 	}
-	a.Eventually("it was away long enough", func() bool { return time.Since(down) > outage })
+	a.Eventually("purchases wait", func() bool {
+		return edges[0].Metric("notsale_edge_waiting")+edges[1].Metric("notsale_edge_waiting") >= 3
+	})
+	awayLong(a, down)
 	starting := time.Now()
 	if err := a.Postgres.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var sold int64
 	a.Eventually("it answers", func() bool { sold = a.Sold(1); return sold >= 0 })
-	took := a.Within(5*time.Second, "it sells again", func() bool { return a.Sold(1) > sold })
+	took := a.Eventually("it sells again", func() bool { return a.Sold(1) > sold })
 	checkHealth(t, edges[0], "database", "ok")
 
 	crowd.AwaitSold(a.Sold(1) + 100)
 	from := time.Now()
 	a.Number(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	crowd.AwaitSold(a.Sold(1) + 100)
-	gap := a.LongestGap(1, from)
-	if gap > 5*time.Second {
-		t.Errorf("after all sessions ended, nobody decided for %v", gap)
-	}
+	effort.Figure(t, "all sessions of Postgres ended: longest time without a commit", a.LongestGap(1, from), 5*time.Second)
 
 	visits := crowd.Finish()
 	for _, v := range visits {
@@ -130,6 +143,7 @@ func TestPostgresAway(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("Postgres: sold again %v after it answered; all sessions ended: longest gap %v; purchases %v", took, gap, arena.Statuses(visits, true))
+	effort.Figure(t, "sold again after Postgres answered", took, 5*time.Second)
+	t.Logf("purchases %v", arena.Statuses(visits, true))
 	a.Audit(visits, arena.Expect{SoldOut: true})
 }

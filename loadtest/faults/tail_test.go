@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"notsale/loadtest/faults/arena"
+	"notsale/pkg/effort"
 )
 
 // tails is one sale that loses its tail again and again.
@@ -75,8 +76,9 @@ func (s *tails) restart() { s.allocator = s.Start(arena.Allocator) }
 // which that may be found. What was sold stays sold, nothing is swallowed, and
 // in the end exactly the stock is sold.
 func TestLostTail(t *testing.T) {
+	t.Parallel()
 	const rounds = 7
-	share := int64(size(600))
+	share := int64(effort.Of(150, 600))
 	a := arena.New(t, arena.Options{Stock: int(rounds * share)})
 	s := &tails{Arena: a, t: t, share: share, next: 1}
 	edges, allocators := a.StartAll(1, 1, 1, 2)
@@ -103,7 +105,6 @@ func TestLostTail(t *testing.T) {
 	s.expectHole("found when NATS is back", kept)
 	s.sell()
 
-	s.restartAlarmless()
 	crowd = s.crowd()
 	crowd.AwaitSold(a.Sold(1) + share/4)
 	kept = s.cut(below)
@@ -111,11 +112,9 @@ func TestLostTail(t *testing.T) {
 	s.visits = append(s.visits, crowd.Finish()...)
 
 	// Only messages that nobody has decided: no alarm, and they come again.
-	s.restartAlarmless()
-	crowd = s.crowd()
-	crowd.AwaitSold(a.Sold(1) + share/4)
 	s.allocator.Kill()
 	cursor = a.Cursor(1)
+	crowd = s.crowd()
 	a.Eventually("undecided messages wait", func() bool { return a.Last(1) > cursor+lost })
 	s.cut(func(cursor uint64) uint64 { return cursor + 1 })
 	s.restart()
@@ -136,15 +135,9 @@ func TestLostTail(t *testing.T) {
 	a.Audit(visits, arena.Expect{SoldOut: true, Holes: s.holes})
 }
 
-// restartAlarmless starts the allocator anew, so that its alarms count from 0.
-func (s *tails) restartAlarmless() {
-	s.allocator.Kill()
-	s.restart()
-	s.Eventually("it leads", s.allocator.Leads)
-}
-
 // A stream that is gone is not made anew in silence, and the next sale opens.
 func TestLostStream(t *testing.T) {
+	t.Parallel()
 	a := arena.New(t, arena.Options{Stock: 100})
 	edges, allocators := a.StartAll(1, 1, 1, 1)
 	crowd := a.Crowd(edges, arena.CrowdOptions{Clients: 4, Num: 50, First: 1})

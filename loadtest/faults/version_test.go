@@ -12,6 +12,7 @@ import (
 // it is decided, nothing behind it is, a person is told, and the lease is free
 // for an allocator that can read it.
 func TestNewerPackIsNotDecided(t *testing.T) {
+	t.Parallel()
 	a := arena.New(t, arena.Options{Stock: 100})
 	edges, allocators := a.StartAll(1, 1, 1, 1)
 	visits := a.Crowd(edges, arena.CrowdOptions{Clients: 4, First: 1, Num: 30}).Finish()

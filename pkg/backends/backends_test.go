@@ -15,6 +15,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
+
+	"notsale/pkg/effort"
 )
 
 func TestStartAgainKeepsWhatWasStored(t *testing.T) {
@@ -28,8 +30,8 @@ func TestStartAgainKeepsWhatWasStored(t *testing.T) {
 	if err := redisClient(t, first.RedisURL()).Set(t.Context(), "k", "v", 0).Err(); err != nil {
 		t.Error(err)
 	}
-	stopWithin(t, 20*time.Second, first.Stop)
-	stopWithin(t, time.Second, first.Stop)
+	stop(t, first.Stop)
+	stop(t, first.Stop)
 
 	second := start(t, cfg)
 	if got := query(t, second.DatabaseURL(), "SELECT word FROM kept"); got != "hello" {
@@ -152,7 +154,7 @@ func TestSecondOnTheSameFolder(t *testing.T) {
 func TestFolderIsFreeAfterStop(t *testing.T) {
 	data := newData(t)
 	b := start(t, Config{Data: data, Ephemeral: true})
-	stopWithin(t, 20*time.Second, b.Stop)
+	stop(t, b.Stop)
 	if InUse(data) {
 		t.Error("still in use")
 	}
@@ -173,10 +175,10 @@ func TestDoneNamesThePartThatDied(t *testing.T) {
 				t.Errorf("%q does not say %q", err, part)
 			}
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(effort.Patience):
 		t.Fatal("nothing reported")
 	}
-	stopWithin(t, 20*time.Second, b.Stop)
+	stop(t, b.Stop)
 	select {
 	case err := <-b.Done():
 		t.Errorf("reported a stop: %v", err)
@@ -194,7 +196,7 @@ func TestDoneTellsOfNATS(t *testing.T) {
 		if !strings.Contains(err.Error(), "nats ended: its JetStream") {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(effort.Patience):
 		t.Fatal("nothing reported")
 	}
 }

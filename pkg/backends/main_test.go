@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"notsale/pkg/effort"
 )
 
 // parentOf makes the test binary a program that starts the three stores on the
@@ -53,7 +55,7 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // reach.
 func newData(t *testing.T) string {
 	t.Helper()
-	parent, err := os.MkdirTemp("", "notsale-backends-test-*")
+	parent, err := os.MkdirTemp(effort.Folder(), "notsale-backends-test-*")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,12 +66,12 @@ func newData(t *testing.T) string {
 	return parent + "/data"
 }
 
-func stopWithin(t *testing.T, limit time.Duration, stop func(context.Context) error) {
+func stop(t *testing.T, part func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(context.Background(), effort.Patience)
 	defer cancel()
 	began := time.Now()
-	if err := stop(ctx); err != nil {
+	if err := part(ctx); err != nil {
 		t.Errorf("stop: %v", err)
 	}
 	t.Logf("stopped in %v", time.Since(began).Round(time.Millisecond))
@@ -84,7 +86,7 @@ func start(t *testing.T, cfg Config) *Backends {
 		t.Fatal(err)
 	}
 	t.Logf("started in %v: %+v", time.Since(began).Round(time.Millisecond), b.Parts())
-	t.Cleanup(func() { stopWithin(t, 20*time.Second, b.Stop) })
+	t.Cleanup(func() { stop(t, b.Stop) })
 	return b
 }
 
@@ -95,7 +97,7 @@ func startPostgres(t *testing.T, data string) *Postgres {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stopWithin(t, 20*time.Second, p.Stop) })
+	t.Cleanup(func() { stop(t, p.Stop) })
 	return p
 }
 
@@ -124,10 +126,10 @@ func query(t *testing.T, url, sql string) string {
 // eventually polls until the condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	limit := time.Now().Add(10 * time.Second)
+	limit := time.Now().Add(effort.Patience)
 	for !holds() {
 		if time.Now().After(limit) {
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("after %v still not: %s", effort.Patience, what)
 		}
 		time.Sleep(pollEvery)
 	}

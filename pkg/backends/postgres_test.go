@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"notsale/pkg/effort"
 )
 
 func TestPostgresSurvivesKill(t *testing.T) {
@@ -65,7 +67,7 @@ func TestPostgresPauses(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(effort.Patience):
 		t.Error("no answer after Resume")
 	}
 }
@@ -75,7 +77,7 @@ func TestPausedPostgresStops(t *testing.T) {
 	if err := p.Pause(); err != nil {
 		t.Fatal(err)
 	}
-	stopWithin(t, 20*time.Second, p.Stop)
+	stop(t, p.Stop)
 }
 
 // A pid file whose number now belongs to a stranger must not prevent a start.
@@ -90,7 +92,7 @@ func TestStalePIDFileNamesAStranger(t *testing.T) {
 	if err != nil {
 		t.Fatalf("a killed postgres leaves its pid file: %v", err)
 	}
-	stopWithin(t, time.Second, p.Stop)
+	stop(t, p.Stop)
 	stranger := exec.Command("sleep", "60")
 	stranger.SysProcAttr = p.account.attr()
 	if err := stranger.Start(); err != nil {
@@ -124,7 +126,7 @@ func TestPostgresComplains(t *testing.T) {
 	}
 	defer func() { _ = taken.Close() }()
 	data := newData(t)
-	stopWithin(t, 20*time.Second, startPostgres(t, data).Stop)
+	stop(t, startPostgres(t, data).Stop)
 	version, password := filepath.Join(data, "postgres", "PG_VERSION"), filepath.Join(data, "postgres.password")
 	for _, c := range []struct {
 		name, file, text, want string

@@ -18,7 +18,7 @@ func startRedis(t *testing.T, cfg Config) *Redis {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stopWithin(t, 10*time.Second, r.Stop) })
+	t.Cleanup(func() { stop(t, r.Stop) })
 	return r
 }
 

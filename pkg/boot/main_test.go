@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"notsale/pkg/effort"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must happen soon.
-const patience = 20 * time.Second
+const patience = effort.Patience
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

@@ -17,6 +17,7 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/code"
+	"notsale/pkg/effort"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 )
@@ -24,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(backendstest.Runner{M: m}) }
 
 // patience is how long a test waits for what must happen soon.
-const patience = 20 * time.Second
+const patience = effort.Patience
 
 // tb is a *testing.T or a *rapid.T.
 type tb interface {

@@ -14,6 +14,7 @@ import (
 	"notsale/pkg/backends"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/code"
+	"notsale/pkg/effort"
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 )
@@ -21,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(backendstest.Runner{M: m}) }
 
 // patience is how long a test waits for what must happen soon.
-const patience = 20 * time.Second
+const patience = effort.Patience
 
 // store is a Redis of one test with a cache on it, and a client that looks past
 // the cache.

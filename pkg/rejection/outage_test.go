@@ -8,10 +8,11 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/backends"
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/effort"
 	"notsale/pkg/rejection"
 )
 
-// quick bounds what an outage may cost a purchase: a fraction of a second.
+// quick is what an outage may cost a purchase: a fraction of a second.
 const quick = 500 * time.Millisecond
 
 // outage is one way in which Redis can be away, and its end.
@@ -54,7 +55,7 @@ func TestOutages(t *testing.T) {
 			if err := o.begin(t, r); err != nil {
 				t.Fatal(err)
 			}
-			failsQuickly(t, s.cache)
+			failsFreely(t, s.cache)
 			if err := o.end(t, r); err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +69,7 @@ func TestOutages(t *testing.T) {
 	}
 }
 
-func failsQuickly(t *testing.T, c *rejection.Cache) {
+func failsFreely(t *testing.T, c *rejection.Cache) {
 	t.Helper()
 	questions := []rejection.Question{purchase, checkout}
 	started := time.Now()
@@ -77,9 +78,7 @@ func failsQuickly(t *testing.T, c *rejection.Cache) {
 	if err == nil || reasons[0] != granted || reasons[1] != granted {
 		t.Errorf("ask: %v, %v, want an error and no refusal", reasons, err)
 	}
-	if took := failed.Sub(started); took > quick {
-		t.Errorf("ask took %v", took)
-	}
+	effort.Figure(t, "asking a cache that is away", failed.Sub(started), quick)
 	// The pause may be over already where the machine was busy for that long.
 	reasons, err = c.Ask(t.Context(), questions)
 	if since := time.Since(failed); !errors.Is(err, rejection.ErrPaused) && since < rejection.Pause {
@@ -110,9 +109,7 @@ func TestLearningPausesToo(t *testing.T) {
 		t.Errorf("first: %v", err)
 	}
 	failed := time.Now()
-	if took := failed.Sub(started); took > quick {
-		t.Errorf("learn took %v", took)
-	}
+	effort.Figure(t, "teaching a cache that is away", failed.Sub(started), quick)
 	_, err := s.cache.Ask(t.Context(), []rejection.Question{purchase})
 	if since := time.Since(failed); !errors.Is(err, rejection.ErrPaused) && since < rejection.Pause {
 		t.Errorf("ask after %v: %v, want ErrPaused", since, err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/effort"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/services/auditor"
@@ -193,10 +194,7 @@ func (of *bookSale) lost(c *commitRow) bool {
 // One false row in the ledger of a sale with holes: the audit names it, and
 // nothing else, except where nothing is left that could prove it.
 func TestAuditNamesTheFalseRow(t *testing.T) {
-	seeds, tries := uint64(1000), 5
-	if testing.Short() {
-		seeds = 100
-	}
+	seeds, tries := uint64(effort.Of(100, 1000)), 5
 	exact, vague := 0, 0
 	for seed := range seeds {
 		s := run(Draw(seed+1), false)

@@ -2,12 +2,14 @@ package simulation_test
 
 import (
 	"flag"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"notsale/pkg/crash"
+	"notsale/pkg/effort"
 	"notsale/pkg/simulation"
 )
 
@@ -15,7 +17,7 @@ var (
 	seed    = flag.Uint64("seed", 0, "run this seed only, and print its trace")
 	without = flag.String("without", "", "leave these faults of the seed out, by number from 0: 1,3")
 	from    = flag.Uint64("from", 1, "first seed")
-	runs    = flag.Uint64("runs", 3000, "how many seeds are run")
+	runs    = flag.Uint64("runs", uint64(effort.Of(300, 3000)), "how many seeds are run")
 )
 
 // TestReplay runs one seed, as a failing test has printed it.
@@ -41,9 +43,6 @@ func TestSeeds(t *testing.T) {
 		t.Skip("-seed given")
 	}
 	n := *runs
-	if testing.Short() {
-		n /= 10
-	}
 	started := time.Now()
 	sometimes, points, crashes, sold := map[simulation.Sometimes]int{}, map[string]int{}, 0, 0
 	for s := *from; s < *from+n; s++ {
@@ -60,16 +59,16 @@ func TestSeeds(t *testing.T) {
 			report(t, r)
 		}
 	}
-	t.Logf("%d sales with %d items sold, %d crashes, in %v", n, sold, crashes, time.Since(started).Round(time.Millisecond))
+	effort.Figure(t, fmt.Sprintf("%d sales with %d items sold and %d crashes", n, sold, crashes), time.Since(started), time.Duration(n)*time.Minute/2000)
 	for _, s := range simulation.AllSometimes() {
 		t.Logf("%8d × %s", sometimes[s], s)
-		if sometimes[s] == 0 && !testing.Short() {
+		if sometimes[s] == 0 && effort.Long() {
 			t.Errorf("never reached: %s", s)
 		}
 	}
 	for _, point := range crash.Points() {
 		t.Logf("%8d × crashed at %s", points[point], point)
-		if points[point] == 0 && !testing.Short() {
+		if points[point] == 0 && effort.Long() {
 			t.Errorf("never crashed at %s", point)
 		}
 	}
@@ -96,7 +95,7 @@ func TestRegressionSeeds(t *testing.T) {
 
 // The same seed gives the same run, event by event.
 func TestSameSeedSameTrace(t *testing.T) {
-	for s := uint64(1); s <= 100; s++ {
+	for s := uint64(1); s <= uint64(effort.Of(20, 100)); s++ {
 		cfg := simulation.Draw(s)
 		a, b := simulation.Run(cfg, false), simulation.Run(cfg, true)
 		if a.Trace != b.Trace {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"notsale/pkg/effort"
 	"notsale/pkg/stream"
 )
 
@@ -93,9 +94,7 @@ func TestUnacknowledgedAttemptsComeAgain(t *testing.T) {
 	if string(m.Data) != string(taken.Data) {
 		t.Errorf("message %q, want %q", m.Data, taken.Data)
 	}
-	if took := time.Since(started); took > 15*time.Second {
-		t.Errorf("it took %v", took)
-	}
+	effort.Figure(t, "an attempt that a dead recorder had taken comes again after", time.Since(started), 6*time.Second)
 	if err := m.Ack(); err != nil {
 		t.Error(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/effort"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
@@ -21,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(backendstest.Runner{M: m}) }
 
 // patience is how long a test waits for what must happen soon.
-const patience = 30 * time.Second
+const patience = effort.Patience
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

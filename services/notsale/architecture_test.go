@@ -23,6 +23,9 @@ var (
 	adapters = []string{"pkg/stream", "pkg/ledger", "pkg/rejection", "pkg/backends", "pkg/telemetry", "pkg/boot"}
 	// probes are empty in a default build, import nothing there, and may stand anywhere.
 	probes = []string{"pkg/planted", "pkg/crash"}
+	// support is imported by tests, and by what sets their stages.
+	support = []string{"pkg/effort"}
+	stages  = []string{"pkg/backends/backendstest", "services/notsale/notsaletest", "loadtest"}
 	// wiring may import every service.
 	wiring = []string{"services/notsale", "pkg/simulation"}
 	// drivers belong to adapters.
@@ -114,6 +117,10 @@ func forbidden(path, dep string) string {
 		return "probes import nothing"
 	case within(dep, probes...):
 		return ""
+	case within(dep, support...) && !within(path, stages...) && !within(path, support...):
+		return "what runs for users knows nothing of tests"
+	case within(dep, support...):
+		return ""
 	case within(path, core...) && !within(dep, core...):
 		return "the core imports the core only"
 	case within(path, adapters...) && within(dep, adapters...) && adapterOf(path) != adapterOf(dep):
@@ -175,6 +182,7 @@ func TestArrowsForbid(t *testing.T) {
 		{"services/recorder", "loadtest/hammer/shopper"},
 		{"services/notsale/notsaletest", "services/edge"},
 		{"pkg/planted", "pkg/sale"},
+		{"pkg/ledger", "pkg/effort"},
 	} {
 		if forbidden(c.path, c.dep) == "" {
 			t.Errorf("%s may import %s", c.path, c.dep)
@@ -186,6 +194,7 @@ func TestArrowsForbid(t *testing.T) {
 		{"pkg/allocation", "pkg/planted"},
 		{"pkg/ledger", "pkg/planted"},
 		{"pkg/backends/backendstest", "pkg/backends"},
+		{"pkg/backends/backendstest", "pkg/effort"},
 		{"services/edge", "services/edge/web"},
 		{"services/edge", "pkg/pack"},
 		{"services/notsale", "services/edge"},

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/log"
@@ -24,7 +23,7 @@ import (
 	"notsale/services/notsale/notsaletest"
 )
 
-const browserTime = 90 * time.Second
+const browserTime = 2 * notsaletest.Patience
 
 // screenshots, if set, names a folder for the browser test's screenshots.
 const screenshots = "NOTSALETEST_SCREENSHOTS"

@@ -9,22 +9,31 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"notsale/loadtest/hammer/shopper"
+	"notsale/pkg/effort"
 	"notsale/services/notsale/notsaletest"
 )
 
 // The program is killed twice while everybody buys, and each time started
 // again on the same data; the shoppers only ever retry.
 func TestKillInMidSale(t *testing.T) {
-	stock := size(crashStock)
+	stock := effort.Of(1000, 6000)
 	p := runUp(t, "--sale-stock", itoa(stock))
 	of := p.FirstSale(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*effort.Patience)
 	defer cancel()
 	cfg := patient(p, 0)
 	cfg.Contention = 1
+	killed := []chan struct{}{make(chan struct{}), make(chan struct{})}
+	cfg.Pass = func(visit int64) { // not all may be sold before the kills
+		switch half := int64(stock); {
+		case visit >= half*3/2:
+			await(ctx, killed[1])
+		case visit >= half*3/4:
+			await(ctx, killed[0])
+		}
+	}
 	var result *shopper.Result
 	done := make(chan error, 1)
 	go func() {
@@ -32,7 +41,7 @@ func TestKillInMidSale(t *testing.T) {
 		result, err = shopper.Run(ctx, cfg)
 		done <- err
 	}()
-	for _, share := range []int{4, 2} { // after a quarter, after a half
+	for i, share := range []int{4, 2} { // after a quarter, after a half
 		awaitSold(t, p, of.ID, stock/share)
 		children := p.children()
 		p.kill()
@@ -41,6 +50,7 @@ func TestKillInMidSale(t *testing.T) {
 			t.Fatalf("all was sold before the kill: %v", err)
 		default:
 		}
+		close(killed[i])
 		checkGone(t, children)
 		p.again()
 	}
@@ -59,6 +69,14 @@ func TestKillInMidSale(t *testing.T) {
 		if !v.OK {
 			t.Errorf("%s: %s", v.Name, v.Detail)
 		}
+	}
+}
+
+// await waits until the channel is closed, or the test is over.
+func await(ctx context.Context, closed <-chan struct{}) {
+	select {
+	case <-closed:
+	case <-ctx.Done():
 	}
 }
 

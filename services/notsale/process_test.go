@@ -21,13 +21,14 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"notsale/pkg/effort"
 	"notsale/services/notsale/notsaletest"
 	"notsale/services/notsale/notsaletest/audittest"
 )
 
 const (
-	startTime = 90 * time.Second // of `notsale up`, on a busy machine
-	stopTime  = 40 * time.Second
+	startTime = 2 * effort.Patience // of `notsale up`, on a busy machine
+	stopTime  = effort.Patience
 	// always is a slot that does not end during a test.
 	always = "87600h"
 )
@@ -51,7 +52,7 @@ type process struct {
 func runUp(t *testing.T, args ...string) *process {
 	t.Helper()
 	// Not t.TempDir, through which the children of root may not pass.
-	data, err := os.MkdirTemp("", "notsale-e2e-*")
+	data, err := os.MkdirTemp(effort.Folder(), "notsale-e2e-*")
 	if err != nil {
 		t.Fatal(err)
 	}

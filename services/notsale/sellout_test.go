@@ -6,29 +6,16 @@ import (
 	"context"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"notsale/loadtest/hammer/shopper"
+	"notsale/pkg/effort"
 	"notsale/services/notsale/notsaletest"
 )
 
-// Sizes of the sell-outs; -short makes them smaller.
-const (
-	sellOutStock  = 10_000
-	sellOutUsers  = 1_200
-	crowd         = 256
-	crashStock    = 6_000
-	shortFraction = 20
-)
-
-func size(n int) int {
-	if testing.Short() {
-		return n / shortFraction
-	}
-	return n
-}
+// crowd is how many shoppers come at once.
+const crowd = 256
 
 // patient is a run whose shoppers outlast a restart of the program.
 func patient(p *process, users int) shopper.Config {
@@ -39,11 +26,11 @@ func patient(p *process, users int) shopper.Config {
 }
 
 func TestSellOut(t *testing.T) {
-	stock, users := size(sellOutStock), size(sellOutUsers)
+	stock, users := effort.Of(1000, 10_000), effort.Of(120, 1200)
 	p := runUp(t, "--sale-stock", itoa(stock))
 	of := p.FirstSale(t)
 	held := p.Checkout(t, "held", of.FirstItem)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*effort.Patience)
 	defer cancel()
 	result, err := shopper.Run(ctx, patient(p, users))
 	if err != nil {

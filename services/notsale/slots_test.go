@@ -12,25 +12,25 @@ import (
 
 // Sales open slot after slot, and the ones before sell on.
 func TestSaleAfterSale(t *testing.T) {
-	const stock, every = 4, 2 * time.Second
+	const stock, every = 4, time.Second
 	p := runUp(t, "--sale-stock", itoa(stock), "--sale-every", every.String())
-	first := p.FirstSale(t)
-	early := p.Checkout(t, "early", first.FirstItem) // in the first sale, before the second opens
+	p.FirstSale(t)
+	first := saleOne(t, p)
+	early := p.Checkout(t, "early", first.FirstItem)
 	var list []notsaletest.Sale
 	notsaletest.Eventually(t, "four sales are open", func() bool {
 		list = p.Sales(t)
 		return len(list) >= 4
 	})
 	for i, s := range list { // newest first
-		back := int64(len(list) - 1 - i)
-		if s.ID != first.ID+back || s.FirstItem != first.FirstItem+back*stock || s.LastItem != s.FirstItem+stock-1 || s.Stock != stock {
+		if s.ID != list[0].ID-int64(i) || s.FirstItem != 1+(s.ID-1)*stock || s.LastItem != s.FirstItem+stock-1 || s.Stock != stock {
 			t.Errorf("sale %d of the list is %+v", i, s)
 		}
 		if s.OpensAt.UnixNano()%every.Nanoseconds() != 0 {
 			t.Errorf("sale %d opens at %v, not at a slot of %v", s.ID, s.OpensAt, every)
 		}
-		if i > 0 && list[i-1].OpensAt.Sub(s.OpensAt) != every {
-			t.Errorf("sale %d opened at %v, the next one at %v: want %v between", s.ID, s.OpensAt, list[i-1].OpensAt, every)
+		if i > 0 && !list[i-1].OpensAt.After(s.OpensAt) { // a machine that stands still misses slots
+			t.Errorf("sale %d opened at %v, the next one at %v", s.ID, s.OpensAt, list[i-1].OpensAt)
 		}
 	}
 	if first.ID != 1 || first.FirstItem != 1 {
@@ -56,11 +56,19 @@ func TestSaleAfterSale(t *testing.T) {
 			t.Errorf("item %d of sale %d: %d %s", s.FirstItem, s.ID, a.Status, a.Body)
 		}
 	}
-	states := map[int64]string{}
+	if state := saleOne(t, p).State; state != "sold_out" {
+		t.Errorf("the first sale is %s", state)
+	}
 	for _, s := range p.Sales(t) {
-		states[s.ID] = s.State
+		if s.ID == newest.ID && s.State != "open" {
+			t.Errorf("sale %d is %s", s.ID, s.State)
+		}
 	}
-	if states[first.ID] != "sold_out" || states[newest.ID] != "open" {
-		t.Errorf("states %v", states)
-	}
+}
+
+// saleOne is the first sale of an installation.
+func saleOne(t *testing.T, p *process) (first notsaletest.Sale) {
+	t.Helper()
+	p.Get(t, "/sales/1").Decode(t, &first)
+	return first
 }

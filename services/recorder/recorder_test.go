@@ -121,7 +121,7 @@ func (tl *till) unacknowledged() int {
 	if err != nil {
 		tl.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(tl.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(tl.t.Context(), notsaletest.Patience)
 	defer cancel()
 	consumer, err := js.Consumer(ctx, "CHECKOUTS_0", "recorder")
 	if err != nil {

@@ -20,18 +20,18 @@ import (
 	"notsale/pkg/backends"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/code"
+	"notsale/pkg/effort"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 )
 
 const (
-	// Patience is how long Eventually waits: much longer than anything should
-	// take on a busy machine.
-	Patience  = 30 * time.Second
+	// Patience is how long Eventually waits.
+	Patience  = effort.Patience
 	pollPause = 5 * time.Millisecond
-	setupTime = 90 * time.Second
-	stopTime  = 20 * time.Second
+	setupTime = effort.Patience
+	queryTime = 20 * time.Second // after which a query that is asked again and again counts as failed
 )
 
 // Always is a slot that does not end during a test; Later is one that begins
@@ -70,24 +70,29 @@ type Arena struct {
 	nc        *nats.Conn // guarded by mu; nil until it is needed
 }
 
-// program builds notsale once per test process, measured builds it without the
-// race detector.
+// The builds of notsale that the tests of this process run, each made when the
+// first test asks for it.
 var (
-	program  = sync.OnceValues(func() (string, error) { return build(os.Environ()) })
+	program  = sync.OnceValues(func() (string, error) { return build("program") })
 	measured = sync.OnceValues(func() (string, error) {
-		flags := strings.ReplaceAll(os.Getenv("GOFLAGS"), "-race", "")
-		return build(append(os.Environ(), "GOFLAGS="+flags))
+		flags := os.Getenv("GOFLAGS")
+		if !strings.Contains(flags, "-race") {
+			return program()
+		}
+		return build("measured", "GOFLAGS="+strings.ReplaceAll(flags, "-race", ""))
 	})
+	builds = sync.OnceValues(func() (folder string, err error) { return os.MkdirTemp("", "notsale-faults-*") })
 )
 
-func build(env []string) (string, error) {
-	dir, err := os.MkdirTemp("", "notsale-faults-*")
+// build builds the program, without what only debuggers read.
+func build(name string, env ...string) (string, error) {
+	dir, err := builds()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "notsale")
-	cmd := exec.Command("go", "build", "-o", path, "notsale/services/notsale")
-	cmd.Env = env
+	path := filepath.Join(dir, name)
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "notsale/services/notsale")
+	cmd.Env = append(os.Environ(), env...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, text)
 	}
@@ -97,10 +102,8 @@ func build(env []string) (string, error) {
 // Main runs the tests, stops shared servers, and removes what was built.
 func Main(m *testing.M) {
 	status := backendstest.Runner{M: m}.Run()
-	for _, built := range []func() (string, error){program, measured} {
-		if path, err := built(); err == nil {
-			_ = os.RemoveAll(filepath.Dir(path))
-		}
+	if dir, err := builds(); err == nil {
+		_ = os.RemoveAll(dir)
 	}
 	os.Exit(status)
 }
@@ -224,7 +227,7 @@ func (a *Arena) Sale(id sale.ID) ledger.SaleRow {
 // Number asks the database for one number.
 func (a *Arena) Number(query string, args ...any) int64 {
 	a.t.Helper()
-	deadline := time.Now().Add(askTime)
+	deadline := time.Now().Add(Patience)
 	for {
 		n, err := a.TryNumber(query, args...)
 		if err == nil {
@@ -239,7 +242,7 @@ func (a *Arena) Number(query string, args ...any) int64 {
 
 // TryNumber is Number for a database that may not answer.
 func (a *Arena) TryNumber(query string, args ...any) (n int64, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	ctx, cancel := context.WithTimeout(context.Background(), queryTime)
 	defer cancel()
 	err = a.DB.QueryRow(ctx, query, args...).Scan(&n)
 	return n, err
@@ -280,7 +283,7 @@ func (a *Arena) Sold(id sale.ID) int64 {
 func (a *Arena) LongestGap(id sale.ID, from time.Time) time.Duration {
 	a.t.Helper()
 	var seconds float64
-	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	err := a.DB.QueryRow(ctx, `
 		SELECT coalesce(max(extract(epoch FROM gap)), 0)::float8 FROM (

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	visitTime   = 90 * time.Second // a shopper who has no final answer by then gives up, which fails the test
-	requestTime = 12 * time.Second // longer than the edge's longest wait
+	visitTime   = 2 * Patience // a shopper who has no final answer by then gives up, which fails the test
+	requestTime = Patience     // longer than the edge's longest wait
 	firstRetry  = 20 * time.Millisecond
 	lastRetry   = 250 * time.Millisecond
 	lookAround  = 50 * time.Millisecond // between two looks of the balancer
@@ -80,6 +80,7 @@ type Crowd struct {
 	stopped atomic.Bool
 	left    atomic.Bool
 	finals  atomic.Int64
+	pushed  atomic.Int64
 	done    chan struct{}
 
 	mu     sync.Mutex // guards what follows
@@ -162,7 +163,7 @@ func (c *Crowd) balance(ctx context.Context) {
 		for i, e := range c.edges {
 			ready := true
 			if c.o.Balanced {
-				status, _ := Ask(e.Address, "/readyz")
+				status, _ := ask(looker, e.Address, "/readyz")
 				ready = status == http.StatusOK
 			}
 			c.ready[i].Store(ready)
@@ -293,6 +294,9 @@ func (c *client) post(target string) Call {
 		call.Status = 0
 		return call
 	}
+	if call.Status == http.StatusServiceUnavailable {
+		c.pushed.Add(1)
+	}
 	call.Body = string(answer.Body)
 	return call
 }
@@ -311,6 +315,9 @@ func (c *Crowd) Pace(d time.Duration) { c.pace.Store(int64(d)) }
 
 // Finals is how many visits have ended.
 func (c *Crowd) Finals() int64 { return c.finals.Load() }
+
+// Pushbacks is how many answers 503 have come.
+func (c *Crowd) Pushbacks() int64 { return c.pushed.Load() }
 
 // Rate waits for n more visits to end, and returns how many did per second.
 func (c *Crowd) Rate(n int64) float64 {

@@ -272,17 +272,24 @@ func tail(text string) string {
 	return text
 }
 
-const askTime = 3 * time.Second
+// lookTime is how long a look at a process may take, of those that are repeated:
+// one that is stopped answers none.
+const lookTime = 3 * time.Second
 
-var asker = &http.Client{Timeout: askTime, Transport: &http.Transport{DisableKeepAlives: true}}
+var (
+	asker  = &http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	looker = &http.Client{Timeout: lookTime, Transport: asker.Transport}
+)
 
 // Ask sends a GET and returns status and body; status 0: no answer.
-func Ask(address, path string) (int, string) {
+func Ask(address, path string) (int, string) { return ask(asker, address, path) }
+
+func ask(by *http.Client, address, path string) (int, string) {
 	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+address+path, http.NoBody)
 	if err != nil {
 		return 0, err.Error()
 	}
-	response, err := asker.Do(request)
+	response, err := by.Do(request)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -296,14 +303,14 @@ func Ask(address, path string) (int, string) {
 
 // Ready reports whether the process says that it is ready.
 func (p *Process) Ready() bool {
-	status, _ := Ask(p.Ops, "/readyz")
+	status, _ := ask(looker, p.Ops, "/readyz")
 	return status == http.StatusOK
 }
 
 // Metric sums the samples of a metric whose labels contain all the texts, such
 // as `kind="lost-tail"`; 0 if there is none or the process does not answer.
 func (p *Process) Metric(name string, labels ...string) (sum float64) {
-	_, text := Ask(p.Ops, "/metrics")
+	_, text := ask(looker, p.Ops, "/metrics")
 samples:
 	for line := range strings.Lines(text) {
 		sample, value, _ := strings.Cut(strings.TrimSpace(line), " ")

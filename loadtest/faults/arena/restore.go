@@ -32,7 +32,7 @@ func (a *Arena) SavePostgres() (putBack func()) {
 
 func (a *Arena) dataFolder() (dir string) {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), askTime)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	if err := a.DB.QueryRow(ctx, `SELECT current_setting('data_directory')`).Scan(&dir); err != nil {
 		a.t.Fatal(err)
@@ -63,7 +63,7 @@ func copyFolder(from, to string) error { return exec.Command("cp", "-a", from, t
 // DecisionsDigest is a hash over all decisions of a sale.
 func (a *Arena) DecisionsDigest(id sale.ID) (digest string) {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), askTime)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	err := a.DB.QueryRow(ctx, `SELECT md5(string_agg(concat_ws(',', position, code_id, item_id, user_id, reason, decided_at), ';' ORDER BY position))
 		FROM decisions WHERE sale_id = $1`, id).Scan(&digest)

@@ -116,7 +116,7 @@ func (a *Arena) Cursor(id sale.ID) uint64 {
 func (a *Arena) Last(id sale.ID) uint64 {
 	a.t.Helper()
 	js := a.jetStream()
-	ctx, cancel := context.WithTimeout(context.Background(), askTime)
+	ctx, cancel := context.WithTimeout(context.Background(), queryTime)
 	defer cancel()
 	s, err := js.Stream(ctx, "SALE_"+id.String())
 	if err != nil {
@@ -157,7 +157,7 @@ func (a *Arena) JetStream() jetstream.JetStream { return a.jetStream() }
 // Consumers is how many consumers NATS keeps.
 func (a *Arena) Consumers() int {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), askTime)
+	ctx, cancel := context.WithTimeout(context.Background(), queryTime)
 	defer cancel()
 	info, err := a.jetStream().AccountInfo(ctx)
 	if err != nil {

@@ -102,7 +102,7 @@ func (a *Arena) RedisPID() int {
 	o.DisableIdentity = true
 	c := redis.NewClient(o)
 	defer func() { _ = c.Close() }()
-	ctx, cancel := context.WithTimeout(context.Background(), askTime)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	text, err := c.Info(ctx, "server").Result()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"notsale/loadtest/faults/arena"
 	"notsale/pkg/crash"
+	"notsale/pkg/effort"
 )
 
 func TestMain(m *testing.M) { arena.Main(m) }
@@ -28,9 +29,7 @@ var simulated = map[string]bool{
 const (
 	stock   = 40
 	clients = 8
-	// dead is how soon a process comes to its point once it is led there.
-	dead = 30 * time.Second
-	// shortOf is of how many points one is tried with -short.
+	// shortOf is of how many points one is tried in the short form.
 	shortOf = 7
 )
 
@@ -38,7 +37,7 @@ const (
 // on, and exactly the stock is sold.
 func TestCrashPoints(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "notsale")
-	if text, err := exec.Command("go", "build", "-tags", "crashpoints", "-o", program, "notsale/services/notsale").CombinedOutput(); err != nil {
+	if text, err := exec.Command("go", "build", "-tags", "crashpoints", "-ldflags=-s -w", "-o", program, "notsale/services/notsale").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	n := 0
@@ -47,7 +46,7 @@ func TestCrashPoints(t *testing.T) {
 			if simulated[point] {
 				continue
 			}
-			if n++; testing.Short() && n%shortOf != 0 {
+			if n++; !effort.Long() && n%shortOf != 0 {
 				continue
 			}
 			t.Run(strings.ReplaceAll(point, "/", " "), func(t *testing.T) {
@@ -126,7 +125,7 @@ func (s *sale) dies(m *arena.Process) {
 	s.t.Helper()
 	select {
 	case <-m.Ended():
-	case <-time.After(dead):
+	case <-time.After(effort.Patience):
 		s.t.Fatalf("%s did not come to %s", m.Name, s.point)
 	}
 	if !m.Killed() {

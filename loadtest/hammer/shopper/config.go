@@ -31,6 +31,10 @@ type Config struct {
 	Timeout    time.Duration // of one request; longer than the system's own wait for a decision
 	Settle     time.Duration // how long the system's own count of sales may take after the last answer
 	RunID      string        // part of every user id, so that a second run meets no user at the limit
+
+	// Pass is asked before each visit, with the visit's number from 0, and may
+	// wait: so a test holds a sale open until it has done what it must. Nil: nobody waits.
+	Pass func(visit int64)
 }
 
 // DefaultConfig is a sell-out by 256 clients without rivals.

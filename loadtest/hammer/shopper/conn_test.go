@@ -13,11 +13,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"notsale/pkg/effort"
 )
 
 func dial(t *testing.T, base string) *Conn {
 	t.Helper()
-	c, err := NewConn(base, 5*time.Second)
+	c, err := NewConn(base, effort.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +170,7 @@ func TestConnDeadlineAndCancel(t *testing.T) {
 	defer close(release)
 
 	c := dial(t, srv.URL)
-	c.timeout = 20 * time.Millisecond
+	c.timeout = time.Second
 	if _, err := c.Do(t.Context(), "GET", "/"); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %v, want a deadline", err)
 	}

@@ -103,6 +103,9 @@ func (r *run) work(ctx context.Context, c *client) {
 		if k >= int64(len(r.perm))*shoppers {
 			return
 		}
+		if r.cfg.Pass != nil {
+			r.cfg.Pass(k)
+		}
 		item := r.sale.FirstItem + int64(r.perm[k/shoppers])
 		if k%shoppers == 0 {
 			r.buy(ctx, c, item)

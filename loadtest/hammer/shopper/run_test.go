@@ -2,13 +2,16 @@ package shopper_test
 
 import (
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"notsale/loadtest/hammer/shopper"
 	"notsale/loadtest/hammer/shopper/shoppertest"
+	"notsale/pkg/effort"
 )
 
 // sellOut runs against a server, and returns the names of the checks that failed.
@@ -22,7 +25,7 @@ func sellOut(t *testing.T, s *shoppertest.Server, change func(*shopper.Config)) 
 	if change != nil {
 		change(&cfg)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), effort.Patience)
 	defer cancel()
 	res, err := shopper.Run(ctx, cfg)
 	if err != nil {
@@ -110,20 +113,25 @@ func TestChecksNoticeFaults(t *testing.T) {
 // When the time is up the run ends, and what is missing is not taken for a refusal.
 func TestEndsWithTheContext(t *testing.T) {
 	s := &shoppertest.Server{Stock: 20, Limit: 10, First: 1, Fault: shoppertest.NeverFinal}
-	srv := httptest.NewServer(s.Handler())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var requests atomic.Int64
+	shop := s.Handler()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests.Add(1) == 20 {
+			cancel()
+		}
+		shop.ServeHTTP(w, r)
+	}))
 	defer srv.Close()
 	cfg := shopper.DefaultConfig()
-	cfg.Target, cfg.Clients = srv.URL, 2
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
+	cfg.Target, cfg.Clients, cfg.Settle = srv.URL, 2, 10*time.Millisecond
 	res, err := shopper.Run(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	short, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer stop()
 	var failed []string
-	for _, v := range shopper.Check(short, res) {
+	for _, v := range shopper.Check(t.Context(), res) {
 		if !v.OK {
 			failed = append(failed, v.Name)
 		}

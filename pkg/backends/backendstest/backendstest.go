@@ -4,6 +4,7 @@ package backendstest
 
 import (
 	"context"
+	"os"
 	"testing"
 
 	"notsale/pkg/backends"
@@ -94,7 +95,12 @@ func (test *Test) takeRedis(o options) {
 func (test *Test) takeNATS(o options) {
 	t := test.t
 	t.Helper()
-	cfg := backends.Config{Data: t.TempDir(), Ephemeral: !o.durable, StreamStore: testStreamStore}
+	cfg, err := newConfig(!o.durable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.StreamStore = testStreamStore
+	t.Cleanup(func() { _ = os.RemoveAll(cfg.Data) })
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	n, err := backends.StartNATS(ctx, cfg, quiet())

@@ -5,7 +5,6 @@ package backendstest_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
@@ -13,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/effort"
 )
 
 func TestMain(m *testing.M) { backendstest.Main(m) }
@@ -29,7 +29,7 @@ func TestTestsDoNotSeeEachOther(t *testing.T) {
 // useAll makes in each store what could be made only once if it were shared.
 func useAll(t *testing.T, test *backendstest.Test) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), effort.Patience)
 	defer cancel()
 	conn := connect(t, test.DatabaseURL)
 	if _, err := conn.Exec(ctx, "CREATE TABLE only_once (id int)"); err != nil {

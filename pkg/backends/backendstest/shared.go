@@ -4,6 +4,7 @@ package backendstest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,11 +14,12 @@ import (
 	"time"
 
 	"notsale/pkg/backends"
+	"notsale/pkg/effort"
 )
 
 const (
 	startLimit = 60 * time.Second // of one server; a busy machine is slow
-	stopLimit  = 20 * time.Second
+	stopLimit  = 60 * time.Second
 	staleAfter = time.Hour // older folders of test processes that have ended are swept
 	folderName = "notsale-backendstest-*"
 )
@@ -118,7 +120,7 @@ func (s *shared) stop() {
 // newConfig makes a folder which, unlike that of t.TempDir, root's children may
 // pass through.
 func newConfig(ephemeral bool) (backends.Config, error) {
-	dir, err := os.MkdirTemp("", folderName)
+	dir, err := os.MkdirTemp(effort.Folder(), folderName)
 	if err == nil {
 		err = os.Chmod(dir, 0o711) //nolint:gosec // another user's servers pass through it
 	}
@@ -133,7 +135,7 @@ func newConfig(ephemeral bool) (backends.Config, error) {
 // sweepOnce removes folders of test processes that were killed: old ones that
 // nobody has locked.
 var sweepOnce = sync.OnceFunc(func() {
-	old, _ := filepath.Glob(filepath.Join(os.TempDir(), folderName)) // only a bad pattern fails
+	old, _ := filepath.Glob(filepath.Join(effort.Folder(), folderName)) // only a bad pattern fails
 	for _, dir := range old {
 		info, err := os.Stat(dir)
 		if err == nil && time.Since(info.ModTime()) > staleAfter && !backends.InUse(dir) {
@@ -157,5 +159,15 @@ type Runner struct {
 // the exit code.
 func (r Runner) Run() int {
 	defer process.stop()
+	if flag.Lookup(randomChecks) != nil && !effort.Long() {
+		_ = flag.Set(randomChecks, fewChecks) // unless the command line says otherwise
+	}
 	return r.M.Run()
 }
+
+// Random histories are tried on real servers a hundred times in the long form,
+// which is rapid's default, and so often in the short one.
+const (
+	randomChecks = "rapid.checks"
+	fewChecks    = "20"
+)

@@ -14,16 +14,17 @@ import (
 	"strings"
 	"testing"
 
+	"notsale/pkg/effort"
 	"notsale/services/auditor"
 )
 
-// step is how many bytes apart the bytes are that a quick test changes, where
-// there are many alike.
+// step is how many bytes apart the bytes are that are changed where there are
+// many alike.
 func step() int {
-	if testing.Short() || raceEnabled {
-		return 7
+	if raceEnabled {
+		return 61
 	}
-	return 1
+	return effort.Of(31, 1)
 }
 
 // Every byte of an archive is protected, and what is wrong is named.
@@ -34,7 +35,7 @@ func TestEveryChangedByteIsFoundAndNamed(t *testing.T) {
 	}
 	changed := slices.Clone(file)
 	bits := []byte{1, 0x80}
-	if raceEnabled {
+	if raceEnabled || !effort.Long() {
 		bits = bits[:1]
 	}
 	for _, r := range regions(t, file) {

@@ -35,7 +35,7 @@ type Shop struct {
 }
 
 const (
-	requestTime = 30 * time.Second
+	requestTime = Patience
 	maxIdle     = 1024 // connections that are kept for the next crowd
 )
 

@@ -14,20 +14,20 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/effort"
 	"notsale/pkg/ledger"
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 )
 
-// Patience is how long Eventually waits: much longer than anything should take
-// on a busy machine under the race detector.
-const Patience = 30 * time.Second
+// Patience is how long Eventually waits.
+const Patience = effort.Patience
 
 const (
 	pollPause = 10 * time.Millisecond
 	setupTime = 60 * time.Second
-	stopTime  = 20 * time.Second
+	stopTime  = effort.Patience
 	// ledgerConns is what each service of a test may open; tests share one
 	// server of 400 connections.
 	ledgerConns = 4

@@ -1,0 +1,21 @@
+// Package effort says how much tests do, and how long they wait.
+//
+// # Purpose
+//
+// Every check has two forms. The short one is what `go test ./...` runs: all
+// kinds of checks on real servers, in few rounds, so that the whole takes some
+// minutes on two cores. The long one, which `make check` and CI run, is asked
+// for by NOTSALE_LONG=1 in the environment: all rounds, full sizes.
+//
+// # Invariants
+//
+// No test fails by the clock, in either form. What must happen is waited for,
+// by a signal or by looking again, up to [Patience]; how soon it happened is a
+// [Figure] beside its goal, which `make measure` shows. Limits of time that are
+// too dear to measure on the way are benchmarks. Memory may be asserted, with
+// ample room.
+//
+// # Authority
+//
+// None: it is test support, imported by tests and by what sets their stages.
+package effort
