@@ -57,7 +57,7 @@ func run(t *testing.T, options ...fx.Option) (ended <-chan error, stop context.C
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	done, ready := make(chan error, 1), make(chan struct{})
-	go func() { done <- boot.Run(ctx, quiet(), func() { close(ready) }, options...) }()
+	go func() { done <- boot.Run(ctx, quiet(), func(context.Context) { close(ready) }, options...) }()
 	receive(t, "ready", ready)
 	return done, cancel
 }
@@ -150,7 +150,7 @@ func TestAPartThatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	var d diary
 	broken := errors.New("no disk")
-	err := boot.Run(t.Context(), quiet(), func() { t.Error("ready without having started") },
+	err := boot.Run(t.Context(), quiet(), func(context.Context) { t.Error("ready without having started") },
 		d.part("connections"),
 		loop("allocator", func(ctx context.Context) error { <-ctx.Done(); return nil }),
 		fx.Invoke(func(lc fx.Lifecycle) { lc.Append(fx.StartHook(func() error { return broken })) }),
@@ -175,7 +175,7 @@ func TestAPartThatDoesNotStop(t *testing.T) {
 
 func TestWiring(t *testing.T) {
 	t.Parallel()
-	err := boot.Run(t.Context(), quiet(), func() { t.Error("ready") }, fx.Invoke(func(*diary) {}))
+	err := boot.Run(t.Context(), quiet(), func(context.Context) { t.Error("ready") }, fx.Invoke(func(*diary) {}))
 	if err == nil || !strings.Contains(err.Error(), "wiring") || !strings.Contains(err.Error(), "diary") {
 		t.Errorf("error %v does not say what is missing", err)
 	}

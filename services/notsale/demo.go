@@ -65,6 +65,8 @@ func (d *demo) shop(ctx context.Context, n int) {
 		switch status, err := d.buy(ctx, user); {
 		case ctx.Err() != nil:
 			return
+		case errors.Is(err, errNoSale):
+			d.missed.Add(1)
 		case err != nil || status >= http.StatusInternalServerError:
 			d.failed.Add(1)
 		case status == http.StatusOK:
