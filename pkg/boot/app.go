@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"go.uber.org/dig"
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
 )
@@ -47,13 +48,14 @@ func Run(ctx context.Context, log *slog.Logger, ready func(context.Context), opt
 		fx.WithLogger(func() fxevent.Logger {
 			l := &fxevent.SlogLogger{Logger: log}
 			l.UseLogLevel(slog.LevelDebug)
+			l.UseErrorLevel(slog.LevelDebug) // Run's error says it once
 			return l
 		}),
 		fx.StartTimeout(StartTimeout), fx.StopTimeout(StopTimeout),
 		fx.Options(options...),
 	)
 	if err := app.Err(); err != nil {
-		return fmt.Errorf("wiring: %w", err)
+		return wiring(err)
 	}
 	ctx, restore := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer restore()
@@ -76,6 +78,15 @@ func Run(ctx context.Context, log *slog.Logger, ready func(context.Context), opt
 	ending()
 	restore() // a second signal ends the process at once
 	return errors.Join(failed, stop(app, log))
+}
+
+// wiring leaves of an error what a constructor said, without the way to it.
+func wiring(err error) error {
+	cause := dig.RootCause(err)
+	if missing := dig.Error(nil); errors.As(cause, &missing) {
+		return fmt.Errorf("wiring: %w", cause)
+	}
+	return cause
 }
 
 func stop(app *fx.App, log *slog.Logger) error {

@@ -179,6 +179,12 @@ func TestWiring(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "wiring") || !strings.Contains(err.Error(), "diary") {
 		t.Errorf("error %v does not say what is missing", err)
 	}
+	broken := errors.New("the port is taken: choose another")
+	err = boot.Run(t.Context(), quiet(), func(context.Context) { t.Error("ready") },
+		fx.Provide(func() (*diary, error) { return nil, broken }), fx.Invoke(func(*diary) {}))
+	if err == nil || err.Error() != broken.Error() {
+		t.Errorf("error %v does not say what to do, and no more", err)
+	}
 }
 
 // hooks is a lifecycle whose hooks the test calls.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -295,6 +296,20 @@ func TestMalformedURLsTellNoSecret(t *testing.T) {
 	out, said, err := runProgram(t, []string{"DATABASE_URL=" + good["DATABASE_URL"], "REDIS_URL=" + good["REDIS_URL"], "NATS_URL=nats://u:S3cret%zz@h:1"}, "recorder")
 	if err == nil || strings.Count(said, "\n") != 1 || !strings.Contains(said, "NATS_URL") || strings.Contains(out+said, "S3cret") {
 		t.Errorf("%v, %s%s", err, out, said)
+	}
+}
+
+// A port that is taken ends the program with one line, which says what to do.
+func TestATakenPortSaysWhatToDo(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	nowhere := []string{"DATABASE_URL=postgres://u:p@127.0.0.1:1/d", "REDIS_URL=redis://:p@127.0.0.1:1/0", "NATS_URL=nats://u:p@127.0.0.1:1"}
+	_, said, err := runProgram(t, nowhere, "recorder", "--ops-listen", taken.Addr().String())
+	if err == nil || strings.Count(said, "\n") != 1 || !strings.Contains(said, "address already in use: choose another with --ops-listen") {
+		t.Errorf("%v:\n%s", err, said)
 	}
 }
 
