@@ -3,11 +3,15 @@
 package backends
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -148,4 +152,82 @@ func TestARemovedDataFolderIsNoticed(t *testing.T) {
 	if err := errors.Join(os.Remove(b.cfg.Data), os.Rename(aside, b.cfg.Data)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A stream whose disk was full refuses everything until the server is started
+// anew, even when there is room: that must not be left to people.
+func TestNATSSellsOnAfterAFullDisk(t *testing.T) {
+	disk := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=100m,mode=0711", "tmpfs", disk).CombinedOutput(); err != nil {
+		t.Skipf("needs to mount a small disk: %v: %s", err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", disk).Run() })
+	var said safeBuffer
+	b, err := Start(t.Context(), Config{
+		Data: filepath.Join(disk, "data"), DatabaseURL: "postgres://elsewhere", RedisURL: "redis://elsewhere",
+	}, slog.New(slog.NewTextHandler(&said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stopWithin(t, 20*time.Second, b.Stop) })
+	publish(t, b.NATSURL(), "kept")
+	filler := filepath.Join(disk, "filler")
+	fillDisk(t, filler)
+	conn, err := nats.Connect(b.NATSURL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	streams, err := conn.JetStream(nats.MaxWait(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the disk is full, and said to be", func() bool {
+		_, err := streams.Publish("kept", make([]byte, 64<<10))
+		return err != nil && strings.Contains(said.String(), "free some space")
+	})
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "messages are taken again", func() bool {
+		_, err := streams.Publish("kept", []byte("hello"))
+		return err == nil
+	})
+	first, err := streams.GetMsg("kept", 1)
+	if err != nil || string(first.Data) != "hello" {
+		t.Errorf("the first message: %v", err)
+	}
+	nothingDone(t, b)
+}
+
+func fillDisk(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for chunk := make([]byte, 1<<20); len(chunk) > 0 && err == nil; {
+		if _, err = f.Write(chunk); err != nil && len(chunk) > 1 {
+			chunk, err = chunk[:len(chunk)/2], nil
+		}
+	}
+}
+
+// safeBuffer is a log that may be read while it is written.
+type safeBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
