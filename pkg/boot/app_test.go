@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -227,6 +228,33 @@ func TestAnInterrupt(t *testing.T) {
 	if err := self.Signal(os.Interrupt); err != nil {
 		t.Skipf("this platform sends no interrupts: %v", err)
 	}
+	if err := receive(t, "the end", ended); err != nil {
+		t.Error(err)
+	}
+}
+
+// A hangup is a wish to read files again, and stops nothing.
+//
+//nolint:paralleltest // every application of this process would hear it
+func TestAHangupStopsNothing(t *testing.T) {
+	defer boot.Endure()()
+	hangups, restore := boot.Hangups()
+	defer restore()
+	ended, stop := run(t, loop("edge", func(ctx context.Context) error { <-ctx.Done(); return nil }))
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := self.Signal(syscall.SIGHUP); err != nil {
+		t.Skipf("this platform sends no hangups: %v", err)
+	}
+	receive(t, "the hangup", hangups)
+	select {
+	case err := <-ended:
+		t.Errorf("it has stopped: %v", err)
+	default:
+	}
+	stop()
 	if err := receive(t, "the end", ended); err != nil {
 		t.Error(err)
 	}
