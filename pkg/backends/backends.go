@@ -37,8 +37,10 @@ type Backends struct {
 	redis    *Redis
 	nats     *NATS
 
-	done     chan error    // one place for each part, so that no sender waits
-	stopping chan struct{} // closed by Stop
+	folders []folder // that must stay where they are; read-only once Start has returned
+
+	done     chan error         // one place for each watcher, so that no sender waits
+	end      context.CancelFunc // ends the watchers
 	watchers sync.WaitGroup
 	once     sync.Once
 	stopErr  error
@@ -52,24 +54,27 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Backends, error)
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("backends: %w", err)
 	}
-	b := &Backends{cfg: cfg, done: make(chan error, 3), stopping: make(chan struct{})}
+	watching, end := context.WithCancel(context.WithoutCancel(ctx))
+	b := &Backends{cfg: cfg, done: make(chan error, 4), end: end}
 	if err := b.claim(); err != nil {
+		end()
 		return nil, fmt.Errorf("backends: %w", err)
 	}
 	if err := b.start(ctx, log); err != nil {
 		return nil, fmt.Errorf("backends: %w", errors.Join(err, b.Stop(context.WithoutCancel(ctx))))
 	}
-	b.watch()
+	b.watch(watching, log)
 	return b, nil
 }
 
-// claim locks the data folder, if any part is ours.
+// claim makes and locks the data folder, if there is to be one: it holds more
+// than the stores.
 func (b *Backends) claim() error {
-	if b.cfg.DatabaseURL != "" && b.cfg.RedisURL != "" && b.cfg.NATSURL != "" {
+	if b.cfg.Data == "" {
 		return nil
 	}
 	nobody, err := childAccount(b.cfg.Data)
-	if err != nil {
+	if err != nil && !b.cfg.external() {
 		return err
 	}
 	if b.cfg.Data, err = prepareData(b.cfg.Data, nobody); err != nil {
@@ -92,27 +97,47 @@ func (b *Backends) start(ctx context.Context, log *slog.Logger) error {
 	if b.cfg.NATSURL == "" {
 		group.Go(func() (err error) { b.nats, err = StartNATS(ctx, b.cfg, log); return err })
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return b.holdFolders()
 }
 
-func (b *Backends) watch() {
-	if b.postgres != nil {
-		b.watchPart(b.postgres.ended())
+// holdFolders leaves out Redis's, which keeps nothing.
+func (b *Backends) holdFolders() (err error) {
+	if b.lock != nil {
+		err = b.hold(b.cfg.Data)
 	}
-	if b.redis != nil {
-		b.watchPart(b.redis.ended())
+	if b.postgres != nil && err == nil {
+		err = b.hold(b.postgres.dir)
+	}
+	if b.nats != nil && err == nil {
+		err = b.hold(b.nats.dir)
+	}
+	return err
+}
+
+func (b *Backends) watch(ctx context.Context, log *slog.Logger) {
+	b.watcher(func() error { return b.watchFolders(ctx) })
+	if b.postgres != nil {
+		b.watchPart(ctx, part{"postgres", b.postgres.ended, b.postgres.Restart, true}, log)
+	}
+	if b.redis != nil && !b.redis.InProcess() { // the stand-in cannot die alone
+		b.watchPart(ctx, part{"redis", b.redis.ended, b.redis.Restart, false}, log)
 	}
 	if b.nats != nil {
-		b.watchPart(b.nats.ended())
+		b.watchPart(ctx, part{"nats", b.nats.ended, b.nats.Restart, true}, log)
 	}
 }
 
-func (b *Backends) watchPart(ended <-chan struct{}, why func() error) {
+func (b *Backends) watchPart(ctx context.Context, p part, log *slog.Logger) {
+	b.watcher(func() error { return b.keep(ctx, p, usualPauses, log) })
+}
+
+func (b *Backends) watcher(watch func() error) {
 	b.watchers.Go(func() {
-		select {
-		case <-b.stopping:
-		case <-ended:
-			b.done <- why()
+		if err := watch(); err != nil {
+			b.done <- err
 		}
 	})
 }
@@ -196,8 +221,9 @@ func externalPart(name, urls string) Part {
 	return Part{Name: name, Address: strings.Join(hosts, ","), Note: externalNote}
 }
 
-// Done delivers, for each part that ends by itself, an error that names it and
-// its log. It is never closed, and delivers nothing after Stop.
+// Done delivers an error, which says what to do, when the stores cannot be kept
+// up any more: a part that is needed ends again and again, or the data folder is
+// gone. It is never closed, and delivers nothing after Stop.
 func (b *Backends) Done() <-chan error { return b.done }
 
 // Stop stops what Start started: NATS, Redis, then Postgres, each within the
@@ -206,7 +232,7 @@ func (b *Backends) Done() <-chan error { return b.done }
 // give the same error.
 func (b *Backends) Stop(ctx context.Context) error {
 	b.once.Do(func() {
-		close(b.stopping)
+		b.end()
 		b.watchers.Wait()
 		b.stopErr = errors.Join(b.stopParts(ctx)...)
 		b.lock.release()

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -163,46 +162,8 @@ func TestFolderIsFreeAfterStop(t *testing.T) {
 	}
 }
 
-func TestDoneNamesThePartThatDied(t *testing.T) {
-	b := start(t, Config{Data: newData(t), Ephemeral: true})
-	if err := b.postgres.child.process.Signal(syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-b.Done():
-		for _, part := range []string{"postgres", "killed", b.postgres.logFile} {
-			if !strings.Contains(err.Error(), part) {
-				t.Errorf("%q does not say %q", err, part)
-			}
-		}
-	case <-time.After(effort.Patience):
-		t.Fatal("nothing reported")
-	}
-	stop(t, b.Stop)
-	select {
-	case err := <-b.Done():
-		t.Errorf("reported a stop: %v", err)
-	default:
-	}
-}
-
-func TestDoneTellsOfNATS(t *testing.T) {
-	b := start(t, Config{Data: newData(t), DatabaseURL: "postgres://elsewhere", RedisURL: "redis://elsewhere"})
-	if err := b.nats.run.server.DisableJetStream(); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-b.Done():
-		if !strings.Contains(err.Error(), "nats ended: its JetStream") {
-			t.Error(err)
-		}
-	case <-time.After(effort.Patience):
-		t.Fatal("nothing reported")
-	}
-}
-
 func TestExternalPartsAreLeftAlone(t *testing.T) {
-	data := filepath.Join(t.TempDir(), "unused")
+	data := newData(t)
 	cfg := Config{
 		Data:        data,
 		DatabaseURL: "postgres://user:secret@db.example:5432/shop",
@@ -218,9 +179,15 @@ func TestExternalPartsAreLeftAlone(t *testing.T) {
 			t.Errorf("%+v, want address %s", got, want)
 		}
 	}
-	if _, err := os.Stat(data); err == nil {
-		t.Error("data folder made for nothing")
+	if _, err := Start(t.Context(), cfg, discard()); !errors.Is(err, ErrInUse) {
+		t.Errorf("a second one on the same folder: %v", err)
 	}
+	stop(t, b.Stop)
+	if left, err := os.ReadDir(data); err != nil || len(left) != 1 {
+		t.Errorf("in the folder: %v (%v), want only the lock", left, err)
+	}
+	cfg.Data = ""
+	start(t, cfg) // nothing to keep anywhere
 }
 
 func TestFailedPartStopsTheOthers(t *testing.T) {

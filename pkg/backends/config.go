@@ -16,10 +16,10 @@ import (
 // Config says what to start and where. A URL that is set replaces that part:
 // nothing is started for it.
 type Config struct {
-	// Data is the folder of all stores; required unless all three URLs are
-	// set. It is created with mode 0700, or 0711 for root, whose children run
-	// as another user and must pass through it. A folder that exists keeps its
-	// mode.
+	// Data is the folder of all stores, and of what the program keeps beside
+	// them; required unless all three URLs are set. It is locked, and created
+	// with mode 0700, or 0711 for root, whose children run as another user and
+	// must pass through it. A folder that exists keeps its mode.
 	Data string
 
 	DatabaseURL string // external Postgres (postgres:// or postgresql://)
@@ -95,7 +95,7 @@ func (c Config) Validate() error {
 		checkAddr("Postgres", c.PostgresAddr),
 		checkAddr("Redis", c.RedisAddr),
 	)
-	if c.Data == "" && (c.DatabaseURL == "" || c.RedisURL == "" || c.NATSURL == "") {
+	if c.Data == "" && !c.external() {
 		errs = append(errs, errors.New("no data folder: give one (--data), or the URLs of all three stores"))
 	}
 	if c.StreamStore < 0 {
@@ -103,6 +103,9 @@ func (c Config) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// external tells whether all three stores are somebody else's.
+func (c Config) external() bool { return c.DatabaseURL != "" && c.RedisURL != "" && c.NATSURL != "" }
 
 // checkURL accepts an empty URL. The URL itself stays out of the error: it may
 // hold a password.

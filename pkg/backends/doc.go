@@ -17,7 +17,8 @@
 // passwords (files Data/*.password, mode 0600; never in an argument list, never
 // in a log line). It decides nothing about what the stores contain, beyond an
 // empty database named notsale. A part whose URL is given in Config is somebody
-// else's: nothing is started, watched or stopped for it.
+// else's: nothing is started, watched or stopped for it; the folder is locked
+// all the same, for what the program keeps there.
 //
 // # Invariants
 //
@@ -39,7 +40,10 @@
 //
 // [Start] gives back an error that names the part, the end of its log, and what
 // to do; whatever had been started by then is stopped. A part that ends by
-// itself later is reported once on [Backends.Done]; nothing is restarted behind
-// the caller's back. A Postgres folder left by a killed process is waited for
-// (its old postmaster may still be ending), then recovered.
+// itself later is started again on the same data, port and password, after a
+// pause that grows; each time is an error in the log. When it does not stay up
+// (Redis excepted, without which selling goes on), or the folder was removed or
+// replaced, [Backends.Done] says so once. A Postgres folder left by a killed
+// process is waited for (its old postmaster may still be ending), then
+// recovered.
 package backends

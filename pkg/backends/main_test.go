@@ -104,23 +104,28 @@ func startPostgres(t *testing.T, data string) *Postgres {
 // query gives the first column of the first row as text.
 func query(t *testing.T, url, sql string) string {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
+	text, err := ask(t.Context(), url, sql)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return text
+}
+
+func ask(ctx context.Context, url, sql string) (string, error) {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return "", err
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	rows, err := conn.Query(t.Context(), sql, pgx.QueryExecModeSimpleProtocol)
+	rows, err := conn.Query(ctx, sql, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
+		return "", err
 	}
 	text, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
+	if err != nil || len(text) == 0 {
+		return "", err
 	}
-	if len(text) == 0 {
-		return ""
-	}
-	return text[0]
+	return text[0], nil
 }
 
 // eventually polls until the condition holds.

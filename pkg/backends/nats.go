@@ -13,13 +13,15 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"golang.org/x/sys/unix"
 )
 
 const (
 	maxPayload    = 1 << 20 // bytes; a pack and a reply hold at most half of it
 	natsReadyWait = time.Minute
 	natsReadyPoll = 20 * time.Millisecond
-	streamsWatch  = time.Second // how often to look whether JetStream has switched itself off
+	streamsWatch  = time.Second // how often to look whether JetStream has switched itself off, or its disk was full
+	spareRoom     = 64 << 20    // bytes; with less, a store whose disk was full would soon be full again
 	natsUser      = "notsale"
 )
 
@@ -39,6 +41,7 @@ type NATS struct {
 
 // natsRun is one run of the server, from its start to its stop.
 type natsRun struct {
+	dir    string
 	server *server.Server
 	logger *natsLog
 	stop   chan struct{} // closed to end the watch
@@ -136,7 +139,7 @@ func (n *NATS) serve(ctx context.Context) (*natsRun, error) {
 		return nil, err
 	}
 	run := &natsRun{
-		server: s, logger: logger,
+		dir: n.dir, server: s, logger: logger,
 		stop: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go run.watch()
@@ -164,31 +167,48 @@ func awaitNATS(ctx context.Context, s *server.Server, logger *natsLog, durable b
 }
 
 // watch ends when it is told to, or when the server stops serving streams: it
-// switches JetStream off by itself when the disk is full.
+// may switch JetStream off by itself when the disk is full; and once a full disk
+// has room again, of which the server takes no notice.
 func (r *natsRun) watch() {
 	defer close(r.done)
 	tick := time.NewTicker(streamsWatch)
 	defer tick.Stop()
+	told := false
 	for {
 		select {
 		case <-r.stop:
 			return
 		case <-tick.C:
-			if !r.server.Running() || !r.server.JetStreamEnabled() {
-				close(r.ended)
-				return
-			}
+		}
+		full := r.logger.noSpace()
+		if full != nil && !told {
+			r.logger.log.Error("the disk is full and nothing can be sold: free some space, all else follows by itself", "folder", r.dir, "need", spareRoom, "error", full)
+			told = true
+		}
+		if !r.server.Running() || !r.server.JetStreamEnabled() || full != nil && hasRoom(r.dir) {
+			close(r.ended)
+			return
 		}
 	}
 }
 
+// hasRoom tells whether so much can be written to a folder that it is worth
+// starting; if that cannot be found out, it is.
+func hasRoom(dir string) bool {
+	var disk unix.Statfs_t
+	err := unix.Statfs(dir, &disk)
+	return err != nil || disk.Bavail >= spareRoom/uint64(disk.Bsize)
+}
+
 // died says why the server ended by itself.
 func (r *natsRun) died() error {
-	what := "its JetStream switched itself off"
-	if !r.server.Running() {
-		what = "shut down by itself"
+	switch full := r.logger.noSpace(); {
+	case full != nil:
+		return fmt.Errorf("nats ended: the disk was full: free some space, or choose a folder on another disk with --data: %w", full)
+	case !r.server.Running():
+		return fmt.Errorf("nats ended: shut down by itself: %w", r.logger.lastError())
 	}
-	return fmt.Errorf("nats ended: %s (a full disk?): %w", what, r.logger.lastError())
+	return fmt.Errorf("nats ended: its JetStream switched itself off: %w", r.logger.lastError())
 }
 
 // URL is the connection string, user and password included.

@@ -7,19 +7,23 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // natsLog hands the server's messages to a slog logger: notices at level debug,
 // warnings and errors at their own. It remembers the last error, and a fatal
-// one, which the server only logs, expecting the program to end.
+// one, which the server only logs, expecting the program to end; and that the
+// disk was full, after which streams refuse everything until the next start.
 type natsLog struct {
 	log *slog.Logger
 
 	mu    sync.Mutex // written by the server's goroutines, read by ours
 	last  error
 	fatal error
+	full  error
 }
 
 func (l *natsLog) write(level slog.Level, format string, v []any) {
@@ -44,8 +48,22 @@ func (l *natsLog) Warnf(format string, v ...any) {
 func (l *natsLog) Errorf(format string, v ...any) {
 	l.mu.Lock()
 	l.last = fmt.Errorf(format, v...)
+	if l.full == nil && slices.ContainsFunc(v, isNoSpace) {
+		l.full = l.last
+	}
 	l.mu.Unlock()
 	l.write(slog.LevelError, format, v)
+}
+
+func isNoSpace(v any) bool {
+	err, ok := v.(error)
+	return ok && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT))
+}
+
+func (l *natsLog) noSpace() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.full
 }
 
 func (l *natsLog) Fatalf(format string, v ...any) {

@@ -245,5 +245,6 @@ func (p *Postgres) Restart(ctx context.Context) error {
 func (p *Postgres) ended() (<-chan struct{}, func() error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.child.done, p.child.died
+	c := p.child
+	return c.done, func() error { return p.explain(c.died(), c) }
 }

@@ -338,12 +338,9 @@ func (r *Redis) Restart(ctx context.Context) error {
 }
 
 // ended gives a channel that closes when the current process ends, and a
-// function that then says how; nil for the stand-in, which cannot die alone.
+// function that then says how. Not for the stand-in, which cannot die alone.
 func (r *Redis) ended() (<-chan struct{}, func() error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.child == nil {
-		return nil, nil
-	}
 	return r.child.done, r.child.died
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"go.uber.org/dig"
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
 )
@@ -22,21 +23,39 @@ const StartTimeout = 60 * time.Second
 // then the stores.
 const StopTimeout = 30 * time.Second
 
+// Endure keeps the process alive, until restore, when its terminal is closed or
+// the reader of its log goes away: SIGHUP is a wish to read files again (see
+// [Hangups]), and SIGPIPE nothing at all. What was started sees neither.
+func Endure() (restore func()) {
+	unheard := make(chan os.Signal, 1)
+	signal.Notify(unheard, syscall.SIGHUP, syscall.SIGPIPE)
+	return func() { signal.Stop(unheard) }
+}
+
+// Hangups delivers each SIGHUP until restore is called.
+func Hangups() (hangups <-chan os.Signal, restore func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c, func() { signal.Stop(c) }
+}
+
 // Run builds the application, starts it, waits for a signal or for a loop that
-// ends by itself, and stops it. ready is called when all has started.
-func Run(ctx context.Context, log *slog.Logger, ready func(), options ...fx.Option) error {
+// ends by itself, and stops it. ready is called when all has started, beside the
+// wait: its context ends when the application is to stop.
+func Run(ctx context.Context, log *slog.Logger, ready func(context.Context), options ...fx.Option) error {
 	app := fx.New(
 		fx.Supply(log),
 		fx.WithLogger(func() fxevent.Logger {
 			l := &fxevent.SlogLogger{Logger: log}
 			l.UseLogLevel(slog.LevelDebug)
+			l.UseErrorLevel(slog.LevelDebug) // Run's error says it once
 			return l
 		}),
 		fx.StartTimeout(StartTimeout), fx.StopTimeout(StopTimeout),
 		fx.Options(options...),
 	)
 	if err := app.Err(); err != nil {
-		return fmt.Errorf("wiring: %w", err)
+		return wiring(err)
 	}
 	ctx, restore := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer restore()
@@ -45,18 +64,29 @@ func Run(ctx context.Context, log *slog.Logger, ready func(), options ...fx.Opti
 	if err := app.Start(start); err != nil {
 		return errors.Join(err, stop(app, log))
 	}
-	ready()
+	running, ending := context.WithCancel(ctx)
+	go ready(running)
 	var failed error
 	select {
 	case <-ctx.Done():
-		log.Info("stopping")
+		log.Info("stopping", "cause", context.Cause(ctx))
 	case s := <-app.Wait():
 		if s.ExitCode != 0 {
 			failed = errors.New("a service ended by itself, see the log above")
 		}
 	}
+	ending()
 	restore() // a second signal ends the process at once
 	return errors.Join(failed, stop(app, log))
+}
+
+// wiring leaves of an error what a constructor said, without the way to it.
+func wiring(err error) error {
+	cause := dig.RootCause(err)
+	if missing := dig.Error(nil); errors.As(cause, &missing) {
+		return fmt.Errorf("wiring: %w", cause)
+	}
+	return cause
 }
 
 func stop(app *fx.App, log *slog.Logger) error {

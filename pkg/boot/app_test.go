@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -57,7 +58,7 @@ func run(t *testing.T, options ...fx.Option) (ended <-chan error, stop context.C
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	done, ready := make(chan error, 1), make(chan struct{})
-	go func() { done <- boot.Run(ctx, quiet(), func() { close(ready) }, options...) }()
+	go func() { done <- boot.Run(ctx, quiet(), func(context.Context) { close(ready) }, options...) }()
 	receive(t, "ready", ready)
 	return done, cancel
 }
@@ -150,7 +151,7 @@ func TestAPartThatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	var d diary
 	broken := errors.New("no disk")
-	err := boot.Run(t.Context(), quiet(), func() { t.Error("ready without having started") },
+	err := boot.Run(t.Context(), quiet(), func(context.Context) { t.Error("ready without having started") },
 		d.part("connections"),
 		loop("allocator", func(ctx context.Context) error { <-ctx.Done(); return nil }),
 		fx.Invoke(func(lc fx.Lifecycle) { lc.Append(fx.StartHook(func() error { return broken })) }),
@@ -175,9 +176,15 @@ func TestAPartThatDoesNotStop(t *testing.T) {
 
 func TestWiring(t *testing.T) {
 	t.Parallel()
-	err := boot.Run(t.Context(), quiet(), func() { t.Error("ready") }, fx.Invoke(func(*diary) {}))
+	err := boot.Run(t.Context(), quiet(), func(context.Context) { t.Error("ready") }, fx.Invoke(func(*diary) {}))
 	if err == nil || !strings.Contains(err.Error(), "wiring") || !strings.Contains(err.Error(), "diary") {
 		t.Errorf("error %v does not say what is missing", err)
+	}
+	broken := errors.New("the port is taken: choose another")
+	err = boot.Run(t.Context(), quiet(), func(context.Context) { t.Error("ready") },
+		fx.Provide(func() (*diary, error) { return nil, broken }), fx.Invoke(func(*diary) {}))
+	if err == nil || err.Error() != broken.Error() {
+		t.Errorf("error %v does not say what to do, and no more", err)
 	}
 }
 
@@ -221,6 +228,33 @@ func TestAnInterrupt(t *testing.T) {
 	if err := self.Signal(os.Interrupt); err != nil {
 		t.Skipf("this platform sends no interrupts: %v", err)
 	}
+	if err := receive(t, "the end", ended); err != nil {
+		t.Error(err)
+	}
+}
+
+// A hangup is a wish to read files again, and stops nothing.
+//
+//nolint:paralleltest // every application of this process would hear it
+func TestAHangupStopsNothing(t *testing.T) {
+	defer boot.Endure()()
+	hangups, restore := boot.Hangups()
+	defer restore()
+	ended, stop := run(t, loop("edge", func(ctx context.Context) error { <-ctx.Done(); return nil }))
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := self.Signal(syscall.SIGHUP); err != nil {
+		t.Skipf("this platform sends no hangups: %v", err)
+	}
+	receive(t, "the hangup", hangups)
+	select {
+	case err := <-ended:
+		t.Errorf("it has stopped: %v", err)
+	default:
+	}
+	stop()
 	if err := receive(t, "the end", ended); err != nil {
 		t.Error(err)
 	}

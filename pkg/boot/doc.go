@@ -10,5 +10,5 @@
 // order is the reverse of start order: ingress, loops, connections.
 //
 // Failure behaviour: a setting that cannot be read names the flag and the
-// variable. A second signal ends the process at once.
+// variable, and never tells a secret. A second signal ends the process at once.
 package boot

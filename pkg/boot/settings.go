@@ -46,6 +46,9 @@ func Secret(name string, lookup func(string) (string, bool)) (string, error) {
 		return value, nil
 	case byFile && path != "":
 		text, err := os.ReadFile(path)
+		if err != nil && strings.Contains(path, "://") {
+			return "", fmt.Errorf("%s_FILE: it must name a file that holds the URL", name)
+		}
 		if err != nil {
 			return "", fmt.Errorf("%s_FILE: %w", name, err)
 		}

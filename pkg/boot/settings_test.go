@@ -109,6 +109,7 @@ func TestSecret(t *testing.T) {
 		{"an empty file", map[string]string{"DATABASE_URL_FILE": empty}, "", ""},
 		{"a file that is not there", map[string]string{"DATABASE_URL_FILE": missing}, "", "DATABASE_URL_FILE"},
 		{"a folder", map[string]string{"DATABASE_URL_FILE": dir}, "", "DATABASE_URL_FILE"},
+		{"the URL where its file should be named", map[string]string{"DATABASE_URL_FILE": "postgres://u:p@h"}, "", "must name a file"},
 		{"another's", map[string]string{"REDIS_URL": "redis://"}, "", ""},
 	} {
 		got, err := boot.Secret("DATABASE_URL", environment(c.variables))

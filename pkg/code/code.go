@@ -78,8 +78,8 @@ type Verified struct {
 	ID ID
 }
 
-// Sign makes the code for the claims with the newest key of the ring. The
-// claims' user must have come from sale.ParseUserID.
+// Sign makes the code for the claims with the ring's signing key. The claims'
+// user must have come from sale.ParseUserID.
 func (r *Keyring) Sign(c Claims, nonce Nonce) (string, Verified) {
 	key := r.signing
 	raw := make([]byte, offUser, maxSize+sha256.Size)
@@ -104,7 +104,7 @@ func (r *Keyring) Verify(s string) (Verified, error) {
 	}
 	key, ok := r.byID[binary.BigEndian.Uint32(payload[offKey:])]
 	if !ok {
-		key = r.decoy
+		key = decoy
 	}
 	if !hmac.Equal(tag(key, payload), got) || !ok {
 		return Verified{}, ErrInvalid

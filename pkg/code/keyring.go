@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 )
 
 // MinSecret is the least length of a key's secret in bytes: the length of the
@@ -24,45 +25,87 @@ type Key struct {
 // String hides the secret.
 func (k Key) String() string { return fmt.Sprintf("key %d", k.ID) }
 
-// Keyring signs with its last key and verifies with any of them. It never
-// changes after NewKeyring, so any number of goroutines may use it; to rotate,
-// make a new ring that has the old keys first and the new key last. A key must
-// stay as long as a sale that it signed codes for can still be asked about.
+// Keyring signs with one key and verifies with any of them. It never changes, so
+// any number of goroutines may use it. A key must stay as long as a sale that it
+// signed codes for can still be asked about.
+//
+// To rotate, give every edge a ring With the new key, and only then one that is
+// SigningWith it.
 type Keyring struct {
 	signing Key
 	byID    map[uint32]Key
-	decoy   Key // for unknown key ids, so that they take as long as known ones
 }
 
-// NewKeyring checks the keys and makes a ring of them.
-func NewKeyring(keys []Key) (*Keyring, error) {
-	if len(keys) == 0 {
+// decoy stands for unknown key ids, so that they take as long as known ones.
+var decoy = Key{Secret: make([]byte, MinSecret)}
+
+// NewKeyring checks the keys and makes a ring of them, which signs with the last.
+func NewKeyring(list []Key) (*Keyring, error) {
+	if len(list) == 0 {
 		return nil, errors.New("code keys: there is no key")
 	}
-	if len(keys) > MaxKeys {
-		return nil, fmt.Errorf("code keys: %d keys are more than %d", len(keys), MaxKeys)
+	if len(list) > MaxKeys {
+		return nil, fmt.Errorf("code keys: %d keys are more than %d", len(list), MaxKeys)
 	}
-	ring := &Keyring{byID: make(map[uint32]Key, len(keys)), decoy: Key{Secret: make([]byte, MinSecret)}}
-	for _, k := range keys {
+	byID := make(map[uint32]Key, len(list))
+	for _, k := range list {
 		if len(k.Secret) < MinSecret {
 			return nil, fmt.Errorf("code keys: secret of %v has %d bytes, want at least %d", k, len(k.Secret), MinSecret)
 		}
-		if _, twice := ring.byID[k.ID]; twice {
+		if _, twice := byID[k.ID]; twice {
 			return nil, fmt.Errorf("code keys: %v stands twice", k)
 		}
-		ring.byID[k.ID] = k
-		ring.signing = k
+		byID[k.ID] = k
 	}
-	return ring, nil
+	return &Keyring{signing: list[len(list)-1], byID: byID}, nil
 }
+
+// With returns a ring that verifies with these keys, too, and signs as this one
+// does. It refuses an id that is known with another secret, and more keys than
+// MaxKeys.
+func (r *Keyring) With(list []Key) (*Keyring, error) {
+	byID := maps.Clone(r.byID)
+	for _, k := range list {
+		if known, found := byID[k.ID]; found && !bytes.Equal(known.Secret, k.Secret) {
+			return nil, fmt.Errorf("code keys: %v is known with another secret: give the new one an id of its own", k)
+		}
+		byID[k.ID] = k
+	}
+	if len(byID) > MaxKeys {
+		return nil, fmt.Errorf("code keys: %d keys, with those known before, are more than %d", len(byID), MaxKeys)
+	}
+	return &Keyring{signing: r.signing, byID: byID}, nil
+}
+
+// SigningWith returns a ring that signs with another of its keys, or the same
+// one if it has no key of this id.
+func (r *Keyring) SigningWith(id uint32) *Keyring {
+	key, found := r.byID[id]
+	if !found {
+		return r
+	}
+	return &Keyring{signing: key, byID: r.byID}
+}
+
+// Signing returns the id of the key that signs.
+func (r *Keyring) Signing() uint32 { return r.signing.ID }
 
 type keyFile struct {
 	Keys []Key `json:"keys"`
 }
 
-// ParseKeyring reads a key file: {"keys":[{"id":1,"secret":"<base64>"}]},
+// ParseKeyring makes a ring of a key file: {"keys":[{"id":1,"secret":"<base64>"}]},
 // oldest key first.
 func ParseKeyring(data []byte) (*Keyring, error) {
+	list, err := ParseKeys(data)
+	if err != nil {
+		return nil, err
+	}
+	return NewKeyring(list)
+}
+
+// ParseKeys reads a key file.
+func ParseKeys(data []byte) ([]Key, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	var f keyFile
@@ -72,7 +115,8 @@ func ParseKeyring(data []byte) (*Keyring, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("code keys: text after the closing brace")
 	}
-	return NewKeyring(f.Keys)
+	_, err := NewKeyring(f.Keys)
+	return f.Keys, err
 }
 
 // FormatKeys writes a key file that ParseKeyring reads.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -36,8 +37,11 @@ type Cache struct {
 }
 
 // Open makes a cache on a redis:// URL. It connects lazily.
-func Open(url, name string) (*Cache, error) {
-	o, err := redis.ParseURL(url)
+func Open(address, name string) (*Cache, error) {
+	o, err := redis.ParseURL(address)
+	if no := (*url.Error)(nil); errors.As(err, &no) { // it repeats the URL
+		return nil, errors.New("rejection: REDIS_URL: it is no URL")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("rejection: REDIS_URL: %w", err)
 	}

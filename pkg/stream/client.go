@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,6 +62,11 @@ type Client struct {
 
 // Connect connects to NATS and waits for it until the context ends.
 func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error) {
+	for one := range strings.SplitSeq(cfg.URL, ",") {
+		if _, err := url.Parse(strings.TrimSpace(one)); err != nil { // whose text repeats the URL
+			return nil, errors.New("stream: NATS_URL: it is no URL: write special characters of a user or password escaped (% as %25)")
+		}
+	}
 	c := &Client{cfg: cfg, log: log}
 	c.begin()
 	var err error

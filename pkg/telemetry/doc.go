@@ -9,5 +9,6 @@
 //
 // Failure behaviour: a probe that does not answer within ProbeTimeout counts
 // as failed; the operations listener serves metrics and profiles whatever the
-// dependencies do.
+// dependencies do. A log whose reader is slow or gone holds nobody up: lines are
+// dropped and counted, and the reader is told once it is back.
 package telemetry

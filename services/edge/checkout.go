@@ -110,7 +110,7 @@ func (e *Edge) sign(a *wire.Attempt, of *sale.Sale, p *checkoutParams) (string, 
 		return "", err
 	}
 	a.Expires = a.At + sale.Instant(e.cfg.CodeTTL.Microseconds())
-	text, signed := e.keys.Sign(code.Claims{Sale: of.UUID, Item: p.item, User: p.user, Expires: a.Expires}, nonce)
+	text, signed := e.keys.Load().Sign(code.Claims{Sale: of.UUID, Item: p.item, User: p.user, Expires: a.Expires}, nonce)
 	a.Code = signed.ID
 	return text, nil
 }

@@ -41,7 +41,7 @@ type Edge struct {
 	metrics *metrics
 	now     func() time.Time
 
-	keys      *code.Keyring
+	keys      atomic.Pointer[code.Keyring] // written by UseKeys
 	directory *directory
 	misses    *pack.Queue[struct{}]
 	gate      *gate
@@ -75,8 +75,9 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	}
 	e := &Edge{
 		cfg: cfg, id: "edge-" + hex.EncodeToString(boot[:]), ledger: l, stream: s, health: health, log: log, now: time.Now,
-		keys: keys, directory: newDirectory(), gate: newGate(c), waiters: newWaiters(cfg.Waiting),
+		directory: newDirectory(), gate: newGate(c), waiters: newWaiters(cfg.Waiting),
 	}
+	e.keys.Store(keys)
 	e.misses = pack.New(missLimits, e.refresh)
 	e.metrics = newMetrics(reg,
 		func() float64 { return float64(e.waiters.count()) }, func() float64 { return float64(e.directory.size()) })
@@ -90,6 +91,10 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 
 // missLimits: a miss is a look into the ledger, whose answer serves all.
 var missLimits = pack.Limits{Items: 4000, Bytes: 4000, Queued: 8000, Patience: time.Millisecond}
+
+// UseKeys makes the edge sign and verify with this ring from now on. It must
+// have every key of the one before: codes of them are under way.
+func (e *Edge) UseKeys(keys *code.Keyring) { e.keys.Store(keys) }
 
 // lane returns the way into a sale's streams; 0 is for attempts of no sale.
 func (e *Edge) lane(id sale.ID) *lane {

@@ -75,7 +75,7 @@ func (e *Edge) verified(c *gin.Context) (string, code.Verified, *sale.Sale, bool
 		refuse(c, problemParameter, err.Error())
 		return "", code.Verified{}, nil, false
 	}
-	v, err := e.keys.Verify(text)
+	v, err := e.keys.Load().Verify(text)
 	if err != nil {
 		refuse(c, problemCode, codeDetail)
 		return "", code.Verified{}, nil, false

@@ -206,11 +206,11 @@ func (i *inquiry) readCode() (q auditor.Question, of sale.UUID, signature string
 	}
 	signature = signatureUnchecked
 	if i.keys != "" {
-		keys, err := readKeys(i.keys)
+		keys, err := openKeys(i.keys, 0)
 		if err != nil {
 			return q, of, "", err
 		}
-		if _, err := keys.Verify(i.code); err != nil {
+		if _, err := keys.ring.Verify(i.code); err != nil {
 			return q, of, "", fmt.Errorf("--code: no key of %s has signed it: an edge with these keys answers 400 to it", i.keys)
 		}
 		signature = signatureValid

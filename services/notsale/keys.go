@@ -1,35 +1,79 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
+	"sync/atomic"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/fx"
+
+	"notsale/pkg/boot"
 	"notsale/pkg/code"
+	"notsale/services/edge"
 )
 
-// readKeys reads the key file of an edge.
-func readKeys(path string) (*code.Keyring, error) {
+const (
+	// keysWatch is how often an edge looks into its key file.
+	keysWatch = 2 * time.Second
+	// defaultKeysDelay is longer than a changed secret takes to reach all
+	// containers of a Kubernetes cluster (two minutes).
+	defaultKeysDelay = 5 * time.Minute
+)
+
+// keyFile is the file of an edge's keys, and the ring that it makes: what is
+// added to the file is verified at once, and signs after a delay in which all
+// other edges learn it, too. A key that leaves the file is verified on until the
+// process ends, and so is everything while the file cannot be read.
+type keyFile struct {
+	path  string
+	delay time.Duration
+
+	ring *code.Keyring // this and what follows belong to watch once it runs
+	text []byte        // as learnt last
+	next uint32        // the last key of the file, which is to sign
+	due  time.Time     // when; zero: it signs already
+
+	broken atomic.Bool // the file cannot be used; written by watch
+}
+
+// openKeys reads the key file of an edge.
+func openKeys(path string, delay time.Duration) (*keyFile, error) {
 	if path == "" {
 		return nil, errors.New("--code-keys is not set: all edges need the same key file (`notsale up` makes one in its data folder)")
 	}
-	text, err := os.ReadFile(path)
+	f := &keyFile{path: path, delay: delay}
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("--code-keys: %w", err)
 	}
-	keys, err := code.ParseKeyring(text)
+	text, list, err := f.read()
 	if err != nil {
+		return nil, err
+	}
+	f.text = text
+	if f.ring, err = code.NewKeyring(list); err != nil {
 		return nil, fmt.Errorf("--code-keys %s: %w", path, err)
 	}
-	return keys, nil
+	// In a file that has just been changed, the last key may be new to others.
+	if due := info.ModTime().Add(delay); len(list) > 1 && time.Now().Before(due) {
+		f.ring = f.ring.SigningWith(list[len(list)-2].ID)
+		f.next, f.due = list[len(list)-1].ID, due
+	}
+	return f, nil
 }
 
-// ensureKeys is readKeys, after making the file if it does not exist.
-func ensureKeys(path string) (*code.Keyring, error) {
+// ensureKeys is openKeys, after making the file if it does not exist.
+func ensureKeys(path string, delay time.Duration) (*keyFile, error) {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return readKeys(path)
+		return openKeys(path, delay)
 	}
 	secret := make([]byte, code.MinSecret)
 	if _, err := rand.Read(secret); err != nil {
@@ -43,7 +87,97 @@ func ensureKeys(path string) (*code.Keyring, error) {
 	if err := writeDurably(path, append(text, '\n')); err != nil {
 		return nil, fmt.Errorf("code keys: %w", err)
 	}
-	return readKeys(path)
+	return openKeys(path, delay)
+}
+
+// read gives no keys when the file says what was learnt last.
+func (f *keyFile) read() (text []byte, list []code.Key, err error) {
+	text, err = os.ReadFile(f.path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--code-keys: %w", err)
+	}
+	if bytes.Equal(text, f.text) {
+		return text, nil, nil
+	}
+	if list, err = code.ParseKeys(text); err != nil {
+		return nil, nil, fmt.Errorf("--code-keys %s: %w", f.path, err)
+	}
+	return text, list, nil
+}
+
+// module is the ring, and the loop that follows the file.
+func (f *keyFile) module() fx.Option {
+	return fx.Module("code-keys",
+		fx.Supply(f.ring),
+		fx.Invoke(func(lc fx.Lifecycle, down fx.Shutdowner, log *slog.Logger, r prometheus.Registerer, e *edge.Edge) {
+			r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "notsale_code_keys_unusable", Help: "1 while the file of the code keys cannot be used; the keys known before are.",
+			}, f.unusable))
+			boot.Background(lc, down, log, "code keys", func(ctx context.Context) error { return f.watch(ctx, e.UseKeys, log) })
+		}),
+	)
+}
+
+func (f *keyFile) unusable() float64 {
+	if f.broken.Load() {
+		return 1
+	}
+	return 0
+}
+
+// watch follows the file until ctx ends, and looks at once at a SIGHUP.
+func (f *keyFile) watch(ctx context.Context, use func(*code.Keyring), log *slog.Logger) error {
+	hangups, restore := boot.Hangups()
+	defer restore()
+	tick := time.NewTicker(keysWatch)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hangups:
+		case <-tick.C:
+		}
+		f.follow(time.Now(), log)
+		use(f.ring)
+	}
+}
+
+// follow brings the ring up to the file.
+func (f *keyFile) follow(now time.Time, log *slog.Logger) {
+	text, list, err := f.read()
+	var ring *code.Keyring
+	if err == nil {
+		ring, err = f.ring.With(list)
+	}
+	if err != nil {
+		if !f.broken.Swap(true) {
+			log.Warn("the code keys cannot be read again, those known before stay in use", "error", err)
+		}
+		return
+	}
+	f.ring, f.text = ring, text
+	f.broken.Store(false)
+	if list != nil {
+		f.appoint(list[len(list)-1].ID, now)
+		log.Info("code keys read again", "keys", len(list), "key that signs", f.ring.Signing(), "next", f.next, "from", f.due)
+	}
+	if !f.due.IsZero() && !now.Before(f.due) {
+		f.ring = f.ring.SigningWith(f.next)
+		f.due = time.Time{}
+		log.Info("codes are signed with another key", "key", f.next)
+	}
+}
+
+// appoint says which key is to sign. One that waits already goes on waiting.
+func (f *keyFile) appoint(id uint32, now time.Time) {
+	switch {
+	case id == f.ring.Signing():
+		f.due = time.Time{}
+	case id != f.next || f.due.IsZero():
+		f.due = now.Add(f.delay)
+	}
+	f.next = id
 }
 
 func writeDurably(path string, text []byte) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,11 +14,27 @@ import (
 
 func main() {
 	if err := newRoot().ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "notsale:", err)
+		lastWords("notsale:", err)
 		if errors.Is(err, errAudit) {
 			os.Exit(2)
 		}
 		os.Exit(1)
+	}
+}
+
+// maxLastWords is how long a process that ends waits for the reader of its
+// standard error.
+const maxLastWords = time.Second
+
+func lastWords(words ...any) {
+	said := make(chan struct{})
+	go func() {
+		fmt.Fprintln(os.Stderr, words...)
+		close(said)
+	}()
+	select {
+	case <-said:
+	case <-time.After(maxLastWords):
 	}
 }
 

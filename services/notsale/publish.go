@@ -88,6 +88,9 @@ func publish(ctx context.Context, s *settings, of evidenceOf, key string, unprov
 	if created {
 		fmt.Fprintf(os.Stderr, "made a signing key, %s: keep it, and publish its public half (%s.pub): %s\n", path, path, verifier)
 	}
+	if _, err := os.Stat(path + ".pub"); err != nil {
+		fmt.Fprintf(os.Stderr, "the public half of the signing key could not be written beside it, publish it all the same: %s\n", verifier)
+	}
 	signed, err := statement.Sign(text, signer)
 	if err == nil {
 		_, err = out.Write(signed)

@@ -56,17 +56,19 @@ func newRole(r roleSpec) *cobra.Command {
 }
 
 func runRole(ctx context.Context, s *settings, r roleSpec) error {
-	log, err := s.logger()
+	log, finish, err := s.enduring()
 	if err != nil {
 		return err
 	}
+	defer finish()
+	log = log.With("role", r.name)
 	options := []fx.Option{shell(s), role(r.name, s, r.service(s))}
 	if r.needsKeys {
-		keys, err := readKeys(s.codeKeys)
+		keys, err := openKeys(s.codeKeys, s.keysDelay)
 		if err != nil {
 			return err
 		}
-		options = append(options, fx.Supply(keys))
+		options = append(options, keys.module())
 	}
-	return boot.Run(ctx, log.With("role", r.name), func() { log.Info("running", "role", r.name) }, options...)
+	return boot.Run(ctx, log, func(context.Context) { log.Info("running") }, options...)
 }

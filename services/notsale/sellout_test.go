@@ -47,6 +47,10 @@ func TestSellOut(t *testing.T) {
 	if a := p.Purchase(t, held.Code); a.Status != http.StatusGone {
 		t.Errorf("a held code after the end: %d %s, want 410", a.Status, a.Body)
 	}
+	late := &demo{base: p.Base, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	if late.visit(ctx, "demo"); late.missed.Load() != 1 || late.failed.Load() != 0 {
+		t.Errorf("a shopper of --demo failed in a shop that is sold out")
+	}
 	for _, v := range shopper.Check(ctx, result) {
 		if !v.OK {
 			t.Errorf("%s: %s", v.Name, v.Detail)

@@ -1,16 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"notsale/pkg/backends"
 	"notsale/pkg/boot"
+	"notsale/pkg/ledger"
+	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/telemetry"
@@ -28,6 +32,7 @@ type settings struct {
 	data      string
 	share     float64 // of the time in which an audit works
 	codeKeys  string
+	keysDelay time.Duration // before a key that is new in the file signs
 	demo      bool
 
 	edge      edge.Config
@@ -37,11 +42,13 @@ type settings struct {
 	stream    stream.Config
 
 	databaseURL, redisURL, natsURL string
+
+	logLines *telemetry.LogWriter // of a process that endures; nil: of a command that ends by itself
 }
 
 func newSettings() *settings {
 	return &settings{
-		log: telemetry.DefaultLogConfig(), opsListen: "127.0.0.1:9090",
+		log: telemetry.DefaultLogConfig(), opsListen: "127.0.0.1:9090", keysDelay: defaultKeysDelay,
 		edge: edge.DefaultConfig(), allocator: allocator.DefaultConfig(), recorder: recorder.DefaultConfig(),
 		scheduler: scheduler.DefaultConfig(), stream: stream.DefaultConfig(),
 	}
@@ -72,7 +79,8 @@ func (s *settings) edgeFlags(f *pflag.FlagSet) {
 	f.DurationVar(&s.edge.CodeTTL, "code-ttl", s.edge.CodeTTL, "how long a code can be used to buy")
 	f.DurationVar(&s.edge.PurchaseWait, "purchase-wait", s.edge.PurchaseWait, "how long a purchase waits for its decision")
 	f.DurationVar(&s.edge.Drain, "drain", s.edge.Drain, "how long to stay open, not ready, after SIGTERM, so that balancers notice")
-	f.StringVar(&s.codeKeys, "code-keys", s.codeKeys, "file of the keys that sign codes")
+	f.StringVar(&s.codeKeys, "code-keys", s.codeKeys, "file of the keys that sign codes; read again when it changes, and at SIGHUP")
+	f.DurationVar(&s.keysDelay, "code-keys-delay", s.keysDelay, "how long after a key was added to the file it begins to sign: longer than the file takes to reach all edges")
 }
 
 func (s *settings) schedulerFlags(f *pflag.FlagSet) {
@@ -85,16 +93,53 @@ func (s *settings) schedulerFlags(f *pflag.FlagSet) {
 	f.Int64Var(&s.stream.AttemptBytes, "attempt-bytes", s.stream.AttemptBytes, "bytes reserved for a sale's checkout attempts")
 }
 
-// logger returns the program's logger, on standard error.
+// logger returns the logger of a command that ends by itself, on standard error.
 func (s *settings) logger() (*slog.Logger, error) { return telemetry.NewLogger(os.Stderr, s.log) }
 
-// readURLs reads the three URLs, or the files that hold them.
+// enduring prepares a process that runs until it is stopped: neither a log that
+// nobody reads nor a closed terminal holds it up. finish comes last of all.
+func (s *settings) enduring() (log *slog.Logger, finish func(), err error) {
+	log, s.logLines, err = telemetry.NewServiceLogger(os.Stderr, s.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	rejection.LogTo(log)
+	restore := boot.Endure()
+	return log, func() { s.logLines.Close(); restore() }, nil
+}
+
+// readURLs reads the three URLs, or the files that hold them. One that cannot be
+// used is refused here, without a word of what it says.
 func (s *settings) readURLs() error {
 	var errs [3]error
 	s.databaseURL, errs[0] = boot.Secret("DATABASE_URL", os.LookupEnv)
 	s.redisURL, errs[1] = boot.Secret("REDIS_URL", os.LookupEnv)
 	s.natsURL, errs[2] = boot.Secret("NATS_URL", os.LookupEnv)
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	errs[1] = boot.CheckURL("REDIS_URL", s.redisURL, "redis", "rediss", "unix")
+	if strings.Contains(s.databaseURL, "://") { // else keyword=value
+		errs[0] = boot.CheckURL("DATABASE_URL", s.databaseURL, "postgres", "postgresql")
+	}
+	if errs[0] == nil && s.databaseURL != "" {
+		errs[0] = ledger.CheckURL(s.databaseURL)
+	}
+	for one := range strings.SplitSeq(s.natsURL, ",") {
+		errs[2] = cmp.Or(errs[2], boot.CheckURL("NATS_URL", strings.TrimSpace(one), "nats", "tls", "ws", "wss"))
+	}
 	return errors.Join(errs[:]...)
+}
+
+// ownDatabase keeps what libpq's variables say of another database (PGSERVICE,
+// PGSSLMODE …) from connections to the one that this program started.
+func ownDatabase() {
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, "PG") && name != "PG_BIN" {
+			_ = os.Unsetenv(name) // fails for names that no variable has
+		}
+	}
 }
 
 // needURLs is readURLs for a process that starts no store itself.

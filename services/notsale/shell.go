@@ -27,6 +27,7 @@ func shell(s *settings) fx.Option {
 				return telemetry.ListenOperations(context.Background(), s.opsListen, p.Registry, p.Health, p.ready, p.Log)
 			},
 		),
+		fx.Invoke(func(r prometheus.Registerer) { r.MustRegister(s.logLines.Collector()) }),
 		fx.Invoke(func(lc fx.Lifecycle, down fx.Shutdowner, log *slog.Logger, o *telemetry.Operations) {
 			boot.Background(lc, down, log, "operations", func(ctx context.Context) error {
 				context.AfterFunc(ctx, func() { _ = o.Stop(context.WithoutCancel(ctx)) })

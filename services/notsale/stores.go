@@ -25,11 +25,16 @@ func newBackends() *cobra.Command {
 		Short: "Start only the three stores and print their URLs",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := s.logger()
+			log, finish, err := s.enduring()
 			if err != nil {
 				return err
 			}
-			ctx, restore := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer finish()
+			stops := []os.Signal{os.Interrupt, syscall.SIGTERM}
+			if !nohup { // there is nothing to read again
+				stops = append(stops, syscall.SIGHUP)
+			}
+			ctx, restore := signal.NotifyContext(cmd.Context(), stops...)
 			defer restore()
 			stores, err := startStores(ctx, s, log)
 			if err != nil {
@@ -55,22 +60,44 @@ func newBackends() *cobra.Command {
 	return cmd
 }
 
+// nohup tells whether whoever started the program wants it to outlive its
+// terminal.
+var nohup = signal.Ignored(syscall.SIGHUP)
+
 // exports are the URLs as lines for a shell.
 func (s *settings) exports() string {
-	return fmt.Sprintf("export DATABASE_URL='%s'\nexport REDIS_URL='%s'\nexport NATS_URL='%s'\n", s.databaseURL, s.redisURL, s.natsURL)
+	return fmt.Sprintf("export DATABASE_URL=%s\nexport REDIS_URL=%s\nexport NATS_URL=%s\n",
+		quote(s.databaseURL), quote(s.redisURL), quote(s.natsURL))
+}
+
+// endQuote is a ' within a shell's quotes: they end, one of its own follows, and
+// they begin again.
+const endQuote = `'\''`
+
+// quote writes a word so that a shell reads it as it is; unquote reads that.
+func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", endQuote) + "'" }
+
+func unquote(quoted string) string {
+	inner := strings.TrimSuffix(strings.TrimPrefix(quoted, "'"), "'")
+	return strings.ReplaceAll(inner, endQuote, "'")
 }
 
 // storesFile holds exports while the stores run, for the commands that find
 // them by their data folder.
 const storesFile = "stores.env"
 
-// leaveURLs writes the file; forget removes it.
+// leaveURLs writes the file; forget removes it, but not another's in a folder
+// that has replaced ours.
 func (s *settings) leaveURLs() (forget func(), err error) {
-	path := filepath.Join(s.data, storesFile)
-	if err := writeDurably(path, []byte(s.exports())); err != nil {
+	path, ours := filepath.Join(s.data, storesFile), s.exports()
+	if err := writeDurably(path, []byte(ours)); err != nil {
 		return nil, fmt.Errorf("writing the URLs of the stores: %w", err)
 	}
-	return func() { _ = os.Remove(path) }, nil
+	return func() {
+		if text, err := os.ReadFile(path); err == nil && string(text) == ours {
+			_ = os.Remove(path)
+		}
+	}, nil
 }
 
 // findURLs sets the URLs from the file of the stores that run on the data
@@ -87,8 +114,9 @@ func (s *settings) findURLs() error {
 	found := map[string]string{}
 	for line := range strings.Lines(string(text)) {
 		name, value, _ := strings.Cut(strings.TrimPrefix(line, "export "), "=")
-		found[name] = strings.Trim(value, "'\n")
+		found[name] = unquote(strings.TrimSpace(value))
 	}
+	ownDatabase()
 	s.databaseURL, s.redisURL, s.natsURL = found["DATABASE_URL"], found["REDIS_URL"], found["NATS_URL"]
 	return nil
 }

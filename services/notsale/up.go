@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -55,10 +56,11 @@ func newUp() *cobra.Command {
 
 func up(ctx context.Context, s *settings, out io.Writer) error {
 	started := time.Now()
-	log, err := s.logger()
+	log, finish, err := s.enduring()
 	if err != nil {
 		return err
 	}
+	defer finish()
 	// While the stores start, a signal ends the start; then boot.Run listens.
 	starting, restore := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer restore()
@@ -75,7 +77,7 @@ func up(ctx context.Context, s *settings, out io.Writer) error {
 	if s.codeKeys == "" {
 		s.codeKeys = filepath.Join(s.data, "code-keys.json")
 	}
-	keys, err := ensureKeys(s.codeKeys)
+	keys, err := ensureKeys(s.codeKeys, s.keysDelay)
 	if err != nil {
 		return err
 	}
@@ -87,11 +89,12 @@ func up(ctx context.Context, s *settings, out io.Writer) error {
 	go func() {
 		select {
 		case err := <-stores.Done():
+			log.Error("nothing can be sold any more, stopping", "error", err)
 			cancel(err)
 		case <-ctx.Done():
 		}
 	}()
-	options := []fx.Option{shell(s), fx.Supply(keys)}
+	options := []fx.Option{shell(s)}
 	for _, name := range []string{"scheduler", "recorder", "allocator", "edge"} { // the edge stops first
 		for _, r := range roles() {
 			if r.name == name {
@@ -101,16 +104,16 @@ func up(ctx context.Context, s *settings, out io.Writer) error {
 	}
 	var front *edge.Edge
 	var ops *telemetry.Operations
-	options = append(options, fx.Populate(&front, &ops))
+	options = append(options, keys.module(), fx.Populate(&front, &ops))
 	restore()
-	err = boot.Run(ctx, log, func() {
+	err = boot.Run(ctx, log, func(ctx context.Context) {
 		announce(ctx, out, s, stores, front, ops, time.Since(started))
 		if s.demo {
-			go runDemo(ctx, "http://"+reachable(front.Address()), log)
+			runDemo(ctx, "http://"+reachable(front.Address()), log)
 		}
 	}, options...)
-	if cause := context.Cause(ctx); err == nil && cause != nil && cause != context.Canceled { //nolint:errorlint // the very value
-		err = cause
+	if cause := context.Cause(ctx); cause != context.Canceled { //nolint:errorlint // the very value
+		err = errors.Join(cause, err)
 	}
 	return err
 }
@@ -119,6 +122,9 @@ func up(ctx context.Context, s *settings, out io.Writer) error {
 func startStores(ctx context.Context, s *settings, log *slog.Logger) (*backends.Backends, error) {
 	if err := s.readURLs(); err != nil {
 		return nil, err
+	}
+	if s.databaseURL == "" {
+		ownDatabase()
 	}
 	cfg := backends.DefaultConfig()
 	cfg.Data, cfg.DatabaseURL, cfg.RedisURL, cfg.NATSURL = s.data, s.databaseURL, s.redisURL, s.natsURL

@@ -27,7 +27,8 @@ const maxKeyFile = 4 << 10
 
 // LoadOrCreateKey reads the key that signs statements, or makes the file (mode
 // 0600) if there is none. Its public half, the verifier key, stands beside it
-// as path.pub and is written if it is missing.
+// as path.pub and is written if it is missing and can be written: to sign, it
+// is enough to read.
 //
 // It refuses, with an error that says what to do: a file that others may read
 // or change, a key of another name, a .pub of another key, and to make a new
@@ -124,7 +125,7 @@ func createKey(path, name string) (created bool, err error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("making the signing key %s: %w", path, err)
+		return false, fmt.Errorf("there is no signing key %s, and none can be made there: %w: name one that is there, or a place where it can be made", path, err)
 	}
 	return true, nil
 }
@@ -134,7 +135,7 @@ func ensurePublic(path, verifierKey string) error {
 	public := publicPath(path)
 	if _, err := os.Stat(public); errors.Is(err, fs.ErrNotExist) {
 		if err := writeNew(public, verifierKey+"\n", 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("verifier key: %w: put a file %s there with the line %s", err, public, verifierKey)
+			return nil // it can be written from the key at any time
 		}
 	}
 	text, err := os.ReadFile(public)

@@ -236,3 +236,29 @@ func TestNames(t *testing.T) {
 		t.Errorf("a folder that is not there: %v", err)
 	}
 }
+
+// A key is read where nothing can be written: here, no file beside it can have
+// a name as long as its own and more.
+func TestToSignItIsEnoughToRead(t *testing.T) {
+	t.Parallel()
+	short := filepath.Join(t.TempDir(), "key")
+	_, verifierKey, _, err := statement.LoadOrCreateKey(short, keyName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := short + strings.Repeat("y", 255-len("key"))
+	if err := os.Rename(short, long); err != nil {
+		t.Fatal(err)
+	}
+	_, same, created, err := statement.LoadOrCreateKey(long, keyName)
+	if err != nil || created || same != verifierKey {
+		t.Errorf("%q, created %v, %v, want %q", same, created, err, verifierKey)
+	}
+	if err := os.Remove(long); err != nil {
+		t.Fatal(err)
+	}
+	_, _, _, err = statement.LoadOrCreateKey(long, keyName)
+	if err == nil || !strings.Contains(err.Error(), "there is no signing key") {
+		t.Errorf("no key: %v", err)
+	}
+}

@@ -1,0 +1,353 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"notsale/pkg/code"
+	"notsale/services/notsale/notsaletest"
+)
+
+// programCommand is the program with arguments, and no variables of ours but
+// those given.
+func programCommand(variables []string, args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append([]string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "PG_BIN=" + os.Getenv("PG_BIN")}, variables...)
+	return cmd
+}
+
+// runProgram runs the program to its end, its input open as long.
+func runProgram(t *testing.T, variables []string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startTime)
+	defer cancel()
+	cmd := programCommand(variables, args...)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	defer stop()
+	err = cmd.Wait()
+	_ = stdin.Close()
+	return out.String(), said.String(), err
+}
+
+// Foreign variables, killed stores, hangups, new keys and a second program on
+// the same folder: up sells on, until its folder is gone.
+func TestUpSellsOnWhateverHappens(t *testing.T) {
+	t.Setenv("PGSERVICE", "prod")
+	t.Setenv("PGSSLMODE", "verify-full")
+	t.Setenv("PGTARGETSESSIONATTRS", "standby")
+	p := runUp(t, "--code-keys-delay", "1ms")
+	for _, name := range []string{"PGSERVICE", "PGSSLMODE", "PGTARGETSESSIONATTRS"} { // not for what the test itself opens
+		_ = os.Unsetenv(name)
+	}
+	of, data := p.FirstSale(t), filepath.Join(p.data, "stores")
+	first := p.Checkout(t, "ann", of.FirstItem)
+	sold := p.Purchase(t, first.Code)
+	next := of.FirstItem
+	sell := func(t *testing.T) {
+		t.Helper()
+		next++
+		checkout := ""
+		notsaletest.Eventually(t, "a checkout is answered", func() bool {
+			a := p.Post(t, notsaletest.CheckoutPath("bob"+itoa(int(next)), next))
+			if a.Status == http.StatusOK {
+				var c notsaletest.Checkout
+				a.Decode(t, &c)
+				checkout = c.Code
+			}
+			return a.Status == http.StatusOK
+		})
+		notsaletest.Eventually(t, "an item is sold", func() bool { return p.Purchase(t, checkout).Status == http.StatusOK })
+		if again := p.Purchase(t, first.Code); again.Status != http.StatusOK || !bytes.Equal(again.Body, sold.Body) {
+			t.Errorf("a code of before: %d %s", again.Status, again.Body)
+		}
+	}
+	t.Run("a killed store", func(t *testing.T) {
+		for id, name := range p.children() {
+			if name == "redis-server" || name == "postgres" {
+				if err := syscall.Kill(id, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				notsaletest.Eventually(t, name+" runs again", func() bool {
+					for other, called := range p.children() {
+						if other != id && called == name {
+							return true
+						}
+					}
+					return false
+				})
+			}
+		}
+		sell(t)
+		notsaletest.Eventually(t, "all stores answer", func() bool { return p.Get(t, "/health").Status == http.StatusOK })
+	})
+	t.Run("keys are added at a hangup", func(t *testing.T) { p.addKey(t, of, filepath.Join(data, "code-keys.json"), sell) })
+	t.Run("a second one on the same folder", func(t *testing.T) {
+		before, err := os.ReadFile(filepath.Join(data, storesFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		urls := strings.Fields(strings.NewReplacer("export ", "", "'", "").Replace(string(before)))
+		_, said, err := runProgram(t, urls, "up", "--data", data, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0")
+		if err == nil || !strings.Contains(said, "another notsale runs on this folder") {
+			t.Errorf("%v: %s", err, said)
+		}
+		if after, err := os.ReadFile(filepath.Join(data, storesFile)); err != nil || !bytes.Equal(before, after) {
+			t.Errorf("the URLs of the first are gone: %v", err)
+		}
+		sell(t)
+	})
+	t.Run("the folder is removed", func(t *testing.T) {
+		p.audit()
+		if err := os.Rename(data, data+".removed"); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-p.ended:
+		case <-time.After(stopTime):
+			t.Fatal("it sells on")
+		}
+		if status := p.cmd.ProcessState.ExitCode(); status != 1 || !strings.Contains(p.output.String(), "notsale: the data folder "+data+" was removed") {
+			t.Errorf("status %d:\n%s", status, p.output)
+		}
+		p.forget()
+	})
+}
+
+// addKey adds a key, while shoppers buy, until it signs: no code is refused
+// meanwhile.
+func (p *process) addKey(t *testing.T, of notsaletest.Sale, path string, sell func(*testing.T)) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := code.ParseKeys(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := code.NewKeyring(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err = code.FormatKeys(append(keys, code.Key{ID: 2, Secret: bytes.Repeat([]byte{2}, code.MinSecret)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var enough atomic.Bool
+	bought, ended := 0, make(chan error, 1)
+	go func() {
+		for n := 0; !enough.Load() || bought == 0; n++ {
+			a, err := p.Do(http.MethodPost, notsaletest.CheckoutPath("kim"+itoa(n), of.LastItem-int64(n)))
+			var c notsaletest.Checkout
+			if err == nil && a.Status == http.StatusOK {
+				a.Decode(t, &c)
+				a, err = p.Do(http.MethodPost, notsaletest.PurchasePath(c.Code))
+			}
+			if err != nil || a.Status != http.StatusOK {
+				ended <- errors.Join(err, fmt.Errorf("%d %s", a.Status, a.Body))
+				return
+			}
+			bought++
+		}
+		ended <- nil
+	}()
+	if err := errors.Join(writeDurably(path, text), p.cmd.Process.Signal(syscall.SIGHUP)); err != nil {
+		t.Fatal(err)
+	}
+	notsaletest.Eventually(t, "the new key signs", func() bool {
+		_, err := old.Verify(p.Checkout(t, "eve", of.FirstItem+100).Code)
+		return err != nil
+	})
+	enough.Store(true)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	sell(t)
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	notsaletest.Eventually(t, "the broken file is warned of", func() bool {
+		return strings.Contains(p.output.String(), "the code keys cannot be read again")
+	})
+	sell(t)
+	if err := writeDurably(path, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The reader of the log stops reading, at its most talkative: up starts, sells,
+// and stops as if somebody read.
+func TestALogThatNobodyReadsBlocksNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts the stores")
+	}
+	data, err := os.MkdirTemp("", "notsale-e2e-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(data) })
+	if err := os.Chmod(data, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	log, unread, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	fillPipe(t, unread)
+	cmd := programCommand(nil, "up", "--data", filepath.Join(data, "stores"), "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0",
+		"--sale-every", always, "--log-level", "debug")
+	p := &process{t: t, data: data, output: &output{}, cmd: cmd, ended: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = p.output, unread
+	if p.stdin, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = unread.Close()
+	go func() {
+		_ = cmd.Wait()
+		close(p.ended)
+	}()
+	defer func() { _ = cmd.Process.Kill() }()
+	p.awaitAddress()
+	of := p.FirstSale(t)
+	if a := p.Purchase(t, p.Checkout(t, "ann", of.FirstItem).Code); a.Status != http.StatusOK {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	p.audit()
+	p.stop()
+}
+
+// fillPipe writes until there is no room.
+func fillPipe(t *testing.T, pipe *os.File) {
+	t.Helper()
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = raw.Write(func(fd uintptr) bool {
+		for err == nil {
+			_, err = syscall.Write(int(fd), make([]byte, 512))
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A URL that cannot be used ends each command at once, and none of its secret is
+// told.
+func TestMalformedURLsTellNoSecret(t *testing.T) {
+	good := map[string]string{"DATABASE_URL": "postgres://u:p@127.0.0.1:1/d", "REDIS_URL": "redis://:p@127.0.0.1:1/0", "NATS_URL": "nats://u:p@127.0.0.1:1"}
+	data := t.TempDir()
+	for _, command := range []string{
+		"up --data " + data, "backends --data " + data, "migrate", "edge", "allocator", "recorder", "scheduler",
+		"audit --sale 1", "audit explain --item 1", "audit publish --sale 1", "sale archive 1",
+	} {
+		for name, bad := range map[string][]string{
+			"DATABASE_URL": {"postgres://u:S3cret%zz@h/d", "postgres://u:1#S3cret@h/d", "postgres://u:S3cret@h:x/d", "host=h password=S3cret x"},
+			"REDIS_URL":    {"redis://:S3cret%zz@h:1", "redis://:1#S3cret@h:1"},
+			"NATS_URL":     {"nats://u:S3cret%zz@h:1", "nats://u:1#S3cret@h:1", "nats://u:p@h:1,nats://u:S3cret%@h:1"},
+		} {
+			for _, value := range bad {
+				for n, v := range good {
+					t.Setenv(n, v)
+				}
+				t.Setenv(name, value)
+				root := newRoot()
+				var out bytes.Buffer
+				root.SetOut(&out)
+				root.SetArgs(strings.Fields(command))
+				err := root.ExecuteContext(t.Context())
+				if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error()+out.String(), "S3cret") {
+					t.Errorf("%s with %s: %v %s", command, value, err, &out)
+				}
+			}
+		}
+	}
+	if left, _ := os.ReadDir(data); len(left) != 0 {
+		t.Errorf("something was started: %v", left)
+	}
+	out, said, err := runProgram(t, []string{"DATABASE_URL=" + good["DATABASE_URL"], "REDIS_URL=" + good["REDIS_URL"], "NATS_URL=nats://u:S3cret%zz@h:1"}, "recorder")
+	if err == nil || strings.Count(said, "\n") != 1 || !strings.Contains(said, "NATS_URL") || strings.Contains(out+said, "S3cret") {
+		t.Errorf("%v, %s%s", err, out, said)
+	}
+}
+
+// A port that is taken ends the program with one line, which says what to do.
+func TestATakenPortSaysWhatToDo(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	nowhere := []string{"DATABASE_URL=postgres://u:p@127.0.0.1:1/d", "REDIS_URL=redis://:p@127.0.0.1:1/0", "NATS_URL=nats://u:p@127.0.0.1:1"}
+	_, said, err := runProgram(t, nowhere, "recorder", "--ops-listen", taken.Addr().String())
+	if err == nil || strings.Count(said, "\n") != 1 || !strings.Contains(said, "address already in use: choose another with --ops-listen") {
+		t.Errorf("%v:\n%s", err, said)
+	}
+}
+
+// A shell that sources what backends prints has the very URLs, and so has a
+// command that finds them; a closed terminal stops backends cleanly.
+func TestBackendsPrintsWhatAShellReads(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "new")
+	urls := []string{`DATABASE_URL=postgres://u:it's$HOME@h/d`, "REDIS_URL=redis://:a'b''c@h:1/0", "NATS_URL=nats://u:$(x)'@h:1"}
+	cmd := programCommand(urls, "backends", "--data", data)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	out := &output{}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	notsaletest.Eventually(t, "the URLs are printed", func() bool { return strings.Count(out.String(), "\n") == 3 })
+	shell := exec.Command("/bin/sh", "-c", out.String()+`printf '%s\n' "DATABASE_URL=$DATABASE_URL" "REDIS_URL=$REDIS_URL" "NATS_URL=$NATS_URL"`)
+	read, err := shell.CombinedOutput()
+	if err != nil || string(read) != strings.Join(urls, "\n")+"\n" {
+		t.Errorf("%v, the shell reads\n%s", err, read)
+	}
+	s := newSettings()
+	s.data = data
+	if err := s.findURLs(); err != nil || s.databaseURL != urls[0][len("DATABASE_URL="):] || s.natsURL != urls[2][len("NATS_URL="):] {
+		t.Errorf("%v, found %s %s", err, s.databaseURL, s.natsURL)
+	}
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if _, err := os.Stat(filepath.Join(data, storesFile)); err == nil {
+		t.Error("the URLs are left behind")
+	}
+}
