@@ -86,6 +86,19 @@ func (l *Ledger) Sales(ctx context.Context, before sale.ID, limit int) ([]SaleRo
 	return sales, nil
 }
 
+// UnsoldSales returns the numbers of the sales that are opening or still sell.
+func (l *Ledger) UnsoldSales(ctx context.Context) ([]sale.ID, error) {
+	rows, err := l.pool.Query(ctx, sqlUnsoldSales)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: reading which sales still sell: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[sale.ID])
+	if err != nil {
+		return nil, fmt.Errorf("ledger: reading which sales still sell: %w", err)
+	}
+	return ids, nil
+}
+
 // Sale returns the sale with the number, or ErrNotFound.
 func (l *Ledger) Sale(ctx context.Context, id sale.ID) (SaleRow, error) {
 	return l.oneSale(ctx, int64(id), nil, nil)

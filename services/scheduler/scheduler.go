@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,8 +68,6 @@ type Books interface {
 type Streams interface {
 	CreateUnsold(ctx context.Context) error
 	CreateSale(ctx context.Context, s sale.Sale) (stream.Opening, error)
-	Shrink(ctx context.Context, id sale.ID) error
-	Space(ctx context.Context) (stream.Space, error)
 	Directory(ctx context.Context) (Directory, error)
 }
 
@@ -82,7 +81,7 @@ type Directory interface {
 // nats is the real Streams.
 type nats struct{ *stream.Client }
 
-func (n nats) Directory(ctx context.Context) (Directory, error) { return n.Client.Directory(ctx) }
+func (n nats) Directory(ctx context.Context) (Directory, error) { return n.MakeDirectory(ctx) }
 
 // Scheduler opens sales.
 type Scheduler struct {
@@ -93,10 +92,10 @@ type Scheduler struct {
 	opened prometheus.Counter
 	failed prometheus.Counter
 	alarms prometheus.Counter
+	keeper *keeper // of the streams' sizes; none in the simulator
 
-	reserved prometheus.Gauge
-	short    bool // the stream store was over alarmShare at the last look
-
+	claimed   chan struct{}          // closed once NATS's store is known to be ours
+	claim     func()                 // closes it
 	directory Directory              // opened by Run, which owns the rest
 	listed    map[sale.ID]sale.State // what this scheduler wrote into the directory
 	left      map[sale.ID]bool       // sales of unknown rules, of which people were told
@@ -105,7 +104,14 @@ type Scheduler struct {
 
 // New returns a scheduler on open connections, which stay the caller's.
 func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg prometheus.Registerer) (*Scheduler, error) {
-	return On(cfg, l, nats{s}, log, reg)
+	sc, err := On(cfg, l, nats{s}, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	sc.keeper = &keeper{cfg: cfg, ledger: l, streams: s, log: log, alarms: sc.alarms}
+	sc.keeper.reserved = prometheus.NewGauge(prometheus.GaugeOpts{Name: "notsale_scheduler_store_reserved_ratio", Help: "Part of the stream store that is reserved."})
+	reg.MustRegister(sc.keeper.reserved)
+	return sc, nil
 }
 
 // On returns a scheduler on any books and streams.
@@ -118,14 +124,32 @@ func On(cfg Config, l Books, s Streams, log *slog.Logger, reg prometheus.Registe
 		opened: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_sales_opened_total", Help: "Sales opened by this scheduler."}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_failures_total", Help: "Runs that could not finish."}),
 	}
-	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store fills up, or a sale has rules of a newer version."})
-	sc.reserved = prometheus.NewGauge(prometheus.GaugeOpts{Name: "notsale_scheduler_store_reserved_ratio", Help: "Part of the stream store that is reserved; 0 if its size is not known."})
-	reg.MustRegister(sc.opened, sc.failed, sc.alarms, sc.reserved)
+	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store or a stream fills up, or a sale has rules of a newer version."})
+	sc.claimed = make(chan struct{})
+	sc.claim = sync.OnceFunc(func() { close(sc.claimed) })
+	reg.MustRegister(sc.opened, sc.failed, sc.alarms)
 	return sc, nil
 }
 
-// Run opens a sale in every slot until ctx ends.
+// Run opens a sale in every slot, and keeps the streams' sizes, until ctx ends.
 func (s *Scheduler) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	kept := make(chan error, 1)
+	go func() {
+		defer cancel()
+		select {
+		case <-s.claimed:
+			kept <- s.keeper.run(ctx)
+		case <-ctx.Done():
+			kept <- nil
+		}
+	}()
+	err := s.turns(ctx)
+	cancel()
+	return errors.Join(err, <-kept)
+}
+
+func (s *Scheduler) turns(ctx context.Context) error {
 	for failing := false; ; {
 		err := s.Turn(ctx)
 		if errors.Is(err, stream.ErrForeign) {
@@ -162,9 +186,6 @@ func (s *Scheduler) Turn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	if s.directory == nil {
-		if err := s.stream.CreateUnsold(ctx); err != nil {
-			return err
-		}
 		directory, err := s.stream.Directory(ctx)
 		if err != nil {
 			return err
@@ -176,10 +197,11 @@ func (s *Scheduler) Turn(ctx context.Context) error {
 		if err := directory.Claim(ctx, installation); err != nil {
 			return err
 		}
+		if err := s.stream.CreateUnsold(ctx); err != nil {
+			return err
+		}
+		s.claim()
 		s.directory, s.listed = directory, map[sale.ID]sale.State{}
-	}
-	if err := s.watchSpace(ctx); err != nil {
-		return err
 	}
 	seed, err := newSeed()
 	if err != nil {
@@ -251,11 +273,6 @@ func (s *Scheduler) finish(ctx context.Context, row ledger.SaleRow) error {
 	if s.listed[row.Sale.ID] == row.State {
 		return nil
 	}
-	if row.State == sale.SoldOut {
-		if err := s.stream.Shrink(ctx, row.Sale.ID); err != nil {
-			return err
-		}
-	}
 	if err := s.directory.Put(ctx, wire.Entry{Sale: row.Sale, State: row.State}); err != nil {
 		return err
 	}
@@ -289,28 +306,6 @@ func (s *Scheduler) open(ctx context.Context, of sale.Sale) error {
 	crash.At("scheduler/after-open")
 	s.opened.Inc()
 	s.log.Info("sale opened", "sale", of.ID, "opens_at", of.OpensAt, "stock", of.Stock, "first_item", of.FirstItem, "last_item", of.LastItem())
-	return nil
-}
-
-// alarmShare is which part of the stream store may be reserved before people
-// are told: the sales of several hours still fit then.
-const alarmShare = 0.7
-
-// watchSpace looks whether the next sales will find room.
-func (s *Scheduler) watchSpace(ctx context.Context) error {
-	space, err := s.stream.Space(ctx)
-	if err != nil {
-		return err
-	}
-	s.reserved.Set(space.Share())
-	if over := space.Share() >= alarmShare; over != s.short {
-		s.short = over
-		if over {
-			s.alarms.Inc()
-			s.log.Error("ALARM", "kind", "stream-store", "reserved", space.Reserved, "limit", space.Limit,
-				"do", "give JetStream a larger max_file_store, or archive sold-out sales")
-		}
-	}
 	return nil
 }
 
