@@ -54,8 +54,10 @@ func role(name string, s *settings, service fx.Option) fx.Option {
 				return c, nil
 			},
 		),
-		fx.Invoke(func(lc fx.Lifecycle, l *ledger.Ledger, st *stream.Client) {
-			lc.Append(fx.StartHook(sameInstallation(l, st)))
+		fx.Invoke(func(lc fx.Lifecycle, log *slog.Logger, l *ledger.Ledger, st *stream.Client) {
+			if name != "scheduler" { // which makes the directory, and claims it
+				lc.Append(fx.StartHook(waitForDirectory(log, l, st)))
+			}
 		}),
 		fx.Invoke(func(h *telemetry.Health, l *ledger.Ledger, st *stream.Client, c *rejection.Cache) {
 			if h.Empty() { // in `up` the roles share one health
@@ -81,6 +83,28 @@ func waitForLedger(l *ledger.Ledger) func(context.Context) error {
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("DATABASE_URL: %w", errors.Join(err, ctx.Err()))
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	}
+}
+
+// waitForDirectory waits for a scheduler to make the directory of sales, and
+// refuses to work with that of another database.
+func waitForDirectory(log *slog.Logger, l *ledger.Ledger, st *stream.Client) func(context.Context) error {
+	check := sameInstallation(l, st)
+	return func(ctx context.Context) error {
+		for warned := false; ; warned = true {
+			err := check(ctx)
+			if err == nil || errors.Is(err, stream.ErrForeign) {
+				return err
+			}
+			if !warned {
+				log.Warn("waiting for the directory of sales", "error", err)
+			}
+			select {
+			case <-ctx.Done():
+				return errors.Join(err, ctx.Err())
 			case <-time.After(200 * time.Millisecond):
 			}
 		}

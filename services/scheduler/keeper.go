@@ -368,11 +368,19 @@ func (k *keeper) watchStore() {
 }
 
 // lasts is how long the store has room if each sale leaves behind as much as the
-// last ones: what is used, and a reserve.
+// last ones: what is used, and a reserve. Sales that come faster than hourly, as
+// in a demonstration, are only believed to go on once they have for an hour.
 func (k *keeper) lasts() time.Duration {
 	var newest sale.ID
+	oldest := time.Now()
 	for _, s := range k.known {
 		newest = max(newest, s.Sale)
+		if s.Created.Before(oldest) {
+			oldest = s.Created
+		}
+	}
+	if k.cfg.Every < time.Hour && time.Since(oldest) < time.Hour {
+		return 100 * alarmAhead
 	}
 	var left int64
 	sales := map[sale.ID]bool{}
@@ -383,7 +391,7 @@ func (k *keeper) lasts() time.Duration {
 		}
 	}
 	if len(sales) == 0 {
-		return alarmAhead
+		return 100 * alarmAhead
 	}
 	more := float64(k.space.Room()) * float64(len(sales)) / float64(left)
 	return time.Duration(min(more*float64(k.cfg.Every), float64(100*alarmAhead)))
