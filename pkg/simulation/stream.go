@@ -160,6 +160,10 @@ func (b *broker) Claim(_ context.Context, id sale.UUID) error {
 
 func (b *broker) Count(context.Context) (int, error) { return len(b.listed), b.reach() }
 
+func (b *broker) ServerTime(context.Context) (server, local time.Time, err error) {
+	return b.w.now.Time(), time.Time{}, b.reach()
+}
+
 func (b *broker) Put(_ context.Context, e wire.Entry) error {
 	if err := b.reach(); err != nil {
 		return err

@@ -86,11 +86,11 @@ type keeper struct {
 type kept struct {
 	stream.Size
 
-	before  int64     // bytes used at the last look at all
-	again   bool      // it was there at an earlier look at all
-	newest  bool      // of its kind
-	busy    time.Time // it was found full or busy, and counts as such until then
-	told    bool      // people were told that it cannot grow
+	before int64     // bytes used at the last look at all
+	again  bool      // it was there at an earlier look at all
+	newest bool      // of its kind
+	busy   time.Time // it was found full or busy, and counts as such until then
+	told   bool      // people were told that it cannot grow
 }
 
 // watched streams are looked at often, and may fill fast.

@@ -76,6 +76,7 @@ type Directory interface {
 	Claim(ctx context.Context, installation sale.UUID) error
 	Put(ctx context.Context, e wire.Entry) error
 	Count(ctx context.Context) (int, error)
+	ServerTime(ctx context.Context) (server, local time.Time, err error)
 }
 
 // nats is the real Streams.
@@ -98,7 +99,8 @@ type Scheduler struct {
 	claim     func()                 // closes it
 	directory Directory              // opened by Run, which owns the rest
 	listed    map[sale.ID]sale.State // what this scheduler wrote into the directory
-	left      map[sale.ID]bool       // sales of unknown rules, of which people were told
+	told      map[sale.ID]bool       // sales of unknown rules or dated ahead, of which people were told
+	skewed    bool                   // the clocks differed at the last look
 	repaired  time.Time              // when all sales were last looked at
 }
 
@@ -120,11 +122,11 @@ func On(cfg Config, l Books, s Streams, log *slog.Logger, reg prometheus.Registe
 		return nil, err
 	}
 	sc := &Scheduler{
-		cfg: cfg, ledger: l, stream: s, log: log, listed: map[sale.ID]sale.State{}, left: map[sale.ID]bool{},
+		cfg: cfg, ledger: l, stream: s, log: log, listed: map[sale.ID]sale.State{}, told: map[sale.ID]bool{},
 		opened: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_sales_opened_total", Help: "Sales opened by this scheduler."}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_failures_total", Help: "Runs that could not finish."}),
 	}
-	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store or a stream fills up, or a sale has rules of a newer version."})
+	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store or a stream fills up, clocks differ, a sale is dated ahead or has rules of a newer version."})
 	sc.claimed = make(chan struct{})
 	sc.claim = sync.OnceFunc(func() { close(sc.claimed) })
 	reg.MustRegister(sc.opened, sc.failed, sc.alarms)
@@ -207,20 +209,37 @@ func (s *Scheduler) Turn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := ledger.Template{Every: s.cfg.Every, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit, Seed: seed}
-	crash.At("scheduler/before-row")
-	made, err := s.ledger.OpenSlot(ctx, t)
+	clock, local, err := s.directory.ServerTime(ctx)
 	if err != nil {
 		return err
 	}
+	t := ledger.Template{
+		Every: s.cfg.Every, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit, Seed: seed, Other: ledger.Reading{Clock: clock, At: local},
+	}
+	crash.At("scheduler/before-row")
+	made, err := s.ledger.OpenSlot(ctx, t)
+	if err != nil && !errors.Is(err, ledger.ErrClocks) {
+		return err
+	}
+	s.watchClocks(err)
 	if made {
 		crash.At("scheduler/after-row")
 	}
-	return s.repair(ctx)
+	return s.repair(ctx, clock)
+}
+
+// watchClocks tells people that nothing is opened because two clocks differ.
+func (s *Scheduler) watchClocks(differ error) {
+	if differ != nil && !s.skewed {
+		s.alarms.Inc()
+		s.log.Error("ALARM", "kind", "clocks-differ", "error", differ,
+			"do", "no sale opens until they agree to a minute: set the clock that is wrong")
+	}
+	s.skewed = differ != nil
 }
 
 // repair looks at the recent sales, and now and then at all.
-func (s *Scheduler) repair(ctx context.Context) error {
+func (s *Scheduler) repair(ctx context.Context, now time.Time) error {
 	all, limit := time.Since(s.repaired) > fullRepair, recentSales
 	if all {
 		limit = pageSize
@@ -235,6 +254,9 @@ func (s *Scheduler) repair(ctx context.Context) error {
 			return err
 		}
 		for _, row := range rows {
+			if !s.skewed && row.Sale.OpensAt.Sub(now) > max(s.cfg.Every, ledger.MaxClockSkew) {
+				s.dateAhead(row.Sale)
+			}
 			errs = append(errs, s.finish(ctx, row))
 			before = row.Sale.ID
 		}
@@ -264,6 +286,9 @@ func (s *Scheduler) finish(ctx context.Context, row ledger.SaleRow) error {
 		s.leave(row.Sale)
 		return nil
 	}
+	if row.State == sale.Preparing && s.skewed {
+		return nil
+	}
 	if row.State == sale.Preparing {
 		if err := s.open(ctx, row.Sale); err != nil {
 			return err
@@ -284,13 +309,25 @@ func (s *Scheduler) finish(ctx context.Context, row ledger.SaleRow) error {
 // leave does not open a sale whose row a newer scheduler has made, under rules
 // that this program does not have: the newer one finishes it.
 func (s *Scheduler) leave(of sale.Sale) {
-	if s.left[of.ID] {
+	if s.told[of.ID] {
 		return
 	}
-	s.left[of.ID] = true
+	s.told[of.ID] = true
 	s.alarms.Inc()
 	s.log.Error("ALARM", "kind", "newer-version", "sale", of.ID, "rules", of.Rules,
 		"do", "the sale is not opened by this scheduler: upgrade it and every allocator")
+}
+
+// dateAhead tells people of a sale that was opened while the clocks were wrong.
+// The hours until its date open as ever.
+func (s *Scheduler) dateAhead(of sale.Sale) {
+	if s.told[of.ID] {
+		return
+	}
+	s.told[of.ID] = true
+	s.alarms.Inc()
+	s.log.Error("ALARM", "kind", "dated-ahead", "sale", of.ID, "opens_at", of.OpensAt,
+		"do", "a clock was wrong when it was opened: it sells as any other, and only the slot of its date will open none; see README, A clock that was wrong")
 }
 
 func (s *Scheduler) open(ctx context.Context, of sale.Sale) error {
