@@ -54,6 +54,9 @@ func role(name string, s *settings, service fx.Option) fx.Option {
 				return c, nil
 			},
 		),
+		fx.Invoke(func(lc fx.Lifecycle, log *slog.Logger, st *stream.Client) {
+			lc.Append(fx.StartHook(s.verifyNATS(log, st)))
+		}),
 		fx.Invoke(func(lc fx.Lifecycle, log *slog.Logger, l *ledger.Ledger, st *stream.Client) {
 			if name != "scheduler" { // which makes the directory, and claims it
 				lc.Append(fx.StartHook(waitForDirectory(log, l, st)))
@@ -83,6 +86,33 @@ func waitForLedger(l *ledger.Ledger) func(context.Context) error {
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("DATABASE_URL: %w", errors.Join(err, ctx.Err()))
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	}
+}
+
+// verifyNATS refuses a NATS that may lose what it has acknowledged, where it can
+// be asked, and says once that it cannot be where not.
+func (s *settings) verifyNATS(log *slog.Logger, st *stream.Client) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if s.natsVerified {
+			return nil
+		}
+		if s.natsMonitor == "" {
+			log.Warn("it was not verified that NATS syncs every write before it acknowledges it: set sync_interval: always there, and give --nats-monitor here")
+			s.natsVerified = true
+			return nil
+		}
+		for {
+			err := st.Verify(ctx, s.natsMonitor)
+			if err == nil || errors.Is(err, stream.ErrNotDurable) || errors.Is(err, stream.ErrMonitorURL) {
+				s.natsVerified = err == nil
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return errors.Join(err, ctx.Err())
 			case <-time.After(200 * time.Millisecond):
 			}
 		}

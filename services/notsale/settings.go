@@ -37,6 +37,8 @@ type settings struct {
 	stream    stream.Config
 
 	databaseURL, redisURL, natsURL string
+	natsMonitor                    string // URLs
+	natsVerified                   bool   // NATS is known to be durable, or people were told that it is not known
 }
 
 func newSettings() *settings {
@@ -53,6 +55,7 @@ func (s *settings) commonFlags(f *pflag.FlagSet) {
 }
 
 func (s *settings) opsFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.natsMonitor, "nats-monitor", s.natsMonitor, "URLs of the monitoring listeners of NATS's servers, joined by commas, to verify that they are durable")
 	f.StringVar(&s.opsListen, "ops-listen", s.opsListen, "address of the operations listener (metrics, profiles, health)")
 }
 
@@ -80,9 +83,9 @@ func (s *settings) schedulerFlags(f *pflag.FlagSet) {
 	f.IntVar(&s.scheduler.Stock, "sale-stock", s.scheduler.Stock, "items per sale")
 	f.IntVar(&s.scheduler.UserLimit, "user-limit", s.scheduler.UserLimit, fmt.Sprintf("items that one user may buy per sale, at most %d", sale.MaxUserLimit))
 	f.IntVar(&s.stream.Replicas, "stream-replicas", s.stream.Replicas, "replicas of each stream: 1 on a single NATS server, 3 in a cluster")
-	f.Int64Var(&s.stream.SaleBytes, "sale-bytes", s.stream.SaleBytes, "bytes reserved for a sale's purchase requests")
-	f.Int64Var(&s.stream.StoreBytes, "stream-store", s.stream.StoreBytes, "size of JetStream's file store in bytes, if its account has no limit; 0: not known, no alarm (up: found out)")
-	f.Int64Var(&s.stream.AttemptBytes, "attempt-bytes", s.stream.AttemptBytes, "bytes reserved for a sale's checkout attempts")
+	f.Int64Var(&s.stream.SaleBytes, "sale-bytes", s.stream.SaleBytes, "bytes that are reserved for a sale's purchase requests when it opens; they grow")
+	f.Int64Var(&s.stream.StoreBytes, "stream-store", s.stream.StoreBytes, "size of JetStream's file store in bytes, if its account has no limit; 0: found out")
+	f.Int64Var(&s.stream.AttemptBytes, "attempt-bytes", s.stream.AttemptBytes, "bytes that are reserved for a sale's checkout attempts when it opens; they grow")
 }
 
 // logger returns the program's logger, on standard error.

@@ -129,6 +129,7 @@ func startStores(ctx context.Context, s *settings, log *slog.Logger) (*backends.
 	if s.stream.StoreBytes == 0 {
 		s.stream.StoreBytes = stores.StreamStore()
 	}
+	s.natsVerified = s.natsURL == "" // our own
 	s.databaseURL, s.redisURL, s.natsURL = stores.DatabaseURL(), stores.RedisURL(), stores.NATSURL()
 	return stores, nil
 }
