@@ -9,6 +9,7 @@ import (
 
 	"notsale/pkg/boot"
 	"notsale/services/allocator"
+	"notsale/services/archiver"
 	"notsale/services/edge"
 	"notsale/services/recorder"
 	"notsale/services/scheduler"
@@ -31,6 +32,10 @@ func roles() []roleSpec {
 		{"allocator", "Decide purchase requests in stream order", nil, func(s *settings) fx.Option { return allocator.Module(s.allocator) }, false},
 		{"recorder", "Store checkout attempts", nil, func(s *settings) fx.Option { return recorder.Module(s.recorder) }, false},
 		{"scheduler", "Open a sale in every slot", (*settings).schedulerFlags, func(s *settings) fx.Option { return scheduler.Module(s.scheduler) }, false},
+		{
+			"archiver", "Move the streams of old sold-out sales into archives", (*settings).archiverFlags,
+			func(s *settings) fx.Option { return archiver.Module(s.archiver, instanceName("archiver")) }, false,
+		},
 	}
 }
 

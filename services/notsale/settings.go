@@ -15,6 +15,7 @@ import (
 	"notsale/pkg/stream"
 	"notsale/pkg/telemetry"
 	"notsale/services/allocator"
+	"notsale/services/archiver"
 	"notsale/services/edge"
 	"notsale/services/recorder"
 	"notsale/services/scheduler"
@@ -34,6 +35,7 @@ type settings struct {
 	allocator allocator.Config
 	recorder  recorder.Config
 	scheduler scheduler.Config
+	archiver  archiver.Config
 	stream    stream.Config
 
 	databaseURL, redisURL, natsURL string
@@ -45,7 +47,7 @@ func newSettings() *settings {
 	return &settings{
 		log: telemetry.DefaultLogConfig(), opsListen: "127.0.0.1:9090",
 		edge: edge.DefaultConfig(), allocator: allocator.DefaultConfig(), recorder: recorder.DefaultConfig(),
-		scheduler: scheduler.DefaultConfig(), stream: stream.DefaultConfig(),
+		scheduler: scheduler.DefaultConfig(), archiver: archiver.DefaultConfig(), stream: stream.DefaultConfig(),
 	}
 }
 
@@ -86,6 +88,11 @@ func (s *settings) schedulerFlags(f *pflag.FlagSet) {
 	f.Int64Var(&s.stream.SaleBytes, "sale-bytes", s.stream.SaleBytes, "bytes that are reserved for a sale's purchase requests when it opens; they grow")
 	f.Int64Var(&s.stream.StoreBytes, "stream-store", s.stream.StoreBytes, "size of JetStream's file store in bytes, if its account has no limit; 0: found out")
 	f.Int64Var(&s.stream.AttemptBytes, "attempt-bytes", s.stream.AttemptBytes, "bytes that are reserved for a sale's checkout attempts when it opens; they grow")
+}
+
+func (s *settings) archiverFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.archiver.To, "archive-to", s.archiver.To, "folder into which the streams of sold-out sales are moved as archives (up: empty, none is)")
+	f.DurationVar(&s.archiver.After, "archive-after", s.archiver.After, "how long a sale has been sold out before it is archived")
 }
 
 // logger returns the program's logger, on standard error.

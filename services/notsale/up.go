@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -49,6 +50,7 @@ func newUp() *cobra.Command {
 	s.dataFlags(f)
 	s.edgeFlags(f)
 	s.schedulerFlags(f)
+	s.archiverFlags(f)
 	f.BoolVar(&s.demo, "demo", false, "a sale a minute, and 200 simulated shoppers over HTTP")
 	return cmd
 }
@@ -92,7 +94,11 @@ func up(ctx context.Context, s *settings, out io.Writer) error {
 		}
 	}()
 	options := []fx.Option{shell(s), fx.Supply(keys)}
-	for _, name := range []string{"scheduler", "recorder", "allocator", "edge"} { // the edge stops first
+	names := []string{"scheduler", "recorder", "allocator", "edge"} // the edge stops first
+	if s.archiver.To != "" {
+		names = slices.Insert(names, 1, "archiver")
+	}
+	for _, name := range names {
 		for _, r := range roles() {
 			if r.name == name {
 				options = append(options, role(r.name, s, r.service(s)))
