@@ -62,15 +62,29 @@ func role(name string, s *settings, service fx.Option) fx.Option {
 				lc.Append(fx.StartHook(waitForDirectory(log, l, st)))
 			}
 		}),
-		fx.Invoke(func(h *telemetry.Health, l *ledger.Ledger, st *stream.Client, c *rejection.Cache) {
-			if h.Empty() { // in `up` the roles share one health
-				h.Add("database", l.Ping)
-				h.Add("redis", c.Ping)
-				h.Add("nats", st.Ping)
-			}
-		}),
+		s.health(),
 		service,
 	)
+}
+
+// health is that of the stores that the process has a URL of.
+func (s *settings) health() fx.Option {
+	probes := func(h *telemetry.Health, l *ledger.Ledger, redis func(context.Context) error, st *stream.Client) {
+		if !h.Empty() { // in `up` the roles share one health
+			return
+		}
+		h.Add("database", l.Ping)
+		if redis != nil {
+			h.Add("redis", redis)
+		}
+		h.Add("nats", st.Ping)
+	}
+	if s.redisURL == "" {
+		return fx.Invoke(func(h *telemetry.Health, l *ledger.Ledger, st *stream.Client) { probes(h, l, nil, st) })
+	}
+	return fx.Invoke(func(h *telemetry.Health, l *ledger.Ledger, c *rejection.Cache, st *stream.Client) {
+		probes(h, l, c.Ping, st)
+	})
 }
 
 // waitForLedger waits until the database answers and has been migrated.

@@ -108,14 +108,14 @@ func (s *settings) readURLs() error {
 }
 
 // needURLs is readURLs for a process that starts no store itself.
-func (s *settings) needURLs() error {
+func (s *settings) needURLs(redis bool) error {
 	if err := s.readURLs(); err != nil {
 		return err
 	}
 	for _, u := range []struct{ name, value string }{
 		{"DATABASE_URL", s.databaseURL}, {"REDIS_URL", s.redisURL}, {"NATS_URL", s.natsURL},
 	} {
-		if u.value == "" {
+		if u.value == "" && (redis || u.name != "REDIS_URL") {
 			return fmt.Errorf("%s is not set: set it or %s_FILE (`notsale backends` starts stores to try with)", u.name, u.name)
 		}
 	}
