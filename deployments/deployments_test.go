@@ -41,7 +41,7 @@ func load(t *testing.T) *types.Project {
 
 func TestComposeHasEveryService(t *testing.T) {
 	want := []string{
-		"allocator", "audit", "edge", "grants", "migrate", "nats", "nats-volume",
+		"allocator", "archiver", "audit", "edge", "grants", "migrate", "nats", "nats-volume",
 		"postgres", "recorder", "redis", "sale", "scheduler",
 	}
 	project := load(t)

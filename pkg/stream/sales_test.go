@@ -3,6 +3,7 @@ package stream_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"notsale/pkg/backends"
+	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
@@ -289,4 +291,28 @@ func TestAFullStreamIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, c, string(pack))
+}
+
+// What a member says of a stream that has lost its leader is not believed: it may
+// lack the last messages.
+func TestAStreamWithoutALeaderIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	cluster := backendstest.NewCluster(t)
+	cfg := config(cluster.URL())
+	cfg.Replicas = 3
+	c := connect(t, cfg)
+	open(t, c)
+	leader := cluster.Holder("SALE_1")
+	cluster.Stop(leader)
+	cluster.Stop((leader + 1) % 3)
+	eventually(t, "a member answers", func() error {
+		info, err := c.Info(t.Context(), 1)
+		if err == nil || errors.Is(err, stream.ErrLost) {
+			t.Fatalf("%+v, %v are believed", info, err)
+		}
+		if !strings.Contains(err.Error(), "no leader") {
+			return err
+		}
+		return nil
+	})
 }

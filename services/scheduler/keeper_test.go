@@ -5,6 +5,7 @@ package scheduler_test
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -97,9 +98,12 @@ func never() bool { return false }
 // if each kept what it opened with.
 func TestUnsoldSalesDoNotStopTheNext(t *testing.T) {
 	t.Parallel()
-	const sales = 50
-	s := newStoreroom(t, 192<<20)
-	s.keep(always)
+	sales, size := 50, int64(192<<20)
+	if os.Getenv("NOTSALE_LONG") == "1" {
+		sales, size = 1000, 20<<30
+	}
+	s := newStoreroom(t, size)
+	s.keep(time.Hour)
 	for range sales {
 		s.openWhenThereIsRoom()
 	}
@@ -119,6 +123,11 @@ func TestUnsoldSalesDoNotStopTheNext(t *testing.T) {
 		}
 		return true
 	})
+	space, err := s.stream.Space(t.Context())
+	if err != nil || space.Reserved > int64(sales)*3*stream.MinStreamBytes+(128<<20) {
+		t.Errorf("%d unsold sales reserve %d bytes, %v", sales, space.Reserved, err)
+	}
+	t.Logf("%d unsold sales reserve %d MiB of %d", sales, space.Reserved>>20, space.Limit>>20)
 }
 
 // openWhenThereIsRoom opens a sale as a scheduler does, which tries on.
