@@ -87,13 +87,14 @@ func TestPostgresRoles(t *testing.T) {
 		decide    = `INSERT INTO decisions (sale_id, position, reason, decided_at) VALUES (1, 1, 1, now())`
 		record    = `INSERT INTO checkout_attempts (attempt_id, sale_id, attempted_at, user_param, item_param, outcome, edge) VALUES (gen_random_uuid(), 0, now(), '', '', '', '')`
 		archive   = `INSERT INTO archives (sale_id, manifest, sequence, attempts, chain) SELECT 1, '', 1, 1, '' WHERE false`
+		hold      = `UPDATE archiver_lease SET holder = holder`
 		open      = `UPDATE installation SET created_at = created_at`
 		overwrite = `UPDATE decisions SET reason = 0`
 		erase     = `DELETE FROM items`
 		forget    = `DELETE FROM checkout_attempts`
 		alter     = `ALTER TABLE items DROP COLUMN user_id`
 	)
-	may := map[string]string{decide: "allocator", record: "recorder", archive: "operator", open: "scheduler", overwrite: noOne, erase: noOne, forget: noOne, alter: noOne}
+	may := map[string]string{decide: "allocator", record: "recorder", archive: "operator", hold: "operator", open: "scheduler", overwrite: noOne, erase: noOne, forget: noOne, alter: noOne}
 	for _, role := range []string{"edge", "allocator", "recorder", "scheduler", "auditor", "operator"} {
 		conn, err := pgx.Connect(t.Context(), d.as(t, role))
 		if err != nil {

@@ -27,5 +27,6 @@ GRANT UPDATE ON installation TO notsale_scheduler;
 GRANT UPDATE (state) ON sales TO notsale_operator;
 GRANT INSERT ON archives TO notsale_operator;
 GRANT UPDATE (holder) ON cursors, leases TO notsale_operator;
+GRANT UPDATE ON archiver_lease TO notsale_operator;
 
 COMMIT;

@@ -14,8 +14,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
-
-	"notsale/pkg/effort"
 )
 
 func TestStartAgainKeepsWhatWasStored(t *testing.T) {

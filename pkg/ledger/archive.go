@@ -22,6 +22,12 @@ var (
 	sqlArchiveFinish string
 	//go:embed queries/archive_of.sql
 	sqlArchiveOf string
+	//go:embed queries/archiver_hold.sql
+	sqlArchiverHold string
+	//go:embed queries/archiver_release.sql
+	sqlArchiverRelease string
+	//go:embed queries/archiver_next.sql
+	sqlArchiverNext string
 )
 
 // ErrNotSoldOut says that a sale cannot be archived because it still sells.
@@ -123,4 +129,36 @@ func (l *Ledger) ArchiveOf(ctx context.Context, id sale.ID) (Archive, error) {
 	copy(a.Chain[:], chain)
 	a.Sequence, a.Attempts, a.At = uint64(sequence), uint64(attempts), a.At.UTC()
 	return a, nil
+}
+
+// HoldArchiving takes the lease of the archivers for this one, or renews it. It
+// reports whether this one has it.
+func (l *Ledger) HoldArchiving(ctx context.Context, name string, ttl time.Duration) (held bool, err error) {
+	tag, err := l.pool.Exec(ctx, sqlArchiverHold, name, ttl.Seconds())
+	if err != nil {
+		return false, fmt.Errorf("ledger: holding the archiver's lease: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// ReleaseArchiving gives the lease of the archivers back, if this one has it.
+func (l *Ledger) ReleaseArchiving(ctx context.Context, name string) error {
+	if _, err := l.pool.Exec(ctx, sqlArchiverRelease, name); err != nil {
+		return fmt.Errorf("ledger: giving the archiver's lease back: %w", err)
+	}
+	return nil
+}
+
+// SaleToArchive returns which of these sales is to be archived next: one whose
+// archiving was interrupted, else the first that has been sold out for so long;
+// 0: none.
+func (l *Ledger) SaleToArchive(ctx context.Context, among []sale.ID, after time.Duration) (id sale.ID, err error) {
+	err = l.pool.QueryRow(ctx, sqlArchiverNext, among, after.Seconds()).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ledger: looking for a sale to archive: %w", err)
+	}
+	return id, nil
 }

@@ -10,6 +10,8 @@ var (
 	sqlOpenSlot string
 	//go:embed queries/sales.sql
 	sqlSales string
+	//go:embed queries/unsold_sales.sql
+	sqlUnsoldSales string
 	//go:embed queries/sale.sql
 	sqlSale string
 	//go:embed queries/mark_open.sql

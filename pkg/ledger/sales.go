@@ -26,17 +26,41 @@ type Template struct {
 	Stock     int
 	UserLimit int
 	Seed      uint64 // of the catalogue, fresh for each sale
+	// Other is a clock that the database's must agree with to MaxClockSkew; zero:
+	// it is believed.
+	Other Reading
 }
+
+// Reading is what a clock said when this process's clock said At.
+type Reading struct{ Clock, At time.Time }
+
+// now is what the clock says now.
+func (r Reading) now() time.Time { return r.Clock.Add(time.Since(r.At)) }
+
+// MaxClockSkew is how much two clocks may differ that a sale's opening is dated
+// by: much more than the time of a request, much less than a slot.
+const MaxClockSkew = time.Minute
+
+// ErrClocks says that two clocks differ too much to open a sale by.
+var ErrClocks = errors.New("ledger: the clocks of Postgres and NATS differ")
 
 // OpenSlot makes the row of the current slot's sale, in state Preparing, unless
 // it exists. Slots that were missed are not made up. It reports whether a row
-// was made; any number of schedulers may call it at once.
+// was made; any number of schedulers may call it at once. ErrClocks: it cannot be
+// told which slot it is, and no row was made.
 func (l *Ledger) OpenSlot(ctx context.Context, t Template) (made bool, err error) {
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT id FROM installation FOR UPDATE`); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, sqlOpenSlot, t.Every.Seconds(), t.Stock, t.UserLimit, int64(t.Seed), sale.RulesVersion)
+		var now time.Time
+		if err := tx.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+			return err
+		}
+		if other := t.Other; !other.At.IsZero() && now.Sub(other.now()).Abs() > MaxClockSkew {
+			return fmt.Errorf("%w: Postgres says %v, NATS %v", ErrClocks, now.UTC(), other.now().UTC())
+		}
+		tag, err := tx.Exec(ctx, sqlOpenSlot, t.Every.Seconds(), t.Stock, t.UserLimit, int64(t.Seed), sale.RulesVersion, now)
 		made = tag.RowsAffected() == 1
 		return err
 	})
@@ -84,6 +108,19 @@ func (l *Ledger) Sales(ctx context.Context, before sale.ID, limit int) ([]SaleRo
 		return nil, fmt.Errorf("ledger: reading sales: %w", err)
 	}
 	return sales, nil
+}
+
+// UnsoldSales returns the numbers of the sales that are opening or still sell.
+func (l *Ledger) UnsoldSales(ctx context.Context) ([]sale.ID, error) {
+	rows, err := l.pool.Query(ctx, sqlUnsoldSales)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: reading which sales still sell: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[sale.ID])
+	if err != nil {
+		return nil, fmt.Errorf("ledger: reading which sales still sell: %w", err)
+	}
+	return ids, nil
 }
 
 // Sale returns the sale with the number, or ErrNotFound.

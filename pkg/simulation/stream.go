@@ -146,8 +146,6 @@ func (b *broker) opening(id sale.ID) (stream.Opening, error) {
 	return stream.Opening{Sale: s, Message: of.messages[0], Created: of.created}, err
 }
 
-func (b *broker) Shrink(context.Context, sale.ID) error                  { return b.reach() }
-func (b *broker) Space(context.Context) (stream.Space, error)            { return stream.Space{}, b.reach() }
 func (b *broker) Directory(context.Context) (scheduler.Directory, error) { return b, b.reach() }
 
 func (b *broker) Claim(_ context.Context, id sale.UUID) error {
@@ -161,6 +159,10 @@ func (b *broker) Claim(_ context.Context, id sale.UUID) error {
 }
 
 func (b *broker) Count(context.Context) (int, error) { return len(b.listed), b.reach() }
+
+func (b *broker) ServerTime(context.Context) (server, local time.Time, err error) {
+	return b.w.now.Time(), time.Time{}, b.reach()
+}
 
 func (b *broker) Put(_ context.Context, e wire.Entry) error {
 	if err := b.reach(); err != nil {

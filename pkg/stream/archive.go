@@ -40,14 +40,11 @@ func (c *Client) seal(ctx context.Context, name string) error {
 
 // config reads how a stream is set up. ErrLost: it is not there.
 func (c *Client) config(ctx context.Context, name string) (jetstream.StreamConfig, error) {
-	s, err := c.js.Stream(ctx, name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return jetstream.StreamConfig{}, fmt.Errorf("%w: stream %s does not exist", ErrLost, name)
-	}
+	info, err := c.lookAt(ctx, name)
 	if err != nil {
-		return jetstream.StreamConfig{}, fmt.Errorf("stream: reading the state of %s: %w", name, err)
+		return jetstream.StreamConfig{}, err
 	}
-	return s.CachedInfo().Config, nil
+	return info.Config, nil
 }
 
 // Remove deletes both streams of a sale, and gives their space back: what was in

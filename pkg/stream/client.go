@@ -32,19 +32,21 @@ type Config struct {
 	URL      string // nats://user:password@host:port, several joined by commas
 	Name     string // of the connection, shown by the server
 	Replicas int    // of each stream: 1 on a single server, 3 in a cluster
-	// SaleBytes and AttemptBytes are the space that each sale's two streams
-	// reserve, in bytes. A full stream refuses further requests.
+	// SaleBytes and AttemptBytes are what the two streams of a new sale reserve,
+	// in bytes, less where the store is short of room. A full stream refuses
+	// further requests until a scheduler has made it larger.
 	SaleBytes    int64
 	AttemptBytes int64
 	// StoreBytes is the size of JetStream's file store, for accounts that have
-	// no limit of their own; 0 if it is not known.
+	// no limit of their own; 0 if it is to be found out.
 	StoreBytes int64
 }
 
-// DefaultConfig reserves 256 MiB for each stream: about 1.5 million purchase
-// requests, or a million attempts, per sale.
+// DefaultConfig reserves 32 MiB for each stream to begin with: about 190,000
+// purchase requests, or 100,000 attempts, and half a second of what the fastest
+// flood that was measured brings.
 func DefaultConfig() Config {
-	return Config{URL: nats.DefaultURL, Replicas: 1, SaleBytes: 256 << 20, AttemptBytes: 256 << 20}
+	return Config{URL: nats.DefaultURL, Replicas: 1, SaleBytes: 32 << 20, AttemptBytes: 32 << 20}
 }
 
 // Client is a connection to NATS, safe for any number of callers. It reconnects
@@ -55,9 +57,12 @@ type Client struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
 
-	mu      sync.Mutex
-	session context.Context // ends on disconnect; guarded by mu
+	mu      sync.Mutex      // guards what follows
+	session context.Context // ends on disconnect
 	end     context.CancelFunc
+	found   int64 // size of the store, where it was found out at foundAt in foundIn
+	foundAt time.Time
+	foundIn context.Context // a session
 }
 
 // Connect connects to NATS and waits for it until the context ends.

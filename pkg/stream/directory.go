@@ -13,7 +13,10 @@ import (
 	"notsale/pkg/wire"
 )
 
-const directoryBucket = "SALES"
+const (
+	directoryBucket = "SALES"
+	directoryStream = "KV_" + directoryBucket // that NATS keeps it in
+)
 
 // Directory is the bucket of sales, which edges and allocators watch. It is
 // derived from the ledger and may be lost: a scheduler writes it again.
@@ -22,18 +25,40 @@ type Directory struct {
 	client *Client
 }
 
-// Directory opens the directory of sales, and makes it where it is missing.
+// ErrNoDirectory says that no scheduler has made the directory of sales yet.
+var ErrNoDirectory = errors.New("stream: there is no directory of sales yet, a scheduler makes it")
+
+// Directory opens the directory of sales. ErrNoDirectory: it is not there.
 func (c *Client) Directory(ctx context.Context) (*Directory, error) {
 	ctx, cancel := c.during(ctx, requestTimeout)
 	defer cancel()
 	kv, err := c.js.KeyValue(ctx, directoryBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		kv, err = c.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: directoryBucket, History: 1, Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas,
-		})
+		return nil, ErrNoDirectory
 	}
 	if err != nil {
 		return nil, fmt.Errorf("stream: opening the directory of sales: %w", err)
+	}
+	return &Directory{kv: kv, client: c}, nil
+}
+
+// MakeDirectory opens the directory of sales, and makes it where it is missing.
+// Only a scheduler does so, which knows how many replicas it must have.
+func (c *Client) MakeDirectory(ctx context.Context) (*Directory, error) {
+	d, err := c.Directory(ctx)
+	if !errors.Is(err, ErrNoDirectory) {
+		return d, err
+	}
+	ctx, cancel := c.during(ctx, requestTimeout)
+	defer cancel()
+	kv, err := c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: directoryBucket, History: 1, Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas,
+	})
+	if errors.Is(err, jetstream.ErrBucketExists) { // another scheduler was faster
+		return c.Directory(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream: making the directory of sales: %w", err)
 	}
 	return &Directory{kv: kv, client: c}, nil
 }
@@ -174,7 +199,7 @@ func (d *Directory) ServerTime(ctx context.Context) (server, local time.Time, er
 	ctx, cancel := d.client.during(ctx, requestTimeout)
 	defer cancel()
 	sent := time.Now()
-	s, err := d.client.js.Stream(ctx, "KV_"+directoryBucket)
+	s, err := d.client.js.Stream(ctx, directoryStream)
 	if err != nil {
 		return time.Time{}, time.Time{}, fmt.Errorf("stream: reading NATS's clock: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 
 func directory(t *testing.T, c *stream.Client) *stream.Directory {
 	t.Helper()
-	d, err := c.Directory(t.Context())
+	d, err := c.MakeDirectory(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,12 +3,15 @@
 //	SALE_<id>       subject purchases.<id>   opening record, then packs
 //	CHECKOUTS_<id>  subject checkouts.<id>   attempts; id 0: no or unknown sale
 //	KV bucket SALES                          directory of sales
+//	full.<subject>  core NATS                whose stream was found full
+//	ROOM                                     empty; asks how large the store is
 //	replies.<edge>  core NATS                decisions on their way back
 //
 // Purpose: the one place that knows stream names, limits and error meanings.
 //
 // Authority: the stream's leader. Info and Message ask it and never a
-// follower, which may lag (streams are made without AllowDirect).
+// follower, which may lag (streams are made without AllowDirect), and what a
+// member says while there is no leader is not believed.
 //
 // Invariants: a sale's stream is gapless, append-only (DenyDelete, DenyPurge)
 // and refuses new messages when full (DiscardNew) instead of dropping old

@@ -30,7 +30,10 @@ func (c *Client) publish(ctx context.Context, subject string, data []byte) error
 	ctx, cancel := c.during(ctx, PublishTimeout)
 	defer cancel()
 	_, err := c.js.Publish(ctx, subject, data)
-	return classify(err)
+	if err = classify(err); errors.Is(err, ErrFull) {
+		c.tellFull(subject)
+	}
+	return err
 }
 
 // classify says of a failed publish whether the message may have been stored.

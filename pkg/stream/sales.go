@@ -46,22 +46,18 @@ type Opening struct {
 // missing. It may be repeated. ErrForeign: a stream of that number exists and
 // belongs to another sale; nothing was changed.
 func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
-	allowed, err := c.allowance(ctx)
-	if err != nil {
-		return Opening{}, err
-	}
-	if err := c.create(ctx, c.streamConfig(checkoutStream(s.ID), checkoutSubject(s.ID), min(c.cfg.AttemptBytes, allowed))); err != nil {
+	if err := c.create(ctx, checkoutStream(s.ID), checkoutSubject(s.ID), c.cfg.AttemptBytes); err != nil {
 		return Opening{}, err
 	}
 	crash.At("scheduler/between-streams")
-	if err := c.create(ctx, c.streamConfig(saleStream(s.ID), purchaseSubject(s.ID), min(c.cfg.SaleBytes, allowed))); err != nil {
+	if err := c.create(ctx, saleStream(s.ID), purchaseSubject(s.ID), c.cfg.SaleBytes); err != nil {
 		return Opening{}, err
 	}
 	record := wire.EncodeOpening(s)
 	crash.At("scheduler/before-opening-record")
 	publish, cancel := c.during(ctx, PublishTimeout)
 	defer cancel()
-	_, err = c.js.Publish(publish, purchaseSubject(s.ID), record, jetstream.WithExpectLastSequence(0))
+	_, err := c.js.Publish(publish, purchaseSubject(s.ID), record, jetstream.WithExpectLastSequence(0))
 	if err != nil && !isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
 		return Opening{}, fmt.Errorf("stream: publishing the opening record of sale %d: %w", s.ID, classify(err))
 	}
@@ -75,7 +71,7 @@ func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
 
 // CreateUnsold makes the stream of the checkout attempts that belong to no sale.
 func (c *Client) CreateUnsold(ctx context.Context) error {
-	return c.create(ctx, c.streamConfig(checkoutStream(0), checkoutSubject(0), c.cfg.AttemptBytes))
+	return c.create(ctx, checkoutStream(0), checkoutSubject(0), c.cfg.AttemptBytes)
 }
 
 func (c *Client) streamConfig(name, subject string, size int64) jetstream.StreamConfig {
@@ -137,16 +133,10 @@ func (c *Client) Info(ctx context.Context, id sale.ID) (Info, error) {
 }
 
 func (c *Client) info(ctx context.Context, name string) (Info, error) {
-	ctx, cancel := c.during(ctx, requestTimeout)
-	defer cancel()
-	s, err := c.js.Stream(ctx, name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return Info{}, fmt.Errorf("%w: stream %s does not exist", ErrLost, name)
-	}
+	i, err := c.lookAt(ctx, name)
 	if err != nil {
-		return Info{}, fmt.Errorf("stream: reading the state of %s: %w", name, err)
+		return Info{}, err
 	}
-	i := s.CachedInfo()
 	return Info{Created: i.Created, Last: i.State.LastSeq, Bytes: i.State.Bytes}, nil
 }
 

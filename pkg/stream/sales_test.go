@@ -3,6 +3,7 @@ package stream_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"notsale/pkg/backends"
+	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
@@ -182,7 +184,8 @@ func TestAwayIsNotLost(t *testing.T) {
 	_, away["create"] = c.CreateSale(t.Context(), testSale(1))
 	_, away["directory"] = c.Directory(t.Context())
 	_, away["space"] = c.Space(t.Context())
-	away["shrink"] = c.Shrink(t.Context(), 1)
+	_, away["sizes"] = c.Sizes(t.Context())
+	_, away["size"] = c.Size(t.Context(), "SALE_1")
 	for what, err := range away {
 		if err == nil || errors.Is(err, stream.ErrLost) || errors.Is(err, stream.ErrForeign) || errors.Is(err, stream.ErrNoRoom) {
 			t.Errorf("%s: %v", what, err)
@@ -190,7 +193,8 @@ func TestAwayIsNotLost(t *testing.T) {
 	}
 }
 
-// short gives a client of a NATS whose store has room for so many bytes.
+// short gives a client of a NATS whose store has room for so many bytes, which
+// nobody tells it.
 func short(t *testing.T, size int64) *stream.Client {
 	t.Helper()
 	n, err := backends.StartNATS(t.Context(), backends.Config{Data: t.TempDir(), Ephemeral: true, StreamStore: size}, quiet())
@@ -202,53 +206,113 @@ func short(t *testing.T, size int64) *stream.Client {
 			t.Error(err)
 		}
 	})
-	cfg := config(n.URL())
-	cfg.SaleBytes, cfg.AttemptBytes, cfg.StoreBytes = size, size, size
+	cfg := stream.DefaultConfig()
+	cfg.URL = n.URL()
 	return connect(t, cfg)
 }
 
-// Sales reserve less as the store fills, so that the next one finds room, too;
-// a sold-out one gives back what it does not need.
-func TestRoomForTheNextSale(t *testing.T) {
+// A store that is smaller than what a sale reserves where there is room opens
+// its sale, and the next ones too, each with less.
+func TestASmallStoreOpensItsSale(t *testing.T) {
 	t.Parallel()
-	const store = 96 << 20
-	c := short(t, store)
-	var id sale.ID
-	var err error
-	for err == nil && id < 20 {
-		id++
-		_, err = c.CreateSale(t.Context(), testSale(id))
-	}
-	if !errors.Is(err, stream.ErrNoRoom) || id < 4 {
-		t.Fatalf("sale %d: %v, want ErrNoRoom after some sales", id, err)
-	}
-	full, err := c.Space(t.Context())
-	if err != nil || full.Limit != store || full.Reserved > store || full.Share() < 0.7 {
-		t.Fatalf("%+v, %v", full, err)
-	}
-	for range 2 { // again, it changes nothing
-		if err := c.Shrink(t.Context(), 1); err != nil {
-			t.Fatal(err)
-		}
-	}
-	freed, err := c.Space(t.Context())
-	if err != nil || full.Reserved-freed.Reserved < 2*stream.MinStreamBytes {
-		t.Fatalf("from %+v to %+v, %v", full, freed, err)
-	}
-	publish(t, c, "a late request")
-	if _, err := c.CreateSale(t.Context(), testSale(id)); err != nil {
-		t.Errorf("after a sale gave room back: %v", err)
-	}
-	if err := c.Shrink(t.Context(), 99); err != nil {
-		t.Errorf("a sale without streams: %v", err)
+	for name, size := range map[string]int64{"24 MiB": 24 << 20, "265 MB": 265_000_000} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := short(t, size)
+			if err := c.CreateUnsold(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			id, err := sale.ID(0), error(nil)
+			for err == nil && id < 200 {
+				id++
+				_, err = c.CreateSale(t.Context(), testSale(id))
+			}
+			if !errors.Is(err, stream.ErrNoRoom) || id < 5 {
+				t.Fatalf("sale %d: %v, want ErrNoRoom after some sales", id, err)
+			}
+			full, err := c.Space(t.Context())
+			if err != nil || full.Reserved > size || full.Room() > 2*stream.MinStreamBytes {
+				t.Fatalf("%+v, %v", full, err)
+			}
+			if full.Limit > size || full.Limit < size-size/16 {
+				t.Errorf("the store was found to have %d bytes, it has %d", full.Limit, size)
+			}
+			first, err := c.Size(t.Context(), "SALE_1")
+			if err != nil || first.Free() < stream.MinStreamBytes {
+				t.Fatalf("%+v, %v", first, err)
+			}
+			for range 2 { // again, it changes nothing
+				if err := c.Resize(t.Context(), first, first.Bytes+4096); err != nil {
+					t.Fatal(err)
+				}
+			}
+			freed, err := c.Space(t.Context())
+			if want := full.Reserved - first.MaxBytes + first.Bytes + 4096; err != nil || freed.Reserved != want {
+				t.Errorf("%d bytes are reserved, want %d, %v", freed.Reserved, want, err)
+			}
+			if err := c.Resize(t.Context(), first, size); !errors.Is(err, stream.ErrNoRoom) {
+				t.Errorf("more than there is: %v, want ErrNoRoom", err)
+			}
+		})
 	}
 }
 
-func TestShare(t *testing.T) {
+// Whoever finds a stream full says so, and a larger one takes on.
+func TestAFullStreamIsTold(t *testing.T) {
 	t.Parallel()
-	for space, want := range map[stream.Space]float64{{Reserved: 7, Limit: 10}: 0.7, {Reserved: 7}: 0, {}: 0} {
-		if got := space.Share(); got != want {
-			t.Errorf("%+v: %v, want %v", space, got, want)
+	test, c := start(t)
+	open(t, c)
+	told := make(chan string, 1)
+	stop, err := c.Full(func(subject string) {
+		select {
+		case told <- subject:
+		default:
 		}
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer stop()
+	s, err := c.Size(t.Context(), "SALE_1")
+	if err == nil {
+		err = c.Resize(t.Context(), s, s.Bytes+1024)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	pack := make([]byte, 2048)
+	if err := connect(t, config(test.NATSURL)).PublishPack(t.Context(), 1, pack); !errors.Is(err, stream.ErrFull) {
+		t.Fatalf("%v, want ErrFull", err)
+	}
+	if subject := receive(t, "who is full", told); subject != s.Subject {
+		t.Errorf("told of %q, want %q", subject, s.Subject)
+	}
+	if err := c.Resize(t.Context(), s, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, c, string(pack))
+}
+
+// What a member says of a stream that has lost its leader is not believed: it may
+// lack the last messages.
+func TestAStreamWithoutALeaderIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	cluster := backendstest.NewCluster(t)
+	cfg := config(cluster.URL())
+	cfg.Replicas = 3
+	c := connect(t, cfg)
+	open(t, c)
+	leader := cluster.Holder("SALE_1")
+	cluster.Stop(leader)
+	cluster.Stop((leader + 1) % 3)
+	eventually(t, "a member answers", func() error {
+		info, err := c.Info(t.Context(), 1)
+		if err == nil || errors.Is(err, stream.ErrLost) {
+			t.Fatalf("%+v, %v are believed", info, err)
+		}
+		if !strings.Contains(err.Error(), "no leader") {
+			return err
+		}
+		return nil
+	})
 }

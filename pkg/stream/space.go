@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"notsale/pkg/sale"
 )
 
 // ErrFull is wrapped, beside ErrUnavailable, by the error of a publish that a
@@ -17,9 +15,10 @@ var ErrFull = errors.New("stream: the stream is full")
 // ErrNoRoom says that NATS has no room left for the streams of a sale.
 var ErrNoRoom = errors.New("stream: NATS has no room for another sale: give JetStream a larger max_file_store, or archive sold-out sales")
 
-// MinStreamBytes is the least space that a stream is given: about 50,000
-// requests, so that even a sale opened in a full store can sell 10,000 items.
-const MinStreamBytes = 8 << 20
+// MinStreamBytes is the least space that a stream is given, and what is left
+// free in one that is hardly used: two of the largest packs, or some 6,000
+// requests of one each.
+const MinStreamBytes = 1 << 20
 
 // codes of JetStream's refusals that the client library does not name
 // (nats-server 2.15.2, server/errors.json).
@@ -47,10 +46,11 @@ func isCode(err error, codes ...jetstream.ErrorCode) bool {
 // Space is how much of JetStream's file store is promised to streams.
 type Space struct {
 	Reserved int64 // bytes
-	Limit    int64 // bytes, 0 if it is not known
+	Limit    int64 // bytes
+	Streams  int   // how many there are
 }
 
-// Share returns which part of the store is reserved, 0 if that is not known.
+// Share returns which part of the store is reserved, 0 if its size is not known.
 func (s Space) Share() float64 {
 	if s.Limit <= 0 {
 		return 0
@@ -58,40 +58,50 @@ func (s Space) Share() float64 {
 	return float64(s.Reserved) / float64(s.Limit)
 }
 
+// Room returns how much more can be reserved.
+func (s Space) Room() int64 { return max(0, s.Limit-s.Reserved) }
+
 // Space asks NATS how much is reserved. The limit is the account's, else the
-// one in the configuration.
+// configured one, else it is found out, for which the client must be allowed to
+// make streams.
 func (c *Client) Space(ctx context.Context) (Space, error) {
-	ctx, cancel := c.during(ctx, requestTimeout)
-	defer cancel()
-	info, err := c.js.AccountInfo(ctx)
+	request, cancel := c.during(ctx, requestTimeout)
+	info, err := c.js.AccountInfo(request)
+	cancel()
 	if err != nil {
 		return Space{}, fmt.Errorf("stream: reading the store's use: %w", err)
 	}
-	limit := info.Limits.MaxStore
-	if limit <= 0 {
-		limit = c.cfg.StoreBytes
+	s := Space{Reserved: int64(info.ReservedStore), Streams: info.Streams}
+	if limit := info.Limits.MaxStore; limit > 0 { // it counts every replica, what is reserved does not
+		s.Limit = limit / int64(max(c.cfg.Replicas, 1))
+		return s, nil
 	}
-	return Space{Reserved: int64(info.ReservedStore), Limit: max(limit, 0)}, nil
+	tier, ok := info.Tiers[fmt.Sprintf("R%d", max(c.cfg.Replicas, 1))]
+	if ok && tier.Limits.MaxStore > 0 {
+		s.Reserved, s.Limit = int64(tier.ReservedStore), tier.Limits.MaxStore
+		return s, nil
+	}
+	if s.Limit = c.cfg.StoreBytes; s.Limit <= 0 {
+		s.Limit, err = c.measured(ctx, s.Reserved)
+	}
+	return s, err
 }
 
-// allowance returns how much each stream of a new sale may reserve so that the
-// sale after it finds room, too: never more than configured, and never less
-// than MinStreamBytes.
-func (c *Client) allowance(ctx context.Context) (int64, error) {
-	s, err := c.Space(ctx)
+// allowance returns how much a new stream may reserve of what is configured, so
+// that a small store takes the streams of several sales.
+func allowance(configured int64, s Space) int64 {
+	const parts = 8 // of what is free: two streams of each sale, this one and the next, may double
+	return min(configured, max(s.Room()/parts, MinStreamBytes))
+}
+
+// create makes a stream unless it exists; an existing one is left as it is. It
+// reserves at most size, and less where the store is short of room.
+func (c *Client) create(ctx context.Context, name, subject string, size int64) error {
+	space, err := c.Space(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if s.Limit == 0 {
-		return max(c.cfg.SaleBytes, c.cfg.AttemptBytes), nil
-	}
-	const streams = 2 * 2 // two per sale, this one and the next
-	return max((s.Limit-s.Reserved)/streams, MinStreamBytes), nil
-}
-
-// create makes a stream unless it exists; an existing one is left as it is.
-// Where the store is short of room, it takes less.
-func (c *Client) create(ctx context.Context, cfg jetstream.StreamConfig) error {
+	cfg := c.streamConfig(name, subject, allowance(size, space))
 	for {
 		request, cancel := c.during(ctx, requestTimeout)
 		_, err := c.js.CreateStream(request, cfg)
@@ -99,7 +109,7 @@ func (c *Client) create(ctx context.Context, cfg jetstream.StreamConfig) error {
 		switch {
 		case err == nil, errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
 			return nil
-		case !isCode(err, codeNoPeers, codeInsufficientResources, codeStorageExceeded):
+		case !noRoom(err):
 			return fmt.Errorf("stream: creating %s: %w", cfg.Name, err)
 		case cfg.MaxBytes <= MinStreamBytes:
 			return fmt.Errorf("%w: creating %s: %w", ErrNoRoom, cfg.Name, err)
@@ -108,31 +118,6 @@ func (c *Client) create(ctx context.Context, cfg jetstream.StreamConfig) error {
 	}
 }
 
-// Shrink gives back what the streams of a sold-out sale have reserved and will
-// hardly need: it leaves what is used, a quarter more, and MinStreamBytes for
-// those who still ask.
-func (c *Client) Shrink(ctx context.Context, id sale.ID) error {
-	return errors.Join(c.shrink(ctx, saleStream(id)), c.shrink(ctx, checkoutStream(id)))
-}
-
-func (c *Client) shrink(ctx context.Context, name string) error {
-	ctx, cancel := c.during(ctx, requestTimeout)
-	defer cancel()
-	s, err := c.js.Stream(ctx, name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("stream: reading the state of %s: %w", name, err)
-	}
-	cfg, used := s.CachedInfo().Config, int64(s.CachedInfo().State.Bytes)
-	want := used + used/4 + MinStreamBytes
-	if cfg.MaxBytes <= want {
-		return nil
-	}
-	cfg.MaxBytes = want
-	if _, err := c.js.UpdateStream(ctx, cfg); err != nil {
-		return fmt.Errorf("stream: shrinking %s: %w", name, err)
-	}
-	return nil
+func noRoom(err error) bool {
+	return isCode(err, codeNoPeers, codeInsufficientResources, codeStorageExceeded)
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -25,6 +24,7 @@ import (
 	"notsale/pkg/telemetry"
 	"notsale/pkg/wire"
 	"notsale/services/allocator"
+	"notsale/services/archiver"
 	"notsale/services/auditor"
 	"notsale/services/edge"
 	"notsale/services/notsale/notsaletest"
@@ -129,21 +129,21 @@ type archiving struct {
 	of      sale.Sale
 	ledger  *ledger.Ledger
 	stream  *stream.Client
-	command *archival // whose steps are taken
+	command *archiver.Archival // whose steps are taken
 }
 
 func (f *front) archiving(t *testing.T, of sale.Sale) *archiving {
 	t.Helper()
 	l, s := f.Ledger("archive"), f.Stream("archive")
-	return &archiving{front: f, t: t, of: of, ledger: l, stream: s, command: &archival{id: of.ID, books: l, tape: s, out: io.Discard}}
+	return &archiving{front: f, t: t, of: of, ledger: l, stream: s, command: &archiver.Archival{Task: archiver.Task{Sale: of.ID, Books: l, Tape: s}}}
 }
 
 // steps are what archives a sale, in order; each may be repeated. What makes
 // the archive itself stands between "settle" and "finish".
 func (a *archiving) steps() []func(context.Context) error {
 	c := a.command
-	first := []func(context.Context) error{c.start, c.list, c.seal, a.settle, c.finish}
-	remove := []func(context.Context) error{c.list, c.remove}
+	first := []func(context.Context) error{c.Start, c.List, c.Seal, a.settle, c.Finish}
+	remove := []func(context.Context) error{c.List, c.Remove}
 	row, err := a.ledger.Sale(a.t.Context(), a.of.ID)
 	if err != nil {
 		a.t.Fatal(err)
@@ -169,8 +169,8 @@ func (a *archiving) run(most int) bool {
 // settle waits until all that is in the sealed streams is in the ledger, and
 // names the archive that is not made.
 func (a *archiving) settle(ctx context.Context) error {
-	err := a.command.settle(ctx)
-	a.command.ends.Manifest = [32]byte{byte(a.of.ID)}
+	err := a.command.Settle(ctx)
+	a.command.Ends.Manifest = [32]byte{byte(a.of.ID)}
 	return err
 }
 
@@ -279,8 +279,8 @@ func (a *archiving) gone() {
 		a.t.Errorf("%+v, %v", row, err)
 	}
 	kept, err := a.ledger.ArchiveOf(a.t.Context(), a.of.ID)
-	if kept.At = (time.Time{}); err != nil || kept != a.command.ends {
-		a.t.Errorf("%+v, %v, want %+v", kept, err, a.command.ends)
+	if kept.At = (time.Time{}); err != nil || kept != a.command.Ends {
+		a.t.Errorf("%+v, %v, want %+v", kept, err, a.command.Ends)
 	}
 }
 
@@ -385,7 +385,7 @@ func TestArchivingMayBeInterrupted(t *testing.T) {
 				}
 			}
 			heir := f.archiving(t, of)
-			heir.command.ends = a.command.ends // of the archive that was found
+			heir.command.Ends = a.command.Ends // of the archive that was found
 			heir.run(steps)
 			heir.run(steps)
 			heir.gone()
@@ -427,7 +427,7 @@ func TestEdgeThatDoesNotKnowOfTheArchiving(t *testing.T) {
 			refused()
 		}
 	}
-	if err := a.command.list(t.Context()); err != nil {
+	if err := a.command.List(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	sameAnswer(t, "granted", answered(t, f.Shop, customers[0].code), customers[0].first)

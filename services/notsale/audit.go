@@ -17,12 +17,13 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
+	"notsale/services/archiver"
 	"notsale/services/auditor"
 )
 
 // errFindings ends the program with status 1: the audit was carried out, and
 // ledger and stream do not agree.
-var errFindings = errors.New("ledger and stream do not agree")
+var errFindings = archiver.ErrFindings
 
 // errAudit ends it with status 2: the audit could not be carried out.
 var errAudit = errors.New("the audit could not be carried out")
@@ -165,7 +166,7 @@ func (a *auditing) everySale(ctx context.Context) error {
 			fmt.Fprintf(os.Stderr, "sale %d is archived: audit its archive with --archive FILE --ledger\n", id)
 			continue
 		}
-		err := a.one(ctx, &evidence{sale: id, books: books, tape: tapeOf(&row, tape, tape)}, auditor.Options{Share: a.share})
+		err := a.one(ctx, &evidence{sale: id, books: books, tape: archiver.TapeOf(&row, tape, tape)}, auditor.Options{Share: a.share})
 		if row.State == sale.Preparing && (errors.Is(err, ledger.ErrNotFound) || errors.Is(err, stream.ErrLost)) {
 			continue // it was never opened
 		}

@@ -54,18 +54,37 @@ func role(name string, s *settings, service fx.Option) fx.Option {
 				return c, nil
 			},
 		),
-		fx.Invoke(func(lc fx.Lifecycle, l *ledger.Ledger, st *stream.Client) {
-			lc.Append(fx.StartHook(sameInstallation(l, st)))
+		fx.Invoke(func(lc fx.Lifecycle, log *slog.Logger, st *stream.Client) {
+			lc.Append(fx.StartHook(s.verifyNATS(log, st)))
 		}),
-		fx.Invoke(func(h *telemetry.Health, l *ledger.Ledger, st *stream.Client, c *rejection.Cache) {
-			if h.Empty() { // in `up` the roles share one health
-				h.Add("database", l.Ping)
-				h.Add("redis", c.Ping)
-				h.Add("nats", st.Ping)
+		fx.Invoke(func(lc fx.Lifecycle, log *slog.Logger, l *ledger.Ledger, st *stream.Client) {
+			if name != "scheduler" { // which makes the directory, and claims it
+				lc.Append(fx.StartHook(waitForDirectory(log, l, st)))
 			}
 		}),
+		s.health(),
 		service,
 	)
+}
+
+// health is that of the stores that the process has a URL of.
+func (s *settings) health() fx.Option {
+	probes := func(h *telemetry.Health, l *ledger.Ledger, redis func(context.Context) error, st *stream.Client) {
+		if !h.Empty() { // in `up` the roles share one health
+			return
+		}
+		h.Add("database", l.Ping)
+		if redis != nil {
+			h.Add("redis", redis)
+		}
+		h.Add("nats", st.Ping)
+	}
+	if s.redisURL == "" {
+		return fx.Invoke(func(h *telemetry.Health, l *ledger.Ledger, st *stream.Client) { probes(h, l, nil, st) })
+	}
+	return fx.Invoke(func(h *telemetry.Health, l *ledger.Ledger, c *rejection.Cache, st *stream.Client) {
+		probes(h, l, c.Ping, st)
+	})
 }
 
 // waitForLedger waits until the database answers and has been migrated.
@@ -81,6 +100,55 @@ func waitForLedger(l *ledger.Ledger) func(context.Context) error {
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("DATABASE_URL: %w", errors.Join(err, ctx.Err()))
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	}
+}
+
+// verifyNATS refuses a NATS that may lose what it has acknowledged, where it can
+// be asked, and says once that it cannot be where not.
+func (s *settings) verifyNATS(log *slog.Logger, st *stream.Client) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if s.natsVerified {
+			return nil
+		}
+		if s.natsMonitor == "" {
+			log.Warn("it was not verified that NATS syncs every write before it acknowledges it: set sync_interval: always there, and give --nats-monitor here")
+			s.natsVerified = true
+			return nil
+		}
+		for {
+			err := st.Verify(ctx, s.natsMonitor)
+			if err == nil || errors.Is(err, stream.ErrNotDurable) || errors.Is(err, stream.ErrMonitorURL) {
+				s.natsVerified = err == nil
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return errors.Join(err, ctx.Err())
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	}
+}
+
+// waitForDirectory waits for a scheduler to make the directory of sales, and
+// refuses to work with that of another database.
+func waitForDirectory(log *slog.Logger, l *ledger.Ledger, st *stream.Client) func(context.Context) error {
+	check := sameInstallation(l, st)
+	return func(ctx context.Context) error {
+		for warned := false; ; warned = true {
+			err := check(ctx)
+			if err == nil || errors.Is(err, stream.ErrForeign) {
+				return err
+			}
+			if !warned {
+				log.Warn("waiting for the directory of sales", "error", err)
+			}
+			select {
+			case <-ctx.Done():
+				return errors.Join(err, ctx.Err())
 			case <-time.After(200 * time.Millisecond):
 			}
 		}

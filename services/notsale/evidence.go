@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
-	"math"
 
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
-	"notsale/pkg/wire"
+	"notsale/services/archiver"
 	"notsale/services/auditor"
 	"notsale/services/auditor/archive"
 )
@@ -71,7 +69,7 @@ func (of evidenceOf) open(ctx context.Context, s *settings) (*evidence, error) {
 		closeBoth()
 		return nil, errors.Join(err, a.Close())
 	}
-	e.books, e.tape, e.desk = books, &laterTape{Tape: a, live: live}, books
+	e.books, e.tape, e.desk = books, &archiver.LaterTape{Tape: a, Live: live}, books
 	e.close = func() { closeBoth(); _ = a.Close() }
 	return e, nil
 }
@@ -120,7 +118,7 @@ func liveEvidence(ctx context.Context, id sale.ID, books *ledger.Ledger, tape *s
 	if err != nil {
 		return nil, err
 	}
-	return &evidence{sale: id, books: books, tape: tapeOf(&row, tape, tape), desk: books, close: closeBoth}, nil
+	return &evidence{sale: id, books: books, tape: archiver.TapeOf(&row, tape, tape), desk: books, close: closeBoth}, nil
 }
 
 // theArchive reports, for an archived sale, whether the archive is the one that
@@ -139,20 +137,12 @@ func theArchive(ctx context.Context, books *ledger.Ledger, m *archive.Manifest) 
 // own is the evidence without what came after the sale's own streams were closed:
 // what belongs into its archive.
 func (e *evidence) own(ctx context.Context) (auditor.Books, auditor.Tape, error) {
-	later, ok := e.tape.(*laterTape)
+	later, ok := e.tape.(*archiver.LaterTape)
 	if !ok {
 		return e.books, e.tape, nil
 	}
-	books, err := newOwnBooks(ctx, e.books, later.Tape, e.sale)
+	books, err := archiver.NewOwnBooks(ctx, e.books, later.Tape, e.sale)
 	return books, later.Tape, err
-}
-
-// tapeOf is the streams in which all of a sale's attempts are.
-func tapeOf(row *ledger.SaleRow, own auditor.Tape, live *stream.Client) auditor.Tape {
-	if row.State.Closed() {
-		return &laterTape{Tape: own, live: live}
-	}
-	return own
 }
 
 // stillThere returns the sale's row, or says what to do about a sale whose
@@ -177,97 +167,3 @@ func stillThere(ctx context.Context, books *ledger.Ledger, tape *stream.Client, 
 
 // errArchived says that a sale's streams are in an archive alone.
 var errArchived = errors.New("the streams were archived")
-
-// laterTape is the streams of a closed sale with what came since: attempts that
-// were made after its own stream was closed are in the stream of no sale.
-type laterTape struct {
-	auditor.Tape // the sale's own streams, in NATS or in an archive
-
-	live *stream.Client
-}
-
-// AttemptMessages yields the sale's own messages, then those of the stream of no
-// sale, with sequences that go on.
-func (t *laterTape) AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
-	return func(yield func(stream.Message, error) bool) {
-		_, end, err := t.Tape.AttemptFloor(ctx, id)
-		if err != nil {
-			yield(stream.Message{}, err)
-			return
-		}
-		for m, err := range t.Tape.AttemptMessages(ctx, id, first, min(last, end)) {
-			if !yield(m, err) || err != nil {
-				return
-			}
-		}
-		if last <= end {
-			return
-		}
-		from, upTo := max(first, end+1)-end, last
-		if last != math.MaxUint64 {
-			upTo = last - end
-		}
-		for m, err := range t.live.AttemptMessages(ctx, 0, from, upTo) {
-			m.Sequence += end
-			if !yield(m, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
-// AttemptFloor returns how far both are recorded.
-func (t *laterTape) AttemptFloor(ctx context.Context, id sale.ID) (floor, last uint64, err error) {
-	own, end, err := t.Tape.AttemptFloor(ctx, id)
-	if err != nil {
-		return 0, 0, err
-	}
-	if own < end {
-		return own, end, nil
-	}
-	floor, last, err = t.live.AttemptFloor(ctx, 0)
-	return end + floor, end + last, err
-}
-
-// ownBooks is the ledger of a closed sale, without the attempts that came since.
-type ownBooks struct {
-	auditor.Books
-
-	own map[sale.UUID]bool
-}
-
-// newOwnBooks reads which attempts the sale's own stream has.
-func newOwnBooks(ctx context.Context, books auditor.Books, tape auditor.Tape, id sale.ID) (*ownBooks, error) {
-	b := &ownBooks{Books: books, own: map[sale.UUID]bool{}}
-	for m, err := range tape.AttemptMessages(ctx, id, 1, math.MaxUint64) {
-		if err != nil {
-			return nil, err
-		}
-		_, list, _ := wire.DecodeAttempts(m.Data) // what cannot be read was not recorded
-		for i := range list {
-			b.own[list[i].ID] = true
-		}
-	}
-	return b, nil
-}
-
-// Snapshot is the same whether the sale is being archived, or will be, or was:
-// so is its archive.
-func (b *ownBooks) Snapshot(ctx context.Context, id sale.ID) (ledger.Snapshot, error) {
-	s, err := b.Books.Snapshot(ctx, id)
-	if s.Sale.State.Closed() {
-		s.Sale.State = sale.SoldOut
-	}
-	return s, err
-}
-
-// Attempts yields the rows whose attempts are in the sale's own stream.
-func (b *ownBooks) Attempts(ctx context.Context, id sale.ID) iter.Seq2[ledger.RecordedAttempt, error] {
-	return func(yield func(ledger.RecordedAttempt, error) bool) {
-		for row, err := range b.Books.Attempts(ctx, id) {
-			if (err != nil || b.own[row.ID]) && !yield(row, err) {
-				return
-			}
-		}
-	}
-}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"notsale/pkg/sale"
+	"notsale/services/archiver"
 	"notsale/services/auditor/archive"
 )
 
@@ -62,7 +62,7 @@ func (e *exporting) run(ctx context.Context) error {
 	}
 	defer from.close()
 	if e.to == "" {
-		e.to = archiveName(from.sale)
+		e.to = archiver.FileName(from.sale)
 	}
 	books, tape, err := from.own(ctx)
 	if err != nil {
@@ -74,9 +74,6 @@ func (e *exporting) run(ctx context.Context) error {
 	}
 	return e.print(&m)
 }
-
-// archiveName is what the archive of a sale is called.
-func archiveName(id sale.ID) string { return fmt.Sprintf("sale-%d.notsale.tar", id) }
 
 func (e *exporting) print(m *archive.Manifest) error {
 	info, err := os.Stat(e.to)

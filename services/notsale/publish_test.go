@@ -281,8 +281,8 @@ func TestSaleArchiveAgain(t *testing.T) {
 	if err := errors.Join(err, file.Close()); err != nil {
 		t.Fatal(err)
 	}
-	a.command.ends.Manifest = m.Sum()
-	if err := a.command.finish(t.Context()); err != nil {
+	a.command.Ends.Manifest = m.Sum()
+	if err := a.command.Finish(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	f.prints(t, "sale", "archive", "1", "--out", again)

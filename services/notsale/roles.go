@@ -9,6 +9,7 @@ import (
 
 	"notsale/pkg/boot"
 	"notsale/services/allocator"
+	"notsale/services/archiver"
 	"notsale/services/edge"
 	"notsale/services/recorder"
 	"notsale/services/scheduler"
@@ -20,17 +21,22 @@ type roleSpec struct {
 	flags       func(*settings, *pflag.FlagSet)
 	service     func(*settings) fx.Option
 	needsKeys   bool
+	needsRedis  bool
 }
 
 func roles() []roleSpec {
 	return []roleSpec{
 		{
 			"edge", "Serve shoppers over HTTP", (*settings).edgeFlags,
-			func(s *settings) fx.Option { return edge.Module(s.edge) }, true,
+			func(s *settings) fx.Option { return edge.Module(s.edge) }, true, true,
 		},
-		{"allocator", "Decide purchase requests in stream order", nil, func(s *settings) fx.Option { return allocator.Module(s.allocator) }, false},
-		{"recorder", "Store checkout attempts", nil, func(s *settings) fx.Option { return recorder.Module(s.recorder) }, false},
-		{"scheduler", "Open a sale in every slot", (*settings).schedulerFlags, func(s *settings) fx.Option { return scheduler.Module(s.scheduler) }, false},
+		{"allocator", "Decide purchase requests in stream order", nil, func(s *settings) fx.Option { return allocator.Module(s.allocator) }, false, true},
+		{"recorder", "Store checkout attempts", nil, func(s *settings) fx.Option { return recorder.Module(s.recorder) }, false, false},
+		{"scheduler", "Open a sale in every slot", (*settings).schedulerFlags, func(s *settings) fx.Option { return scheduler.Module(s.scheduler) }, false, false},
+		{
+			"archiver", "Move the streams of old sold-out sales into archives", (*settings).archiverFlags,
+			func(s *settings) fx.Option { return archiver.Module(s.archiver, instanceName("archiver")) }, false, false,
+		},
 	}
 }
 
@@ -41,7 +47,7 @@ func newRole(r roleSpec) *cobra.Command {
 		Short: r.short,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := s.needURLs(); err != nil {
+			if err := s.needURLs(r.needsRedis); err != nil {
 				return err
 			}
 			return runRole(cmd.Context(), s, r)

@@ -19,6 +19,7 @@ import (
 	"notsale/pkg/stream"
 	"notsale/pkg/telemetry"
 	"notsale/services/allocator"
+	"notsale/services/archiver"
 	"notsale/services/edge"
 	"notsale/services/recorder"
 	"notsale/services/scheduler"
@@ -39,9 +40,12 @@ type settings struct {
 	allocator allocator.Config
 	recorder  recorder.Config
 	scheduler scheduler.Config
+	archiver  archiver.Config
 	stream    stream.Config
 
 	databaseURL, redisURL, natsURL string
+	natsMonitor                    string // URLs
+	natsVerified                   bool   // NATS is known to be durable, or people were told that it is not known
 
 	logLines *telemetry.LogWriter // of a process that endures; nil: of a command that ends by itself
 }
@@ -50,7 +54,7 @@ func newSettings() *settings {
 	return &settings{
 		log: telemetry.DefaultLogConfig(), opsListen: "127.0.0.1:9090", keysDelay: defaultKeysDelay,
 		edge: edge.DefaultConfig(), allocator: allocator.DefaultConfig(), recorder: recorder.DefaultConfig(),
-		scheduler: scheduler.DefaultConfig(), stream: stream.DefaultConfig(),
+		scheduler: scheduler.DefaultConfig(), archiver: archiver.DefaultConfig(), stream: stream.DefaultConfig(),
 	}
 }
 
@@ -60,6 +64,7 @@ func (s *settings) commonFlags(f *pflag.FlagSet) {
 }
 
 func (s *settings) opsFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.natsMonitor, "nats-monitor", s.natsMonitor, "URLs of the monitoring listeners of NATS's servers, joined by commas, to verify that they are durable")
 	f.StringVar(&s.opsListen, "ops-listen", s.opsListen, "address of the operations listener (metrics, profiles, health)")
 }
 
@@ -88,9 +93,14 @@ func (s *settings) schedulerFlags(f *pflag.FlagSet) {
 	f.IntVar(&s.scheduler.Stock, "sale-stock", s.scheduler.Stock, "items per sale")
 	f.IntVar(&s.scheduler.UserLimit, "user-limit", s.scheduler.UserLimit, fmt.Sprintf("items that one user may buy per sale, at most %d", sale.MaxUserLimit))
 	f.IntVar(&s.stream.Replicas, "stream-replicas", s.stream.Replicas, "replicas of each stream: 1 on a single NATS server, 3 in a cluster")
-	f.Int64Var(&s.stream.SaleBytes, "sale-bytes", s.stream.SaleBytes, "bytes reserved for a sale's purchase requests")
-	f.Int64Var(&s.stream.StoreBytes, "stream-store", s.stream.StoreBytes, "size of JetStream's file store in bytes, if its account has no limit; 0: not known, no alarm (up: found out)")
-	f.Int64Var(&s.stream.AttemptBytes, "attempt-bytes", s.stream.AttemptBytes, "bytes reserved for a sale's checkout attempts")
+	f.Int64Var(&s.stream.SaleBytes, "sale-bytes", s.stream.SaleBytes, "bytes that are reserved for a sale's purchase requests when it opens; they grow")
+	f.Int64Var(&s.stream.StoreBytes, "stream-store", s.stream.StoreBytes, "size of JetStream's file store in bytes, if its account has no limit; 0: found out")
+	f.Int64Var(&s.stream.AttemptBytes, "attempt-bytes", s.stream.AttemptBytes, "bytes that are reserved for a sale's checkout attempts when it opens; they grow")
+}
+
+func (s *settings) archiverFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.archiver.To, "archive-to", s.archiver.To, "folder into which the streams of sold-out sales are moved as archives (up: empty, none is)")
+	f.DurationVar(&s.archiver.After, "archive-after", s.archiver.After, "how long a sale has been sold out before it is archived")
 }
 
 // logger returns the logger of a command that ends by itself, on standard error.
@@ -143,14 +153,14 @@ func ownDatabase() {
 }
 
 // needURLs is readURLs for a process that starts no store itself.
-func (s *settings) needURLs() error {
+func (s *settings) needURLs(redis bool) error {
 	if err := s.readURLs(); err != nil {
 		return err
 	}
 	for _, u := range []struct{ name, value string }{
 		{"DATABASE_URL", s.databaseURL}, {"REDIS_URL", s.redisURL}, {"NATS_URL", s.natsURL},
 	} {
-		if u.value == "" {
+		if u.value == "" && (redis || u.name != "REDIS_URL") {
 			return fmt.Errorf("%s is not set: set it or %s_FILE (`notsale backends` starts stores to try with)", u.name, u.name)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -50,6 +51,7 @@ func newUp() *cobra.Command {
 	s.dataFlags(f)
 	s.edgeFlags(f)
 	s.schedulerFlags(f)
+	s.archiverFlags(f)
 	f.BoolVar(&s.demo, "demo", false, "a sale a minute, and 200 simulated shoppers over HTTP")
 	return cmd
 }
@@ -95,7 +97,11 @@ func up(ctx context.Context, s *settings, out io.Writer) error {
 		}
 	}()
 	options := []fx.Option{shell(s)}
-	for _, name := range []string{"scheduler", "recorder", "allocator", "edge"} { // the edge stops first
+	names := []string{"scheduler", "recorder", "allocator", "edge"} // the edge stops first
+	if s.archiver.To != "" {
+		names = slices.Insert(names, 1, "archiver")
+	}
+	for _, name := range names {
 		for _, r := range roles() {
 			if r.name == name {
 				options = append(options, role(r.name, s, r.service(s)))
@@ -135,6 +141,7 @@ func startStores(ctx context.Context, s *settings, log *slog.Logger) (*backends.
 	if s.stream.StoreBytes == 0 {
 		s.stream.StoreBytes = stores.StreamStore()
 	}
+	s.natsVerified = s.natsURL == "" // our own
 	s.databaseURL, s.redisURL, s.natsURL = stores.DatabaseURL(), stores.RedisURL(), stores.NATSURL()
 	return stores, nil
 }

@@ -6,14 +6,21 @@
 // Purpose: every hour, on the hour, a new sale; any number of schedulers may
 // run side by side.
 //
-// Authority: Postgres's clock says which slot it is; the rows say what exists.
+// Authority: Postgres's clock says which slot it is, where NATS's agrees with it;
+// the rows say what exists. Only schedulers make streams and the directory, and
+// change their sizes and replicas: the keeper, beside the turns, looks often at
+// the streams that may fill fast, now and then at all, and at once at one that a
+// publisher found full.
 //
-// Invariants: no slot is opened twice (its start is unique); ids and item ids
+// Invariants: no slot is opened twice (no two sales are dated within it); ids and item ids
 // run on from the row before; every step may be repeated, so each run first
 // finishes what the last one could not. Missed slots are not made up.
 //
 // Failure behaviour: with a dependency away the step is tried again every
 // second. A stream that belongs to another installation is never written to:
 // the error says what to do. A row under rules that this program does not have
-// is left to a newer scheduler, with an alarm.
+// is left to a newer scheduler, with an alarm. While the clocks differ nothing is
+// opened, with an alarm, and a sale that was dated ahead stops no other. Streams
+// grow while Postgres is away. A store that is short of room is divided: the next
+// sale's opening first, then purchases, then checkouts.
 package scheduler

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -67,8 +68,6 @@ type Books interface {
 type Streams interface {
 	CreateUnsold(ctx context.Context) error
 	CreateSale(ctx context.Context, s sale.Sale) (stream.Opening, error)
-	Shrink(ctx context.Context, id sale.ID) error
-	Space(ctx context.Context) (stream.Space, error)
 	Directory(ctx context.Context) (Directory, error)
 }
 
@@ -77,12 +76,13 @@ type Directory interface {
 	Claim(ctx context.Context, installation sale.UUID) error
 	Put(ctx context.Context, e wire.Entry) error
 	Count(ctx context.Context) (int, error)
+	ServerTime(ctx context.Context) (server, local time.Time, err error)
 }
 
 // nats is the real Streams.
 type nats struct{ *stream.Client }
 
-func (n nats) Directory(ctx context.Context) (Directory, error) { return n.Client.Directory(ctx) }
+func (n nats) Directory(ctx context.Context) (Directory, error) { return n.MakeDirectory(ctx) }
 
 // Scheduler opens sales.
 type Scheduler struct {
@@ -93,19 +93,27 @@ type Scheduler struct {
 	opened prometheus.Counter
 	failed prometheus.Counter
 	alarms prometheus.Counter
+	keeper *keeper // of the streams' sizes; none in the simulator
 
-	reserved prometheus.Gauge
-	short    bool // the stream store was over alarmShare at the last look
-
+	claimed   chan struct{}          // closed once NATS's store is known to be ours
+	claim     func()                 // closes it
 	directory Directory              // opened by Run, which owns the rest
 	listed    map[sale.ID]sale.State // what this scheduler wrote into the directory
-	left      map[sale.ID]bool       // sales of unknown rules, of which people were told
+	told      map[sale.ID]bool       // sales of unknown rules or dated ahead, of which people were told
+	skewed    bool                   // the clocks differed at the last look
 	repaired  time.Time              // when all sales were last looked at
 }
 
 // New returns a scheduler on open connections, which stay the caller's.
 func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg prometheus.Registerer) (*Scheduler, error) {
-	return On(cfg, l, nats{s}, log, reg)
+	sc, err := On(cfg, l, nats{s}, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	sc.keeper = &keeper{cfg: cfg, ledger: l, streams: s, log: log, alarms: sc.alarms}
+	sc.keeper.reserved = prometheus.NewGauge(prometheus.GaugeOpts{Name: "notsale_scheduler_store_reserved_ratio", Help: "Part of the stream store that is reserved."})
+	reg.MustRegister(sc.keeper.reserved)
+	return sc, nil
 }
 
 // On returns a scheduler on any books and streams.
@@ -114,18 +122,36 @@ func On(cfg Config, l Books, s Streams, log *slog.Logger, reg prometheus.Registe
 		return nil, err
 	}
 	sc := &Scheduler{
-		cfg: cfg, ledger: l, stream: s, log: log, listed: map[sale.ID]sale.State{}, left: map[sale.ID]bool{},
+		cfg: cfg, ledger: l, stream: s, log: log, listed: map[sale.ID]sale.State{}, told: map[sale.ID]bool{},
 		opened: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_sales_opened_total", Help: "Sales opened by this scheduler."}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_failures_total", Help: "Runs that could not finish."}),
 	}
-	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store fills up, or a sale has rules of a newer version."})
-	sc.reserved = prometheus.NewGauge(prometheus.GaugeOpts{Name: "notsale_scheduler_store_reserved_ratio", Help: "Part of the stream store that is reserved; 0 if its size is not known."})
-	reg.MustRegister(sc.opened, sc.failed, sc.alarms, sc.reserved)
+	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store or a stream fills up, clocks differ, a sale is dated ahead or has rules of a newer version."})
+	sc.claimed = make(chan struct{})
+	sc.claim = sync.OnceFunc(func() { close(sc.claimed) })
+	reg.MustRegister(sc.opened, sc.failed, sc.alarms)
 	return sc, nil
 }
 
-// Run opens a sale in every slot until ctx ends.
+// Run opens a sale in every slot, and keeps the streams' sizes, until ctx ends.
 func (s *Scheduler) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	kept := make(chan error, 1)
+	go func() {
+		defer cancel()
+		select {
+		case <-s.claimed:
+			kept <- s.keeper.run(ctx)
+		case <-ctx.Done():
+			kept <- nil
+		}
+	}()
+	err := s.turns(ctx)
+	cancel()
+	return errors.Join(err, <-kept)
+}
+
+func (s *Scheduler) turns(ctx context.Context) error {
 	for failing := false; ; {
 		err := s.Turn(ctx)
 		if errors.Is(err, stream.ErrForeign) {
@@ -162,9 +188,6 @@ func (s *Scheduler) Turn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	if s.directory == nil {
-		if err := s.stream.CreateUnsold(ctx); err != nil {
-			return err
-		}
 		directory, err := s.stream.Directory(ctx)
 		if err != nil {
 			return err
@@ -176,29 +199,47 @@ func (s *Scheduler) Turn(ctx context.Context) error {
 		if err := directory.Claim(ctx, installation); err != nil {
 			return err
 		}
+		if err := s.stream.CreateUnsold(ctx); err != nil {
+			return err
+		}
+		s.claim()
 		s.directory, s.listed = directory, map[sale.ID]sale.State{}
-	}
-	if err := s.watchSpace(ctx); err != nil {
-		return err
 	}
 	seed, err := newSeed()
 	if err != nil {
 		return err
 	}
-	t := ledger.Template{Every: s.cfg.Every, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit, Seed: seed}
-	crash.At("scheduler/before-row")
-	made, err := s.ledger.OpenSlot(ctx, t)
+	clock, local, err := s.directory.ServerTime(ctx)
 	if err != nil {
 		return err
 	}
+	t := ledger.Template{
+		Every: s.cfg.Every, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit, Seed: seed, Other: ledger.Reading{Clock: clock, At: local},
+	}
+	crash.At("scheduler/before-row")
+	made, err := s.ledger.OpenSlot(ctx, t)
+	if err != nil && !errors.Is(err, ledger.ErrClocks) {
+		return err
+	}
+	s.watchClocks(err)
 	if made {
 		crash.At("scheduler/after-row")
 	}
-	return s.repair(ctx)
+	return s.repair(ctx, clock)
+}
+
+// watchClocks tells people that nothing is opened because two clocks differ.
+func (s *Scheduler) watchClocks(differ error) {
+	if differ != nil && !s.skewed {
+		s.alarms.Inc()
+		s.log.Error("ALARM", "kind", "clocks-differ", "error", differ,
+			"do", "no sale opens until they agree to a minute: set the clock that is wrong")
+	}
+	s.skewed = differ != nil
 }
 
 // repair looks at the recent sales, and now and then at all.
-func (s *Scheduler) repair(ctx context.Context) error {
+func (s *Scheduler) repair(ctx context.Context, now time.Time) error {
 	all, limit := time.Since(s.repaired) > fullRepair, recentSales
 	if all {
 		limit = pageSize
@@ -213,6 +254,9 @@ func (s *Scheduler) repair(ctx context.Context) error {
 			return err
 		}
 		for _, row := range rows {
+			if !s.skewed && row.Sale.OpensAt.Sub(now) > max(s.cfg.Every, ledger.MaxClockSkew) {
+				s.dateAhead(row.Sale)
+			}
 			errs = append(errs, s.finish(ctx, row))
 			before = row.Sale.ID
 		}
@@ -242,6 +286,9 @@ func (s *Scheduler) finish(ctx context.Context, row ledger.SaleRow) error {
 		s.leave(row.Sale)
 		return nil
 	}
+	if row.State == sale.Preparing && s.skewed {
+		return nil
+	}
 	if row.State == sale.Preparing {
 		if err := s.open(ctx, row.Sale); err != nil {
 			return err
@@ -250,11 +297,6 @@ func (s *Scheduler) finish(ctx context.Context, row ledger.SaleRow) error {
 	}
 	if s.listed[row.Sale.ID] == row.State {
 		return nil
-	}
-	if row.State == sale.SoldOut {
-		if err := s.stream.Shrink(ctx, row.Sale.ID); err != nil {
-			return err
-		}
 	}
 	if err := s.directory.Put(ctx, wire.Entry{Sale: row.Sale, State: row.State}); err != nil {
 		return err
@@ -267,13 +309,25 @@ func (s *Scheduler) finish(ctx context.Context, row ledger.SaleRow) error {
 // leave does not open a sale whose row a newer scheduler has made, under rules
 // that this program does not have: the newer one finishes it.
 func (s *Scheduler) leave(of sale.Sale) {
-	if s.left[of.ID] {
+	if s.told[of.ID] {
 		return
 	}
-	s.left[of.ID] = true
+	s.told[of.ID] = true
 	s.alarms.Inc()
 	s.log.Error("ALARM", "kind", "newer-version", "sale", of.ID, "rules", of.Rules,
 		"do", "the sale is not opened by this scheduler: upgrade it and every allocator")
+}
+
+// dateAhead tells people of a sale that was opened while the clocks were wrong.
+// The hours until its date open as ever.
+func (s *Scheduler) dateAhead(of sale.Sale) {
+	if s.told[of.ID] {
+		return
+	}
+	s.told[of.ID] = true
+	s.alarms.Inc()
+	s.log.Error("ALARM", "kind", "dated-ahead", "sale", of.ID, "opens_at", of.OpensAt,
+		"do", "a clock was wrong when it was opened: it sells as any other, and only the slot of its date will open none; see README, A clock that was wrong")
 }
 
 func (s *Scheduler) open(ctx context.Context, of sale.Sale) error {
@@ -289,28 +343,6 @@ func (s *Scheduler) open(ctx context.Context, of sale.Sale) error {
 	crash.At("scheduler/after-open")
 	s.opened.Inc()
 	s.log.Info("sale opened", "sale", of.ID, "opens_at", of.OpensAt, "stock", of.Stock, "first_item", of.FirstItem, "last_item", of.LastItem())
-	return nil
-}
-
-// alarmShare is which part of the stream store may be reserved before people
-// are told: the sales of several hours still fit then.
-const alarmShare = 0.7
-
-// watchSpace looks whether the next sales will find room.
-func (s *Scheduler) watchSpace(ctx context.Context) error {
-	space, err := s.stream.Space(ctx)
-	if err != nil {
-		return err
-	}
-	s.reserved.Set(space.Share())
-	if over := space.Share() >= alarmShare; over != s.short {
-		s.short = over
-		if over {
-			s.alarms.Inc()
-			s.log.Error("ALARM", "kind", "stream-store", "reserved", space.Reserved, "limit", space.Limit,
-				"do", "give JetStream a larger max_file_store, or archive sold-out sales")
-		}
-	}
 	return nil
 }
 

@@ -62,6 +62,9 @@ func New(t testing.TB, opts ...backendstest.Option) *Stage {
 	}
 	t.Cleanup(pool.Close)
 	s.DB = pool
+	if _, err := s.Stream("stage").MakeDirectory(ctx); err != nil { // as a scheduler does
+		t.Fatal(err)
+	}
 	return s
 }
 

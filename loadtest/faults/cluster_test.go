@@ -1,0 +1,76 @@
+//go:build unix
+
+package faults_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"notsale/loadtest/faults/arena"
+	"notsale/pkg/backends/backendstest"
+)
+
+// With a NATS node of three away, whichever, all roles start together and none
+// exits, sales open and sell, and edges get ready, also where the directory was
+// made with a single replica, on that node.
+func TestClusterWithANodeAway(t *testing.T) {
+	a := arena.New(t, arena.Options{Stock: 20})
+	cluster := backendstest.NewCluster(t)
+	a.NATSURL = cluster.URL()
+	_, err := a.JetStream().CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "SALES", History: 1, Storage: jetstream.FileStorage})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const directory = "KV_SALES"
+	replicated := arena.Flags("--stream-replicas", "3")
+	first := a.Start(arena.Scheduler, replicated)
+	a.Eventually("the directory and the first sale's streams have three replicas", func() bool { return inSync(a, directory, "SALE_1", "CHECKOUTS_1") })
+	first.Terminate()
+	<-first.Ended()
+
+	away := cluster.Holder(directory)
+	cluster.Stop(away)
+	edge := a.Start(arena.Edge, arena.Unready)
+	all := []*arena.Process{edge, a.Start(arena.Allocator, arena.Unready), a.Start(arena.Recorder, arena.Unready)}
+	all = append(all, a.Start(arena.Scheduler, replicated, arena.Flags("--sale-every", arena.Later), arena.Unready))
+	a.Eventually("the next sale is open", func() bool {
+		return a.Number(`SELECT count(*) FROM sales WHERE sale_id = 2 AND state = 'open'`) == 1
+	})
+	a.Eventually("the edge lists it", func() bool { return edge.Metric("notsale_edge_sales") >= 2 })
+	cluster.Start(away)
+	a.Eventually("its streams are whole again", func() bool { return inSync(a, directory, "SALE_2", "CHECKOUTS_2") })
+	cluster.Stop(cluster.Holder("SALE_2"))
+	visits := a.Crowd([]*arena.Process{edge}, arena.CrowdOptions{Sale: 2, Clients: 4}).Finish()
+	for _, p := range all {
+		select {
+		case <-p.Ended():
+			t.Errorf("%s has exited", p.Name)
+		default:
+		}
+	}
+	a.Audit(visits, arena.Expect{Sale: 2, SoldOut: true})
+}
+
+// inSync reports whether streams have three replicas that have all messages.
+func inSync(a *arena.Arena, names ...string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), arena.Patience)
+	defer cancel()
+	for _, name := range names {
+		s, err := a.JetStream().Stream(ctx, name)
+		if err != nil {
+			return false
+		}
+		info := s.CachedInfo()
+		if info.Config.Replicas != 3 || info.Cluster == nil || info.Cluster.Leader == "" || len(info.Cluster.Replicas) != 2 {
+			return false
+		}
+		for _, r := range info.Cluster.Replicas {
+			if !r.Current || r.Offline {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,9 @@
+-- Of these sales, which have a stream, the one to archive next: first those whose
+-- archiving was interrupted, then those that have been sold out for so long.
+SELECT sale_id
+FROM sales
+WHERE sale_id = ANY($1::bigint[])
+  AND (state IN ('archiving', 'archived')
+    OR state = 'sold_out' AND sold_out_at <= clock_timestamp() - make_interval(secs => $2::double precision))
+ORDER BY state = 'sold_out', sale_id
+LIMIT 1

@@ -1,0 +1,89 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ErrNotDurable says that NATS may lose what it has acknowledged.
+var ErrNotDurable = errors.New("stream: NATS does not keep what it acknowledges")
+
+// ErrMonitorURL says that a monitoring URL is none.
+var ErrMonitorURL = errors.New("want http://host:port of each server, joined by commas")
+
+const (
+	monitorTimeout = 5 * time.Second
+	monitorBody    = 1 << 20 // bytes of an answer that are read
+)
+
+// jsz is what a server's monitoring listener says of its JetStream.
+type jsz struct {
+	ID       string `json:"server_id"`
+	Disabled bool   `json:"disabled"`
+	Config   struct {
+		MaxStore   int64  `json:"max_storage"`
+		StoreDir   string `json:"store_dir"`
+		SyncAlways bool   `json:"sync_always"`
+	} `json:"config"`
+}
+
+// Verify asks the monitoring listeners of NATS's servers, several URLs joined by
+// commas, whether each stores in files and syncs every write before it
+// acknowledges it. ErrNotDurable: one does not, or the server that this client
+// speaks to is none of them. ErrMonitorURL: it is no URL. Other errors mean that one did not answer.
+func (c *Client) Verify(ctx context.Context, monitors string) error {
+	var ids []string
+	for monitor := range strings.SplitSeq(monitors, ",") {
+		server, err := askMonitor(ctx, strings.TrimSpace(monitor))
+		if err != nil {
+			return fmt.Errorf("stream: --nats-monitor: %w", err)
+		}
+		switch {
+		case server.Disabled:
+			return fmt.Errorf("%w: %s has no JetStream", ErrNotDurable, monitor)
+		case server.Config.MaxStore <= 0 || server.Config.StoreDir == "":
+			return fmt.Errorf("%w: JetStream of %s has no file storage: set store_dir and max_file_store", ErrNotDurable, monitor)
+		case !server.Config.SyncAlways:
+			return fmt.Errorf("%w: %s would lose acknowledged requests in a power cut: set jetstream { sync_interval: always }", ErrNotDurable, monitor)
+		}
+		ids = append(ids, server.ID)
+	}
+	if id := c.nc.ConnectedServerId(); id != "" && !slices.Contains(ids, id) {
+		return fmt.Errorf("%w: NATS_URL leads to server %s, of which no URL was given by --nats-monitor", ErrNotDurable, id)
+	}
+	return nil
+}
+
+func askMonitor(ctx context.Context, monitor string) (server jsz, err error) {
+	u, err := url.Parse(monitor)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return jsz{}, ErrMonitorURL
+	}
+	ctx, cancel := context.WithTimeout(ctx, monitorTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("jsz").String(), http.NoBody)
+	if err != nil {
+		return jsz{}, err
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Do(request)
+	if err != nil {
+		return jsz{}, err
+	}
+	defer func() { _ = answer.Body.Close() }() // read only
+	if answer.StatusCode != http.StatusOK {
+		return jsz{}, fmt.Errorf("%s answers %s", u.Host, answer.Status)
+	}
+	if err := json.NewDecoder(io.LimitReader(answer.Body, monitorBody)).Decode(&server); err != nil {
+		return jsz{}, fmt.Errorf("%s: %w", u.Host, err)
+	}
+	return server, nil
+}

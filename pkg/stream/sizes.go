@@ -1,0 +1,176 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"notsale/pkg/sale"
+)
+
+// Kind says what a stream holds.
+type Kind int
+
+// The kinds.
+const (
+	Purchases Kind = iota + 1 // of a sale: SALE_<id>
+	Attempts                  // of a sale, or of none: CHECKOUTS_<id>, CHECKOUTS_0_<n>
+	Listing                   // the directory of sales
+)
+
+// Size is what one stream has and holds, by its leader.
+type Size struct {
+	Name     string
+	Subject  string
+	Kind     Kind
+	Sale     sale.ID // 0: no sale's
+	Bytes    int64   // used
+	MaxBytes int64   // reserved
+	Messages uint64  // stored since it was made
+	Replicas int
+	Sealed   bool // takes nothing more
+	Created  time.Time
+
+	config jetstream.StreamConfig
+}
+
+// Free returns how much more fits in.
+func (s *Size) Free() int64 { return max(0, s.MaxBytes-s.Bytes) }
+
+// Resized takes over that the stream now reserves this much.
+func (s *Size) Resized(size int64) { s.MaxBytes, s.config.MaxBytes = size, size }
+
+// Sizes lists the streams of all sales, of no sale, and the directory. A stream
+// whose leader does not answer is left out.
+func (c *Client) Sizes(ctx context.Context) ([]Size, error) {
+	ctx, cancel := c.during(ctx, listTimeout)
+	defer cancel()
+	var sizes []Size
+	list := c.js.ListStreams(ctx)
+	for info := range list.Info() {
+		if s, ok := sizeOf(info); ok && led(info) == nil {
+			sizes = append(sizes, s)
+		}
+	}
+	if err := list.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
+		return nil, fmt.Errorf("stream: listing the streams: %w", err)
+	}
+	return sizes, nil
+}
+
+// Size reads one stream. ErrLost: it is not there.
+func (c *Client) Size(ctx context.Context, name string) (Size, error) {
+	info, err := c.lookAt(ctx, name)
+	if err != nil {
+		return Size{}, err
+	}
+	s, ok := sizeOf(info)
+	if !ok {
+		return Size{}, fmt.Errorf("stream: %s is no stream of sales", name)
+	}
+	return s, nil
+}
+
+func sizeOf(info *jetstream.StreamInfo) (Size, bool) {
+	cfg := &info.Config
+	s := Size{
+		Name: cfg.Name, Bytes: int64(info.State.Bytes), MaxBytes: cfg.MaxBytes, Messages: info.State.LastSeq,
+		Replicas: cfg.Replicas, Sealed: cfg.Sealed, Created: info.Created, config: *cfg,
+	}
+	if len(cfg.Subjects) > 0 {
+		s.Subject = cfg.Subjects[0]
+	}
+	if cfg.Name == directoryStream {
+		s.Kind = Listing
+		return s, true
+	}
+	number, ours := strings.CutPrefix(cfg.Name, "SALE_")
+	s.Kind = Purchases
+	if !ours {
+		number, ours = strings.CutPrefix(cfg.Name, "CHECKOUTS_")
+		number, _, _ = strings.Cut(number, "_") // one of several of no sale
+		s.Kind = Attempts
+	}
+	id, err := strconv.ParseInt(number, 10, 64)
+	s.Sale = sale.ID(id)
+	return s, ours && err == nil
+}
+
+// Resize sets what a stream reserves, but never below what it held when it was
+// read. ErrNoRoom: the store has no room for it; nothing was changed.
+func (c *Client) Resize(ctx context.Context, s Size, size int64) error {
+	err := c.ask(ctx, s.config, max(size, s.Bytes))
+	if noRoom(err) {
+		return fmt.Errorf("%w: %s was to have %d bytes: %w", ErrNoRoom, s.Name, size, err)
+	}
+	if err != nil {
+		return fmt.Errorf("stream: resizing %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+// Replicate gives a stream as many replicas as are configured, where it has
+// fewer. It reports whether it had.
+func (c *Client) Replicate(ctx context.Context, s Size) (raised bool, err error) {
+	if s.Sealed || s.Replicas >= c.cfg.Replicas {
+		return false, nil
+	}
+	cfg := s.config
+	cfg.Replicas = c.cfg.Replicas
+	if err := c.ask(ctx, cfg, s.MaxBytes); err != nil {
+		return false, fmt.Errorf("stream: raising %s from %d to %d replicas: %w", s.Name, s.Replicas, cfg.Replicas, err)
+	}
+	return true, nil
+}
+
+// fullSubject is where clients say which subject's stream has refused a message
+// because it is full.
+const fullSubject = "full."
+
+// tellFull asks for a larger stream. It may be lost: schedulers also look for
+// themselves.
+func (c *Client) tellFull(subject string) { _ = c.nc.Publish(fullSubject+subject, nil) }
+
+// Full hands the subject of each stream that was found full to the handler, one
+// at a time, until stop is called. The handler must be quick.
+func (c *Client) Full(handle func(subject string)) (stop func(), err error) {
+	sub, err := c.nc.Subscribe(fullSubject+">", func(m *nats.Msg) { handle(strings.TrimPrefix(m.Subject, fullSubject)) })
+	if err != nil {
+		return nil, fmt.Errorf("stream: subscribing to full streams: %w", err)
+	}
+	return func() { _ = sub.Unsubscribe() }, nil
+}
+
+// led says of a stream's state that it is not its leader's: in a cluster, one
+// that has just lost or not yet found its leader may be described by a member
+// that lacks its last messages.
+func led(info *jetstream.StreamInfo) error {
+	if info.Cluster != nil && info.Cluster.Leader == "" {
+		return fmt.Errorf("%w: %s has no leader", ErrUnavailable, info.Config.Name)
+	}
+	return nil
+}
+
+// lookAt reads a stream's state and settings from its leader. ErrLost: there is
+// no such stream.
+func (c *Client) lookAt(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
+	ctx, cancel := c.during(ctx, requestTimeout)
+	defer cancel()
+	s, err := c.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("%w: stream %s does not exist", ErrLost, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream: reading the state of %s: %w", name, err)
+	}
+	if err := led(s.CachedInfo()); err != nil {
+		return nil, err
+	}
+	return s.CachedInfo(), nil
+}

@@ -1,0 +1,306 @@
+package archiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/pkg/wire"
+	"notsale/services/auditor"
+	"notsale/services/auditor/archive"
+)
+
+// settleTime bounds waiting until what is in the closed streams is decided and
+// recorded.
+const settleTime = time.Minute
+
+// ErrFindings says that a sale is not archived because ledger and stream do not
+// agree; nothing was removed.
+var ErrFindings = errors.New("ledger and stream do not agree")
+
+// Task is one sale to be archived.
+type Task struct {
+	Sale  sale.ID
+	Path  string // of the archive
+	Books *ledger.Ledger
+	Tape  *stream.Client // with an identity that may remove streams
+
+	Share    float64               // of the time in which audits work; 0: all
+	Progress auditor.Progress      // may be nil
+	Findings func(*auditor.Report) // called before ErrFindings is returned; may be nil
+	// Wait is called before each step that works hard, and may wait; nil: nobody
+	// needs the machine.
+	Wait func(context.Context) error
+}
+
+// Archival is a task under way. Its steps may each be repeated; Archive takes them
+// in order.
+type Archival struct {
+	Task
+
+	Ends ledger.Archive // what the archive must be, or is
+
+	row    ledger.SaleRow // as it was at the beginning
+	closed bool           // the sale's row says already that the archive is all there is
+	gone   bool           // there is no stream
+}
+
+// Archive moves the streams of a sold-out sale into an archive, and returns what
+// is in it. Every step can be repeated: after a failure do it again.
+// ErrFindings: the audit has findings, and the streams are kept.
+func Archive(ctx context.Context, t Task) (ledger.Archive, error) {
+	a := &Archival{Task: t}
+	err := a.run(ctx)
+	return a.Ends, err
+}
+
+func (a *Archival) run(ctx context.Context) (err error) {
+	a.row, err = a.Books.Sale(ctx, a.Sale)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return fmt.Errorf("there is no sale %d", a.Sale)
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.ours(ctx); err != nil {
+		return fmt.Errorf("sale %d: %w", a.Sale, err)
+	}
+	switch a.closed = a.row.State == sale.Archived; {
+	case a.closed:
+		return a.steps(ctx, a.recall, a.wait, a.export, a.wait, a.verify, a.List, a.Remove)
+	case a.row.State == sale.Archiving && a.gone: // a ledger that was restored to before it was finished
+		return a.steps(ctx, a.infer, a.wait, a.verify, a.Finish, a.List, a.Remove)
+	}
+	return a.steps(ctx, a.wait, a.audit, a.writable, a.Start, a.List, a.Seal, a.Settle, a.wait, a.export, a.wait, a.verify, a.Finish, a.List, a.Remove)
+}
+
+func (a *Archival) wait(ctx context.Context) error {
+	if a.Wait == nil {
+		return nil
+	}
+	return a.Wait(ctx)
+}
+
+// ours refuses to touch the streams of another installation, and sees whether
+// the sale has its own.
+func (a *Archival) ours(ctx context.Context) error {
+	id, err := a.Books.Installation(ctx)
+	if err != nil {
+		return err
+	}
+	directory, err := a.Tape.Directory(ctx)
+	if err != nil {
+		return err
+	}
+	if err := directory.Check(ctx, id); err != nil {
+		return err
+	}
+	o, err := a.Tape.Opening(ctx, a.Sale)
+	if a.gone = errors.Is(err, stream.ErrLost); err != nil && !a.gone {
+		return err
+	}
+	if !a.gone && o.Sale.UUID != a.row.Sale.UUID {
+		return fmt.Errorf("%w: the stream is that of sale %v, the ledger's sale is %v", stream.ErrForeign, o.Sale.UUID, a.row.Sale.UUID)
+	}
+	return nil
+}
+
+// writable sees whether the archive can be written, before anything is closed.
+func (a *Archival) writable(context.Context) error {
+	f, err := os.CreateTemp(filepath.Dir(a.Path), ".notsale-archive-*")
+	if err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+func (a *Archival) steps(ctx context.Context, steps ...func(context.Context) error) error {
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("sale %d: %w", a.Sale, err)
+		}
+	}
+	return nil
+}
+
+// audit keeps a sale with findings from being archived.
+func (a *Archival) audit(ctx context.Context) error {
+	err := a.audited(ctx, a.Books, TapeOf(&a.row, a.Tape, a.Tape))
+	if errors.Is(err, ErrFindings) {
+		return fmt.Errorf("the streams are kept: %w", err)
+	}
+	return err
+}
+
+func (a *Archival) audited(ctx context.Context, books auditor.Books, tape auditor.Tape) error {
+	report, err := auditor.Audit(ctx, books, tape, a.Sale, auditor.Options{Progress: a.Progress, Share: a.Share})
+	if err != nil {
+		return err
+	}
+	if report.Clean() {
+		return nil
+	}
+	if a.Findings != nil {
+		a.Findings(report)
+	}
+	return ErrFindings
+}
+
+// Start says that the streams take nothing more.
+func (a *Archival) Start(ctx context.Context) error { return a.Books.StartArchiving(ctx, a.Sale) }
+
+// List tells the directory what the sale's row says.
+func (a *Archival) List(ctx context.Context) error {
+	row, err := a.Books.Sale(ctx, a.Sale)
+	if err != nil {
+		return err
+	}
+	directory, err := a.Tape.Directory(ctx)
+	if err != nil {
+		return err
+	}
+	return directory.Put(ctx, wire.Entry{Sale: row.Sale, State: row.State})
+}
+
+// Seal closes the streams.
+func (a *Archival) Seal(ctx context.Context) error { return a.Tape.Seal(ctx, a.Sale) }
+
+// Settle waits until all that is in the closed streams is in the ledger, and
+// says what the archive must be.
+func (a *Archival) Settle(ctx context.Context) error {
+	const pause = 20 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for {
+		info, errInfo := a.Tape.Info(ctx, a.Sale)
+		pos, errPos := a.Books.Cursor(ctx, a.Sale)
+		floor, last, errFloor := a.Tape.AttemptFloor(ctx, a.Sale)
+		if err := errors.Join(errInfo, errPos, errFloor); err != nil {
+			return err
+		}
+		if pos.Cursor.Sequence == info.Last && floor == last {
+			a.Ends = ledger.Archive{Sequence: info.Last, Attempts: last, Chain: pos.Cursor.Chain}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("after %v message %d of %d is decided and %d of %d attempts' messages are recorded: do an allocator and a recorder run? Then run this again: %w",
+				settleTime, pos.Cursor.Sequence, info.Last, floor, last, ctx.Err())
+		case <-time.After(pause):
+		}
+	}
+}
+
+// export makes the archive, unless an earlier try did.
+func (a *Archival) export(ctx context.Context) error {
+	if _, err := os.Stat(a.Path); !errors.Is(err, fs.ErrNotExist) {
+		return err // what is there is verified as if it had just been made
+	}
+	if a.gone {
+		return fmt.Errorf("it is archived, its streams are removed and there is no file %s: give its archive, whose manifest has SHA-256 %x, by --out", a.Path, a.Ends.Manifest)
+	}
+	own, err := NewOwnBooks(ctx, a.Books, a.Tape, a.Sale)
+	if err != nil {
+		return err
+	}
+	_, err = archive.Create(ctx, a.Path, own, a.Tape, a.Sale, a.Progress)
+	return err
+}
+
+// recall reads what the archive must be.
+func (a *Archival) recall(ctx context.Context) (err error) {
+	a.Ends, err = a.Books.ArchiveOf(ctx, a.Sale)
+	return err
+}
+
+// infer reads what the archive must be where only the file and the ledger's
+// cursor are left.
+func (a *Archival) infer(ctx context.Context) error {
+	file, err := archive.Open(a.Path)
+	if err != nil {
+		return fmt.Errorf("its streams are gone: give its archive by --out: %w", err)
+	}
+	defer func() { _ = file.Close() }() // read only
+	pos, err := a.Books.Cursor(ctx, a.Sale)
+	if err != nil {
+		return err
+	}
+	_, attempts, err := file.AttemptFloor(ctx, a.Sale)
+	a.Ends = ledger.Archive{Sequence: pos.Cursor.Sequence, Attempts: attempts, Chain: pos.Cursor.Chain}
+	return err
+}
+
+// verify reads the archive as it is on the disk: every byte, that it ends where
+// the streams ended, and its streams against the ledger.
+func (a *Archival) verify(ctx context.Context) error {
+	file, err := archive.Open(a.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // read only
+	damages, err := file.Verify(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if len(damages) > 0 {
+		return fmt.Errorf("%s is damaged, move it away and run this again: %v", a.Path, damages[0])
+	}
+	m, err := file.Manifest()
+	if err != nil {
+		return err
+	}
+	floor, attempts, err := file.AttemptFloor(ctx, a.Sale)
+	if err != nil {
+		return fmt.Errorf("%s: %w", a.Path, err)
+	}
+	if floor != attempts {
+		return fmt.Errorf("%s was exported when %d of %d messages of attempts were recorded: move it away and run this again", a.Path, floor, attempts)
+	}
+	here := ledger.Archive{Manifest: m.Sum(), Sequence: m.Cursor.Sequence, Attempts: attempts, Chain: [32]byte(m.Cursor.Chain), At: a.Ends.At}
+	if !a.closed {
+		a.Ends.Manifest = here.Manifest
+	}
+	if here != a.Ends {
+		return fmt.Errorf("%s is not the archive of this sale as it is now (it has messages up to %d and attempts up to %d, the sale %d and %d): move it away and run this again",
+			a.Path, here.Sequence, here.Attempts, a.Ends.Sequence, a.Ends.Attempts)
+	}
+	if err := syncFile(a.Path); err != nil {
+		return err
+	}
+	if a.closed {
+		return nil
+	}
+	if err := a.audited(ctx, file, file); err != nil {
+		return fmt.Errorf("%s: %w", a.Path, err)
+	}
+	return a.audited(ctx, a.Books, &LaterTape{Tape: file, Live: a.Tape})
+}
+
+// syncFile makes sure that a file outlives a power cut, whoever wrote it.
+func syncFile(path string) error {
+	for _, name := range []string{path, filepath.Dir(path)} {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Finish says that the archive is all there is.
+func (a *Archival) Finish(ctx context.Context) error {
+	return a.Books.FinishArchiving(ctx, a.Sale, a.Ends)
+}
+
+// Remove removes the streams.
+func (a *Archival) Remove(ctx context.Context) error { return a.Tape.Remove(ctx, a.Sale) }

@@ -1,0 +1,225 @@
+package archiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+)
+
+// Config says what is archived, and where to.
+type Config struct {
+	To    string        // folder of the archives; empty: nothing is archived
+	After time.Duration // how long a sale has been sold out
+	Quiet time.Duration // how long to look whether sales are busy
+}
+
+// DefaultConfig archives nothing.
+func DefaultConfig() Config { return Config{After: 7 * 24 * time.Hour, Quiet: 5 * time.Second} }
+
+// Validate reports a setting that cannot be used.
+func (c Config) Validate() error {
+	if c.After < 0 {
+		return fmt.Errorf("--archive-after %v: want 0 or more", c.After)
+	}
+	info, err := os.Stat(c.To)
+	if err != nil {
+		return fmt.Errorf("--archive-to: %w", err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("--archive-to: %s is not a folder", c.To)
+	}
+	return nil
+}
+
+// Pace of an archiver.
+const (
+	leaseTTL  = time.Minute // an archiver that is gone is replaced after it
+	lookPause = time.Minute // between two looks for a sale, where there was none
+	later     = time.Hour   // until a sale that could not be archived is tried again
+	share     = 0.25        // of the time in which its audits work
+	// busyRate is how many messages a second all sales store while they need the
+	// machine: an edge that sells hard stores a hundred.
+	busyRate = 10
+)
+
+// Archiver archives sold-out sales by their age.
+type Archiver struct {
+	cfg      Config
+	name     string // of the lease's holder
+	ledger   *ledger.Ledger
+	stream   *stream.Client
+	log      *slog.Logger
+	archived prometheus.Counter
+	failed   prometheus.Counter
+	alarms   prometheus.Counter
+
+	skip map[sale.ID]time.Time // sales that could not be archived, until when
+}
+
+// New returns an archiver on open connections, which stay the caller's. Its name
+// must be unlike that of any other.
+func New(cfg Config, name string, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg prometheus.Registerer) (*Archiver, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	a := &Archiver{
+		cfg: cfg, name: name, ledger: l, stream: s, log: log, skip: map[sale.ID]time.Time{},
+		archived: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_archiver_sales_archived_total", Help: "Sales archived by this archiver."}),
+		failed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_archiver_failures_total", Help: "Sales that could not be archived, and are tried again."}),
+		alarms:   prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_archiver_alarms_total", Help: "Sales that are kept because ledger and stream do not agree."}),
+	}
+	reg.MustRegister(a.archived, a.failed, a.alarms)
+	return a, nil
+}
+
+// Run archives sales until ctx ends.
+func (a *Archiver) Run(ctx context.Context) error {
+	for failing := false; ; {
+		worked, err := a.Turn(ctx)
+		if err != nil && ctx.Err() == nil && !failing {
+			a.log.Warn("sales cannot be archived, trying on", "error", err)
+		}
+		failing = err != nil
+		if worked {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			a.release(ctx)
+			return nil
+		case <-time.After(lookPause):
+		}
+	}
+}
+
+// release gives the lease back, for another archiver to begin at once.
+func (a *Archiver) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = a.ledger.ReleaseArchiving(ctx, a.name) // else it expires
+}
+
+// Turn archives one sale, if this archiver holds the lease and there is one that
+// is old enough, or whose archiving was interrupted. It reports whether there was.
+func (a *Archiver) Turn(ctx context.Context) (worked bool, err error) {
+	held, err := a.ledger.HoldArchiving(ctx, a.name, leaseTTL)
+	if err != nil || !held {
+		return false, err
+	}
+	id, err := a.next(ctx)
+	if err != nil || id == 0 {
+		return false, err
+	}
+	err = a.whileHeld(ctx, func(ctx context.Context) error { return a.archive(ctx, id) })
+	if ctx.Err() != nil {
+		return false, nil
+	}
+	return true, err
+}
+
+// next returns the sale to archive, or 0.
+func (a *Archiver) next(ctx context.Context) (sale.ID, error) {
+	there, err := a.stream.Sales(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var ids []sale.ID
+	for _, id := range there {
+		if time.Now().After(a.skip[id]) {
+			ids = append(ids, id)
+		}
+	}
+	return a.ledger.SaleToArchive(ctx, ids, a.cfg.After)
+}
+
+func (a *Archiver) archive(ctx context.Context, id sale.ID) error {
+	path := filepath.Join(a.cfg.To, FileName(id))
+	ends, err := Archive(ctx, Task{Sale: id, Path: path, Books: a.ledger, Tape: a.stream, Share: share, Wait: a.wait})
+	switch {
+	case err == nil:
+		a.archived.Inc()
+		a.log.Info("sale archived", "sale", id, "archive", path, "messages", ends.Sequence, "manifest", fmt.Sprintf("%x", ends.Manifest))
+		return nil
+	case ctx.Err() != nil:
+		return err
+	}
+	a.skip[id] = time.Now().Add(later)
+	a.failed.Inc()
+	if errors.Is(err, ErrFindings) {
+		a.alarms.Inc()
+		a.log.Error("ALARM", "kind", "archive-findings", "sale", id, "do", fmt.Sprintf("its streams are kept: look at what `notsale audit --sale %d` says", id))
+		return nil
+	}
+	return err
+}
+
+var errLeaseLost = errors.New("archiver: another archiver has the lease")
+
+// whileHeld renews the lease while work is done, which ends when it is lost.
+func (a *Archiver) whileHeld(ctx context.Context, work func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	renewed := make(chan struct{})
+	go func() {
+		defer close(renewed)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(leaseTTL / 4):
+			}
+			if held, err := a.ledger.HoldArchiving(ctx, a.name, leaseTTL); err == nil && !held {
+				cancel(errLeaseLost)
+			}
+		}
+	}()
+	err := work(ctx)
+	if cause := context.Cause(ctx); errors.Is(cause, errLeaseLost) {
+		err = cause
+	}
+	cancel(nil)
+	<-renewed
+	return err
+}
+
+// wait waits until no sale needs the machine.
+func (a *Archiver) wait(ctx context.Context) error {
+	before, err := a.stored(ctx)
+	for err == nil {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(a.cfg.Quiet):
+		}
+		var now uint64
+		now, err = a.stored(ctx)
+		if float64(now) < float64(before)+max(1, busyRate*a.cfg.Quiet.Seconds()) {
+			return err
+		}
+		before = now
+	}
+	return err
+}
+
+// stored is how many messages the streams of all sales have.
+func (a *Archiver) stored(ctx context.Context) (sum uint64, err error) {
+	sizes, err := a.stream.Sizes(ctx)
+	for i := range sizes {
+		if sizes[i].Kind != stream.Listing {
+			sum += sizes[i].Messages
+		}
+	}
+	return sum, err
+}
+
+// FileName is what the archive of a sale is called.
+func FileName(id sale.ID) string { return fmt.Sprintf("sale-%d.notsale.tar", id) }

@@ -1,0 +1,21 @@
+// Package archiver moves the streams of sold-out sales into archives.
+//
+//	audit ─▶ row archiving ─▶ streams sealed ─▶ all decided and recorded
+//	      ─▶ exported ─▶ verified ─▶ row archived ─▶ streams removed
+//
+// Purpose: space in NATS for the sales to come. Archive does it to one sale, as
+// `notsale sale archive` asks; an Archiver to each sale that was sold out long
+// enough ago, where the operator has named a folder.
+//
+// Authority: the ledger's row says how far a sale's archiving is; the manifest of
+// the archive stands in it before anything is removed.
+//
+// Invariants: nothing is removed that is not in a verified archive whose end is
+// the end of the streams; a sale with findings keeps its streams; one sale at a
+// time, by whoever holds the lease, and not while requests come fast.
+//
+// Failure behaviour: every step can be repeated, by any archiver that has the
+// folder; one that dies leaves a sale that is answered from the ledger, and that
+// the next one finishes. A sale that cannot be archived is tried again an hour
+// later, the others meanwhile; one with findings raises an alarm.
+package archiver

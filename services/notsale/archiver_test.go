@@ -1,0 +1,183 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"notsale/pkg/sale"
+	"notsale/services/archiver"
+	"notsale/services/auditor"
+	"notsale/services/auditor/archive"
+	"notsale/services/notsale/notsaletest"
+)
+
+// archiver is one that looks for sales which have just been sold out.
+func (f *front) archiver(t *testing.T, name, folder string, after time.Duration) *archiver.Archiver {
+	t.Helper()
+	cfg := archiver.Config{To: folder, After: after, Quiet: 10 * time.Millisecond}
+	a, err := archiver.New(cfg, name, f.Ledger(name), f.Stream(name), f.Log, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (f *front) state(t *testing.T, id sale.ID) sale.State {
+	t.Helper()
+	row, err := f.Ledger("looker").Sale(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return row.State
+}
+
+// Sold-out sales are archived by age, one at a time, by whoever holds the lease;
+// others are left, and what was granted is told again.
+func TestSoldOutSalesAreArchivedByAge(t *testing.T) {
+	f := newFront(t, nil)
+	old, open := f.OpenSale(2, 1), f.OpenSale(5, 1)
+	before := f.hire(t, "before")
+	customers := f.sellOut(t, old)
+	notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, old.ID) == sale.SoldOut })
+	folder := t.TempDir()
+	turn := func(what string, a *archiver.Archiver, want bool) {
+		t.Helper()
+		if worked, err := a.Turn(t.Context()); err != nil || worked != want {
+			t.Errorf("%s: archived something: %v, %v, want %v", what, worked, err, want)
+		}
+	}
+	turn("too young", f.archiver(t, "young", folder, time.Hour), false)
+	if err := f.Ledger("young").ReleaseArchiving(t.Context(), "young"); err != nil {
+		t.Fatal(err)
+	}
+	holder, other := f.archiver(t, "holder", folder, 0), f.archiver(t, "other", folder, 0)
+	turn("the holder", holder, true)
+	turn("another, while the lease is held", other, false)
+	turn("nothing is left", holder, false)
+	if state := f.state(t, open.ID); state != sale.Open {
+		t.Errorf("the sale that still sells is %v", state)
+	}
+	file, err := archive.Open(filepath.Join(folder, archiver.FileName(old.ID)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	if r, err := auditor.Audit(t.Context(), file, file, old.ID, auditor.Options{}); err != nil || !r.Clean() || r.Sold != 2 {
+		t.Errorf("the archive: %+v, %v", r, err)
+	}
+	ids, err := f.Stream("looker").Sales(t.Context())
+	if err != nil || len(ids) != 1 || ids[0] != open.ID {
+		t.Errorf("streams of sales %v, %v, want only that of %d", ids, err, open.ID)
+	}
+	for _, c := range customers {
+		if c.first.Status == http.StatusOK { // another true reason may refuse the others by now
+			sameAnswer(t, c.what, answered(t, f.Shop, c.code), c.first)
+		}
+	}
+	before.content()
+
+	// A lease that ends in a year is none.
+	if _, err := f.DB.Exec(t.Context(), `UPDATE archiver_lease SET holder = 'dead', expires_at = clock_timestamp() + interval '1 year'`); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := f.Ledger("other").HoldArchiving(t.Context(), "other", time.Minute); err != nil || !held {
+		t.Errorf("a lease that ends in a year is believed: %v, %v", held, err)
+	}
+}
+
+// An archiver that died at any step leaves a sale that the next one finishes.
+func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
+	f := newFront(t, nil)
+	before := f.hire(t, "before")
+	defer before.stop()
+	of := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1)}
+	for i := range of {
+		f.sellOut(t, of[i])
+		notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
+	}
+	folder := t.TempDir()
+	// The first was sealed when its archiver died, the second finished and its
+	// streams left.
+	sealed := f.archiving(t, of[0])
+	sealed.run(3)
+	removing, cancel := context.WithCancel(t.Context())
+	_, err := archiver.Archive(removing, archiver.Task{
+		Sale: of[1].ID, Path: filepath.Join(folder, archiver.FileName(of[1].ID)), Books: sealed.ledger, Tape: sealed.stream,
+		Wait: func(context.Context) error {
+			if f.state(t, of[1].ID) == sale.Archiving { // about to export, and to verify
+				if _, err := os.Stat(filepath.Join(folder, archiver.FileName(of[1].ID))); err == nil {
+					cancel()
+				}
+			}
+			return nil
+		},
+	})
+	if err == nil {
+		t.Fatal("the archiver was not interrupted")
+	}
+	heir := f.archiver(t, "heir", folder, time.Hour) // what was begun is finished, whatever its age
+	for range of {
+		if worked, err := heir.Turn(t.Context()); err != nil || !worked {
+			t.Errorf("%v, %v", worked, err)
+		}
+	}
+	for i := range of {
+		if state := f.state(t, of[i].ID); state != sale.Archived {
+			t.Errorf("sale %d is %v", of[i].ID, state)
+		}
+	}
+	if ids, err := f.Stream("looker").Sales(t.Context()); err != nil || len(ids) != 0 {
+		t.Errorf("streams of sales %v, %v, want none", ids, err)
+	}
+}
+
+// While requests come fast no sale is archived, and when they end it is.
+func TestNothingIsArchivedBesideABusySale(t *testing.T) {
+	f := newFront(t, nil)
+	old, busy := f.OpenSale(2, 1), f.OpenSale(5, 1)
+	before := f.hire(t, "before")
+	defer before.stop()
+	f.sellOut(t, old)
+	notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, old.ID) == sale.SoldOut })
+	flood, flooded := f.Stream("flood"), make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
+	go func() {
+		defer close(flooded)
+		for ctx.Err() == nil {
+			_ = flood.PublishAttempts(ctx, busy.ID, []byte("{}"))
+		}
+	}()
+	first, err := flood.Size(t.Context(), "CHECKOUTS_"+busy.ID.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := f.archiver(t, "busy", t.TempDir(), 0)
+	done := make(chan error, 1)
+	go func() {
+		_, err := a.Turn(t.Context())
+		done <- err
+	}()
+	notsaletest.Eventually(t, "much has been stored", func() bool {
+		s, err := flood.Size(t.Context(), first.Name)
+		return err == nil && s.Messages > first.Messages+200
+	})
+	if state := f.state(t, old.ID); state != sale.SoldOut {
+		t.Errorf("it is %v while another sells", state)
+	}
+	stop()
+	<-flooded
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if state := f.state(t, old.ID); state != sale.Archived {
+		t.Errorf("it is %v afterwards", state)
+	}
+}

@@ -1,0 +1,417 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+)
+
+// Pace of the keeper.
+const (
+	// lookPause is between two looks at the watched streams. The fastest flood
+	// measured brings 60 MB/s, 15 MB in one pause: less than what is left free
+	// when a watched stream is made larger, half of headroom.
+	lookPause = 250 * time.Millisecond
+	// hintPause is the least between two looks, however many full streams are
+	// told.
+	hintPause = 20 * time.Millisecond
+	// listPause is between two looks at all streams, which take at most a
+	// listShare of the time.
+	listPause = 30 * time.Second
+	listShare = 50
+	// settlePause is the pause where the last look found streams for the first
+	// time, of which it is not known yet how busy they are.
+	settlePause = time.Second
+	// watchFor is how long a stream that is not the newest is watched after it was
+	// found full or busy.
+	watchFor = 5 * time.Minute
+	// maxLooks bounds the streams that are read in one look; where more are
+	// watched they take turns.
+	maxLooks = 64
+	// maxHints bounds the hints that wait; the streams of lost ones are found by
+	// the next hint, or the next look at all.
+	maxHints = 64
+)
+
+// Sizes of streams.
+const (
+	headroom = 32 << 20 // bytes, free in a watched stream that is nearly empty
+	reserve  = stream.MinStreamBytes
+	// busyRate, in bytes a second, makes a stream watched: its reserve would last
+	// two minutes.
+	busyRate = reserve / 120
+	// nextSale is what the streams of the next sale need to open.
+	nextSale = 2 * stream.MinStreamBytes
+)
+
+// alarmShare is which part of the stream store may be reserved, and of a stream
+// that cannot grow used, before people are told.
+const alarmShare = 0.7
+
+// alarmAhead is how long before the store is full people are told.
+const alarmAhead = 7 * 24 * time.Hour
+
+// meanOf is how many sales are looked at for how much a sale leaves behind.
+const meanOf = 24
+
+// keeper gives each stream the space that it needs: much and early where
+// requests come fast, little where hardly any come.
+type keeper struct {
+	cfg      Config
+	ledger   *ledger.Ledger
+	streams  *stream.Client
+	log      *slog.Logger
+	alarms   prometheus.Counter
+	reserved prometheus.Gauge
+
+	space   stream.Space
+	known   map[string]*kept // by the stream's name
+	listed  time.Time        // when all were last read
+	took    time.Duration    // how long that took
+	fresh   bool             // some were read for the first time
+	unsold  map[sale.ID]bool // sales that still sell; nil until the ledger was read
+	short   bool             // people were told that the store fills up
+	unequal bool             // people were told that streams lack replicas
+	turn    int              // of the watched streams, where they take turns
+}
+
+// kept is a stream as it was last read.
+type kept struct {
+	stream.Size
+
+	before int64     // bytes used at the last look at all
+	again  bool      // it was there at an earlier look at all
+	newest bool      // of its kind
+	busy   time.Time // it was found full or busy, and counts as such until then
+	told   bool      // people were told that it cannot grow
+}
+
+// watched streams are looked at often, and may fill fast.
+func (s *kept) watched() bool { return s.newest || time.Now().Before(s.busy) }
+
+// run keeps the sizes until ctx ends.
+func (k *keeper) run(ctx context.Context) error {
+	hints := make(chan string, maxHints)
+	stop, err := k.streams.Full(func(subject string) {
+		select {
+		case hints <- subject:
+		default:
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for failing := false; ; {
+		err := k.look(ctx)
+		if err != nil && ctx.Err() == nil && !failing {
+			k.log.Warn("the sizes of streams cannot be looked at, trying on", "error", err)
+		}
+		failing = err != nil
+		if !k.pause(ctx, hints) {
+			return nil
+		}
+	}
+}
+
+// pause waits for the next look; false: ctx has ended.
+func (k *keeper) pause(ctx context.Context, hints <-chan string) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(hintPause):
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(lookPause):
+	case subject := <-hints:
+		for ; subject != ""; subject = next(hints) {
+			k.watch(subject)
+		}
+	}
+	return true
+}
+
+// next takes a hint that waits, or none.
+func next(hints <-chan string) string {
+	select {
+	case subject := <-hints:
+		return subject
+	default:
+		return ""
+	}
+}
+
+// watch has the stream of a subject looked at often for a while. One that is not
+// known is found by the look at all that its making causes.
+func (k *keeper) watch(subject string) {
+	for _, s := range k.known {
+		if s.Subject == subject {
+			s.busy = time.Now().Add(watchFor)
+		}
+	}
+}
+
+// look reads streams and gives them the size that they should have.
+func (k *keeper) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	space, err := k.streams.Space(ctx)
+	if err != nil {
+		return err
+	}
+	changed := space.Streams != k.space.Streams
+	k.space = space
+	k.reserved.Set(space.Share())
+	if changed || time.Since(k.listed) > k.listAfter() {
+		return k.lookAtAll(ctx)
+	}
+	k.watchStore()
+	return k.lookAtWatched(ctx)
+}
+
+// listAfter is the pause between two looks at all streams.
+func (k *keeper) listAfter() time.Duration {
+	if k.fresh {
+		return max(settlePause, listShare*k.took)
+	}
+	return max(listPause, listShare*k.took)
+}
+
+// lookAtWatched reads the streams that may fill soon.
+func (k *keeper) lookAtWatched(ctx context.Context) error {
+	var watched []*kept
+	for _, s := range k.known {
+		if s.watched() {
+			watched = append(watched, s)
+		}
+	}
+	if len(watched) > maxLooks {
+		k.turn = (k.turn + maxLooks) % len(watched)
+		watched = append(watched[k.turn:], watched[:k.turn]...)[:maxLooks]
+	}
+	var errs []error
+	for _, s := range watched {
+		size, err := k.streams.Size(ctx, s.Name)
+		if errors.Is(err, stream.ErrLost) { // archived
+			delete(k.known, s.Name)
+			continue
+		}
+		if err == nil {
+			s.Size = size
+			err = k.fit(ctx, s)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// lookAtAll reads all streams, and which sales still sell.
+func (k *keeper) lookAtAll(ctx context.Context) error {
+	started := time.Now()
+	sizes, err := k.streams.Sizes(ctx)
+	if err != nil {
+		return err
+	}
+	if open, err := k.ledger.UnsoldSales(ctx); err == nil { // else as it was: streams grow while Postgres is away
+		k.unsold = map[sale.ID]bool{}
+		for _, id := range open {
+			k.unsold[id] = true
+		}
+	}
+	k.remember(sizes)
+	k.took, k.listed = time.Since(started), time.Now()
+	k.watchStore()
+	k.replicate(ctx)
+	var errs []error
+	for _, s := range k.known {
+		errs = append(errs, k.fit(ctx, s))
+	}
+	return errors.Join(errs...)
+}
+
+// remember takes over what was read of all streams.
+func (k *keeper) remember(sizes []stream.Size) {
+	now, had := time.Now(), k.known
+	quiet := int64(busyRate * now.Sub(k.listed).Seconds())
+	k.known, k.fresh = make(map[string]*kept, len(sizes)), false
+	newest := map[bool]map[stream.Kind]*kept{true: {}, false: {}} // of sales, of no sale
+	for _, size := range sizes {
+		s := &kept{Size: size, before: size.Bytes}
+		if old := had[s.Name]; old != nil {
+			s.again, s.busy, s.told = true, old.busy, old.told
+			if s.Bytes-old.before > quiet {
+				s.busy = now.Add(watchFor)
+			}
+		}
+		k.fresh = k.fresh || !s.again
+		k.known[s.Name] = s
+		ofKind := newest[s.Sale != 0]
+		if last := ofKind[s.Kind]; last == nil || s.Sale > last.Sale || s.Sale == last.Sale && s.Created.After(last.Created) {
+			ofKind[s.Kind] = s
+		}
+	}
+	for _, ofKind := range newest {
+		for _, s := range ofKind {
+			s.newest = true
+		}
+	}
+}
+
+// fit gives a stream the size that it should have, as far as there is room.
+func (k *keeper) fit(ctx context.Context, s *kept) error {
+	if s.Kind == stream.Listing {
+		return nil
+	}
+	watched, room := s.watched(), k.room(s)
+	want := wanted(&s.Size, watched, room)
+	if want < s.MaxBytes && s.again {
+		return k.resize(ctx, s, want)
+	}
+	for step := min(want-s.MaxBytes, room); step > 0; step /= 2 {
+		err := k.resize(ctx, s, s.MaxBytes+step)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, stream.ErrNoRoom) {
+			return err
+		}
+	}
+	k.watchStream(s, watched && !s.Sealed && room < reserve)
+	return nil
+}
+
+func (k *keeper) resize(ctx context.Context, s *kept, size int64) error {
+	if err := k.streams.Resize(ctx, s.Size, size); err != nil {
+		return err
+	}
+	k.log.Debug("stream resized", "stream", s.Name, "used", s.Bytes, "from", s.MaxBytes, "to", size)
+	k.space.Reserved += size - s.MaxBytes
+	s.Resized(size)
+	return nil
+}
+
+// wanted is the size that a stream should have. A watched one has as much free
+// again as it holds, and headroom; where the store is short of room a quarter of
+// that is enough for one stream. Others have a reserve, and sealed ones none.
+func wanted(s *stream.Size, watched bool, room int64) int64 {
+	if s.Sealed {
+		return s.Bytes
+	}
+	if !watched {
+		if free := s.Free(); free < reserve/2 || free > 2*reserve {
+			return s.Bytes + reserve
+		}
+		return s.MaxBytes
+	}
+	head := max(reserve, min(headroom+s.Bytes, (room+s.Free())/4))
+	if s.Free() >= head/2 {
+		return s.MaxBytes
+	}
+	return s.Bytes + head
+}
+
+// room is how much a stream may grow. What the next sale needs to open, and the
+// sales that still sell for their purchases, is left to them: neither checkouts
+// nor one sale's flood take it.
+func (k *keeper) room(s *kept) int64 {
+	var needs, own int64
+	for _, other := range k.known {
+		if need := k.need(other); other == s {
+			own = need
+		} else {
+			needs += need
+		}
+	}
+	free := k.space.Room()
+	return max(0, free-nextSale-needs, min(own, free))
+}
+
+// need is what a stream lacks of the space for a sale's purchases.
+func (k *keeper) need(s *kept) int64 {
+	if s.Kind != stream.Purchases || s.Sealed || k.unsold != nil && !k.unsold[s.Sale] {
+		return 0
+	}
+	// Every item takes a request, and as many again that lose, of 200 bytes each.
+	return max(0, 4*reserve+int64(k.cfg.Stock)*400-s.MaxBytes)
+}
+
+// watchStream tells people of a stream that fills up and cannot grow.
+func (k *keeper) watchStream(s *kept, stuck bool) {
+	full := stuck && float64(s.Bytes) >= alarmShare*float64(s.MaxBytes)
+	if full && !s.told {
+		k.alarms.Inc()
+		k.log.Error("ALARM", "kind", "stream-full", "stream", s.Name, "used", s.Bytes, "size", s.MaxBytes,
+			"do", "it cannot grow and will refuse requests: give JetStream a larger max_file_store, or archive sold-out sales")
+	}
+	s.told = full
+}
+
+// watchStore tells people long before the store is full.
+func (k *keeper) watchStore() {
+	left := k.lasts()
+	short := k.space.Share() >= alarmShare || left < alarmAhead
+	if short && !k.short {
+		k.alarms.Inc()
+		k.log.Error("ALARM", "kind", "stream-store", "reserved", k.space.Reserved, "limit", k.space.Limit, "lasts", left.Round(time.Minute),
+			"do", "give JetStream a larger max_file_store, or archive sold-out sales, as --archive-to does")
+	}
+	k.short = short
+}
+
+// lasts is how long the store has room if each sale leaves behind as much as the
+// last ones: what is used, and a reserve. Sales that come faster than hourly, as
+// in a demonstration, are only believed to go on once they have for an hour.
+func (k *keeper) lasts() time.Duration {
+	var newest sale.ID
+	oldest := time.Now()
+	for _, s := range k.known {
+		newest = max(newest, s.Sale)
+		if s.Created.Before(oldest) {
+			oldest = s.Created
+		}
+	}
+	if k.cfg.Every < time.Hour && time.Since(oldest) < time.Hour {
+		return 100 * alarmAhead
+	}
+	var left int64
+	sales := map[sale.ID]bool{}
+	for _, s := range k.known {
+		if s.Sale > 0 && s.Sale > newest-1-meanOf && (s.Sale < newest || newest == 1) {
+			left += s.Bytes + reserve
+			sales[s.Sale] = true
+		}
+	}
+	if len(sales) == 0 {
+		return 100 * alarmAhead
+	}
+	more := float64(k.space.Room()) * float64(len(sales)) / float64(left)
+	return time.Duration(min(more*float64(k.cfg.Every), float64(100*alarmAhead)))
+}
+
+// replicate gives streams the replicas that they lack, such as those that were
+// made before the cluster had its other servers.
+func (k *keeper) replicate(ctx context.Context) {
+	for _, s := range k.known {
+		raised, err := k.streams.Replicate(ctx, s.Size)
+		if err != nil {
+			if !k.unequal && ctx.Err() == nil {
+				k.log.Warn("a stream lacks replicas and cannot be given them, trying on", "error", err)
+			}
+			k.unequal = true
+			return
+		}
+		if raised {
+			k.log.Info("stream has more replicas", "stream", s.Name, "had", s.Replicas)
+		}
+	}
+	k.unequal = false
+}
