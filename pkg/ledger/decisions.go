@@ -42,6 +42,20 @@ func (l *Ledger) Cursor(ctx context.Context, id sale.ID) (Position, error) {
 	return p, nil
 }
 
+// Settled is Cursor after a commit whose outcome is unknown, by the epoch's
+// allocator: what it returns has been made as durable as a commit is, and
+// nothing of that allocator's is under way any more.
+func (l *Ledger) Settled(ctx context.Context, id sale.ID, epoch int64) (Position, error) {
+	p, err := scanCursor(l.pool.QueryRow(ctx, sqlCursorSettle, int64(id), l.name, epoch))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return l.Cursor(ctx, id) // another has the sale
+	}
+	if err != nil {
+		return Position{}, fmt.Errorf("ledger: settling the cursor of sale %d: %w", id, err)
+	}
+	return p, nil
+}
+
 func scanCursor(row pgx.Row) (p Position, err error) {
 	var (
 		sequence          int64

@@ -2,10 +2,12 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"notsale/pkg/sale"
 )
@@ -16,19 +18,27 @@ type Lease struct {
 	Epoch int64
 }
 
+// ttlsAhead is how many times its length a lease may end ahead of the
+// database's clock. One that ends later was written by a clock that was wrong,
+// and is none: what it vouches for would not be decided for as long as the clock
+// was wrong by. Its holder, if it lives, is fenced like any other.
+const ttlsAhead = 5
+
 // Take takes the leases of at most limit sales that no living allocator holds,
-// except those in skip. It first ends the predecessors' sessions, then bumps
-// the epochs and commits: when it returns, all that a predecessor could ever
-// write is there to be read.
-func (l *Ledger) Take(ctx context.Context, skip []sale.ID, limit int) ([]Lease, error) {
+// except those in skip; ttl is the length of a lease. It ends the predecessors'
+// sessions where it may, then bumps the epochs, waiting for what they have under
+// way, and commits: when it returns, all that a predecessor could ever write is
+// there to be read. After an error the leases may be taken all the same: Renew
+// tells.
+func (l *Ledger) Take(ctx context.Context, ttl time.Duration, skip []sale.ID, limit int) ([]Lease, error) {
 	var leases []Lease
 	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		taken, predecessors, err := l.take(ctx, tx, skip, limit)
+		taken, predecessors, err := l.take(ctx, tx, ttl, skip, limit)
 		if err != nil || len(taken) == 0 {
 			return err
 		}
-		if len(predecessors) > 0 {
-			if _, err := tx.Exec(ctx, sqlLeaseTerminate, predecessors); err != nil {
+		for _, name := range predecessors {
+			if err := terminate(ctx, tx, name); err != nil {
 				return err
 			}
 		}
@@ -46,12 +56,28 @@ func (l *Ledger) Take(ctx context.Context, skip []sale.ID, limit int) ([]Lease, 
 	return leases, nil
 }
 
-func (l *Ledger) take(ctx context.Context, tx pgx.Tx, skip []sale.ID, limit int) (leases []Lease, predecessors []string, err error) {
+// insufficientPrivilege is the SQLSTATE of what a role may not do.
+const insufficientPrivilege = "42501"
+
+// terminate ends the sessions of a predecessor. One that it may not end is left:
+// the fence waits for what it has under way.
+func terminate(ctx context.Context, tx pgx.Tx, name string) error {
+	err := pgx.BeginFunc(ctx, tx, func(part pgx.Tx) error {
+		_, err := part.Exec(ctx, sqlLeaseTerminate, name)
+		return err
+	})
+	if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == insufficientPrivilege {
+		return nil
+	}
+	return err
+}
+
+func (l *Ledger) take(ctx context.Context, tx pgx.Tx, ttl time.Duration, skip []sale.ID, limit int) (leases []Lease, predecessors []string, err error) {
 	held := make([]int64, len(skip))
 	for i, id := range skip {
 		held[i] = int64(id)
 	}
-	rows, err := tx.Query(ctx, sqlLeaseTake, l.name, limit, held)
+	rows, err := tx.Query(ctx, sqlLeaseTake, l.name, limit, held, ttlsAhead*ttl)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -72,9 +98,11 @@ func (l *Ledger) take(ctx context.Context, tx pgx.Tx, skip []sale.ID, limit int)
 }
 
 // Renew keeps this allocator alive for the TTL and returns the leases that it
-// holds by the ledger. One it believes in but that is not among them is lost.
+// holds by the ledger: one that it believes in but that is not among them is
+// lost, one that it knows nothing of was taken by a call that seemed to fail.
+// It waits for no flush: a renewal that is lost in a crash costs a takeover.
 func (l *Ledger) Renew(ctx context.Context, ttl time.Duration) ([]Lease, error) {
-	rows, err := l.pool.Query(ctx, sqlLeaseRenew, l.name, ttl)
+	rows, err := l.renewals.Query(ctx, sqlLeaseRenew, l.name, ttl)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: renewing leases: %w", err)
 	}
@@ -93,9 +121,10 @@ func (l *Ledger) Release(ctx context.Context, lease Lease) error {
 	return nil
 }
 
-// Retire gives all leases of this allocator back.
+// Retire gives all leases of this allocator back, once no renewal is under way:
+// it is the last of them, and waits for no flush either.
 func (l *Ledger) Retire(ctx context.Context) error {
-	if _, err := l.pool.Exec(ctx, sqlLeaseRetire, l.name); err != nil {
+	if _, err := l.renewals.Exec(ctx, sqlLeaseRetire, l.name); err != nil {
 		return fmt.Errorf("ledger: giving leases back: %w", err)
 	}
 	return nil

@@ -28,6 +28,8 @@ var (
 	sqlLeaseRetire string
 	//go:embed queries/cursor.sql
 	sqlCursor string
+	//go:embed queries/cursor_settle.sql
+	sqlCursorSettle string
 	//go:embed queries/open_positions.sql
 	sqlOpenPositions string
 	//go:embed queries/pack_at.sql
