@@ -178,6 +178,9 @@ func (a asked) judge(row [][]byte) error {
 	return nil
 }
 
+// untyped are the modes in which the driver guesses the types of arguments.
+var untyped = map[pgx.QueryExecMode]string{pgx.QueryExecModeExec: "exec", pgx.QueryExecModeSimpleProtocol: "simple_protocol"}
+
 // open makes a pool of such sessions, lazily.
 func (a asked) open(ctx context.Context, cfg Config, conns int32) (sessions, error) {
 	pc, err := pgxpool.ParseConfig(cfg.URL)
@@ -188,6 +191,9 @@ func (a asked) open(ctx context.Context, cfg Config, conns int32) (sessions, err
 		pc.MaxConns = conns
 	}
 	cc := pc.ConnConfig
+	if mode, bad := untyped[cc.DefaultQueryExecMode]; bad {
+		return sessions{}, fmt.Errorf("ledger: DATABASE_URL: with default_query_exec_mode=%s a commit cannot be sent, whose types only the server knows: use cache_statement, cache_describe or describe_exec", mode)
+	}
 	cc.ConnectTimeout = connectTimeout
 	for name, value := range a.parameters(cfg.Name) {
 		cc.RuntimeParams[name] = value
