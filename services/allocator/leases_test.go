@@ -242,3 +242,54 @@ func TestNobodyIsToldOfAnUnconfirmedCommit(t *testing.T) {
 	expectReasons(t, d.awaitReplies(r), allocation.Granted)
 	d.check(of.ID)
 }
+
+// Six sold-out sales are asked at once, and restoring each takes long: the
+// leases are renewed meanwhile, and no sale changes hands.
+func TestRestoresDoNotStarveRenewals(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	sales := make([]sale.Sale, 6)
+	before, asked := make([]allocation.Request, len(sales)), make([]allocation.Request, len(sales))
+	for i := range sales {
+		sales[i] = d.OpenSale(1, 1)
+		before[i] = d.request(uint16(i), sales[i].FirstItem, "ann")
+		d.pack(sales[i].ID, before[i])
+	}
+	stop, _ := d.allocate("before", nil)
+	d.awaitReplies(before...)
+	stop()
+	d.allocate("allocator-1", nil) // knows none of the decisions
+	notsaletest.Eventually(t, "it leads", func() bool { return d.Count(`SELECT count(*) FROM cursors WHERE holder = 'allocator-1'`) == 6 })
+	d.allocate("allocator-2", nil)
+
+	tx, err := d.DB.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE decisions IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	for i := range sales {
+		asked[i] = d.request(uint16(100+i), sales[i].FirstItem, "bob")
+		d.pack(sales[i].ID, asked[i])
+	}
+	notsaletest.Eventually(t, "restores wait", func() bool {
+		return d.Count(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'allocator-1' AND wait_event_type = 'Lock' AND datname = current_database()`) > 0
+	})
+	from := d.Count(`SELECT extract(epoch FROM expires_at)::bigint FROM allocators WHERE name = 'allocator-1'`)
+	notsaletest.Eventually(t, "leases are renewed several times over", func() bool {
+		return d.Count(`SELECT extract(epoch FROM expires_at)::bigint FROM allocators WHERE name = 'allocator-1'`) >= from+3
+	})
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, reply := range d.awaitReplies(asked...) {
+		if reply.Reason != allocation.SoldOut {
+			t.Errorf("decided %v", reply.Reason)
+		}
+	}
+	if n := d.Count(`SELECT count(*) FROM leases WHERE holder = 'allocator-1' AND epoch = 2`); n != 6 {
+		t.Errorf("%d of the leases did not change hands", n)
+	}
+}
