@@ -30,6 +30,8 @@ var (
 	sqlCursor string
 	//go:embed queries/cursor_settle.sql
 	sqlCursorSettle string
+	//go:embed queries/confirm.sql
+	sqlConfirm string
 	//go:embed queries/open_positions.sql
 	sqlOpenPositions string
 	//go:embed queries/pack_at.sql

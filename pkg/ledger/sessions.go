@@ -60,23 +60,37 @@ type confirmedRow func(dest ...any) error
 
 func (scan confirmedRow) Scan(dest ...any) error { return scan(dest...) }
 
-// Begin begins a transaction.
+// Begin begins a transaction, on a session of its own until that has ended.
 func (s sessions) Begin(ctx context.Context) (pgx.Tx, error) {
-	tx, err := s.Pool.Begin(ctx)
+	conn, err := s.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return confirmedTx{tx}, nil
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		conn.Release()
+		return nil, err
+	}
+	return confirmedTx{tx, conn}, nil
 }
 
-type confirmedTx struct{ pgx.Tx }
+type confirmedTx struct {
+	pgx.Tx
+
+	conn *pgxpool.Conn
+}
 
 func (tx confirmedTx) Commit(ctx context.Context) error {
-	conn := tx.Conn()
+	defer tx.conn.Release()
 	if err := tx.Tx.Commit(ctx); err != nil {
 		return err
 	}
-	return confirmed(conn)
+	return confirmed(tx.conn.Conn())
+}
+
+func (tx confirmedTx) Rollback(ctx context.Context) error {
+	defer tx.conn.Release()
+	return tx.Tx.Rollback(ctx)
 }
 
 // unconfirmed is where a session keeps whether a wait for the synchronous

@@ -17,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"notsale/pkg/allocation"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/ledger"
 )
@@ -67,6 +68,7 @@ func TestACancelledWaitForTheStandbyIsNoCommit(t *testing.T) {
 		{"one statement", func(ctx context.Context) error { return l.Commit(ctx, 1, 1, b) }},
 		{"one that returns nothing", func(ctx context.Context) error { return l.Release(ctx, ledger.Lease{Sale: 1, Epoch: 1}) }},
 		{"a transaction", func(ctx context.Context) error { _, err := l.OpenSlot(ctx, template()); return err }},
+		{"a retry that reads the commit", func(ctx context.Context) error { _, _, err := l.DecisionOf(ctx, codeOf(1, 1)); return err }},
 		{"a commit in doubt", func(ctx context.Context) error { _, err := l.Settled(ctx, 1, 1); return err }},
 	} {
 		done := make(chan error, 1)
@@ -79,6 +81,9 @@ func TestACancelledWaitForTheStandbyIsNoCommit(t *testing.T) {
 		t.Errorf("held %v, %v", held, err)
 	}
 	w.alter(t, `RESET synchronous_standby_names`)
+	if _, d, err := l.DecisionOf(t.Context(), codeOf(1, 1)); err != nil || d.Reason != allocation.Granted {
+		t.Errorf("read when it is confirmed: %v, %v", d, err)
+	}
 	if pos, err := l.Settled(t.Context(), 1, 1); err != nil || pos.Cursor != b.After {
 		t.Errorf("settled at %+v, %v, want %+v", pos.Cursor, err, b.After)
 	}
