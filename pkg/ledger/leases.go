@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,15 +27,35 @@ const ttlsAhead = 5
 
 // Take takes the leases of at most limit sales that no living allocator holds,
 // except those in skip; ttl is the length of a lease. It ends the predecessors'
-// sessions where it may, then bumps the epochs, waiting for what they have under
-// way, and commits: when it returns, all that a predecessor could ever write is
-// there to be read. After an error the leases may be taken all the same: Renew
+// sessions where it may, then bumps the epochs and commits: when it returns, all
+// that a predecessor could ever write is there to be read. A sale whose cursor
+// somebody has locked keeps no other from being taken; when only such are left
+// it waits for one. After an error the leases may be taken all the same: Renew
 // tells.
 func (l *Ledger) Take(ctx context.Context, ttl time.Duration, skip []sale.ID, limit int) ([]Lease, error) {
-	var leases []Lease
-	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		taken, predecessors, err := l.take(ctx, tx, ttl, skip, limit)
-		if err != nil || len(taken) == 0 {
+	leases, locked, err := l.takeFree(ctx, sqlLeaseFenceFree, ttl, skip, limit)
+	switch {
+	case len(locked) == 0:
+	case len(locked) < len(leases):
+		leases, _, err = l.takeFree(ctx, sqlLeaseFenceFree, ttl, slices.Concat(skip, locked), limit)
+	default:
+		leases, _, err = l.takeFree(ctx, sqlLeaseFence, ttl, skip, 1)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ledger: taking leases: %w", err)
+	}
+	return leases, nil
+}
+
+// errLocked says that not all of the sales could be fenced.
+var errLocked = errors.New("ledger: a cursor is locked")
+
+// takeFree is a takeover with one of the two fences. Of sales that are locked it
+// lists which, and has taken none then.
+func (l *Ledger) takeFree(ctx context.Context, fence string, ttl time.Duration, skip []sale.ID, limit int) (leases []Lease, locked []sale.ID, err error) {
+	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		var predecessors []string
+		if leases, predecessors, err = l.take(ctx, tx, ttl, skip, limit); err != nil || len(leases) == 0 {
 			return err
 		}
 		for _, name := range predecessors {
@@ -42,18 +63,35 @@ func (l *Ledger) Take(ctx context.Context, ttl time.Duration, skip []sale.ID, li
 				return err
 			}
 		}
-		ids := make([]int64, len(taken))
-		for i, lease := range taken {
-			ids[i] = int64(lease.Sale)
-		}
-		leases = taken
-		_, err = tx.Exec(ctx, sqlLeaseFence, ids)
+		locked, err = shutOut(ctx, tx, fence, leases)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("ledger: taking leases: %w", err)
+	if errors.Is(err, errLocked) {
+		return leases, locked, nil
 	}
-	return leases, nil
+	return leases, nil, err
+}
+
+// shutOut fences the leases, or returns errLocked and those that are not.
+func shutOut(ctx context.Context, tx pgx.Tx, fence string, leases []Lease) (locked []sale.ID, err error) {
+	ids := make([]int64, len(leases))
+	for i, lease := range leases {
+		ids[i] = int64(lease.Sale)
+	}
+	rows, err := tx.Query(ctx, fence, ids)
+	if err != nil {
+		return nil, err
+	}
+	fenced, err := pgx.CollectRows(rows, pgx.RowTo[sale.ID])
+	if err != nil || len(fenced) == len(leases) {
+		return nil, err
+	}
+	for _, lease := range leases {
+		if !slices.Contains(fenced, lease.Sale) {
+			locked = append(locked, lease.Sale)
+		}
+	}
+	return locked, errLocked
 }
 
 // insufficientPrivilege is the SQLSTATE of what a role may not do.

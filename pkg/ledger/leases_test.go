@@ -186,6 +186,44 @@ func TestATakeoverEndsThePredecessorsSessions(t *testing.T) {
 	eventually(t, "a connects anew", func() error { return a.Ping(t.Context()) })
 }
 
+// Somebody has locked a sale's cursor: the others are taken, and that one as soon
+// as it is free.
+func TestALockedCursorHoldsUpNoOtherSale(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, _ := w.open(t, "a")
+	b, name := w.open(t, "b")
+	for id := sale.ID(1); id <= 3; id++ {
+		w.openSale(t, a, id, 10, 2)
+	}
+	renew(t, a, -time.Second)
+	take(t, a, 8)
+	tx, err := w.session(t, w.DatabaseURL).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT FROM cursors WHERE sale_id = 2 FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	renew(t, b, long)
+	wantLeases(t, "the others", take(t, b, 8), ledger.Lease{Sale: 1, Epoch: 2}, ledger.Lease{Sale: 3, Epoch: 2})
+	last := make(chan []ledger.Lease, 1)
+	go func() {
+		taken, _ := b.Take(context.WithoutCancel(t.Context()), long, nil, 8)
+		last <- taken
+	}()
+	eventually(t, "it waits for the last", func() error {
+		if n := w.one(t, `SELECT count(*)::text FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'`, name); n != "1" {
+			return errors.New(n)
+		}
+		return nil
+	})
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantLeases(t, "the last", <-last, ledger.Lease{Sale: 2, Epoch: 2})
+}
+
 func TestReleaseGivesOneLeaseBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -18,6 +18,8 @@ var (
 	sqlLeaseTake string
 	//go:embed queries/lease_fence.sql
 	sqlLeaseFence string
+	//go:embed queries/lease_fence_free.sql
+	sqlLeaseFenceFree string
 	//go:embed queries/lease_terminate.sql
 	sqlLeaseTerminate string
 	//go:embed queries/lease_renew.sql
