@@ -183,7 +183,7 @@ func decide(t *testing.T, s *stream.Client, l *ledger.Ledger) {
 	if _, err := l.Renew(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	taken, err := l.Take(t.Context(), nil, 1)
+	taken, err := l.Take(t.Context(), time.Minute, nil, 1)
 	if err != nil || len(taken) != 1 {
 		t.Fatal(taken, err)
 	}

@@ -169,7 +169,7 @@ func TestArchivingAmongTakeovers(t *testing.T) {
 				}
 				// No renewal: nobody is alive, so that each takes it from the other,
 				// whose sessions it ends.
-				_, _ = l.Take(t.Context(), nil, 1)
+				_, _ = l.Take(t.Context(), long, nil, 1)
 			}
 		})
 	}

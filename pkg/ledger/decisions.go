@@ -42,6 +42,20 @@ func (l *Ledger) Cursor(ctx context.Context, id sale.ID) (Position, error) {
 	return p, nil
 }
 
+// Settled is Cursor after a commit whose outcome is unknown, by the epoch's
+// allocator: what it returns has been made as durable as a commit is, and
+// nothing of that allocator's is under way any more.
+func (l *Ledger) Settled(ctx context.Context, id sale.ID, epoch int64) (Position, error) {
+	p, err := scanCursor(l.pool.QueryRow(ctx, sqlCursorSettle, int64(id), l.name, epoch))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return l.Cursor(ctx, id) // another has the sale
+	}
+	if err != nil {
+		return Position{}, fmt.Errorf("ledger: settling the cursor of sale %d: %w", id, err)
+	}
+	return p, nil
+}
+
 func scanCursor(row pgx.Row) (p Position, err error) {
 	var (
 		sequence          int64
@@ -229,13 +243,26 @@ func scanDecision(row pgx.Row, before ...any) (allocation.Decision, error) {
 	return d, nil
 }
 
+// Confirmed makes sure that what was read before this call is not lost with the
+// server: that a synchronous standby has it, where there is to be one. A commit
+// whose wait was cancelled can be read, and must not be told, before that.
+func (l *Ledger) Confirmed(ctx context.Context) error {
+	if _, err := l.pool.Exec(ctx, sqlConfirm); err != nil {
+		return fmt.Errorf("ledger: confirming what was read: %w", err)
+	}
+	return nil
+}
+
 // DecisionOf returns the recorded decision of a code and its sale, or
-// ErrNotFound.
+// ErrNotFound. One that grants is confirmed.
 func (l *Ledger) DecisionOf(ctx context.Context, id code.ID) (sale.ID, allocation.Decision, error) {
 	var of sale.ID
 	d, err := scanDecision(l.pool.QueryRow(ctx, sqlDecisionByCode, [16]byte(id)), &of)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, allocation.Decision{}, ErrNotFound
+	}
+	if err == nil && d.Reason == allocation.Granted {
+		err = l.Confirmed(ctx)
 	}
 	return of, d, err
 }

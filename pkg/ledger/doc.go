@@ -10,7 +10,10 @@
 // Invariants: Commit is one statement that begins with the fenced update of
 // the sale's cursor, so an allocator that has been replaced writes nothing; an
 // item has one owner by primary key, a code one decision by unique index.
-// Connections refuse to work on a server without fsync or synchronous_commit.
+// Sessions are read back: one that has not what it was asked for, of a server
+// without fsync, or that cannot write though it must, is refused. A commit that a
+// synchronous standby has not confirmed is an error, and is not read as granted.
+// Renewals of leases have a session of their own and wait for no flush.
 //
 // Failure behaviour: ErrFenced means that nothing was written and another
 // allocator has the sale. Any other error of Commit leaves its outcome

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"notsale/pkg/sale"
@@ -25,70 +23,73 @@ type Config struct {
 	// Patience is when the server ends a statement or an idle transaction, so
 	// that no lock outlives its holder's network; 0: DefaultPatience.
 	Patience time.Duration
+	// ReadOnly says that nothing will be written: a standby will do.
+	ReadOnly bool
 }
 
 // DefaultConns suits a service that does one thing at a time and a few reads.
 const DefaultConns = 4
 
-// DefaultPatience suits services: a recovery streams a million rows in less.
+// DefaultPatience suits services: a recovery streams a million rows in less,
+// and a commit waits for two flushes of a disk that takes seconds for each.
 const DefaultPatience = 15 * time.Second
 
-const connectTimeout = 3 * time.Second
+// connectTimeout bounds making a session: some six round trips, of up to 300 ms
+// each, and a busy server.
+const connectTimeout = 5 * time.Second
+
+// renewalPatience bounds a renewal on the server: nothing that it could wait
+// for lasts, or it is not worth the wait.
+const renewalPatience = 5 * time.Second
 
 // Ledger is a pool of sessions, safe for any number of callers.
 type Ledger struct {
-	pool *pgxpool.Pool
-	name string
+	pool sessions
+	// renewals is the one session on which leases are renewed: beside whatever
+	// keeps the others busy, and without waiting for a flush.
+	renewals sessions
+	name     string
+	readOnly bool
 }
 
-// Open makes a pool. It connects lazily: use Ping to see whether the database
-// answers.
+// Open makes the pools. They connect lazily: use Ping to see whether the
+// database answers. Each new session is checked: what it was asked for must
+// hold, else every call fails with ErrUnfit or ErrReadOnly.
 func Open(ctx context.Context, cfg Config) (*Ledger, error) {
-	pc, err := pgxpool.ParseConfig(cfg.URL)
+	a := asked{readOnly: cfg.ReadOnly, durable: true, patience: cmp.Or(cfg.Patience, DefaultPatience)}
+	pool, err := a.open(ctx, cfg, cfg.Conns)
 	if err != nil {
-		return nil, fmt.Errorf("ledger: DATABASE_URL: %w", err)
+		return nil, err
 	}
-	if cfg.Conns > 0 {
-		pc.MaxConns = cfg.Conns
-	}
-	pc.ConnConfig.ConnectTimeout = connectTimeout
-	run := pc.ConnConfig.RuntimeParams
-	run["application_name"] = cfg.Name
-	patience := strconv.FormatInt(cmp.Or(cfg.Patience, DefaultPatience).Milliseconds(), 10)
-	run["statement_timeout"] = patience
-	run["idle_in_transaction_session_timeout"] = patience
-	run["timezone"] = "UTC"
-	run["synchronous_commit"] = "on"
-	pc.AfterConnect = refuseVolatile
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	a.durable, a.patience = false, renewalPatience
+	renewals, err := a.open(ctx, cfg, 1)
 	if err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
+		pool.Close()
+		return nil, err
 	}
-	return &Ledger{pool: pool, name: cfg.Name}, nil
-}
-
-// AllowVolatile lets tests run on a server without fsync. Nothing else sets it.
-const AllowVolatile = "notsale.allow_volatile"
-
-// refuseVolatile keeps an acknowledged sale from being lost with the power.
-func refuseVolatile(ctx context.Context, conn *pgx.Conn) error {
-	var fsync, allowed string
-	err := conn.QueryRow(ctx, `SELECT current_setting('fsync'), COALESCE(current_setting($1, true), '')`, AllowVolatile).Scan(&fsync, &allowed)
-	if err != nil {
-		return fmt.Errorf("ledger: reading fsync: %w", err)
-	}
-	if fsync != "on" && allowed != "on" {
-		return errors.New("ledger: the server runs with fsync=off, a power cut would lose sold items: set fsync=on in postgresql.conf")
-	}
-	return nil
+	return &Ledger{pool: pool, renewals: renewals, name: cfg.Name, readOnly: cfg.ReadOnly}, nil
 }
 
 // Close ends all sessions. It waits for calls under way.
-func (l *Ledger) Close() { l.pool.Close() }
+func (l *Ledger) Close() {
+	l.renewals.Close()
+	l.pool.Close()
+}
 
-// Ping reports whether the database answers.
+// Ping reports whether the database answers, and, unless the ledger is only
+// read, whether it can be written.
 func (l *Ledger) Ping(ctx context.Context) error {
-	if err := l.pool.Ping(ctx); err != nil {
+	err := l.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		var readOnly string
+		if err := c.QueryRow(ctx, `SHOW transaction_read_only`).Scan(&readOnly); err != nil {
+			return err
+		}
+		if readOnly == "on" && !l.readOnly {
+			return errors.Join(ErrReadOnly, c.Conn().Close(ctx))
+		}
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("ledger: the database does not answer: %w", err)
 	}
 	return nil

@@ -168,7 +168,7 @@ func (w *world) lead(t tb, l *ledger.Ledger, id sale.ID) {
 	if _, err := l.Renew(ctx, long); err != nil {
 		t.Fatalf("%v", err)
 	}
-	if taken, err := l.Take(ctx, others, 1); err != nil || len(taken) != 1 || taken[0] != (ledger.Lease{Sale: id, Epoch: 1}) {
+	if taken, err := l.Take(ctx, long, others, 1); err != nil || len(taken) != 1 || taken[0] != (ledger.Lease{Sale: id, Epoch: 1}) {
 		t.Fatalf("lease of sale %d: %v, %v", id, taken, err)
 	}
 }

@@ -28,9 +28,9 @@ func Migrate(ctx context.Context, url string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("ledger: migration lock: %w", err)
 	}
-	files, err := fs.Sub(migrations, "migrations")
+	files, err := migrationFiles()
 	if err != nil {
-		return 0, fmt.Errorf("ledger: migrations: %w", err)
+		return 0, err
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker))
 	if err != nil {
@@ -41,4 +41,29 @@ func Migrate(ctx context.Context, url string) (int, error) {
 		return len(done), fmt.Errorf("ledger: migrating the database: %w", err)
 	}
 	return len(done), nil
+}
+
+func migrationFiles() (fs.FS, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("ledger: migrations: %w", err)
+	}
+	return files, nil
+}
+
+// newestMigration is the version of the last one.
+func newestMigration() (int64, error) {
+	files, err := migrationFiles()
+	if err != nil {
+		return 0, err
+	}
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil || len(names) == 0 {
+		return 0, fmt.Errorf("ledger: %d migrations: %w", len(names), err)
+	}
+	version, err := goose.NumericComponent(names[len(names)-1]) // sorted by name
+	if err != nil {
+		return 0, fmt.Errorf("ledger: migrations: %w", err)
+	}
+	return version, nil
 }

@@ -29,6 +29,7 @@ func calls(l *ledger.Ledger, b *allocation.Batch) map[string]func(context.Contex
 		"Sale":          func(ctx context.Context) error { _, err := l.Sale(ctx, 1); return err },
 		"SoldItems":     func(ctx context.Context) error { _, err := l.SoldItems(ctx, 1, 2); return err },
 		"Cursor":        func(ctx context.Context) error { _, err := l.Cursor(ctx, 1); return err },
+		"Settled":       func(ctx context.Context) error { _, err := l.Settled(ctx, 1, 1); return err },
 		"OpenPositions": func(ctx context.Context) error { _, err := l.OpenPositions(ctx); return err },
 		"Applied": func(ctx context.Context) error {
 			_, err := l.Applied(ctx, 1, 2, allocation.Mark{})
@@ -51,7 +52,7 @@ func calls(l *ledger.Ledger, b *allocation.Batch) map[string]func(context.Contex
 			_, err := l.InsertAttempts(ctx, []ledger.RecordedAttempt{attempt(1, "issued")})
 			return err
 		},
-		"Take":    func(ctx context.Context) error { _, err := l.Take(ctx, nil, 1); return err },
+		"Take":    func(ctx context.Context) error { _, err := l.Take(ctx, long, nil, 1); return err },
 		"Renew":   func(ctx context.Context) error { _, err := l.Renew(ctx, time.Second); return err },
 		"Release": func(ctx context.Context) error { return l.Release(ctx, ledger.Lease{Sale: 1, Epoch: 1}) },
 		"Retire":  l.Retire,

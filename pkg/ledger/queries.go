@@ -20,6 +20,8 @@ var (
 	sqlLeaseTake string
 	//go:embed queries/lease_fence.sql
 	sqlLeaseFence string
+	//go:embed queries/lease_fence_free.sql
+	sqlLeaseFenceFree string
 	//go:embed queries/lease_terminate.sql
 	sqlLeaseTerminate string
 	//go:embed queries/lease_renew.sql
@@ -30,6 +32,10 @@ var (
 	sqlLeaseRetire string
 	//go:embed queries/cursor.sql
 	sqlCursor string
+	//go:embed queries/cursor_settle.sql
+	sqlCursorSettle string
+	//go:embed queries/confirm.sql
+	sqlConfirm string
 	//go:embed queries/open_positions.sql
 	sqlOpenPositions string
 	//go:embed queries/pack_at.sql

@@ -43,7 +43,7 @@ func (a *allocatorProcess) boot() {
 		}
 	}}
 	cfg := allocator.DefaultConfig()
-	a.tenancy = term.NewTenancy(a.ledger, cfg.LeaseTTL, cfg.TakeAtOnce)
+	a.tenancy = term.NewTenancy()
 	a.terms, a.warm = map[sale.ID]*termRun{}, map[sale.ID]*allocation.Engine{}
 	a.in(a.w.between(0, cfg.Renewal), a.turn)
 	a.in(a.w.between(0, 500*time.Millisecond), a.follow)
@@ -72,7 +72,13 @@ func (a *allocatorProcess) turn() {
 	if !a.sim.broker.up() {
 		return
 	}
-	lost, taken, _ := a.tenancy.Turn(context.Background(), a.w.now.Time())
+	cfg, ctx, now := allocator.DefaultConfig(), context.Background(), a.w.now.Time()
+	held := a.tenancy.Held()
+	renewed, err := a.ledger.Renew(ctx, cfg.LeaseTTL)
+	if err != nil {
+		return
+	}
+	lost, adopted := a.tenancy.Renewed(held, renewed, now)
 	for _, lease := range lost {
 		if t := a.terms[lease.Sale]; t != nil {
 			if t.term.Undecided() {
@@ -82,7 +88,8 @@ func (a *allocatorProcess) turn() {
 			delete(a.terms, lease.Sale)
 		}
 	}
-	for _, lease := range taken {
+	taken, _ := a.ledger.Take(ctx, cfg.LeaseTTL, a.tenancy.Skip(now), cfg.TakeAtOnce)
+	for _, lease := range append(adopted, a.tenancy.Taken(taken)...) {
 		if a.warm[lease.Sale] != nil {
 			a.w.hit(WarmTakeover)
 		}
@@ -155,7 +162,10 @@ func (t *termRun) stop(why error) {
 	if t.terms[t.lease.Sale] == t {
 		delete(t.terms, t.lease.Sale)
 	}
-	_ = t.tenancy.Ended(context.Background(), t.lease, why, t.w.now.Time())
+	if t.tenancy.Ended(t.lease, why, t.w.now.Time()) {
+		_ = t.ledger.Release(context.Background(), t.lease)
+		t.tenancy.Left(t.lease.Sale)
+	}
 }
 
 // quick is the time of a call.

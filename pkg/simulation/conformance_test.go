@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { backendstest.Main(m) }
 // desk is the ledger as one allocator sees it: the model's, or the real one.
 type desk interface {
 	Renew(ctx context.Context, ttl time.Duration) ([]ledger.Lease, error)
-	Take(ctx context.Context, skip []sale.ID, limit int) ([]ledger.Lease, error)
+	Take(ctx context.Context, ttl time.Duration, skip []sale.ID, limit int) ([]ledger.Lease, error)
 	Release(ctx context.Context, lease ledger.Lease) error
 	position() (ledger.Position, error)
 	write(lease ledger.Lease, b *allocation.Batch) error
@@ -170,7 +170,7 @@ func (m *twins) renew(t *rapid.T) {
 
 func (m *twins) take(t *rapid.T) {
 	n := who(t)
-	taken, _ := both(t, m, n, "take", func(d desk) ([]ledger.Lease, error) { return d.Take(context.Background(), nil, 10) })
+	taken, _ := both(t, m, n, "take", func(d desk) ([]ledger.Lease, error) { return d.Take(context.Background(), ttl, nil, 10) })
 	if len(taken) == 1 {
 		m.leases[n] = taken[0]
 	}

@@ -156,7 +156,7 @@ func (b bookOf) Renew(_ context.Context, ttl time.Duration) ([]ledger.Lease, err
 	return held, nil
 }
 
-func (b bookOf) Take(_ context.Context, skip []sale.ID, limit int) ([]ledger.Lease, error) {
+func (b bookOf) Take(_ context.Context, _ time.Duration, skip []sale.ID, limit int) ([]ledger.Lease, error) {
 	b.point("allocator/before-take")
 	if !b.up() {
 		return nil, errAway
@@ -165,7 +165,7 @@ func (b bookOf) Take(_ context.Context, skip []sale.ID, limit int) ([]ledger.Lea
 	for _, s := range b.sales {
 		id := s.row.Sale.ID
 		expiry, living := b.alive[s.leaseOf]
-		free := s.leaseOf == "" || s.leaseOf == b.name || !living || expiry < b.w.now
+		free := s.leaseOf == "" || s.leaseOf != b.name && (!living || expiry < b.w.now)
 		if s.row.State == sale.Preparing || !free || slices.Contains(skip, id) || len(taken) == limit {
 			continue
 		}

@@ -17,12 +17,13 @@ import (
 // loop carries out what a term says, during one lease.
 type loop struct {
 	*Allocator
-	lease  ledger.Lease
-	log    *slog.Logger
-	cancel context.CancelFunc
-	reader *stream.Reader // owned by run
-	out    replies
-	err    error // why run returned; written before the loop is sent to ended
+	lease    ledger.Lease
+	log      *slog.Logger
+	cancel   context.CancelFunc
+	progress progress
+	reader   *stream.Reader // owned by run
+	out      replies
+	err      error // why run returned; written before the loop is sent to ended
 }
 
 // run decides the sale until ctx ends or the term does.
@@ -43,9 +44,10 @@ func (l *loop) run(ctx context.Context, warm *allocation.Engine) error {
 
 // perform carries out one effect and returns what it led to.
 func (l *loop) perform(ctx context.Context, e term.Effect) term.Event {
+	l.progress.begin(e, l.attended.Load())
 	switch e := e.(type) {
 	case term.ReadLedger:
-		return l.readLedger(ctx)
+		return l.readLedger(ctx, e.Settle)
 	case term.ReadStream:
 		return l.readStream(ctx, e.Sequence)
 	case term.Compare:
@@ -66,7 +68,11 @@ func (l *loop) perform(ctx context.Context, e term.Effect) term.Event {
 		return l.publish(ctx, e)
 	case term.Pause:
 		l.metrics.restarts.Inc()
-		l.log.Warn("something failed, going on after a pause", "error", e.Err, "pause", e.Length)
+		level := slog.LevelDebug // the first failure of a row was told
+		if l.progress.fail(e.Err) {
+			level = slog.LevelWarn
+		}
+		l.log.Log(ctx, level, "something failed, going on after a pause", "error", e.Err, "pause", e.Length)
 		sleep(ctx, e.Length)
 		return term.Resumed{}
 	case term.Alarm:
@@ -91,18 +97,26 @@ func (l *loop) closeReader() {
 	}
 }
 
-func (l *loop) readLedger(ctx context.Context) term.Event {
+func (l *loop) readLedger(ctx context.Context, settle bool) term.Event {
 	crash.At("allocator/before-read-ledger")
 	defer crash.At("allocator/after-read-ledger")
 	l.closeReader()
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
-	pos, err := l.ledger.Cursor(ctx, l.lease.Sale)
+	read := l.ledger.Cursor
+	if settle {
+		read = l.settled
+	}
+	pos, err := read(ctx, l.lease.Sale)
 	if err != nil {
 		return term.LedgerRead{Err: err}
 	}
 	row, err := l.ledger.Sale(ctx, l.lease.Sale)
 	return term.LedgerRead{Row: row.Sale, Pos: pos, Err: err}
+}
+
+func (l *loop) settled(ctx context.Context, id sale.ID) (ledger.Position, error) {
+	return l.ledger.Settled(ctx, id, l.lease.Epoch)
 }
 
 func (l *loop) peek(ctx context.Context) term.Event {
@@ -198,10 +212,12 @@ func (l *loop) drain(messages []stream.Message) []stream.Message {
 	return messages
 }
 
-// Timeouts of the ledger, after which a dead connection is given up. A healthy
-// ledger commits in milliseconds and recovers a million decisions in seconds.
+// Timeouts of the ledger, after which a dead connection is given up: more than
+// the server lets a statement take, and a session to be made. A healthy ledger
+// commits in milliseconds and recovers a million decisions in seconds; one whose
+// disk takes 3 s for a flush commits in six.
 const (
-	ledgerTimeout  = 5 * time.Second
+	ledgerTimeout  = ledger.DefaultPatience + 5*time.Second
 	recoverTimeout = time.Minute
 )
 
@@ -211,6 +227,16 @@ const maxExpected = 1 << 20
 func (l *loop) restore(ctx context.Context, e term.Restore) term.Event {
 	crash.At("allocator/before-restore")
 	defer crash.At("allocator/after-restore")
+	if e.Engine == nil { // much to read: a few at a time, or commits find no connection
+		l.progress.queue()
+		select {
+		case l.restores <- struct{}{}:
+			defer func() { <-l.restores }()
+		case <-ctx.Done():
+			return term.Restored{Err: ctx.Err()}
+		}
+		l.progress.begin(e, l.attended.Load())
+	}
 	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
 	defer cancel()
 	if e.Engine != nil {

@@ -6,6 +6,7 @@ import (
 	"go.uber.org/fx"
 
 	"notsale/pkg/boot"
+	"notsale/pkg/telemetry"
 )
 
 // Module runs an allocator as part of an fx application that provides its
@@ -14,6 +15,7 @@ func Module(cfg Config) fx.Option {
 	return fx.Module("allocator",
 		fx.Supply(cfg),
 		fx.Provide(fx.Private, New),
+		fx.Provide(fx.Annotate(func(a *Allocator) telemetry.Probe { return a.Ready }, fx.ResultTags(`group:"ready"`))),
 		fx.Invoke(func(lc fx.Lifecycle, down fx.Shutdowner, log *slog.Logger, a *Allocator) {
 			boot.Background(lc, down, log, "allocator", a.Run)
 		}),

@@ -20,31 +20,34 @@ type standby struct {
 
 	mu      sync.Mutex
 	engines map[sale.ID]*allocation.Engine // guarded by mu
-	mine    map[sale.ID]bool               // sales that this process decides; guarded by mu
+	mine    map[sale.ID]int                // terms of this process, by sale; guarded by mu
 }
 
 // followEvery is the time between two looks at the other allocators' sales.
 const followEvery = 500 * time.Millisecond
 
 func newStandby(l *ledger.Ledger, log *slog.Logger) *standby {
-	return &standby{ledger: l, log: log, engines: map[sale.ID]*allocation.Engine{}, mine: map[sale.ID]bool{}}
+	return &standby{ledger: l, log: log, engines: map[sale.ID]*allocation.Engine{}, mine: map[sale.ID]int{}}
 }
 
-// hand gives the engine of a sale away, to the term that now decides it.
+// hand gives the engine of a sale away, to the term that now decides it. It
+// waits while the engine is brought up to date.
 func (s *standby) hand(id sale.ID) *allocation.Engine {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mine[id] = true
+	s.mine[id]++
 	e := s.engines[id]
 	delete(s.engines, id)
 	return e
 }
 
-// release says that this process no longer decides the sale.
+// release says that the term has ended.
 func (s *standby) release(id sale.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.mine, id)
+	if s.mine[id]--; s.mine[id] <= 0 {
+		delete(s.mine, id)
+	}
 }
 
 // run follows until ctx ends.
@@ -85,7 +88,7 @@ func (s *standby) behind(positions map[sale.ID]int64) []sale.ID {
 	}
 	var ids []sale.ID
 	for id, position := range positions {
-		if s.mine[id] || position == 0 {
+		if s.mine[id] > 0 || position == 0 {
 			continue
 		}
 		if e := s.engines[id]; e == nil || e.Cursor().Position != position {
@@ -116,7 +119,7 @@ func (s *standby) catchUp(ctx context.Context, id sale.ID) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.mine[id] {
+	if s.mine[id] == 0 {
 		s.engines[id] = e
 	}
 	return nil
@@ -129,7 +132,7 @@ func (s *standby) extend(ctx context.Context, id sale.ID, to allocation.Cursor) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.engines[id]
-	if s.mine[id] {
+	if s.mine[id] > 0 {
 		return true
 	}
 	if e == nil {

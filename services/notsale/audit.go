@@ -204,7 +204,7 @@ func openEvidence(ctx context.Context, s *settings) (books *ledger.Ledger, tape 
 		}
 	}
 	name := instanceName("audit")
-	books, err = ledger.Open(ctx, ledger.Config{URL: s.databaseURL, Name: name, Conns: ledger.DefaultConns, Patience: auditPatience})
+	books, err = ledger.Open(ctx, ledger.Config{URL: s.databaseURL, Name: name, Conns: ledger.DefaultConns, Patience: auditPatience, ReadOnly: true})
 	if err != nil {
 		return nil, nil, nil, err
 	}

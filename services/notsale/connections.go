@@ -26,7 +26,7 @@ func role(name string, s *settings, service fx.Option) fx.Option {
 		fx.Provide(
 			fx.Private,
 			func(lc fx.Lifecycle) (*ledger.Ledger, error) {
-				l, err := ledger.Open(context.Background(), ledger.Config{URL: s.databaseURL, Name: instance, Conns: ledger.DefaultConns})
+				l, err := ledger.Open(context.Background(), ledger.Config{URL: s.databaseURL, Name: instance, Conns: ledger.DefaultConns, ReadOnly: name == "edge"})
 				if err != nil {
 					return nil, err
 				}
@@ -87,15 +87,19 @@ func (s *settings) health() fx.Option {
 	})
 }
 
-// waitForLedger waits until the database answers and has been migrated.
+// waitForLedger waits until the database answers, can be written where that is
+// needed, and has been migrated. It does not wait for what only a person mends.
 func waitForLedger(l *ledger.Ledger) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 		defer cancel()
 		for {
-			_, err := l.Installation(ctx)
-			if err == nil {
+			err := l.CheckSchema(ctx)
+			switch {
+			case err == nil:
 				return nil
+			case errors.Is(err, ledger.ErrUnfit), errors.Is(err, ledger.ErrSchema):
+				return fmt.Errorf("DATABASE_URL: %w", err)
 			}
 			select {
 			case <-ctx.Done():

@@ -526,7 +526,7 @@ func TestExplainAcrossAHole(t *testing.T) {
 	if _, err := l.Renew(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	leases, err := l.Take(t.Context(), nil, 1)
+	leases, err := l.Take(t.Context(), time.Hour, nil, 1)
 	if err != nil || len(leases) != 1 {
 		t.Fatal(leases, err)
 	}

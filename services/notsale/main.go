@@ -13,6 +13,9 @@ import (
 )
 
 func main() {
+	// A URL says all of a database. The driver would take a service of this name
+	// first, and fail where it finds none.
+	_ = os.Unsetenv("PGSERVICE")
 	if err := newRoot().ExecuteContext(context.Background()); err != nil {
 		lastWords("notsale:", err)
 		if errors.Is(err, errAudit) {

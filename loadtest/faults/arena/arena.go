@@ -212,7 +212,7 @@ func (a *Arena) Sale(id sale.ID) ledger.SaleRow {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
-	l, err := ledger.Open(ctx, ledger.Config{URL: a.DatabaseURL, Name: "arena", Conns: 1})
+	l, err := ledger.Open(ctx, ledger.Config{URL: a.DatabaseURL, Name: "arena", Conns: 1, ReadOnly: true})
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -43,6 +43,7 @@ type Process struct {
 
 	cmd    *exec.Cmd
 	output *output
+	pipe   *os.File      // the log of a process started with Unread
 	ended  chan struct{} // closed when the process has ended
 }
 
@@ -53,6 +54,7 @@ type start struct {
 	env     map[string]string
 	routed  bool
 	wait    bool
+	unread  bool
 }
 
 // Option changes how a process is started.
@@ -69,6 +71,9 @@ func Env(name, value string) Option { return func(s *start) { s.env[name] = valu
 
 // Through puts a proxy between the process and each store.
 func Through(s *start) { s.routed = true }
+
+// Unread makes the process's log a pipe that nobody reads; see Process.FillLog.
+func Unread(s *start) { s.unread = true }
 
 // Unready returns at once, without waiting until the process is ready.
 func Unready(s *start) { s.wait = false }
@@ -99,6 +104,10 @@ func (a *Arena) Start(role string, options ...Option) *Process {
 	p.cmd = exec.Command(s.program, append(args, s.args...)...)
 	p.cmd.Env = environment(s.env)
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	if s.unread {
+		p.pipe = a.unreadPipe()
+		p.cmd.Stderr = p.pipe
+	}
 	if err := p.cmd.Start(); err != nil {
 		a.t.Fatal(err)
 	}

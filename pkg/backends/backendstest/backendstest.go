@@ -31,6 +31,8 @@ type Option func(*options)
 
 type options struct {
 	durable, ownPostgres, ownRedis bool
+
+	pgBin string // of Config, for a Postgres of the test's own
 }
 
 // Durable gives a Postgres with fsync and a NATS with SyncAlways, as in `up`.
@@ -66,7 +68,7 @@ func (test *Test) takePostgres(o options) {
 	t := test.t
 	t.Helper()
 	if o.ownPostgres {
-		test.Postgres = ownPostgres(t, o.durable)
+		test.Postgres = ownPostgres(t, o)
 		test.DatabaseURL = test.Postgres.URL()
 		return
 	}

@@ -59,11 +59,14 @@ func execute(address, statement string) error {
 }
 
 // ownPostgres starts a Postgres for one test.
-func ownPostgres(t testing.TB, durable bool) *backends.Postgres {
+func ownPostgres(t testing.TB, o options) *backends.Postgres {
 	t.Helper()
-	cfg, err := newConfig(!durable)
+	cfg, err := newConfig(!o.durable)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if o.pgBin != "" {
+		cfg.PGBin = o.pgBin
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(cfg.Data) })
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)

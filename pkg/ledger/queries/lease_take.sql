@@ -1,13 +1,15 @@
 -- Takes the leases of at most $2 sales that nobody alive holds, lowest numbers
 -- first; returns the new epochs and the holders before. Sales in $3 are left
--- alone: the caller holds them, or has given them up on purpose.
+-- alone: the caller has given them up on purpose. What the caller holds is not
+-- free. A holder lives until its row expires, unless that is more than $4 away.
 WITH free AS (
     SELECT s.sale_id, COALESCE(l.epoch, 0) AS epoch, COALESCE(l.holder, '') AS holder
     FROM sales AS s
     LEFT JOIN leases AS l USING (sale_id)
     LEFT JOIN allocators AS a ON a.name = l.holder
     WHERE s.state NOT IN ('preparing', 'archived')
-      AND (a.name IS NULL OR a.expires_at < clock_timestamp() OR l.holder = $1)
+      AND (a.name IS NULL OR a.expires_at < clock_timestamp() OR a.expires_at > clock_timestamp() + $4::interval)
+      AND l.holder IS DISTINCT FROM $1
       AND s.sale_id <> ALL ($3::bigint[])
     ORDER BY s.sale_id
     LIMIT $2

@@ -1,5 +1,5 @@
--- Ends the database sessions of replaced allocators, whatever they wait for.
+-- Ends the database sessions of a replaced allocator, whatever they wait for.
 -- A namesake in another database of the server is another installation's.
 SELECT count(pg_terminate_backend(pid))
 FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = ANY ($1::text[]) AND pid <> pg_backend_pid()
+WHERE datname = current_database() AND application_name = $1 AND pid <> pg_backend_pid()

@@ -15,8 +15,10 @@ type Effect any
 
 // The effects.
 type (
-	// ReadLedger reads the sale's row and cursor, after closing the reader. LedgerRead.
-	ReadLedger struct{}
+	// ReadLedger reads the sale's row and cursor, after closing the reader; Settle
+	// first makes what stands there durable, and waits for what is under way:
+	// a commit is in doubt. LedgerRead.
+	ReadLedger struct{ Settle bool }
 	// ReadStream reads the stream's opening record, its state and the message
 	// at the sequence, where the stream goes so far. StreamRead.
 	ReadStream struct{ Sequence uint64 }

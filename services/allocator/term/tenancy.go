@@ -1,97 +1,127 @@
 package term
 
 import (
-	"context"
 	"errors"
+	"maps"
 	"time"
 
-	"notsale/pkg/crash"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 )
 
-// Registry is where leases stand: the ledger. Its calls may fail in any way;
-// what they did then is learned from the next Renew.
-type Registry interface {
-	// Renew keeps this allocator alive for the TTL and returns what it holds.
-	Renew(ctx context.Context, ttl time.Duration) ([]ledger.Lease, error)
-	// Take takes at most limit leases that nobody alive holds, none of skip,
-	// after making sure that their holders before can write nothing more.
-	Take(ctx context.Context, skip []sale.ID, limit int) ([]ledger.Lease, error)
-	// Release gives one lease back.
-	Release(ctx context.Context, lease ledger.Lease) error
-}
+// Rests of a sale after its term has ended by itself.
+const (
+	// RestAfterGivingUp is how long a sale that cannot be decided here is left alone.
+	RestAfterGivingUp = 10 * time.Second
+	// RestAfterStalling is how long a sale is left to others whose loop made no
+	// progress here: they look for free sales several times within it.
+	RestAfterStalling = 2 * time.Second
+)
 
-// RestAfterGivingUp is how long a sale that cannot be decided is left alone.
-const RestAfterGivingUp = 10 * time.Second
+// ErrStalled says that a term was ended because it made no progress.
+var ErrStalled = errors.New("the sale's loop makes no progress")
 
-// Tenancy is which sales an allocator may decide. It has one owner.
+// Tenancy is which sales an allocator may decide: what the ledger says, as its
+// answers come in. An answer may be late, or never come; what was done then is
+// learned from the next renewal. It has one owner.
 type Tenancy struct {
-	registry Registry
-	ttl      time.Duration
-	limit    int // leases taken at once
-	held     map[sale.ID]ledger.Lease
-	resting  map[sale.ID]time.Time // sales given up, and until when
+	held    map[sale.ID]ledger.Lease
+	leaving map[sale.ID]bool      // sales being given back
+	resting map[sale.ID]time.Time // sales given up, and until when
 }
 
 // NewTenancy returns a tenancy that holds nothing.
-func NewTenancy(registry Registry, ttl time.Duration, limit int) *Tenancy {
-	return &Tenancy{registry: registry, ttl: ttl, limit: limit, held: map[sale.ID]ledger.Lease{}, resting: map[sale.ID]time.Time{}}
+func NewTenancy() *Tenancy {
+	return &Tenancy{held: map[sale.ID]ledger.Lease{}, leaving: map[sale.ID]bool{}, resting: map[sale.ID]time.Time{}}
 }
 
-// Turn renews what is held, finds out what was lost and takes what is free. The
-// caller has made sure that the streams can be read: an allocator that cannot
-// read must not keep others from it. Terms of lost leases end, those of taken
-// ones begin, also beside an error.
-func (t *Tenancy) Turn(ctx context.Context, now time.Time) (lost, taken []ledger.Lease, err error) {
-	crash.At("allocator/before-renew")
-	renewed, err := t.registry.Renew(ctx, t.ttl)
-	crash.At("allocator/after-renew")
-	if err != nil {
-		return nil, nil, err
-	}
-	epochs := make(map[sale.ID]int64, len(renewed))
+// Held is what is held now: what a renewal that begins now will be asked about.
+func (t *Tenancy) Held() map[sale.ID]ledger.Lease { return maps.Clone(t.held) }
+
+// Renewed takes the answer to a renewal: which leases the ledger says are this
+// allocator's. Of those that were held when it began and are not among them the
+// terms end; those that are news were taken by a call that seemed to fail, or
+// not yet to have ended, and their terms begin.
+func (t *Tenancy) Renewed(asked map[sale.ID]ledger.Lease, renewed []ledger.Lease, now time.Time) (lost, adopted []ledger.Lease) {
+	found := make(map[sale.ID]ledger.Lease, len(renewed))
 	for _, lease := range renewed {
-		epochs[lease.Sale] = lease.Epoch
+		found[lease.Sale] = lease
 	}
-	skip := make([]sale.ID, 0, len(t.held)+len(t.resting))
-	for id, lease := range t.held {
-		if epochs[id] != lease.Epoch {
+	for id, lease := range asked {
+		if t.held[id] == lease && found[id] != lease {
 			lost = append(lost, lease)
 			delete(t.held, id)
-			continue
 		}
-		skip = append(skip, id)
 	}
+	skip := t.away(now)
+	for _, lease := range renewed {
+		if !skip[lease.Sale] && t.hold(lease) {
+			adopted = append(adopted, lease)
+		}
+	}
+	return lost, adopted
+}
+
+// hold adds a lease, unless that sale is held already.
+func (t *Tenancy) hold(lease ledger.Lease) bool {
+	if _, held := t.held[lease.Sale]; held {
+		return false
+	}
+	t.held[lease.Sale] = lease
+	return true
+}
+
+// away is the set of sales that are left to others.
+func (t *Tenancy) away(now time.Time) map[sale.ID]bool {
+	away := maps.Clone(t.leaving)
 	for id, until := range t.resting {
 		if now.Before(until) {
-			skip = append(skip, id)
+			away[id] = true
 		} else {
 			delete(t.resting, id)
 		}
 	}
-	crash.At("allocator/before-take")
-	taken, err = t.registry.Take(ctx, skip, t.limit)
-	if len(taken) > 0 {
-		crash.At("allocator/after-take")
-	}
-	for _, lease := range taken {
-		t.held[lease.Sale] = lease
-	}
-	return lost, taken, err
+	return away
 }
 
-// Ended says that the term of a lease has stopped by itself, and why. The sale
-// can be taken again: at once, or, if it cannot be decided here, by others at
-// once and by this allocator after a rest.
-func (t *Tenancy) Ended(ctx context.Context, lease ledger.Lease, why error, now time.Time) error {
+// Skip lists the sales that this allocator should not take now.
+func (t *Tenancy) Skip(now time.Time) []sale.ID {
+	skip := []sale.ID{}
+	for id := range t.away(now) {
+		skip = append(skip, id)
+	}
+	return skip
+}
+
+// Taken takes the answer to a takeover and returns the leases that are news.
+func (t *Tenancy) Taken(leases []ledger.Lease) (taken []ledger.Lease) {
+	for _, lease := range leases {
+		if t.hold(lease) {
+			taken = append(taken, lease)
+		}
+	}
+	return taken
+}
+
+// Ended says that the term of a lease has stopped by itself, and why. If it
+// reports true, the lease must be given back, and Left be called after that.
+// Then the sale can be taken again: at once, or, if it is better decided
+// elsewhere, by others at once and by this allocator after a rest.
+func (t *Tenancy) Ended(lease ledger.Lease, why error, now time.Time) bool {
 	if t.held[lease.Sale] != lease {
-		return nil
+		return false
 	}
 	delete(t.held, lease.Sale)
-	if !errors.Is(why, ErrGiveUp) {
-		return nil
+	t.leaving[lease.Sale] = true
+	switch {
+	case errors.Is(why, ErrGiveUp):
+		t.resting[lease.Sale] = now.Add(RestAfterGivingUp)
+	case errors.Is(why, ErrStalled):
+		t.resting[lease.Sale] = now.Add(RestAfterStalling)
 	}
-	t.resting[lease.Sale] = now.Add(RestAfterGivingUp)
-	return t.registry.Release(ctx, lease)
+	return true
 }
+
+// Left says that giving a lease back has ended. Where it failed, the next
+// renewal tells.
+func (t *Tenancy) Left(id sale.ID) { delete(t.leaving, id) }

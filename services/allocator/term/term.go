@@ -101,7 +101,7 @@ func (t *Term) Step(e Event) Effect {
 // again starts over from the ledger after a pause that grows with failures.
 func (t *Term) again(err error) Effect {
 	t.pending = nil
-	t.then = ReadLedger{}
+	t.then = ReadLedger{Settle: t.doubt}
 	return t.backOff(err)
 }
 
@@ -125,7 +125,7 @@ func (t *Term) onLedger(e LedgerRead) Effect {
 	t.closed = true
 	switch {
 	case e.Err != nil:
-		t.then = ReadLedger{}
+		t.then = ReadLedger{Settle: t.doubt}
 		return t.backOff(e.Err)
 	case !e.Pos.Mine || e.Pos.Epoch != t.epoch:
 		return Stop{ledger.ErrFenced}
@@ -313,7 +313,7 @@ func (t *Term) onCommitted(e Committed) Effect {
 		t.then = Commit{t.batch}
 		return t.backOff(e.Err)
 	case t.doubt: // the fence may be our own commit, made before
-		return ReadLedger{}
+		return ReadLedger{Settle: true}
 	}
 	return Stop{e.Err}
 }

@@ -38,7 +38,7 @@ func newStory(t *testing.T, stock int) *story {
 	s := &story{Stage: notsaletest.New(t), t: t}
 	s.of = s.OpenSale(stock, 2)
 	s.books, s.tape = s.Ledger("archivist"), s.Stream("archivist")
-	leases, err := s.books.Take(t.Context(), nil, 1)
+	leases, err := s.books.Take(t.Context(), time.Hour, nil, 1)
 	if err != nil || len(leases) != 1 {
 		t.Fatalf("leases %v, %v", leases, err)
 	}

@@ -1,0 +1,161 @@
+//go:build linux
+
+package faults_test
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"notsale/loadtest/faults/arena"
+	"notsale/pkg/backends/backendstest"
+)
+
+// saysOf waits until /health of a process says this of the database.
+func saysOf(a *arena.Arena, p *arena.Process, want string) {
+	a.Eventually(p.Name+" says that the database is "+want, func() bool {
+		_, body := arena.Ask(p.Ops, "/health")
+		return strings.Contains(body, `"database":"`+want+`"`)
+	})
+}
+
+// For a while sessions lead to a server that cannot be written, as after a
+// failover, or through a proxy that led to a standby. Health says so of whoever
+// writes; when it is over, purchases are decided again, though the connections
+// were left.
+func TestSessionsThatCannotWriteAreNotKept(t *testing.T) {
+	a := arena.New(t, arena.Options{Stock: 100})
+	edges, allocators := a.StartAll(1, 1, 0, 1)
+	sells(t, a, edges, 1)
+	database, err := url.Parse(a.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(change string) {
+		a.Exec("ALTER DATABASE " + strings.TrimPrefix(database.Path, "/") + " " + change)
+	}
+	of(`SET default_transaction_read_only = on`) // of sessions that begin from now on
+	a.Number(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'notsale-%'`)
+	saysOf(a, allocators[0], "error")
+	saysOf(a, edges[0], "ok") // it only reads
+	crowd := a.Crowd(edges, arena.CrowdOptions{Clients: 4, First: 11, Num: 4, Alone: true})
+	a.Eventually("purchases wait", func() bool { return edges[0].Metric("notsale_edge_waiting") > 0 })
+	of(`RESET default_transaction_read_only`)
+	for _, v := range crowd.Finish() {
+		if v.Status != http.StatusOK {
+			t.Errorf("item %d: %d", v.Item, v.Status)
+		}
+	}
+	saysOf(a, allocators[0], "ok")
+}
+
+// Allocators have database roles of their own, neither a member of the other.
+// The holder stands still: the other may not end its sessions, and leads all the
+// same.
+func TestATakeoverNeedsNoPrivilege(t *testing.T) {
+	a := arena.New(t, arena.Options{Stock: 100, Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
+	var allocators []*arena.Process
+	for _, role := range []string{"one", "two"} {
+		a.Exec(`CREATE ROLE ` + role + ` LOGIN PASSWORD 'secret'`)
+		a.Exec(`GRANT ALL ON ALL TABLES IN SCHEMA public TO ` + role)
+		u, err := url.Parse(a.DatabaseURL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.User = url.UserPassword(role, "secret")
+		allocators = append(allocators, a.Start(arena.Allocator, arena.Env("DATABASE_URL", u.String())))
+	}
+	edges, _ := a.StartAll(1, 0, 0, 1)
+	leader, others := a.Leader(allocators)
+	sells(t, a, edges, 1)
+	takenOnce(t, a, edges, 11, leader.Stop)
+	if n := a.Number(`SELECT count(*) FROM pg_stat_activity WHERE application_name = (SELECT max(name) FROM allocators WHERE expires_at < clock_timestamp())`); n == 0 {
+		t.Error("the holder's sessions were ended, so this shows nothing")
+	}
+	if !others[0].Leads() {
+		t.Error("the other does not lead")
+	}
+}
+
+// The leader's log is a pipe that nobody reads, and it is full: a sale goes on
+// all the same.
+func TestALogThatNobodyReads(t *testing.T) {
+	a := arena.New(t, arena.Options{Stock: 100, Stores: []backendstest.Option{backendstest.WithOwnRedis}})
+	first := a.Start(arena.Allocator, arena.Flags("--log-level", "debug"), arena.Unread)
+	edges, _ := a.StartAll(1, 0, 0, 1)
+	a.Eventually("it leads", first.Leads)
+	heir := a.Start(arena.Allocator)
+	a.FillLog(first)
+	if err := a.Redis.Kill(); err != nil { // of which each commit tells the log
+		t.Fatal(err)
+	}
+	sells(t, a, edges, 1)
+	sells(t, a, edges, 11)
+	heir.Terminate()
+	<-heir.Ended()
+}
+
+// A NATS account allows one consumer of a stream, and somebody has it. The
+// allocator that needs it is not ready, and says so once; then it is free.
+func TestAnAccountWithOneConsumer(t *testing.T) {
+	limited := limitedNATS(t)
+	a := arena.New(t, arena.Options{Stock: 100})
+	a.NATSURL = limited
+	edges, _ := a.StartAll(1, 0, 0, 1)
+	hog, err := a.Stream().Read(t.Context(), 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := a.Start(arena.Allocator)
+	const limit = "maximum consumers limit reached"
+	a.Eventually("it is not ready, and says why", func() bool {
+		status, body := arena.Ask(p.Ops, "/readyz")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "sale 1 is not decided") && strings.Contains(body, limit)
+	})
+	if n := strings.Count(p.Log(), limit); n != 1 {
+		t.Errorf("%d lines of the log name the limit", n)
+	}
+	hog.Stop()
+	a.Eventually("it is ready", p.Ready)
+	sells(t, a, edges, 1)
+	a.Spoilt() // who audits would need the one consumer
+}
+
+// limitedNATS runs a server whose account may have one consumer of each stream.
+func limitedNATS(t *testing.T) string {
+	t.Helper()
+	config := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(config, []byte(`
+		accounts { A { users: [{user: a, password: a}], jetstream { max_mem: 1GB, max_file: 4GB, max_streams: -1, max_consumers: 1 } } }
+		no_auth_user: a
+		jetstream {}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opts, err := server.ProcessConfigFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.Host, opts.Port, opts.StoreDir, opts.NoSigs, opts.NoLog = "127.0.0.1", server.RANDOM_PORT, t.TempDir(), true, true
+	s, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(arena.Patience) {
+		t.Fatal("the server is not ready")
+	}
+	return s.ClientURL()
+}
+
+// PGSERVICE names a service that this machine has not: the URL says it all.
+func TestPGSERVICEIsNobodysBusiness(t *testing.T) {
+	a := arena.New(t, arena.Options{Stock: 100})
+	a.Start(arena.Allocator, arena.Env("PGSERVICE", "prod"))
+}

@@ -1,0 +1,245 @@
+//go:build unix
+
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/ledger"
+)
+
+// alter changes a setting of the test's own server.
+func (w *world) alter(t *testing.T, change string) {
+	t.Helper()
+	w.exec(t, "ALTER SYSTEM "+change)
+	w.exec(t, `SELECT pg_reload_conf()`)
+}
+
+// cancelWaits cancels what waits for a synchronous standby, until done.
+func (w *world) cancelWaits(t *testing.T, done <-chan error) error {
+	t.Helper()
+	for deadline := time.After(patience); ; {
+		w.exec(t, `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+		select {
+		case err := <-done:
+			return err
+		case <-deadline:
+			t.Fatal("it waits still")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// A commit that stands in this server only, because somebody has cancelled the
+// wait for its synchronous standby, is none: nobody may be told of it.
+func TestACancelledWaitForTheStandbyIsNoCommit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, backendstest.WithOwnPostgres)
+	l, _ := w.open(t, "service")
+	engine := w.openSale(t, l, 1, 10, 2)
+	w.lead(t, l, 1)
+	b := packed(engine, ask(engine.Sale(), 1, 0, "ann"))
+	w.alter(t, `SET synchronous_standby_names = 'nobody'`)
+	w.exec(t, `SET synchronous_commit = local`)
+	eventually(t, "the standby is waited for", func() error {
+		if names := w.one(t, `SHOW synchronous_standby_names`); names != "nobody" {
+			return errors.New(names)
+		}
+		return nil
+	})
+	for _, c := range []struct {
+		name string
+		call func(context.Context) error
+	}{
+		{"one statement", func(ctx context.Context) error { return l.Commit(ctx, 1, 1, b) }},
+		{"one that returns nothing", func(ctx context.Context) error { return l.Release(ctx, ledger.Lease{Sale: 1, Epoch: 1}) }},
+		{"a transaction", func(ctx context.Context) error { _, err := l.OpenSlot(ctx, template()); return err }},
+		{"a retry that reads the commit", func(ctx context.Context) error { _, _, err := l.DecisionOf(ctx, codeOf(1, 1)); return err }},
+		{"a commit in doubt", func(ctx context.Context) error { _, err := l.Settled(ctx, 1, 1); return err }},
+	} {
+		done := make(chan error, 1)
+		go func() { done <- c.call(context.WithoutCancel(t.Context())) }()
+		if err := w.cancelWaits(t, done); !errors.Is(err, ledger.ErrUnconfirmed) {
+			t.Errorf("%s: %v, want ErrUnconfirmed", c.name, err)
+		}
+	}
+	if held, err := l.Renew(t.Context(), long); err != nil || len(held) != 0 { // waits for nobody
+		t.Errorf("held %v, %v", held, err)
+	}
+	w.alter(t, `RESET synchronous_standby_names`)
+	if _, d, err := l.DecisionOf(t.Context(), codeOf(1, 1)); err != nil || d.Reason != allocation.Granted {
+		t.Errorf("read when it is confirmed: %v, %v", d, err)
+	}
+	if pos, err := l.Settled(t.Context(), 1, 1); err != nil || pos.Cursor != b.After {
+		t.Errorf("settled at %+v, %v, want %+v", pos.Cursor, err, b.After)
+	}
+}
+
+// A session that can only read is dropped at the first write that it refuses,
+// and none is made while the server is read-only. Who only reads minds neither.
+func TestReadOnlySessionsAreDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, backendstest.WithOwnPostgres)
+	writer, name := w.open(t, "writer")
+	reader, err := ledger.Open(t.Context(), ledger.Config{URL: w.DatabaseURL, Name: "reader", Conns: 1, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(reader.Close)
+	w.openSale(t, writer, 1, 10, 2)
+	release := func() error { return writer.Release(t.Context(), ledger.Lease{Sale: 1, Epoch: 1}) }
+	if err := errors.Join(release(), reader.Ping(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	old := w.one(t, `SELECT string_agg(pid::text, ',') FROM pg_stat_activity WHERE application_name = $1`, name)
+	w.exec(t, `SET default_transaction_read_only = off`)
+	w.alter(t, `SET default_transaction_read_only = on`)
+	eventually(t, "the session refuses to write", func() error {
+		if refused := new(pgconn.PgError); !errors.As(release(), &refused) || refused.Code != "25006" {
+			return errors.New("it did not")
+		}
+		return nil
+	})
+	eventually(t, "it is dropped", func() error {
+		if n := w.one(t, `SELECT count(*)::text FROM pg_stat_activity WHERE pid::text = ANY (string_to_array($1, ','))`, old); n != "0" {
+			return errors.New(n)
+		}
+		return nil
+	})
+	for what, call := range map[string]func() error{"a write": release, "health": func() error { return writer.Ping(t.Context()) }} {
+		if err := call(); !errors.Is(err, ledger.ErrReadOnly) {
+			t.Errorf("%s on a read-only server: %v", what, err)
+		}
+	}
+	if err := reader.Ping(t.Context()); err != nil {
+		t.Errorf("a reader: %v", err)
+	}
+	w.alter(t, `RESET default_transaction_read_only`)
+	eventually(t, "it writes again", release)
+}
+
+// Health finds a session that has become read-only without having written.
+func TestHealthOfAWriterIsThatItCanWrite(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, backendstest.WithOwnPostgres)
+	writer, _ := w.open(t, "writer")
+	if err := writer.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.exec(t, `SET default_transaction_read_only = off`)
+	w.alter(t, `SET default_transaction_read_only = on`)
+	eventually(t, "health says so", func() error {
+		if err := writer.Ping(t.Context()); !errors.Is(err, ledger.ErrReadOnly) {
+			return fmt.Errorf("health says %w", err)
+		}
+		return nil
+	})
+	w.alter(t, `RESET default_transaction_read_only`)
+	eventually(t, "it is healthy again", func() error { return writer.Ping(t.Context()) })
+}
+
+// bouncer runs PgBouncer in transaction mode before a database and returns the
+// URL through it.
+func bouncer(t *testing.T, databaseURL, ignored string) string {
+	t.Helper()
+	program, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		program, err = exec.LookPath("/usr/sbin/pgbouncer")
+	}
+	backendstest.RequireReal(t, "pgbouncer", err == nil)
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "notsale-bouncer-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(free.Addr().String())
+	_ = free.Close()
+	password, _ := u.User.Password()
+	users, config := filepath.Join(dir, "users"), filepath.Join(dir, "ini")
+	for path, text := range map[string]string{
+		users: fmt.Sprintf("%q %q\n", u.User.Username(), password),
+		config: fmt.Sprintf("[databases]\n* = host=%s port=%s\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%s\nauth_type=plain\nauth_file=%s\npool_mode=transaction\nunix_socket_dir=\nignore_startup_parameters=%s\n",
+			u.Hostname(), u.Port(), port, users, ignored),
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // a test's server, of another user
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the same
+		t.Fatal(err)
+	}
+	arguments := []string{config}
+	if os.Geteuid() == 0 { // as which it refuses to run
+		arguments = []string{"-u", "nobody", config}
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, arguments...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	u.Host = net.JoinHostPort("127.0.0.1", port)
+	eventually(t, "PgBouncer listens", func() error {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", u.Host)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err
+	})
+	return u.String()
+}
+
+// Behind a pooler that ignores what sessions are asked for, commits would be
+// made as the server likes.
+func TestAPoolerThatIgnoresWhatWasAskedIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ofDatabase := func(change string) {
+		w.exec(t, "ALTER DATABASE "+w.one(t, `SELECT current_database()::text`)+" "+change)
+		w.exec(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	}
+	ofDatabase(`SET synchronous_commit = off`)
+	const ignored = "statement_timeout,idle_in_transaction_session_timeout,synchronous_commit"
+	l, err := ledger.Open(t.Context(), ledger.Config{URL: bouncer(t, w.DatabaseURL, ignored), Name: "pooled"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	eventually(t, "committing as the server likes is refused", func() error {
+		if err := l.Ping(t.Context()); !errors.Is(err, ledger.ErrUnfit) || !strings.Contains(err.Error(), "synchronous_commit=off") {
+			return fmt.Errorf("but %w", err)
+		}
+		return nil
+	})
+	ofDatabase(`RESET synchronous_commit`)
+	eventually(t, "waiting as the server likes, too", func() error {
+		if err := l.Ping(t.Context()); !errors.Is(err, ledger.ErrUnfit) || !strings.Contains(err.Error(), "statement_timeout") {
+			return fmt.Errorf("but %w", err)
+		}
+		return nil
+	})
+}
