@@ -68,11 +68,10 @@ func explain(c *gin.Context, p *problem, body problemJSON, facts []ledger.Fact) 
 
 // undecided says what is known of a code without a decision.
 func undecided(of *sale.Sale, facts []ledger.Fact) string {
-	text := "no decision yet, POST again"
 	if len(facts) == 0 {
-		return text
+		return "no decision yet, POST again"
 	}
-	text += ": a request with this code never reached the queue, or waits there. It would be refused."
+	text := "no decision yet: a request with this code never reached the queue, or waits there. It would be refused."
 	for _, f := range facts {
 		text += " " + sentence(of, f)
 	}

@@ -125,7 +125,7 @@ func (e expectation) check(t *testing.T, a notsaletest.Answer) {
 	if p.Type != "urn:notsale:problem:"+e.slug || p.Title == "" || p.Detail == "" || p.Status != e.status {
 		t.Errorf("problem %s, want one of type %s", a.Body, e.slug)
 	}
-	retryable := e.status >= 500 || e.slug == "no-decision-yet"
+	retryable := e.status >= 500 || e.slug == "no-decision-yet" && !bytes.Contains(a.Body, []byte(`"lost_to"`))
 	if p.Retryable == nil || *p.Retryable != retryable {
 		t.Errorf("%s: retryable, want %v", a.Body, retryable)
 	}
