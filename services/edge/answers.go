@@ -37,6 +37,7 @@ var (
 	problemMethod      = &problem{http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", false, false}
 	problemSlowBody    = &problem{http.StatusRequestTimeout, "body-not-sent", "The announced request body did not arrive", true, false}
 	problemTaken       = &problem{http.StatusConflict, "item-taken", "The item has been sold", false, false}
+	problemRefused     = &problem{http.StatusConflict, "refused", "The request was refused", false, false}
 	problemSoldOut     = &problem{http.StatusGone, "sold-out", "The sale is sold out", false, false}
 	problemExpired     = &problem{http.StatusGone, "code-expired", "The code has expired", false, false}
 	problemBody        = &problem{http.StatusRequestEntityTooLarge, "no-body-accepted", "The request body is too large", false, false}
@@ -48,11 +49,14 @@ var (
 	problemLedger      = &problem{http.StatusServiceUnavailable, "ledger-unavailable", "The ledger does not answer", true, true}
 )
 
-// refusals says how each reason is answered.
-var refusals = map[allocation.Reason]struct {
+// refusal is how a reason is answered.
+type refusal struct {
 	problem *problem
 	detail  string
-}{
+}
+
+// refusals says how each reason is answered.
+var refusals = map[allocation.Reason]refusal{
 	allocation.Malformed:    {problemCode, "The request was refused as malformed."},
 	allocation.CodeExpired:  {problemExpired, "The code expired before the request arrived. Check out again."},
 	allocation.SoldOut:      {problemSoldOut, "Every item of the sale has been sold."},
@@ -64,12 +68,17 @@ var refusals = map[allocation.Reason]struct {
 // the sale's limit.
 const limitDetail = "User has reached the maximum of %d items per sale"
 
-// detailOf says why a request in the sale was refused.
-func detailOf(of *sale.Sale, reason allocation.Reason) string {
-	if reason == allocation.LimitReached {
-		return fmt.Sprintf(limitDetail, of.UserLimit)
+// refusalOf says how a reason in the sale is answered, also one of a later
+// version, which a decision of another program may have.
+func refusalOf(of *sale.Sale, reason allocation.Reason) refusal {
+	r, known := refusals[reason]
+	switch {
+	case !known:
+		return refusal{problemRefused, "The request was refused for a reason that this server does not know yet."}
+	case reason == allocation.LimitReached:
+		r.detail = fmt.Sprintf(r.detail, of.UserLimit)
 	}
-	return refusals[reason].detail
+	return r
 }
 
 // problemJSON is a problem as it is sent. Position and time stand where the

@@ -48,7 +48,7 @@ func (e *Edge) decision(c *gin.Context) {
 	case d.Reason == allocation.Granted:
 		decided(c, of, v, d.Reason, d.Position, d.At)
 	default:
-		p := refusals[d.Reason].problem
+		p := refusalOf(of, d.Reason).problem
 		body := p.body(refused(of, d, v.Expires, x.Facts))
 		body.Position, body.Time = d.Position, d.At.String()
 		explain(c, p, body, x.Facts)
@@ -86,7 +86,7 @@ func refused(of *sale.Sale, d *allocation.Decision, expires sale.Instant, facts 
 	case len(facts) > 0:
 		return sentence(of, facts[0])
 	}
-	return detailOf(of, d.Reason)
+	return refusalOf(of, d.Reason).detail
 }
 
 // lost says where what the detail of a refusal speaks of came about.
@@ -97,5 +97,5 @@ var lost = map[allocation.Reason]string{
 }
 
 func sentence(of *sale.Sale, f ledger.Fact) string {
-	return strings.TrimSuffix(detailOf(of, f.Reason), ".") + ": " + fmt.Sprintf(lost[f.Reason], f.Position, f.At)
+	return strings.TrimSuffix(refusalOf(of, f.Reason).detail, ".") + ": " + fmt.Sprintf(lost[f.Reason], f.Position, f.At)
 }

@@ -52,7 +52,8 @@ type Edge struct {
 	listed   atomic.Bool  // the directory has been read once; written by watch
 	draining atomic.Bool  // written by Stop
 	open     atomic.Int64 // requests that have arrived and are not answered; written by each
-	skew     atomic.Int64 // this clock minus NATS's, in ns; written by watchClock
+	skew     atomic.Int64 // this clock minus NATS's, in ns; written by clocks
+	clocks   clocks
 	server   *http.Server
 	listener net.Listener
 }
@@ -78,6 +79,7 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 		cfg: cfg, id: "edge-" + hex.EncodeToString(boot[:]), ledger: l, stream: s, health: health, log: log, now: time.Now,
 		keys: keys, directory: newDirectory(), gate: newGate(c), waiters: newWaiters(cfg.Waiting),
 	}
+	e.clocks = clocks{skewOf: e.skewOf}
 	e.misses = pack.New(missLimits, e.refresh)
 	e.metrics = newMetrics(reg,
 		func() float64 { return float64(e.waiters.count()) }, func() float64 { return float64(e.directory.size()) })
@@ -154,7 +156,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { e.watch(watching) })
-	background.Go(func() { e.watchClock(watching) })
+	background.Go(func() { e.watchClocks(watching) })
 	defer background.Wait()
 	defer unwatch()
 	served := make(chan error, 1)

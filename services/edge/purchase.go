@@ -48,7 +48,8 @@ func (e *Edge) purchase(c *gin.Context) {
 	switch e.run(c.Request.Context(), &p, of, v) { //nolint:exhaustive // the others do not end a purchase
 	case flow.Refused:
 		e.metrics.rejections.WithLabelValues(p.Reason.String()).Inc()
-		refuse(c, refusals[p.Reason].problem, detailOf(of, p.Reason))
+		r := refusalOf(of, p.Reason)
+		refuse(c, r.problem, r.detail)
 	case flow.Decided:
 		decided(c, of, v, p.Reply.Reason, p.Reply.Position, p.Reply.At)
 	case flow.Pending:
@@ -137,8 +138,8 @@ func decided(c *gin.Context, of *sale.Sale, v code.Verified, reason allocation.R
 		})
 		return
 	}
-	r := refusals[reason]
-	body := r.problem.body(detailOf(of, reason))
+	r := refusalOf(of, reason)
+	body := r.problem.body(r.detail)
 	body.Position, body.Time = position, at.String()
 	send(c, r.problem, body)
 }
