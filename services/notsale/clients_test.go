@@ -245,7 +245,7 @@ func TestAnItemOfTheNextSaleMayBeRetried(t *testing.T) {
 func TestUserIDsOfRealSystems(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
-	old := f.openUnder(1, 100)
+	old := f.openUnder(1, 100, 10)
 	of := f.OpenSale(100, 10)
 	f.allocate()
 	ids := []string{
@@ -279,10 +279,10 @@ func TestUserIDsOfRealSystems(t *testing.T) {
 }
 
 // openUnder opens a sale as a scheduler of the time of these rules did.
-func (f *front) openUnder(rules, stock int) sale.Sale {
+func (f *front) openUnder(rules, stock, limit int) sale.Sale {
 	f.t.Helper()
 	l, s := f.Ledger("stage"), f.Stream("stage")
-	made, err := l.OpenSlot(f.t.Context(), ledger.Template{Every: time.Millisecond, Stock: stock, UserLimit: 10, Seed: 7})
+	made, err := l.OpenSlot(f.t.Context(), ledger.Template{Every: time.Millisecond, Stock: stock, UserLimit: limit, Seed: 7})
 	if err == nil && made {
 		_, err = f.DB.Exec(f.t.Context(), `UPDATE sales SET rules = $1`, rules)
 	}
