@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 )
@@ -16,7 +17,8 @@ const anyOrigin = "*"
 // validOrigin reports an origin that no browser would send.
 func validOrigin(origin string) error {
 	u, err := url.Parse(origin)
-	if origin != anyOrigin && (err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin) {
+	exact := err == nil && u.Host != "" && u.Scheme+"://"+u.Host == origin && strings.ToLower(origin) == origin
+	if origin != anyOrigin && (!exact || strings.Contains(origin, "*")) {
 		return fmt.Errorf("--cors-origins %q: want *, or scheme://host or scheme://host:port, comma-separated", origin)
 	}
 	return nil
