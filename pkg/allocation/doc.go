@@ -11,11 +11,15 @@
 // it alone decides expiry. Only stock closes a sale, never time.
 //
 // Under version 1 of the rules engine time is the maximum of the timestamps so
-// far, so it never runs back. A request is checked in this order, and the first
-// that holds decides:
+// far, so it never runs back: a clock that was a year ahead for one message
+// expires every later code. Under version 2 it is the pack's own timestamp, which
+// spoils that pack alone, and may run back along the positions. Version 2 also
+// takes more user ids (sale.UserID.Rules); a request with a user id that the
+// sale's rules do not take is not readable. In both, a request is checked in this
+// order, and the first that holds decides:
 //
 //	recorded decision   the code was decided before: the same answer again
-//	Malformed           not a request for an item of this sale by a valid user
+//	Malformed           not readable, or not for an item of this sale
 //	CodeExpired         engine time is after the code's expiry
 //	SoldOut             every item has an owner
 //	LimitReached        the user owns as many items as the sale allows
@@ -30,7 +34,8 @@
 //  2. Add its recordings, which TestEveryVersionIsRecorded asks for. The older
 //     ones, in testdata/recorded, must come out as they are.
 //  3. Release that. An allocator gives up a sale of rules that it does not
-//     know, so every allocator is upgraded before such a sale opens.
+//     know, and an edge refuses what it does not know, so all of them are
+//     upgraded before such a sale opens.
 //  4. Raise sale.RulesVersion in a later release. Sales opened from then on
 //     have the new version.
 //

@@ -124,7 +124,7 @@ func (e *Engine) Reopen(h *Hole) {
 
 // decide returns the request's decision and whether it was recorded before.
 func (e *Engine) decide(r *Request, b *Batch) (d Decision, repeat bool) {
-	if r.Code.IsZero() {
+	if r.Code.IsZero() || e.sale.Takes(r.User) != nil {
 		return Decision{Position: e.cursor.Position, Reason: Malformed, At: e.cursor.Now}, false
 	}
 	d = Decision{Position: e.cursor.Position, Code: r.Code, Item: r.Item, User: r.User, At: e.cursor.Now}

@@ -1,7 +1,5 @@
 package allocation
 
-import "notsale/pkg/sale"
-
 // SecondRules is a version of the rules that only tests have: the limit comes
 // before the stock, and a pack is decided at its own timestamp.
 var SecondRules = addRules(1_000_002, rulebook{clock: ownTime, judge: judgeLimitFirst})
@@ -10,8 +8,6 @@ func addRules(version int, rules rulebook) int {
 	rulebooks[version] = rules
 	return version
 }
-
-func ownTime(_, stamp sale.Instant) sale.Instant { return stamp }
 
 func judgeLimitFirst(e *Engine, r *Request) Reason {
 	if e.sale.Contains(r.Item) && e.cursor.Now <= r.Expires && e.atLimit(r.User) {

@@ -1,8 +1,8 @@
 package allocation_test
 
 import (
-	"fmt"
 	"reflect"
+	"regexp"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -21,8 +21,21 @@ type model struct {
 	log      []allocation.Decision
 }
 
+// stamped moves the time to that of a message.
+func (m *model) stamped(at sale.Instant) {
+	if m.sale.Rules == 1 {
+		at = max(at, m.now)
+	}
+	m.now = at
+}
+
+var firstUsers = regexp.MustCompile(`\A[A-Za-z0-9._@:-]{1,64}\z`)
+
 func (m *model) ask(r allocation.Request) allocation.Decision {
 	m.position++
+	if m.sale.Rules == 1 && !firstUsers.MatchString(string(r.User)) {
+		r = allocation.Request{Number: r.Number}
+	}
 	for _, d := range m.log {
 		if d.Code == r.Code && !r.Code.IsZero() {
 			return d
@@ -65,6 +78,7 @@ func (m *model) judge(r allocation.Request) allocation.Reason {
 func drawSale(t *rapid.T) sale.Sale {
 	s := testSale(rapid.IntRange(1, 8).Draw(t, "stock"), rapid.IntRange(1, 3).Draw(t, "limit"))
 	s.FirstItem = sale.ItemID(rapid.IntRange(1, 3).Draw(t, "first"))
+	s.Rules = rapid.IntRange(1, sale.RulesVersion).Draw(t, "rules")
 	return s
 }
 
@@ -90,7 +104,7 @@ func drawRequest(t *rapid.T, s sale.Sale, n int) allocation.Request {
 		return allocation.Request{Number: uint64(n)}
 	}
 	return allocation.Request{
-		Number: uint64(n), Code: code.ID{byte(k)}, User: sale.UserID(fmt.Sprintf("u%d", k%4)),
+		Number: uint64(n), Code: code.ID{byte(k)}, User: []sale.UserID{"u0", "u1", "u2", "u+3"}[k%4],
 		Item: s.FirstItem + sale.ItemID(k*7%(s.Stock+1)), Expires: sale.Instant(10 + k*3%40),
 	}
 }
@@ -102,7 +116,7 @@ func TestEngineIsTheModel(t *testing.T) {
 		for _, p := range drawPacks(t, s) {
 			b := engine.Begin()
 			engine.Apply(p, b)
-			naive.now = max(naive.now, p.Time)
+			naive.stamped(p.Time)
 			for i, r := range p.Requests {
 				if want := naive.ask(r); b.Replies[i].Decision != want || b.Replies[i].Number != r.Number {
 					t.Fatalf("pack %d request %d: %+v, want %+v", p.Sequence, i, b.Replies[i].Decision, want)
@@ -146,7 +160,7 @@ func checkFacts(t *rapid.T, f allocation.Facts, m *model) {
 func TestCutsAndRestoresChangeNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSale(t)
-		s.Rules = rapid.SampledFrom([]int{1, allocation.SecondRules}).Draw(t, "rules")
+		s.Rules = rapid.SampledFrom([]int{1, sale.RulesVersion, allocation.SecondRules}).Draw(t, "any rules")
 		packs := drawPacks(t, s)
 		whole := allocation.New(s, allocation.Hash{}, 0)
 		all := whole.Begin()

@@ -26,6 +26,7 @@ var scripts = map[string]func(*tape){
 	"sell-out":     sellOut,
 	"time":         timeRunsBack,
 	"holes":        holes,
+	"users":        users,
 }
 
 func recordingName(version int, script string) string {
@@ -217,4 +218,20 @@ func holes(t *tape) {
 	t.message([]byte("not a pack"))
 	t.pack("edge-1", t.ask(12, 106, "bob"), t.ask(13, 106, "eve")) // the last item
 	t.pack("edge-1", t.ask(13, 106, "eve"), t.ask(7, 106, "ann"))
+}
+
+// users: the user id of a request that the rules do not take makes it unreadable.
+func users(t *tape) {
+	t.open("User ids of every kind, and the first version takes the fewest.", 20, 2)
+	t.pack("edge-1", t.ask(1, 101, "ann@example.com"), t.ask(2, 102, "A.z_9@x:-"))
+	t.pack("edge-1",
+		t.ask(3, 103, "ann+x@example.com"), t.ask(4, 104, "auth0|5f7c"),
+		t.ask(5, 105, "0d1e2f3a-4b5c-6d7e-8f90-a1b2c3d4e5f6"), t.ask(6, 106, "!#$%&'()*+,-./:;<=>?@[]^_`{|}~"),
+	)
+	t.pack("edge-1",
+		t.ask(7, 107, sale.UserID(strings.Repeat("x", 64))), t.ask(8, 108, sale.UserID(strings.Repeat("x", 65))),
+		t.ask(9, 109, sale.UserID(strings.Repeat("~", sale.MaxUserIDLength))), t.ask(10, 110, sale.UserID(strings.Repeat("x", sale.MaxUserIDLength+1))),
+	)
+	t.pack("edge-1", t.ask(3, 103, "ann+x@example.com"), t.ask(11, 111, "a b"), t.ask(12, 111, ""), t.ask(13, 103, "bob"), t.ask(14, 111, "Bob"))
+	t.pack("edge-1", t.ask(15, 112, "a+b"), t.ask(16, 113, "a+b"), t.ask(17, 114, "a+b"), t.ask(18, 112, "A+b"))
 }

@@ -16,7 +16,7 @@ import (
 
 // A story in testdata is a transcript, one event a line:
 //
-//	sale stock=2 limit=1 first=1
+//	sale stock=2 limit=1 first=1 rules=1
 //	pack at=10: ann buys 1 with A until 99, bob buys 1 with B until 99
 //	  1 A ann item 1: granted at 10
 //	  2 B bob item 1: item-taken at 10
@@ -69,7 +69,7 @@ func play(t *testing.T, text string) string {
 
 func openStory(t *testing.T, line string) *allocation.Engine {
 	s := testSale(0, 0)
-	if _, err := fmt.Sscanf(line, "sale stock=%d limit=%d first=%d", &s.Stock, &s.UserLimit, &s.FirstItem); err != nil {
+	if _, err := fmt.Sscanf(line, "sale stock=%d limit=%d first=%d rules=%d", &s.Stock, &s.UserLimit, &s.FirstItem, &s.Rules); err != nil {
 		t.Fatalf("%q: %v", line, err)
 	}
 	return allocation.New(s, allocation.Hash{1}, 0)

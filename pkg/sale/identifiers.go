@@ -7,7 +7,10 @@ import (
 
 // MaxUserIDLength is the longest user id in bytes. It bounds a request's size
 // on the wire, in a code and in the ledger.
-const MaxUserIDLength = 64
+const MaxUserIDLength = 128
+
+// firstUserIDLength is the longest user id under version 1 of the rules.
+const firstUserIDLength = 64
 
 // MaxItemID bounds item ids so that they fit 15 decimal digits and stay exact
 // in every JSON reader (2^53 is about 9.0e15).
@@ -23,7 +26,11 @@ func (id ItemID) String() string { return strconv.FormatInt(int64(id), 10) }
 var ErrItemID = errors.New("item id must be a decimal integer from 1 to 999999999999999 without sign or leading zero")
 
 // ErrUserID says what a user id must look like.
-var ErrUserID = errors.New("user id must be 1 to 64 characters out of A-Z a-z 0-9 . _ @ : -")
+var ErrUserID = errors.New(`user id must be 1 to 128 visible ASCII characters other than " and \`)
+
+// ErrFirstUserID says what a user id must look like in a sale under version 1
+// of the rules.
+var ErrFirstUserID = errors.New("user id must, in this sale, be 1 to 64 characters out of A-Z a-z 0-9 . _ @ : -")
 
 // ParseItemID reads an item id in its one decimal form: no sign, no space, no
 // leading zero, so that two spellings never name one item.
@@ -41,24 +48,41 @@ func ParseItemID(s string) (ItemID, error) {
 	return n, nil
 }
 
-// UserID is a buyer's pseudonym: 1 to 64 bytes of [A-Za-z0-9._@:-],
-// case-sensitive and untrimmed. It is the caller's word and proves nothing.
+// UserID is a buyer's pseudonym, case-sensitive and untrimmed: 1 to 128 bytes
+// of visible ASCII other than " and \, as e-mail addresses, UUIDs and the ids
+// of identity providers are. It is the caller's word and proves nothing. Which
+// of them a sale takes belongs to its rules.
 type UserID string
 
-// ParseUserID reads a user id. It changes nothing: no trimming, no folding.
+// ParseUserID reads a user id that some version of the rules takes. It changes
+// nothing: no trimming, no folding.
 func ParseUserID(s string) (UserID, error) {
 	if len(s) == 0 || len(s) > MaxUserIDLength {
 		return "", ErrUserID
 	}
 	for i := range len(s) {
-		if !userByte[s[i]] {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '\\' {
 			return "", ErrUserID
 		}
 	}
 	return UserID(s), nil
 }
 
-var userByte = func() (ok [256]bool) {
+// Rules returns the first version of the rules that takes the user id, which
+// ParseUserID has read; all later ones take it too.
+func (u UserID) Rules() int {
+	if len(u) > firstUserIDLength {
+		return 2
+	}
+	for i := range len(u) {
+		if !firstUserByte[u[i]] {
+			return 2
+		}
+	}
+	return 1
+}
+
+var firstUserByte = func() (ok [256]bool) {
 	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:-") {
 		ok[c] = true
 	}

@@ -57,6 +57,10 @@ func TestParseUserID(t *testing.T) {
 		"a":               true,
 		"Ann.B_c-9@x:y":   true,
 		"ann@example.com": true,
+		"ann+x@a.org":     true,
+		"auth0|5f7c":      true,
+		"!#$%&'()*,/;<=>": true,
+		"?[]^`{|}~":       true,
 		"0":               true,
 		"-":               true,
 		"...":             true,
@@ -69,13 +73,15 @@ func TestParseUserID(t *testing.T) {
 		"ann b":           false,
 		"ann\n":           false,
 		"a\x00b":          false,
-		"a/b":             false,
-		"a%41":            false,
-		"a+b":             false,
+		"a/b":             true,
+		"a%41":            true,
+		"a+b":             true,
 		"a\"b":            false,
+		`a\b`:             false,
+		"a\x7fb":          false,
 		"ännchen":         false,
 		"\xff":            false,
-		"a,b":             false,
+		"a,b":             true,
 	} {
 		got, err := sale.ParseUserID(text)
 		if (err == nil) != ok || err != nil && !errors.Is(err, sale.ErrUserID) {
@@ -90,11 +96,13 @@ func TestParseUserID(t *testing.T) {
 // What is allowed, said in another way.
 var (
 	itemPattern = regexp.MustCompile(`\A[1-9][0-9]{0,14}\z`)
-	userPattern = regexp.MustCompile(`\A[A-Za-z0-9._@:-]{1,64}\z`)
+	userPattern = regexp.MustCompile(`\A[!#-\[\]-~]{1,128}\z`)
+	// Under version 1 of the rules.
+	firstUserPattern = regexp.MustCompile(`\A[A-Za-z0-9._@:-]{1,64}\z`)
 )
 
 func FuzzIdentifiers(f *testing.F) {
-	for _, text := range []string{"", "0", "1", "01", "999999999999999", "1000000000000000", "ann", "Ann.B_c-9@x:y", "a b", "a\x00", "\xff", "١"} {
+	for _, text := range []string{"", "0", "1", "01", "999999999999999", "1000000000000000", "ann", "Ann.B_c-9@x:y", "ann+x@example.com", strings.Repeat("u", 65), "a b", "a\x00", "\xff", "١"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -111,6 +119,9 @@ func FuzzIdentifiers(f *testing.F) {
 		}
 		if err == nil && string(user) != text {
 			t.Errorf("user %q is read as %q", text, user)
+		}
+		if err == nil && (user.Rules() == 1) != firstUserPattern.MatchString(text) {
+			t.Errorf("user %q came with version %d of the rules", text, user.Rules())
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 // opened under. A sale is decided, replayed and audited under the version in
 // its opening record. pkg/allocation says how to change the rules; this number
 // is raised last, when every allocator that runs knows the version.
-const RulesVersion = 1
+const RulesVersion = 2
 
 // MaxStock is the largest stock a sale may have: a guard against a mistyped
 // configuration, a hundred times the brief's 10,000.
@@ -97,6 +97,14 @@ func (s Sale) LastItem() ItemID { return s.FirstItem + ItemID(s.Stock) - 1 }
 // Contains reports whether the item belongs to the sale.
 func (s Sale) Contains(item ItemID) bool {
 	return item >= s.FirstItem && item <= s.LastItem()
+}
+
+// Takes reports whether the sale's rules take the user id, or returns why not.
+func (s Sale) Takes(user UserID) error {
+	if user.Rules() > s.Rules {
+		return ErrFirstUserID
+	}
+	return nil
 }
 
 // Validate reports the first field that no sale may have.

@@ -20,6 +20,7 @@ var errAway = errors.New("simulated: the ledger does not answer")
 type book struct {
 	service
 	installation sale.UUID
+	rules        int         // of the sales that open
 	sales        []*bookSale // by number, from 1
 	byCode       map[code.ID]allocation.Decision
 	owners       map[sale.ItemID]code.ID
@@ -52,7 +53,7 @@ type commitRow struct {
 
 func newBook(w *world) *book {
 	return &book{
-		service: service{w: w, name: "ledger"}, installation: sale.UUID{1}, byCode: map[code.ID]allocation.Decision{},
+		service: service{w: w, name: "ledger"}, installation: sale.UUID{1}, rules: sale.RulesVersion, byCode: map[code.ID]allocation.Decision{},
 		owners: map[sale.ItemID]code.ID{}, alive: map[string]sale.Instant{}, attempts: map[sale.UUID]ledger.RecordedAttempt{},
 	}
 }
@@ -90,7 +91,7 @@ func (b *book) OpenSlot(_ context.Context, t ledger.Template) (bool, error) {
 	id := sale.ID(len(b.sales) + 1)
 	b.sales = append(b.sales, &bookSale{row: ledger.SaleRow{State: sale.Preparing, Sale: sale.Sale{
 		Installation: b.installation, UUID: sale.UUID{2, byte(id)}, ID: id, OpensAt: slot, Stock: t.Stock, UserLimit: t.UserLimit,
-		FirstItem: first, Seed: t.Seed, Rules: sale.RulesVersion,
+		FirstItem: first, Seed: t.Seed, Rules: b.rules,
 	}}})
 	b.point("scheduler/after-row")
 	return true, nil

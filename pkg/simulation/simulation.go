@@ -74,6 +74,7 @@ func run(cfg Config, verbose bool) *simulation {
 	s.w.verbose = verbose
 	s.keys = keyring()
 	s.book, s.broker, s.cache = newBook(s.w), newBroker(s.w, cfg.Lossy), newCache(s.w)
+	s.book.rules = sale.RulesVersion - int(cfg.Seed%2) // old sales go on under the rules of their time
 	s.startProcesses()
 	for _, f := range cfg.Faults {
 		s.w.in(f.At, func() {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -191,17 +190,4 @@ func (d *Directory) read(entry jetstream.KeyValueEntry, update func(wire.Entry))
 		return
 	}
 	update(e)
-}
-
-// ServerTime returns the time by NATS's clock, and by this process's clock the
-// middle of the round trip that asked for it.
-func (d *Directory) ServerTime(ctx context.Context) (server, local time.Time, err error) {
-	ctx, cancel := d.client.during(ctx, requestTimeout)
-	defer cancel()
-	sent := time.Now()
-	s, err := d.client.js.Stream(ctx, directoryStream)
-	if err != nil {
-		return time.Time{}, time.Time{}, fmt.Errorf("stream: reading NATS's clock: %w", err)
-	}
-	return s.CachedInfo().TimeStamp, sent.Add(time.Since(sent) / 2), nil
 }

@@ -15,7 +15,7 @@ type Outcome string
 const (
 	Issued           Outcome = "issued"            // a code was given
 	MissingParameter Outcome = "missing-parameter" // user_id or id was not sent
-	InvalidParameter Outcome = "invalid-parameter" // user_id or id is no such id
+	InvalidParameter Outcome = "invalid-parameter" // user_id or id is no such id, or the request is not as it must be
 	UnknownItem      Outcome = "unknown-item"      // no sale has the item
 	ItemTaken        Outcome = "item-taken"        // the cache knew its owner
 	SoldOut          Outcome = "sold-out"          // the cache knew that nothing is left
@@ -93,20 +93,27 @@ func appendEscaped(buf []byte, key, s string) []byte {
 	return append(buf, '"')
 }
 
-// Printable makes a hostile parameter storable: printable ASCII stays, every
-// other byte becomes %XX, and what exceeds MaxParameter bytes is cut, marked
-// by a final ellipsis of three dots.
+// Printable makes a hostile parameter storable: printable ASCII stays, but for
+// the backslash; each other byte becomes a backslash and two hexadecimal
+// digits, and what would exceed MaxParameter bytes is cut, marked by a backslash
+// and three dots. So an id stays as it is, and nothing else comes to look like
+// one: no user id has a backslash.
 func Printable(s string) string {
 	const hexDigits = "0123456789ABCDEF"
-	buf := make([]byte, 0, min(len(s), MaxParameter)+8)
+	const cut = `\...`
+	buf := make([]byte, 0, min(3*len(s), MaxParameter)+3)
+	kept := 0 // what stays if it has to be cut
 	for i := range len(s) {
-		if len(buf) > MaxParameter-6 {
-			return string(append(buf, "..."...))
+		if len(buf) <= MaxParameter-len(cut) {
+			kept = len(buf)
 		}
-		if c := s[i]; c >= 0x20 && c < utf8.RuneSelf-1 && c != '%' {
+		if c := s[i]; c >= 0x20 && c < utf8.RuneSelf-1 && c != '\\' {
 			buf = append(buf, c)
 		} else {
-			buf = append(buf, '%', hexDigits[c>>4], hexDigits[c&15])
+			buf = append(buf, '\\', hexDigits[c>>4], hexDigits[c&15])
+		}
+		if len(buf) > MaxParameter {
+			return string(append(buf[:kept], cut...))
 		}
 	}
 	return string(buf)

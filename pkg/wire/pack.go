@@ -17,7 +17,7 @@ const MaxEdgeID = 64
 
 // RequestSize bounds a request's encoded size in bytes: five keys with their
 // punctuation, three numbers, a code id and the longest user id.
-const RequestSize = 240
+const RequestSize = 304
 
 const (
 	packHead = `{"v":1,"kind":"pack","edge":`

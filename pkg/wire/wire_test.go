@@ -97,11 +97,13 @@ func TestPrintable(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                        "",
 		"ann":                     "ann",
-		"a b\"\\":                 `a b"\`,
-		"\x00\xff\x7f%é":          "%00%FF%7F%25%C3%A9",
-		strings.Repeat("x", 122):  strings.Repeat("x", 122),
-		strings.Repeat("x", 999):  strings.Repeat("x", 123) + "...",
-		strings.Repeat("\n", 999): strings.Repeat("%0A", 41) + "...",
+		"100%":                    "100%",
+		"a b\"\\":                 `a b"\5C`,
+		"\x00\xff\x7f%é":          `\00\FF\7F%\C3\A9`,
+		strings.Repeat("x", 128):  strings.Repeat("x", 128),
+		strings.Repeat("x", 129):  strings.Repeat("x", 124) + `\...`,
+		strings.Repeat("\n", 42):  strings.Repeat(`\0A`, 42),
+		strings.Repeat("\n", 999): strings.Repeat(`\0A`, 41) + `\...`,
 	} {
 		got := wire.Printable(in)
 		if got != want {
@@ -137,7 +139,7 @@ func drawPack(t *rapid.T) []allocation.Request {
 			Number:  rapid.Uint64Range(0, 1e18-1).Draw(t, "n"),
 			Code:    code.ID(rapid.SliceOfN(rapid.ByteMin(1), 16, 16).Draw(t, "code")),
 			Item:    sale.ItemID(rapid.Int64Range(0, int64(sale.MaxItemID)).Draw(t, "item")),
-			User:    sale.UserID(rapid.StringMatching(`[A-Za-z0-9._@:-]{1,64}`).Draw(t, "user")),
+			User:    sale.UserID(rapid.StringMatching(`[!#-\[\]-~]{1,128}`).Draw(t, "user")),
 			Expires: sale.Instant(rapid.Int64Range(0, 1e18-1).Draw(t, "expires")),
 		}
 	}), 1, 20).Draw(t, "requests")
@@ -160,6 +162,21 @@ func TestPackProperty(t *testing.T) {
 			if err != nil || edge != "edge_A-1" || !reflect.DeepEqual(got, requests) {
 				t.Fatalf("%s reads as %+v, %v", spelling, got, err)
 			}
+		}
+	})
+}
+
+// A parameter that is stored without a backslash is what was sent.
+func TestPrintableIsNeverMistaken(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sent := string(rapid.SliceOfN(rapid.Byte(), 0, 140).Draw(t, "sent"))
+		stored := wire.Printable(sent)
+		if stored != sent && !strings.Contains(stored, `\`) {
+			t.Fatalf("%q is stored as %q", sent, stored)
+		}
+		user, err := sale.ParseUserID(sent)
+		if _, errStored := sale.ParseUserID(stored); (err == nil) != (errStored == nil) || err == nil && string(user) != stored {
+			t.Fatalf("%q is stored as %q: as a user id %v, then %v", sent, stored, err, errStored)
 		}
 	})
 }

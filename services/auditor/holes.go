@@ -33,7 +33,11 @@ func (a *audit) cross(h *ledger.HoleRow) error {
 	if err != nil {
 		return err
 	}
-	now := a.settleTime(h, before.Now, stamps, decisions)
+	settle := a.settleTime
+	if a.opening.Sale.Rules == 1 {
+		settle = a.settleHighest
+	}
+	now := settle(h, before.Now, stamps, decisions)
 	if decisions, err = a.crossDecisions(decisions, stamps); err != nil {
 		return err
 	}
@@ -234,10 +238,31 @@ func chainOf(stored []byte) (chain allocation.Hash) {
 	return chain
 }
 
-// settleTime returns the engine time at which the generation ended, and makes
-// engine times of those in stamps. The hole says when that was, and so do the
-// lost packs; where they differ, a decision or another pack confirms the hole.
+// settleTime returns the time of the last pack of the generation. The hole says
+// it, and so does the commit of that pack; where they differ, a decision confirms
+// the hole.
 func (a *audit) settleTime(h *ledger.HoleRow, before sale.Instant, stamps []stamp, decisions []allocation.Decision) sale.Instant {
+	last := &stamp{times: []sale.Instant{before}}
+	if n := len(stamps); n > 0 {
+		last = &stamps[n-1]
+	}
+	if len(last.times) == 0 { // nothing else says it
+		return h.CursorTime
+	}
+	now := last.times[len(last.times)-1]
+	if now != h.CursorTime && slices.ContainsFunc(decisions, func(d allocation.Decision) bool { return d.At == h.CursorTime }) {
+		compare(a.report, last.row, "packs", now, h.CursorTime)
+		last.times = nil
+		return h.CursorTime
+	}
+	compare(a.report, atHole(h), "cursor_time", h.CursorTime, now)
+	return now
+}
+
+// settleHighest is settleTime under version 1 of the rules, whose engine time is
+// the highest of the packs' times. It makes engine times of those in stamps.
+// Where hole and lost packs differ, a decision or another pack confirms the hole.
+func (a *audit) settleHighest(h *ledger.HoleRow, before sale.Instant, stamps []stamp, decisions []allocation.Decision) sale.Instant {
 	latest, complete := before, true
 	confirmed := slices.ContainsFunc(decisions, func(d allocation.Decision) bool { return d.At == h.CursorTime })
 	for _, s := range stamps {

@@ -2,11 +2,14 @@ package edge
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/gin-gonic/gin"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/sale"
 )
 
 // problem is a kind of answer that is not 200, as RFC 9457 has it.
@@ -24,16 +27,20 @@ const problemType = "urn:notsale:problem:"
 // The one table of statuses.
 var (
 	problemParameter   = &problem{http.StatusBadRequest, "invalid-parameter", "Missing or invalid parameter", false, false}
+	problemBrokenBody  = &problem{http.StatusBadRequest, "invalid-body", "The request body is not readable", false, false}
 	problemCode        = &problem{http.StatusBadRequest, "invalid-code", "This is not a valid code", false, false}
 	problemUnknownItem = &problem{http.StatusNotFound, "unknown-item", "No such item", false, false}
+	problemNextSale    = &problem{http.StatusNotFound, "unknown-item", "No such item yet", true, false}
 	problemUnknownSale = &problem{http.StatusNotFound, "unknown-sale", "No such sale", false, false}
 	problemNoRoute     = &problem{http.StatusNotFound, "not-found", "No such page", false, false}
 	problemUndecided   = &problem{http.StatusNotFound, "no-decision-yet", "No decision yet", true, false}
 	problemMethod      = &problem{http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", false, false}
-	problemTaken       = &problem{http.StatusConflict, "item-taken", "The item was sold to another", false, false}
+	problemSlowBody    = &problem{http.StatusRequestTimeout, "body-not-sent", "The announced request body did not arrive", true, false}
+	problemTaken       = &problem{http.StatusConflict, "item-taken", "The item has been sold", false, false}
+	problemRefused     = &problem{http.StatusConflict, "refused", "The request was refused", false, false}
 	problemSoldOut     = &problem{http.StatusGone, "sold-out", "The sale is sold out", false, false}
 	problemExpired     = &problem{http.StatusGone, "code-expired", "The code has expired", false, false}
-	problemBody        = &problem{http.StatusRequestEntityTooLarge, "no-body-accepted", "No request body is accepted", false, false}
+	problemBody        = &problem{http.StatusRequestEntityTooLarge, "no-body-accepted", "The request body is too large", false, false}
 	problemLimit       = &problem{http.StatusTooManyRequests, "limit-reached", "Limit reached", false, false}
 	problemInternal    = &problem{http.StatusInternalServerError, "internal", "Internal error", true, false}
 	problemUnavailable = &problem{http.StatusServiceUnavailable, "not-queued", "Not known to be queued", true, true}
@@ -42,20 +49,37 @@ var (
 	problemLedger      = &problem{http.StatusServiceUnavailable, "ledger-unavailable", "The ledger does not answer", true, true}
 )
 
-// refusals says how each reason is answered.
-var refusals = map[allocation.Reason]struct {
+// refusal is how a reason is answered.
+type refusal struct {
 	problem *problem
 	detail  string
-}{
+}
+
+// refusals says how each reason is answered.
+var refusals = map[allocation.Reason]refusal{
 	allocation.Malformed:    {problemCode, "The request was refused as malformed."},
 	allocation.CodeExpired:  {problemExpired, "The code expired before the request arrived. Check out again."},
 	allocation.SoldOut:      {problemSoldOut, "Every item of the sale has been sold."},
 	allocation.LimitReached: {problemLimit, limitDetail},
-	allocation.ItemTaken:    {problemTaken, "The item has been sold to another user."},
+	allocation.ItemTaken:    {problemTaken, "The item has been sold."}, // perhaps to the very user who asks, by another code
 }
 
-// limitDetail holds the words that clients of the contest's API look for.
-const limitDetail = "User has reached the maximum of 10 items per sale"
+// limitDetail holds the words that clients of the contest's API look for, with
+// the sale's limit.
+const limitDetail = "User has reached the maximum of %d items per sale"
+
+// refusalOf says how a reason in the sale is answered, also one of a later
+// version, which a decision of another program may have.
+func refusalOf(of *sale.Sale, reason allocation.Reason) refusal {
+	r, known := refusals[reason]
+	switch {
+	case !known:
+		return refusal{problemRefused, "The request was refused for a reason that this server does not know yet."}
+	case reason == allocation.LimitReached:
+		r.detail = fmt.Sprintf(r.detail, of.UserLimit)
+	}
+	return r
+}
 
 // problemJSON is a problem as it is sent. Position and time stand where the
 // refusal was decided in the stream.
@@ -81,19 +105,25 @@ func send(c *gin.Context, p *problem, body any) {
 	if p.wait {
 		c.Header("Retry-After", retryAfter)
 	}
-	write(c, p.status, "application/problem+json", body)
+	write(c, p.status, "application/problem+json", encode(body))
 }
+
+const typeJSON = "application/json; charset=utf-8"
 
 // reply answers 200, or what else is not a problem, with JSON.
-func reply(c *gin.Context, status int, body any) {
-	write(c, status, "application/json; charset=utf-8", body)
-}
+func reply(c *gin.Context, status int, body any) { write(c, status, typeJSON, encode(body)) }
 
-func write(c *gin.Context, status int, contentType string, body any) {
+func encode(body any) []byte {
 	text, err := json.Marshal(body)
 	if err != nil { // a field that cannot be encoded is a defect of this package
 		panic(err)
 	}
+	return text
+}
+
+// write writes an answer. Its length is said, so that HEAD says it too.
+func write(c *gin.Context, status int, contentType string, text []byte) {
+	c.Header("Content-Length", strconv.Itoa(len(text)))
 	c.Data(status, contentType, text)
 	c.Abort()
 }

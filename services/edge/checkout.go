@@ -31,7 +31,16 @@ type checkoutBody struct {
 
 // checkout gives a code for an item. A code reserves nothing.
 func (e *Edge) checkout(c *gin.Context) {
+	errBody := e.arrived(c)
+	if errBody != nil && !errors.Is(errBody, errLargeBody) { // what has not arrived is no attempt
+		p, detail := invalid(errBody)
+		refuse(c, p, detail)
+		return
+	}
 	p := parseCheckout(c.Request.URL)
+	if errBody != nil {
+		p.err = errBody
+	}
 	a, err := e.attempt(&p)
 	if err != nil {
 		e.fail(c, err)
@@ -39,7 +48,8 @@ func (e *Edge) checkout(c *gin.Context) {
 	}
 	ctx := c.Request.Context()
 	if p.err != nil {
-		e.refuseCheckout(c, a, problemParameter, p.err.Error())
+		wrong, detail := invalid(p.err)
+		e.refuseCheckout(c, a, wrong, detail)
 		return
 	}
 	of, err := e.find(ctx, func(d *directory) *sale.Sale { return d.ofItem(p.item) })
@@ -49,10 +59,15 @@ func (e *Edge) checkout(c *gin.Context) {
 	}
 	if of == nil {
 		a.Outcome = wire.UnknownItem
-		e.refuseCheckout(c, a, problemUnknownItem, "No sale has an item with this id.")
+		e.refuseCheckout(c, a, e.directory.unknown(p.item), "No sale has an item with this id.")
 		return
 	}
 	a.Sale = of.ID
+	if err := of.Takes(p.user); err != nil {
+		a.Outcome = wire.InvalidParameter
+		e.refuseCheckout(c, a, problemParameter, err.Error())
+		return
+	}
 	f := flow.Checkout{Closed: e.directory.closed(of.ID)}
 	f.Known(e.gate.ask(rejection.Question{Sale: of.UUID, Item: p.item, User: p.user}))
 	a.Outcome = f.Outcome
@@ -71,7 +86,6 @@ func (e *Edge) checkout(c *gin.Context) {
 	case wire.ItemTaken:
 		refuse(c, problemTaken, refusals[allocation.ItemTaken].detail)
 	default:
-		c.Header("Cache-Control", "no-store")
 		reply(c, http.StatusOK, checkoutBody{
 			Code: text, Item: p.item, Name: of.Name(p.item), Image: imagePath(p.item), Sale: of.ID, UserID: p.user, Expires: a.Expires.String(),
 		})

@@ -22,6 +22,9 @@ type Config struct {
 	// Drain is how long the edge stays open, but not ready, after it was told
 	// to stop, so that balancers notice.
 	Drain time.Duration
+	// CORSOrigins are the origins of other sites whose pages may use the API from
+	// a browser, or "*" for all; none by default.
+	CORSOrigins []string
 }
 
 // DefaultConfig is the design's.
@@ -41,6 +44,11 @@ func (c Config) Validate() error {
 		return fmt.Errorf("--purchase-wait %v: want 10ms to 1m", c.PurchaseWait)
 	case c.CheckoutWait <= 0 || c.Waiting < 1 || c.Drain < 0:
 		return errors.New("edge: waits and limits must be positive")
+	}
+	for _, origin := range c.CORSOrigins {
+		if err := validOrigin(origin); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -42,12 +42,14 @@ func (e *Edge) decision(c *gin.Context) {
 	case err != nil:
 		e.failRead(c, err, problemUndecided)
 	case d == nil:
-		explain(c, problemUndecided, problemUndecided.body(undecided(x.Facts)), x.Facts)
+		body := problemUndecided.body(undecided(of, x.Facts))
+		body.Retryable = len(x.Facts) == 0 // they are final: it would be refused
+		explain(c, problemUndecided, body, x.Facts)
 	case d.Reason == allocation.Granted:
 		decided(c, of, v, d.Reason, d.Position, d.At)
 	default:
-		p := refusals[d.Reason].problem
-		body := p.body(refused(d, v.Expires, x.Facts))
+		p := refusalOf(of, d.Reason).problem
+		body := p.body(refused(of, d, v.Expires, x.Facts))
 		body.Position, body.Time = d.Position, d.At.String()
 		explain(c, p, body, x.Facts)
 	}
@@ -65,27 +67,26 @@ func explain(c *gin.Context, p *problem, body problemJSON, facts []ledger.Fact) 
 }
 
 // undecided says what is known of a code without a decision.
-func undecided(facts []ledger.Fact) string {
-	text := "no decision yet, POST again"
+func undecided(of *sale.Sale, facts []ledger.Fact) string {
 	if len(facts) == 0 {
-		return text
+		return "no decision yet, POST again"
 	}
-	text += ": a request with this code never reached the queue, or waits there. It would be refused."
+	text := "no decision yet: a request with this code never reached the queue, or waits there. It would be refused."
 	for _, f := range facts {
-		text += " " + sentence(f)
+		text += " " + sentence(of, f)
 	}
 	return text
 }
 
 // refused says why a request was refused, whose code expires then.
-func refused(d *allocation.Decision, expires sale.Instant, facts []ledger.Fact) string {
+func refused(of *sale.Sale, d *allocation.Decision, expires sale.Instant, facts []ledger.Fact) string {
 	switch {
 	case d.Reason == allocation.CodeExpired:
 		return fmt.Sprintf("The code expired at %v, and the request was decided at %v. Check out again.", expires, d.At)
 	case len(facts) > 0:
-		return sentence(facts[0])
+		return sentence(of, facts[0])
 	}
-	return refusals[d.Reason].detail
+	return refusalOf(of, d.Reason).detail
 }
 
 // lost says where what the detail of a refusal speaks of came about.
@@ -95,6 +96,6 @@ var lost = map[allocation.Reason]string{
 	allocation.ItemTaken:    "at position %d, %v.",
 }
 
-func sentence(f ledger.Fact) string {
-	return strings.TrimSuffix(refusals[f.Reason].detail, ".") + ": " + fmt.Sprintf(lost[f.Reason], f.Position, f.At)
+func sentence(of *sale.Sale, f ledger.Fact) string {
+	return strings.TrimSuffix(refusalOf(of, f.Reason).detail, ".") + ": " + fmt.Sprintf(lost[f.Reason], f.Position, f.At)
 }

@@ -21,5 +21,7 @@
 // Failure behaviour: what is not known to be queued is answered 503 with
 // Retry-After, what is queued but not decided in time 202; the same code may
 // be sent again at any edge, at any time. Every queue and map has a limit,
-// beyond which requests are refused early with 503.
+// beyond which requests are refused early with 503. Every read of a connection
+// has a deadline, also that of a body, which is ignored; a stop waits for
+// requests that have arrived, and for no connection.
 package edge

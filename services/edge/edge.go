@@ -51,7 +51,9 @@ type Edge struct {
 
 	listed   atomic.Bool  // the directory has been read once; written by watch
 	draining atomic.Bool  // written by Stop
-	skew     atomic.Int64 // this clock minus NATS's, in ns; written by watchClock
+	open     atomic.Int64 // requests that have arrived and are not answered; written by each
+	skew     atomic.Int64 // this clock minus NATS's, in ns; written by clocks
+	clocks   clocks
 	server   *http.Server
 	listener net.Listener
 }
@@ -78,6 +80,7 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 		directory: newDirectory(), gate: newGate(c), waiters: newWaiters(cfg.Waiting),
 	}
 	e.keys.Store(keys)
+	e.clocks = clocks{skewOf: e.skewOf}
 	e.misses = pack.New(missLimits, e.refresh)
 	e.metrics = newMetrics(reg,
 		func() float64 { return float64(e.waiters.count()) }, func() float64 { return float64(e.directory.size()) })
@@ -158,7 +161,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { e.watch(watching) })
-	background.Go(func() { e.watchClock(watching) })
+	background.Go(func() { e.watchClocks(watching) })
 	defer background.Wait()
 	defer unwatch()
 	served := make(chan error, 1)
@@ -182,7 +185,7 @@ func (e *Edge) drain(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.PurchaseWait+drainTimeout)
 	defer cancel()
-	errs := []error{e.server.Shutdown(ctx)}
+	errs := []error{e.hangUp(ctx)}
 	e.lanes.Range(func(_, value any) bool {
 		l := value.(*lane) //nolint:forcetypeassert // nothing else is stored
 		errs = append(errs, l.requests.Close(ctx), l.attempts.Close(ctx))
@@ -190,6 +193,33 @@ func (e *Edge) drain(ctx context.Context) error {
 	})
 	errs = append(errs, e.gate.queue.Close(ctx), e.misses.Close(ctx))
 	return errors.Join(errs...)
+}
+
+// lastWords is how long, at a stop, a request may take from its last byte to its
+// handler, and an answer from there to the client.
+const lastWords = 500 * time.Millisecond
+
+// hangUp takes no new connections and closes all others, once every request
+// that has arrived is answered. It waits for requests, not for connections: on
+// some nothing comes, or half a request, or nobody reads.
+func (e *Edge) hangUp(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	closed := make(chan error, 1)
+	go func() { closed <- e.server.Shutdown(ctx) }()
+	look := time.NewTicker(lastWords / 20)
+	defer look.Stop()
+	for busy := time.Now(); time.Since(busy) < lastWords; {
+		select {
+		case err := <-closed: // no connection is left, or ctx has ended
+			return errors.Join(err, e.server.Close())
+		case <-look.C:
+			if e.open.Load() > 0 {
+				busy = time.Now()
+			}
+		}
+	}
+	return e.server.Close()
 }
 
 // receive hands a message of replies to the waiters.

@@ -15,6 +15,7 @@ type metrics struct {
 	packs      prometheus.Histogram
 	retried    prometheus.Counter
 	panics     prometheus.Counter
+	skew       prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer, waiting, sales func() float64) *metrics {
@@ -33,9 +34,12 @@ func newMetrics(reg prometheus.Registerer, waiting, sales func() float64) *metri
 			Name: "notsale_edge_pack_requests", Help: "Purchase requests per pack.", Buckets: prometheus.ExponentialBuckets(1, 2, 11),
 		}),
 		retried: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_edge_publish_failures_total", Help: "Publishes that failed or stayed unknown."}),
-		panics:  prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_edge_panics_total", Help: "Requests that ended in a panic."}),
+		skew: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "notsale_edge_clock_skew_seconds", Help: "Largest difference between this clock and one by which NATS stamps requests.",
+		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_edge_panics_total", Help: "Requests that ended in a panic."}),
 	}
-	reg.MustRegister(m.requests, m.seconds, m.rejections, m.packs, m.retried, m.panics,
+	reg.MustRegister(m.requests, m.seconds, m.rejections, m.packs, m.retried, m.panics, m.skew,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "notsale_edge_waiting", Help: "Purchases that wait for their decision."}, waiting),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "notsale_edge_sales", Help: "Sales in this edge's directory."}, sales))
 	return m
@@ -69,7 +73,7 @@ func (m *metrics) route(name string) gin.HandlerFunc {
 
 // known are the statuses of the table of answers.
 var known = func() (list [statusLimit]bool) {
-	for _, status := range []int{200, 202, 304, 400, 404, 405, 409, 410, 413, 429, 500, 503} {
+	for _, status := range []int{200, 202, 204, 304, 400, 404, 405, 408, 409, 410, 413, 429, 500, 503} {
 		list[status] = true
 	}
 	return list

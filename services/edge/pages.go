@@ -1,7 +1,10 @@
 package edge
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -55,9 +58,43 @@ type itemsBody struct {
 
 func imagePath(item sale.ItemID) string { return "/items/" + item.String() + "/image" }
 
+// forLong says how pictures and pages may be cached, which never change while
+// an edge runs: for as long as a sale usually lasts.
+const forLong = "public, max-age=3600"
+
+// tell answers with what changes as items are sold: a cache must ask whether it
+// still holds.
+func tell(c *gin.Context, body any) {
+	text := encode(body)
+	if !has(c, "no-cache", tagOf(text)) {
+		write(c, http.StatusOK, typeJSON, text)
+	}
+}
+
+// tagOf is the entity tag of an answer: of its bytes, so all edges give the same.
+func tagOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+}
+
+// has says how the answer may be cached, and answers 304 if the client has the
+// one with this tag.
+func has(c *gin.Context, control, tag string) bool {
+	c.Header("Cache-Control", control)
+	c.Header("ETag", tag)
+	for one := range strings.SplitSeq(strings.Join(c.Request.Header.Values("If-None-Match"), ","), ",") {
+		if one = strings.TrimSpace(one); one == "*" || strings.TrimPrefix(one, "W/") == tag {
+			c.Status(http.StatusNotModified)
+			c.Writer.WriteHeaderNow()
+			return true
+		}
+	}
+	return false
+}
+
 // sales lists sales, newest first: ?before= a number, ?limit= at most 1000.
 func (e *Edge) sales(c *gin.Context) {
-	before, errBefore := number(c, "before", 0, 1<<62)
+	before, errBefore := number(c, "before", 0, int64(sale.MaxItemID))
 	limit, errLimit := number(c, "limit", defaultPage, maxSalesPage)
 	if err := errors.Join(errBefore, errLimit); err != nil {
 		refuse(c, problemParameter, err.Error())
@@ -76,7 +113,7 @@ func (e *Edge) sales(c *gin.Context) {
 			list = append(list, saleOf(row))
 		}
 	}
-	reply(c, http.StatusOK, list)
+	tell(c, list)
 }
 
 // saleOf shows a sale. That its streams are put away is nobody's business: it is
@@ -116,23 +153,32 @@ func (e *Edge) failRead(c *gin.Context, err error, missing *problem) {
 	refuse(c, problemLedger, "Try again in a moment.")
 }
 
-// number reads a non-negative integer parameter.
+// number reads a parameter that is a number, given at most once.
 func number(c *gin.Context, name string, otherwise, most int64) (int64, error) {
-	text, given := c.GetQuery(name)
-	if !given {
+	texts, err := parameters(c.Request.URL.RawQuery, name)
+	if len(texts) == 0 {
 		return otherwise, nil
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 0 || n > most {
-		return 0, paramError(fmt.Sprintf("%s must be an integer from 0 to %d", name, most))
+	n, ok := decimal(texts[0])
+	if err != nil || len(texts) > 1 || !ok || n > most {
+		return 0, paramError(fmt.Sprintf("%s must be one decimal integer from 0 to %d without sign or leading zero", name, most))
 	}
 	return n, nil
 }
 
+// decimal reads a number as sale.ParseItemID reads an item id, and 0.
+func decimal(text string) (int64, bool) {
+	if text == "0" {
+		return 0, true
+	}
+	n, err := sale.ParseItemID(text)
+	return int64(n), err == nil
+}
+
 // saleRow reads the sale of the path from the ledger, or answers itself.
 func (e *Edge) saleRow(c *gin.Context) (ledger.SaleRow, bool) {
-	n, err := strconv.ParseInt(c.Param("id"), 10, 64)
-	if err != nil || n < 1 {
+	n, ok := decimal(c.Param("id"))
+	if !ok {
 		refuse(c, problemUnknownSale, "There is nothing with this id.")
 		return ledger.SaleRow{}, false
 	}
@@ -151,7 +197,7 @@ func (e *Edge) saleRow(c *gin.Context) (ledger.SaleRow, bool) {
 
 func (e *Edge) sale(c *gin.Context) {
 	if row, ok := e.saleRow(c); ok {
-		reply(c, http.StatusOK, saleOf(row))
+		tell(c, saleOf(row))
 	}
 }
 
@@ -188,7 +234,7 @@ func (e *Edge) items(c *gin.Context) {
 	if last < s.LastItem() && limit > 0 {
 		body.Next = fmt.Sprintf("/sales/%d/items?offset=%d&limit=%d", s.ID, offset+limit, limit)
 	}
-	reply(c, http.StatusOK, body)
+	tell(c, body)
 }
 
 // itemOf finds the item of the path, or answers itself.
@@ -204,10 +250,24 @@ func (e *Edge) itemOf(c *gin.Context) (*sale.Sale, sale.ItemID, bool) {
 		return nil, 0, false
 	}
 	if of == nil {
-		refuse(c, problemUnknownItem, "There is nothing with this id.")
+		refuse(c, e.directory.unknown(item), "There is nothing with this id.")
 		return nil, 0, false
 	}
 	return of, item, true
+}
+
+// unknown returns the answer for an item that no sale has: the sale that opens
+// next may have it, if it has as many as the newest.
+func (d *directory) unknown(item sale.ItemID) *problem {
+	next, stock := sale.ItemID(1), sale.MaxStock
+	if byItem := d.snapshot.Load().byItem; len(byItem) > 0 {
+		newest := byItem[len(byItem)-1]
+		next, stock = newest.LastItem()+1, newest.Stock
+	}
+	if item >= next && item < next+sale.ItemID(stock) {
+		return problemNextSale
+	}
+	return problemUnknownItem
 }
 
 func (e *Edge) item(c *gin.Context) {
@@ -222,7 +282,7 @@ func (e *Edge) item(c *gin.Context) {
 		e.failRead(c, err, problemUnknownItem)
 		return
 	}
-	reply(c, http.StatusOK, itemBody{ID: item, Sale: of.ID, Name: of.Name(item), Image: imagePath(item), Sold: len(sold) == 1})
+	tell(c, itemBody{ID: item, Sale: of.ID, Name: of.Name(item), Image: imagePath(item), Sold: len(sold) == 1})
 }
 
 // image draws the item's picture. Its tag names seed and item, which say all
@@ -234,24 +294,31 @@ func (e *Edge) image(c *gin.Context) {
 	}
 	h := fnv.New64a()
 	_, _ = fmt.Fprintf(h, "%v %d", of.UUID, item)
-	tag := `"` + strconv.FormatUint(h.Sum64(), 16) + `"`
-	c.Header("Cache-Control", "public, max-age=3600")
-	c.Header("ETag", tag)
-	if match := c.GetHeader("If-None-Match"); match != "" && strings.Contains(match, tag) {
-		c.Status(http.StatusNotModified)
-		return
+	if !has(c, forLong, `"`+strconv.FormatUint(h.Sum64(), 16)+`"`) {
+		write(c, http.StatusOK, "image/svg+xml", of.Picture(item))
 	}
-	c.Data(http.StatusOK, "image/svg+xml", of.Picture(item))
 }
 
-// page serves the embedded files.
+// page serves an embedded file. What it links to, it links to by content, so
+// that a page that is cached fits its script and style.
 func page(name, contentType string) gin.HandlerFunc {
+	text := embedded(name)
+	for _, linked := range []string{"app.js", "style.css"} {
+		version := strings.Trim(tagOf(embedded(linked)), `"`)
+		text = bytes.ReplaceAll(text, []byte(`"/`+linked+`"`), []byte(`"/`+linked+`?v=`+version+`"`))
+	}
+	tag := tagOf(text)
+	return func(c *gin.Context) {
+		if !has(c, forLong, tag) {
+			write(c, http.StatusOK, contentType, text)
+		}
+	}
+}
+
+func embedded(name string) []byte {
 	text, err := fs.ReadFile(web.Files(), name)
 	if err != nil { // embedded at build time
 		panic(err)
 	}
-	return func(c *gin.Context) {
-		c.Header("Cache-Control", "no-cache")
-		c.Data(http.StatusOK, contentType, text)
-	}
+	return text
 }

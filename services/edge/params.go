@@ -1,11 +1,11 @@
 package edge
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strings"
 
-	"notsale/pkg/code"
 	"notsale/pkg/sale"
 )
 
@@ -25,7 +25,7 @@ type paramError string
 func (e paramError) Error() string { return string(e) }
 
 const (
-	errQuery       = paramError("the query is not validly encoded")
+	errQuery       = paramError("a parameter is not validly encoded")
 	errMissingUser = paramError("user_id is missing")
 	errMissingItem = paramError("id (or item_id) is missing")
 	errManyUsers   = paramError("user_id must be given exactly once")
@@ -35,19 +35,16 @@ const (
 	errLongURL     = paramError("the URL is longer than 2048 bytes")
 )
 
-// parseCheckout reads user_id and id or item_id, each given exactly once.
+// parseCheckout reads user_id and id or item_id, each given exactly once. That
+// the user id suits the item's sale is checked when that is found.
 func parseCheckout(u *url.URL) checkoutParams {
-	values, err := url.ParseQuery(u.RawQuery)
-	users := values["user_id"]
-	items := append(append([]string(nil), values["id"]...), values["item_id"]...)
-	if err != nil { // what cannot be decoded is missing in values, but is to be recorded
-		users, items = undecoded(u.RawQuery, "user_id"), undecoded(u.RawQuery, "id", "item_id")
-	}
+	users, errUser := parameters(u.RawQuery, "user_id")
+	items, errItem := parameters(u.RawQuery, "id", "item_id")
 	p := checkoutParams{rawUser: strings.Join(users, ","), rawItem: strings.Join(items, ",")}
 	switch {
 	case tooLong(u):
 		p.err = errLongURL
-	case err != nil:
+	case errUser != nil || errItem != nil:
 		p.err = errQuery
 	case len(users) == 0:
 		p.err, p.missing = errMissingUser, true
@@ -59,28 +56,32 @@ func parseCheckout(u *url.URL) checkoutParams {
 		p.err = errManyItems
 	}
 	if len(items) == 1 {
-		var errItem error
-		if p.item, errItem = sale.ParseItemID(items[0]); p.err == nil {
-			p.err = errItem
-		}
+		p.item, errItem = sale.ParseItemID(items[0])
+		p.err = cmp.Or(p.err, errItem)
 	}
 	if len(users) == 1 {
-		var errUser error
-		if p.user, errUser = sale.ParseUserID(users[0]); p.err == nil {
-			p.err = errUser
-		}
+		p.user, errUser = sale.ParseUserID(users[0])
+		p.err = cmp.Or(p.err, errUser)
 	}
 	return p
 }
 
-// undecoded returns the values of the named parameters as they stand in a query.
-func undecoded(query string, names ...string) (values []string) {
+// parameters returns the values of those of a query's parameters that have one
+// of the names, in their order. One that is not validly encoded comes as it
+// stands, with errQuery. What else stands in a query is others' business.
+func parameters(query string, names ...string) (values []string, err error) {
 	for pair := range strings.SplitSeq(query, "&") {
-		if name, value, _ := strings.Cut(pair, "="); slices.Contains(names, name) {
-			values = append(values, value)
+		name, value, _ := strings.Cut(pair, "=")
+		if decoded, errName := url.QueryUnescape(name); errName != nil || !slices.Contains(names, decoded) {
+			continue
 		}
+		decoded, errValue := url.QueryUnescape(value)
+		if errValue != nil {
+			decoded, err = value, errQuery
+		}
+		values = append(values, decoded)
 	}
-	return values
+	return values, err
 }
 
 // parseCode reads the code parameter, given exactly once.
@@ -88,15 +89,7 @@ func parseCode(u *url.URL) (string, error) {
 	if tooLong(u) {
 		return "", errLongURL
 	}
-	// The usual query is the code alone, whose characters need no decoding.
-	if rest, only := strings.CutPrefix(u.RawQuery, "code="); only && len(rest) <= code.MaxLength && !strings.ContainsAny(rest, "&%+;=") {
-		if rest == "" {
-			return "", errMissingCode
-		}
-		return rest, nil
-	}
-	values, err := url.ParseQuery(u.RawQuery)
-	codes := values["code"]
+	codes, err := parameters(u.RawQuery, "code")
 	switch {
 	case err != nil:
 		return "", errQuery

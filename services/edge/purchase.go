@@ -48,7 +48,8 @@ func (e *Edge) purchase(c *gin.Context) {
 	switch e.run(c.Request.Context(), &p, of, v) { //nolint:exhaustive // the others do not end a purchase
 	case flow.Refused:
 		e.metrics.rejections.WithLabelValues(p.Reason.String()).Inc()
-		refuse(c, refusals[p.Reason].problem, refusals[p.Reason].detail)
+		r := refusalOf(of, p.Reason)
+		refuse(c, r.problem, r.detail)
 	case flow.Decided:
 		decided(c, of, v, p.Reply.Reason, p.Reply.Position, p.Reply.At)
 	case flow.Pending:
@@ -69,7 +70,6 @@ func (e *Edge) purchase(c *gin.Context) {
 // verified reads and verifies the code of a request and finds its sale, or
 // answers the request itself.
 func (e *Edge) verified(c *gin.Context) (string, code.Verified, *sale.Sale, bool) {
-	c.Header("Cache-Control", "no-store")
 	text, err := parseCode(c.Request.URL)
 	if err != nil {
 		refuse(c, problemParameter, err.Error())
@@ -138,7 +138,7 @@ func decided(c *gin.Context, of *sale.Sale, v code.Verified, reason allocation.R
 		})
 		return
 	}
-	r := refusals[reason]
+	r := refusalOf(of, reason)
 	body := r.problem.body(r.detail)
 	body.Position, body.Time = position, at.String()
 	send(c, r.problem, body)

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"net/http"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -18,31 +20,34 @@ func (e *Edge) routes() http.Handler {
 	r.HandleMethodNotAllowed = true
 	r.RedirectTrailingSlash = false
 	r.Use(e.guard)
-	r.NoRoute(e.metrics.route("none"), func(c *gin.Context) { refuse(c, problemNoRoute, "See / for the page of the sale.") })
-	r.NoMethod(e.metrics.route("none"), func(c *gin.Context) { refuse(c, problemMethod, "See the Allow header.") })
+	r.NoRoute(e.metrics.route("none"), e.withoutBody, func(c *gin.Context) { refuse(c, problemNoRoute, elsewhere(r, c.Request.URL.Path)) })
+	r.NoMethod(e.metrics.route("none"), e.withoutBody, e.noMethod)
 
-	handle := func(method, path string, h gin.HandlerFunc) {
-		r.Handle(method, path, e.metrics.route(method+" "+path), h)
+	r.POST("/checkout", e.metrics.route("POST /checkout"), e.checkout)
+	r.POST("/purchase", e.metrics.route("POST /purchase"), e.withoutBody, e.purchase)
+	get := func(path string, h gin.HandlerFunc) { // net/http leaves the body of an answer to HEAD out
+		handlers := []gin.HandlerFunc{e.metrics.route("GET " + path), e.withoutBody, h}
+		r.GET(path, handlers...)
+		r.HEAD(path, handlers...)
 	}
-	handle(http.MethodPost, "/checkout", e.checkout)
-	handle(http.MethodPost, "/purchase", e.purchase)
-	handle(http.MethodGet, "/purchase", e.decision)
-	handle(http.MethodGet, "/sales", e.sales)
-	handle(http.MethodGet, "/sales/:id", e.sale)
-	handle(http.MethodGet, "/sales/:id/items", e.items)
-	handle(http.MethodGet, "/items/:id", e.item)
-	handle(http.MethodGet, "/items/:id/image", e.image)
-	handle(http.MethodGet, "/health", e.healthz)
-	handle(http.MethodGet, "/livez", func(c *gin.Context) { reply(c, http.StatusOK, gin.H{"status": "ok"}) })
-	handle(http.MethodGet, "/readyz", e.readyz)
-	handle(http.MethodGet, "/", page("index.html", "text/html; charset=utf-8"))
-	handle(http.MethodGet, "/app.js", page("app.js", "text/javascript; charset=utf-8"))
-	handle(http.MethodGet, "/style.css", page("style.css", "text/css; charset=utf-8"))
+	get("/purchase", e.decision)
+	get("/sales", e.sales)
+	get("/sales/:id", e.sale)
+	get("/sales/:id/items", e.items)
+	get("/items/:id", e.item)
+	get("/items/:id/image", e.image)
+	get("/health", e.healthz)
+	get("/livez", func(c *gin.Context) { reply(c, http.StatusOK, gin.H{"status": "ok"}) })
+	get("/readyz", e.readyz)
+	get("/", page("index.html", "text/html; charset=utf-8"))
+	get("/app.js", page("app.js", "text/javascript; charset=utf-8"))
+	get("/style.css", page("style.css", "text/css; charset=utf-8"))
 	return r
 }
 
 // guard comes before every handler: a request id, headers that keep browsers
-// strict, no body, and a panic that ends one request only.
+// strict, nothing cached unless the handler says so, and a panic that ends one
+// request only.
 func (e *Edge) guard(c *gin.Context) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -50,21 +55,42 @@ func (e *Edge) guard(c *gin.Context) {
 			e.log.Error("a request ended in a panic", "panic", p, "stack", string(debug.Stack()))
 			refuse(c, problemInternal, "Send the same request again.")
 		}
+		if a, ok := c.Writer.(*answering); ok {
+			a.answered()
+		}
 	}()
 	h := c.Writer.Header()
 	h.Set("X-Request-ID", requestID())
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	e.share(c)
 	if e.draining.Load() {
 		h.Set("Connection", "close") // the client's next request goes to another edge
 	}
-	if c.Request.ContentLength != 0 {
-		c.Header("Connection", "close")
-		refuse(c, problemBody, "Send the parameters in the URL.")
-		return
-	}
 	c.Next()
+}
+
+// withoutBody comes before handlers that a request without an acceptable body
+// does not get to.
+func (e *Edge) withoutBody(c *gin.Context) {
+	if err := e.arrived(c); err != nil {
+		p, detail := invalid(err)
+		refuse(c, p, detail)
+	}
+}
+
+// elsewhere says where to look, when there is nothing at a path.
+func elsewhere(r *gin.Engine, path string) string {
+	without, slash := strings.CutSuffix(path, "/")
+	if !slash {
+		return "See / for the page of the sale."
+	}
+	if slices.ContainsFunc(r.Routes(), func(route gin.RouteInfo) bool { return route.Path == without }) {
+		return "The path is " + without + ", without a slash at its end."
+	}
+	return "No path has a slash at its end."
 }
 
 func requestID() string {
@@ -76,12 +102,10 @@ func requestID() string {
 // healthz is the brief's health check: database, redis and nats.
 func (e *Edge) healthz(c *gin.Context) {
 	status, body := telemetry.Report(e.health.Check(c.Request.Context()))
-	c.Header("Cache-Control", "no-store")
 	reply(c, status, body)
 }
 
 func (e *Edge) readyz(c *gin.Context) {
-	c.Header("Cache-Control", "no-store")
 	if err := e.Ready(c.Request.Context()); err != nil {
 		c.Header("Retry-After", retryAfter)
 		reply(c, http.StatusServiceUnavailable, gin.H{"status": "error", "reason": err.Error()})

@@ -9,11 +9,8 @@ import (
 	"notsale/pkg/wire"
 )
 
-// Pauses of the background loops.
-const (
-	watchPause = 200 * time.Millisecond // before a failed watch is opened again
-	clockPause = 5 * time.Second        // between two looks at NATS's clock
-)
+// watchPause is how long a failed watch rests before it is opened again.
+const watchPause = 200 * time.Millisecond
 
 // watch keeps the directory up to date.
 func (e *Edge) watch(ctx context.Context) {
@@ -35,20 +32,6 @@ func (e *Edge) watch(ctx context.Context) {
 		if ctx.Err() == nil {
 			e.log.Debug("watching the directory again", "error", err)
 			pause(ctx, watchPause)
-		}
-	}
-}
-
-// watchClock compares this clock with NATS's.
-func (e *Edge) watchClock(ctx context.Context) {
-	for ; ctx.Err() == nil; pause(ctx, clockPause) {
-		d, err := e.stream.Directory(ctx)
-		if err != nil {
-			continue
-		}
-		server, local, err := d.ServerTime(ctx)
-		if err == nil {
-			e.skew.Store(int64(local.Sub(server)))
 		}
 	}
 }

@@ -84,6 +84,7 @@ func (s *settings) edgeFlags(f *pflag.FlagSet) {
 	f.DurationVar(&s.edge.CodeTTL, "code-ttl", s.edge.CodeTTL, "how long a code can be used to buy")
 	f.DurationVar(&s.edge.PurchaseWait, "purchase-wait", s.edge.PurchaseWait, "how long a purchase waits for its decision")
 	f.DurationVar(&s.edge.Drain, "drain", s.edge.Drain, "how long to stay open, not ready, after SIGTERM, so that balancers notice")
+	f.StringSliceVar(&s.edge.CORSOrigins, "cors-origins", s.edge.CORSOrigins, "origins, comma-separated, whose pages may use the API from a browser; * for all")
 	f.StringVar(&s.codeKeys, "code-keys", s.codeKeys, "file of the keys that sign codes; read again when it changes, and at SIGHUP")
 	f.DurationVar(&s.keysDelay, "code-keys-delay", s.keysDelay, "how long after a key was added to the file it begins to sign: longer than the file takes to reach all edges")
 }

@@ -140,7 +140,7 @@ var exceptions = []exception{
 	{"commits.position", lostMiddle, "", []string{"1 commits {row} impossible position"}, "more or fewer requests than packs allow; a change within that cannot be found"},
 	{"commits.chain", lostMiddle, "set_byte", nil, "the packs that it stands for are lost"},
 	{"commits.packs", lostCommits, "9)", nil, "the packs whose hashes it has are lost"},
-	{"commits.packs", []string{"lost"}, ", 7)", []string{"1 decisions 13 differs decided_at"}, "a refusal and its commit say different times, and no item a third"},
+	{"commits.packs", []string{"lost"}, "set_byte", []string{"1 decisions 13 differs decided_at"}, "a refusal and its commit say different times, and no item a third"},
 }
 
 var (

@@ -191,7 +191,7 @@ func (au *auditor) purchase(v *Visit, id code.ID, c *Call) {
 		if mine {
 			au.wrongf("refused, but sold", "%d %.200s", c.Status, c.Body)
 		}
-		if c.Status == http.StatusTooManyRequests && !strings.Contains(c.Body, "User has reached the maximum of 10 items per sale") {
+		if c.Status == http.StatusTooManyRequests && !strings.Contains(c.Body, fmt.Sprintf("User has reached the maximum of %d items per sale", au.of.UserLimit)) {
 			au.wrongf("limit's words", "%.200s", c.Body)
 		}
 	default:

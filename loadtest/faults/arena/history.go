@@ -79,7 +79,7 @@ func (a *Arena) ledgerOf(id sale.ID) check.Ledger {
 		a.t.Fatal(err)
 	}
 	defer books.Close()
-	l := check.Ledger{Sale: id, Stock: of.Stock, UserLimit: of.UserLimit, FirstItem: of.FirstItem}
+	l := check.Ledger{Sale: id, Stock: of.Stock, UserLimit: of.UserLimit, FirstItem: of.FirstItem, Rules: of.Rules}
 	l.Holes = int(a.Number(`SELECT count(*) FROM holes WHERE sale_id = $1`, id))
 	for d, err := range books.Decisions(context.Background(), id, 0, math.MaxInt64) {
 		if err != nil {

@@ -3,7 +3,7 @@ package check
 import (
 	"encoding/json"
 	"net/http"
-	"strings"
+	"regexp"
 	"time"
 
 	"notsale/pkg/allocation"
@@ -59,7 +59,7 @@ var problems = map[string]struct {
 }
 
 // limitWords stand in every refusal by the limit.
-const limitWords = "User has reached the maximum of 10 items per sale"
+var limitWords = regexp.MustCompile(`User has reached the maximum of \d+ items per sale`)
 
 // read classifies the answer to a purchase or lookup.
 func read(o *Operation) answer {
@@ -113,8 +113,8 @@ func readRefusal(status int, body []byte) answer {
 		return answer{tells: rejected, flaw: "it names no reason that belongs to its status"}
 	}
 	a := answer{tells: rejected, reason: p.reason, position: b.Position}
-	if p.reason == allocation.LimitReached && !strings.Contains(string(body), limitWords) {
-		a.flaw = "it lacks the words " + limitWords
+	if p.reason == allocation.LimitReached && !limitWords.Match(body) {
+		a.flaw = "it lacks the words " + limitWords.String()
 	}
 	if b.Position > 0 {
 		at, ok := instant(b.Time)

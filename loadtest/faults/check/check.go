@@ -158,7 +158,7 @@ type book struct {
 	owner   map[sale.ItemID]*entry // grants
 	grants  map[string][]*entry    // grants of a user, by position
 	sold    []*entry               // grants, by position
-	latest  []sale.Instant         // engine time after each of Packs
+	times   []sale.Instant         // engine time of each of Packs
 }
 
 type checker struct {

@@ -92,6 +92,7 @@ type Ledger struct {
 	Stock     int         `json:"stock"`
 	UserLimit int         `json:"user_limit"`
 	FirstItem sale.ItemID `json:"first_item"`
+	Rules     int         `json:"rules"`
 	Holes     int         `json:"holes,omitempty"`
 
 	Decisions []Decision `json:"-"` // in any order

@@ -39,7 +39,7 @@ func newChecker(h *History, o Options) *checker {
 }
 
 func (c *checker) addLedger(l *Ledger) {
-	b := &book{Ledger: l, owner: make(map[sale.ItemID]*entry, len(l.Sold)), grants: map[string][]*entry{}, latest: latestTimes(l.Packs)}
+	b := &book{Ledger: l, owner: make(map[sale.ItemID]*entry, len(l.Sold)), grants: map[string][]*entry{}, times: engineTimes(l.Rules, l.Packs)}
 	if c.byID[l.Sale] != nil || l.Stock < 1 || l.UserLimit < 1 {
 		c.findf(Input, nil, "the ledger of sale %d is there twice, or without stock or limit", l.Sale)
 		return

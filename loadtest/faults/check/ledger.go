@@ -95,7 +95,7 @@ func (r *replayer) disorder(e *entry) string {
 	switch {
 	case e.Position < 1 || e.Position == last:
 		return "has no position of its own"
-	case e.At < before:
+	case e.At < before && r.book.Rules == 1:
 		return "is decided before the one ahead of it, at " + before.String()
 	}
 	if now, known := r.book.engineTime(e.Position); known && now != e.At {
@@ -124,25 +124,26 @@ func (r *replayer) judge(e *entry) (want allocation.Reason, ok bool) {
 	return want, e.Reason == want
 }
 
-// engineTime returns the maximum of the stream's timestamps up to the pack with
-// the position, if the history has the packs.
+// engineTime returns the engine time of the pack with the position, if the
+// history has the packs.
 func (b *book) engineTime(position int64) (sale.Instant, bool) {
 	i := sort.Search(len(b.Packs), func(i int) bool { return b.Packs[i].Position >= position })
 	if i == len(b.Packs) || b.Holes > 0 { // a lost tail took packs that were decided
 		return 0, false
 	}
-	return b.latest[i], true
+	return b.times[i], true
 }
 
-// latestTimes returns the running maximum of the packs' timestamps.
-func latestTimes(packs []Pack) []sale.Instant {
-	latest := make([]sale.Instant, len(packs))
-	var now sale.Instant
+// engineTimes returns the time at which each pack is decided: under version 1 of
+// the rules the highest of the timestamps so far, else its own.
+func engineTimes(rules int, packs []Pack) []sale.Instant {
+	times := make([]sale.Instant, len(packs))
 	for i, p := range packs {
-		now = max(now, p.Time)
-		latest[i] = now
+		if times[i] = p.Time; rules == 1 && i > 0 {
+			times[i] = max(p.Time, times[i-1])
+		}
 	}
-	return latest
+	return times
 }
 
 // sorted returns the keys of a map in order, so that a report is the same for

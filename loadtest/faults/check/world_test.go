@@ -85,7 +85,7 @@ func simulate(s setting) *check.History {
 	}
 	w.forget()
 	w.engine = allocation.New(w.sale, allocation.Hash{}, w.instant())
-	w.history.Ledgers = []check.Ledger{{Sale: s.sale, Stock: s.stock, UserLimit: s.limit, FirstItem: firstItem}}
+	w.history.Ledgers = []check.Ledger{{Sale: s.sale, Stock: s.stock, UserLimit: s.limit, FirstItem: firstItem, Rules: w.sale.Rules}}
 	for i := range 3 {
 		w.edges = append(w.edges, &edge{name: fmt.Sprintf("edge-%d", i)})
 	}

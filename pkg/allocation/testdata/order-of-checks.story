@@ -1,5 +1,5 @@
 # Each request is refused by the first check that holds, in the documented order.
-sale stock=3 limit=1 first=1
+sale stock=3 limit=1 first=1 rules=1
 pack at=10: ann buys 1 with A until 99
   1 A ann item 1: granted at 10
   facts: owner 1=A, at limit ann=A

@@ -1,5 +1,5 @@
 # The first decision of a code wins, for ever; a repeat takes a position of its own.
-sale stock=2 limit=2 first=101
+sale stock=2 limit=2 first=101 rules=1
 pack at=10: ann buys 101 with A until 20, ann buys 101 with A until 20
   1 A ann item 101: granted at 10
   1 A ann item 101: granted at 10

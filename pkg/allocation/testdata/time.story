@@ -1,6 +1,6 @@
-# Engine time is the maximum of the stream's timestamps: it never runs back,
+# Under version 1 engine time is the maximum of the stream's timestamps: it never runs back,
 # and an expiry at the very instant still counts as in time.
-sale stock=5 limit=5 first=1
+sale stock=5 limit=5 first=1 rules=1
 pack at=50: ann buys 1 with A until 50
   1 A ann item 1: granted at 50
   facts: owner 1=A

@@ -1,5 +1,5 @@
 # A bad request takes a position, is refused alone and harms nobody else.
-sale stock=2 limit=1 first=1
+sale stock=2 limit=1 first=1 rules=1
 pack at=10: ?, ann buys 1 with A until 99, ?, bob buys 2 with B until 99
   1 ?  item 0: malformed at 10
   2 A ann item 1: granted at 10

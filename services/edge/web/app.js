@@ -17,7 +17,7 @@ const RESULTS_MAX = 3; // decided results shown at a time
 const RESULT_MS = 15000; // how long one stays; the card and My items keep it
 const CODE_DAYS = 7; // codes older than this are forgotten: long expired
 
-const USER = /^[A-Za-z0-9._@:-]{1,64}$/;
+const USER = /^[!#-[\]-~]{1,128}$/;
 const $ = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat();
 const clock = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
@@ -105,7 +105,7 @@ async function call(method, url) {
   const timer = setTimeout(() => abort.abort(), REQUEST_MS);
   try {
     const response = await fetch(url, {
-      method, cache: 'no-store', signal: abort.signal, headers: { Accept: 'application/json' },
+      method, cache: method === 'GET' ? 'no-cache' : 'no-store', signal: abort.signal, headers: { Accept: 'application/json' },
     });
     const body = await response.json().catch(() => ({}));
     return { status: response.status, body, retryAfter: retryAfter(response) };
@@ -251,7 +251,7 @@ function refused(item, { status, body, retryAfter: after }, result, again) {
     result.set('open', `${item.name}: not bought`, 'The shop could not be reached or is too busy. Nothing was bought.', again);
   } else if (status === 409) {
     markSold(item.id);
-    result.set('lost', `${item.name} was sold to another`, detail);
+    result.set('lost', `${item.name} has been sold`, detail);
   } else if (status === 410 && type.includes('expired')) {
     result.set('lost', `${item.name}: the code has expired`, detail || 'Nothing was bought. You may try again.');
   } else if (status === 410) {
@@ -322,7 +322,7 @@ function decide(node) {
 
 function showMine() {
   const user = currentUser();
-  const mine = user === null ? [] : store.all(`mine:${user}/`);
+  const mine = user === null ? [] : store.all('mine:').filter((item) => item.user === user);
   mine.sort((a, b) => String(b.time ?? '').localeCompare(String(a.time ?? '')) || b.item - a.item);
   $('mine').hidden = mine.length === 0;
   $('mine-count').textContent = number.format(mine.length);
