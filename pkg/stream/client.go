@@ -53,6 +53,8 @@ type Client struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
 
+	permissions *permissions
+
 	mu      sync.Mutex
 	session context.Context // ends on disconnect; guarded by mu
 	end     context.CancelFunc
@@ -60,7 +62,7 @@ type Client struct {
 
 // Connect connects to NATS and waits for it until the context ends.
 func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error) {
-	c := &Client{cfg: cfg, log: log}
+	c := &Client{cfg: cfg, log: log, permissions: newPermissions()}
 	c.begin()
 	var err error
 	for warned := false; ; warned = true {
@@ -101,9 +103,13 @@ func (c *Client) options() []nats.Option {
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			c.begin()
+			c.permissions.onSession()
 			c.log.Info("NATS connected again")
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
+			if c.onViolation(err) {
+				return
+			}
 			subject := ""
 			if s != nil {
 				subject = s.Subject
