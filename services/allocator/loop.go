@@ -258,7 +258,7 @@ func (l *loop) publish(ctx context.Context, e term.Publish) term.Event {
 	}
 	crash.At("allocator/after-learn")
 	crash.At("allocator/before-reply")
-	l.out.send(b.Replies, l.stream.Reply, l.log)
+	l.out.send(b.Replies, l.stream.MaxMessage(), l.stream.Reply, l.log)
 	crash.At("allocator/after-reply")
 	return term.Published{}
 }

@@ -31,10 +31,12 @@ var (
 	problemUndecided   = &problem{http.StatusNotFound, "no-decision-yet", "No decision yet", true, false}
 	problemMethod      = &problem{http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", false, false}
 	problemTaken       = &problem{http.StatusConflict, "item-taken", "The item was sold to another", false, false}
+	problemRefused     = &problem{http.StatusConflict, "refused", "The request was refused", false, false}
 	problemSoldOut     = &problem{http.StatusGone, "sold-out", "The sale is sold out", false, false}
 	problemExpired     = &problem{http.StatusGone, "code-expired", "The code has expired", false, false}
 	problemBody        = &problem{http.StatusRequestEntityTooLarge, "no-body-accepted", "No request body is accepted", false, false}
 	problemLimit       = &problem{http.StatusTooManyRequests, "limit-reached", "Limit reached", false, false}
+	problemRate        = &problem{http.StatusTooManyRequests, "rate-limited", "Too many requests", true, false}
 	problemInternal    = &problem{http.StatusInternalServerError, "internal", "Internal error", true, false}
 	problemUnavailable = &problem{http.StatusServiceUnavailable, "not-queued", "Not known to be queued", true, true}
 	problemFull        = &problem{http.StatusServiceUnavailable, "stream-full", "The sale's stream is full", true, true}
@@ -42,16 +44,28 @@ var (
 	problemLedger      = &problem{http.StatusServiceUnavailable, "ledger-unavailable", "The ledger does not answer", true, true}
 )
 
-// refusals says how each reason is answered.
-var refusals = map[allocation.Reason]struct {
+// refusal is how a reason is answered.
+type refusal struct {
 	problem *problem
 	detail  string
-}{
+}
+
+// refusals says how each reason is answered.
+var refusals = map[allocation.Reason]refusal{
 	allocation.Malformed:    {problemCode, "The request was refused as malformed."},
 	allocation.CodeExpired:  {problemExpired, "The code expired before the request arrived. Check out again."},
 	allocation.SoldOut:      {problemSoldOut, "Every item of the sale has been sold."},
 	allocation.LimitReached: {problemLimit, limitDetail},
 	allocation.ItemTaken:    {problemTaken, "The item has been sold to another user."},
+}
+
+// refusalOf says how a reason is answered, also one of a later version, which a
+// decision of another program may have.
+func refusalOf(reason allocation.Reason) refusal {
+	if r, known := refusals[reason]; known {
+		return r
+	}
+	return refusal{problemRefused, "The request was refused for a reason that this server does not know yet."}
 }
 
 // limitDetail holds the words that clients of the contest's API look for.

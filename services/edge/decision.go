@@ -46,7 +46,7 @@ func (e *Edge) decision(c *gin.Context) {
 	case d.Reason == allocation.Granted:
 		decided(c, of, v, d.Reason, d.Position, d.At)
 	default:
-		p := refusals[d.Reason].problem
+		p := refusalOf(d.Reason).problem
 		body := p.body(refused(d, v.Expires, x.Facts))
 		body.Position, body.Time = d.Position, d.At.String()
 		explain(c, p, body, x.Facts)
@@ -85,7 +85,7 @@ func refused(d *allocation.Decision, expires sale.Instant, facts []ledger.Fact) 
 	case len(facts) > 0:
 		return sentence(facts[0])
 	}
-	return refusals[d.Reason].detail
+	return refusalOf(d.Reason).detail
 }
 
 // lost says where what the detail of a refusal speaks of came about.

@@ -397,8 +397,9 @@ func TestArchivingMayBeInterrupted(t *testing.T) {
 	staff.content()
 }
 
-// An edge that has not heard of the archiving answers 503, whether streams are
-// sealed or gone, until it hears of it.
+// An edge that has not heard of the archiving, whether streams are sealed or
+// gone, answers purchases as the ledger does, and checkouts 503, until it hears
+// of it.
 func TestEdgeThatDoesNotKnowOfTheArchiving(t *testing.T) {
 	f := newFront(t, nil)
 	of := f.OpenSale(2, 1)
@@ -410,11 +411,9 @@ func TestEdgeThatDoesNotKnowOfTheArchiving(t *testing.T) {
 	a := f.archiving(t, of)
 	refused := func() {
 		t.Helper()
-		for _, target := range []string{
-			notsaletest.PurchasePath(customers[0].code), notsaletest.PurchasePath(f.undecided(of)), notsaletest.CheckoutPath("eve", int64(of.FirstItem)),
-		} {
-			expectation{status: http.StatusServiceUnavailable, slug: "not-queued"}.check(t, f.Post(t, target))
-		}
+		sameAnswer(t, "granted", f.Purchase(t, customers[0].code), customers[0].first)
+		expectation{status: http.StatusGone, slug: "sold-out"}.check(t, f.Purchase(t, f.undecided(of)))
+		expectation{status: http.StatusServiceUnavailable, slug: "not-queued"}.check(t, f.Post(t, notsaletest.CheckoutPath("eve", int64(of.FirstItem))))
 	}
 	for i, step := range a.steps() {
 		if i == 1 || i == 5 {
@@ -450,8 +449,12 @@ func TestRestoredLedgerRefusesNothingOfAnArchivedSale(t *testing.T) {
 	staff.stop()
 	f.forget(t)
 	expectation{status: http.StatusGone, slug: "sold-out"}.check(t, f.Purchase(t, f.undecided(of)))
-	if _, err := f.DB.Exec(t.Context(), `UPDATE sales SET state = 'sold_out'`); err != nil {
-		t.Fatal(err)
+	for _, back := range []string{
+		`UPDATE sales SET state = 'open'`, `UPDATE cursors SET sold = sold - 1`, `DELETE FROM items WHERE item_id = (SELECT max(last_item) FROM sales)`,
+	} {
+		if _, err := f.DB.Exec(t.Context(), back); err != nil {
+			t.Fatal(err)
+		}
 	}
 	expectation{status: http.StatusServiceUnavailable, slug: "ledger-unavailable"}.check(t, f.Purchase(t, f.undecided(of)))
 	sameAnswer(t, "granted", f.Purchase(t, customers[0].code), customers[0].first)

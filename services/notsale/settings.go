@@ -72,6 +72,9 @@ func (s *settings) edgeFlags(f *pflag.FlagSet) {
 	f.DurationVar(&s.edge.CodeTTL, "code-ttl", s.edge.CodeTTL, "how long a code can be used to buy")
 	f.DurationVar(&s.edge.PurchaseWait, "purchase-wait", s.edge.PurchaseWait, "how long a purchase waits for its decision")
 	f.DurationVar(&s.edge.Drain, "drain", s.edge.Drain, "how long to stay open, not ready, after SIGTERM, so that balancers notice")
+	f.Float64Var(&s.edge.RatePerUser, "rate-per-user", s.edge.RatePerUser, "checkouts and purchases a second that are taken from one user, 429 beyond; 0: any number")
+	f.Float64Var(&s.edge.RatePerAddress, "rate-per-address", s.edge.RatePerAddress, "checkouts and purchases a second that are taken from one client address (IPv6: /64), 429 beyond; 0: any number")
+	f.StringSliceVar(&s.edge.TrustedProxies, "trusted-proxies", s.edge.TrustedProxies, "addresses and networks whose X-Forwarded-For names the client's address")
 	f.StringVar(&s.codeKeys, "code-keys", s.codeKeys, "file of the keys that sign codes")
 }
 
