@@ -93,6 +93,14 @@ func (s *staff) content() {
 // anotherEdge runs one more edge of the shop, until the test ends.
 func (f *front) anotherEdge(t *testing.T) *notsaletest.Shop {
 	t.Helper()
+	shop, e := f.unreadyEdge(t)
+	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
+	return shop
+}
+
+// unreadyEdge is anotherEdge that nobody has waited for.
+func (f *front) unreadyEdge(t *testing.T) (*notsaletest.Shop, *edge.Edge) {
+	t.Helper()
 	cfg := edge.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
 	e, err := edge.New(cfg, f.keys, f.Ledger("another-edge"), f.Stream("another-edge"), f.Cache("another-edge"), &telemetry.Health{}, f.Log, prometheus.NewRegistry())
@@ -103,8 +111,7 @@ func (f *front) anotherEdge(t *testing.T) *notsaletest.Shop {
 		t.Fatal(err)
 	}
 	f.Run(e.Run)
-	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
-	return notsaletest.NewShop(t, e.Address())
+	return notsaletest.NewShop(t, e.Address()), e
 }
 
 // forget empties the rejection cache.

@@ -34,8 +34,10 @@ type front struct {
 	*notsaletest.Stage
 	*notsaletest.Shop
 
-	t    *testing.T
-	keys *code.Keyring
+	t       *testing.T
+	keys    *code.Keyring
+	edge    *edge.Edge
+	metrics *prometheus.Registry // of the edge
 	// spoilt: the test has written into the tables itself, or into the streams,
 	// so that an audit has findings by design.
 	spoilt bool
@@ -43,7 +45,13 @@ type front struct {
 
 func newFront(t *testing.T, change func(*edge.Config), opts ...backendstest.Option) *front {
 	t.Helper()
-	f := &front{Stage: notsaletest.New(t, opts...), t: t, keys: newKeyring(t, 1)}
+	return frontOn(t, notsaletest.New(t, opts...), change)
+}
+
+// frontOn is newFront on a stage that the test has changed.
+func frontOn(t *testing.T, stage *notsaletest.Stage, change func(*edge.Config)) *front {
+	t.Helper()
+	f := &front{Stage: stage, t: t, keys: newKeyring(t, 1), metrics: prometheus.NewRegistry()}
 	t.Cleanup(func() { // after the services have stopped
 		if !f.spoilt && !t.Failed() {
 			audittest.Clean(t, audittest.Stores{DatabaseURL: f.DatabaseURL, NATSURL: f.NATSURL})
@@ -62,26 +70,27 @@ func newFront(t *testing.T, change func(*edge.Config), opts ...backendstest.Opti
 	if err := s.CreateUnsold(t.Context()); err != nil { // a scheduler's first act
 		t.Fatal(err)
 	}
-	e, err := edge.New(cfg, f.keys, l, s, c, health, f.Log, prometheus.NewRegistry())
+	e, err := edge.New(cfg, f.keys, l, s, c, health, f.Log, f.metrics)
 	if err == nil {
 		err = e.Listen(t.Context())
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.edge = e
 	f.Run(e.Run)
 	f.Shop = notsaletest.NewShop(t, e.Address())
 	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
 	return f
 }
 
-func (f *front) allocate() {
+func (f *front) allocate() (stop func()) {
 	f.t.Helper()
 	a, err := allocator.New(allocator.DefaultConfig(), f.Ledger("allocator"), f.Stream("allocator"), f.Cache("allocator"), f.Log, prometheus.NewRegistry())
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.Run(a.Run)
+	return f.Run(a.Run)
 }
 
 func newKeyring(t *testing.T, seed byte) *code.Keyring {
