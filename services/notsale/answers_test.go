@@ -55,16 +55,16 @@ func (f *front) count(t *testing.T, name string, labels ...string) (sum float64)
 	return sum
 }
 
-// raw sends a request by hand, closes the sending half if asked to, and leaves
+// raw posts by hand, closes the sending half if asked to, and leaves
 // without reading if asked to.
-func raw(t *testing.T, address, method, target string, read bool) notsaletest.Answer {
+func raw(t *testing.T, address, target string, read bool) notsaletest.Answer {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := io.WriteString(conn, method+" "+target+" HTTP/1.1\r\nHost: shop\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(conn, "POST "+target+" HTTP/1.1\r\nHost: shop\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	if !read {
@@ -75,7 +75,7 @@ func raw(t *testing.T, address, method, target string, read bool) notsaletest.An
 	}
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
-		t.Fatalf("%s %.60s: %v", method, target, err)
+		t.Fatalf("POST %.60s: %v", target, err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
@@ -94,11 +94,11 @@ func TestAClientThatLeavesIsNotTold200(t *testing.T) {
 	of := f.OpenSale(5, 10)
 	address := strings.TrimPrefix(f.Base, "http://")
 	undecided := f.code(f.keys, of, 1, "ann", time.Hour)
-	expectation{status: 202, contains: `"status":"pending"`}.check(t, raw(t, address, "POST", notsaletest.PurchasePath(undecided), true))
-	expectation{status: 404, slug: "unknown-item"}.check(t, raw(t, address, "POST", notsaletest.CheckoutPath("ann", 99), true))
-	expectation{status: 200, contains: `"code":"`}.check(t, raw(t, address, "POST", notsaletest.CheckoutPath("ann", 2), true))
+	expectation{status: 202, contains: `"status":"pending"`}.check(t, raw(t, address, notsaletest.PurchasePath(undecided), true))
+	expectation{status: 404, slug: "unknown-item"}.check(t, raw(t, address, notsaletest.CheckoutPath("ann", 99), true))
+	expectation{status: 200, contains: `"code":"`}.check(t, raw(t, address, notsaletest.CheckoutPath("ann", 2), true))
 
-	raw(t, address, "POST", notsaletest.PurchasePath(f.code(f.keys, of, 2, "bob", time.Hour)), false)
+	raw(t, address, notsaletest.PurchasePath(f.code(f.keys, of, 2, "bob", time.Hour)), false)
 	notsaletest.Eventually(t, "all four have left, by the edge's count", func() bool {
 		return f.count(t, "notsale_edge_requests_total", `"499"`) == 4
 	})
@@ -107,7 +107,7 @@ func TestAClientThatLeavesIsNotTold200(t *testing.T) {
 	}
 	f.allocate()
 	notsaletest.Eventually(t, "a decision is told", func() bool {
-		return raw(t, address, "POST", notsaletest.PurchasePath(undecided), true).Status == http.StatusOK
+		return raw(t, address, notsaletest.PurchasePath(undecided), true).Status == http.StatusOK
 	})
 }
 
@@ -362,7 +362,7 @@ func (f *front) laterSales(t *testing.T, n int) {
 	_, err := f.DB.Exec(t.Context(), `
 		INSERT INTO sales (sale_id, sale_uuid, installation, opens_at, stock, user_limit, first_item, seed, rules, state)
 		SELECT last.sale_id + n, gen_random_uuid(), last.installation, last.opens_at + n * interval '1 microsecond', 1, 1, last.last_item + n, 7, last.rules, 'open'
-		FROM generate_series(1, $1) AS n, (SELECT * FROM sales ORDER BY sale_id DESC LIMIT 1) AS last`, n)
+		FROM generate_series(1, $1) AS n, (SELECT sale_id, installation, opens_at, last_item, rules FROM sales ORDER BY sale_id DESC LIMIT 1) AS last`, n)
 	if err != nil {
 		t.Fatal(err)
 	}
