@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -389,6 +390,7 @@ func TestAWinnersRetryBeforeTheDirectoryIsListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = tx.Rollback(context.Background()) }() // also where the test fails
 	shop, e := f.unreadyEdge(t)
 	notsaletest.Eventually(t, "it lacks nothing but the ledger", func() bool {
 		err := e.Ready(t.Context())
