@@ -9,13 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"notsale/loadtest/faults/proxy"
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
 	"notsale/pkg/rejection"
@@ -110,39 +108,6 @@ func TestAClientThatLeavesIsNotTold200(t *testing.T) {
 	notsaletest.Eventually(t, "a decision is told", func() bool {
 		return raw(t, address, notsaletest.PurchasePath(undecided), true).Status == http.StatusOK
 	})
-}
-
-// A NATS session that ends while a pack is on its last try is no sale.
-func TestAnEndedSessionIsNotTold200(t *testing.T) {
-	t.Parallel()
-	stage := notsaletest.New(t)
-	u, err := url.Parse(stage.NATSURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	way, err := proxy.New(u.Host, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(way.Close)
-	direct := stage.NATSURL
-	u.Host = way.Address()
-	stage.NATSURL = u.String()
-	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait = 50 * time.Millisecond })
-	stage.NATSURL = direct
-	of := f.OpenSale(5, 10)
-	text := f.code(f.keys, of, 1, "ann", time.Hour)
-	way.Set(proxy.Blackhole)
-	held := way.Held()
-	answers := make(chan notsaletest.Answer, 1)
-	go func() {
-		a, _ := f.Do(http.MethodPost, notsaletest.PurchasePath(text))
-		answers <- a
-	}()
-	notsaletest.Eventually(t, "the pack is on its way", func() bool { return way.Held() > held })
-	way.Set(proxy.Reset)
-	expectation{status: 503, slug: "not-queued"}.check(t, <-answers)
-	way.Set(proxy.Forward)
 }
 
 // Repeats of a decided code are answered without the stream, at the edge that
