@@ -45,9 +45,15 @@ func calls(l *ledger.Ledger, b *allocation.Batch) map[string]func(context.Contex
 			return err
 		},
 		"DecisionOf": func(ctx context.Context) error { _, _, err := l.DecisionOf(ctx, codeOf(1, 1)); return err },
-		"Explain":    func(ctx context.Context) error { _, err := l.Explain(ctx, &sale.Sale{}, &code.Verified{}); return err },
-		"AttemptOf":  func(ctx context.Context) error { _, err := l.AttemptOf(ctx, 1, codeOf(1, 1)); return err },
-		"Outcomes":   func(ctx context.Context) error { _, err := l.Outcomes(ctx, 1, "ann"); return err },
+		"Verdicts": func(ctx context.Context) error {
+			_, err := l.Verdicts(ctx, []ledger.Question{{Item: 1}}, true)
+			return err
+		},
+		"Committed": func(ctx context.Context) error { _, err := l.Committed(ctx, 1, 1, 2, allocation.Hash{}); return err },
+		"SalesOf":   func(ctx context.Context) error { _, err := l.SalesOf(ctx, nil, []sale.ItemID{1}); return err },
+		"Explain":   func(ctx context.Context) error { _, err := l.Explain(ctx, &sale.Sale{}, &code.Verified{}); return err },
+		"AttemptOf": func(ctx context.Context) error { _, err := l.AttemptOf(ctx, 1, codeOf(1, 1)); return err },
+		"Outcomes":  func(ctx context.Context) error { _, err := l.Outcomes(ctx, 1, "ann"); return err },
 		"InsertAttempts": func(ctx context.Context) error {
 			_, err := l.InsertAttempts(ctx, []ledger.RecordedAttempt{attempt(1, "issued")})
 			return err

@@ -14,6 +14,8 @@ var (
 	sqlUnsoldSales string
 	//go:embed queries/sale.sql
 	sqlSale string
+	//go:embed queries/sales_of.sql
+	sqlSalesOf string
 	//go:embed queries/mark_open.sql
 	sqlMarkOpen string
 	//go:embed queries/lease_take.sql

@@ -138,6 +138,27 @@ func (l *Ledger) SaleOfUUID(ctx context.Context, id sale.UUID) (SaleRow, error) 
 	return l.oneSale(ctx, nil, nil, [16]byte(id))
 }
 
+// SalesOf returns the sales with these UUIDs and those that these items belong
+// to, in no order; what there is no sale for has none.
+func (l *Ledger) SalesOf(ctx context.Context, uuids []sale.UUID, items []sale.ItemID) ([]SaleRow, error) {
+	ids, numbers := make([][16]byte, len(uuids)), make([]int64, len(items))
+	for i, id := range uuids {
+		ids[i] = id
+	}
+	for i, item := range items {
+		numbers[i] = int64(item)
+	}
+	rows, err := l.pool.Query(ctx, sqlSalesOf, ids, numbers)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: looking for sales: %w", err)
+	}
+	sales, err := pgx.CollectRows(rows, scanSale)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: looking for sales: %w", err)
+	}
+	return sales, nil
+}
+
 func (l *Ledger) oneSale(ctx context.Context, by ...any) (SaleRow, error) {
 	rows, err := l.pool.Query(ctx, sqlSale, by...)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -27,17 +28,30 @@ const Pause = 500 * time.Millisecond
 // Forgetting costs speed only.
 const factLife = 48 * time.Hour
 
+// markField is the field of an items hash that holds the mark; items are numbers.
+const markField = "mark"
+
 // ErrPaused says that the cache failed a moment ago and was not asked.
 var ErrPaused = errors.New("rejection: redis is left alone after an error")
 
 // Cache is a connection to Redis, safe for any number of callers.
 type Cache struct {
-	rdb    *redis.Client
-	paused atomic.Int64 // end of the pause, Unix nanoseconds; any caller writes
+	rdb      *redis.Client
+	log      *slog.Logger
+	asking   outage
+	learning outage
+	failures atomic.Uint64 // any caller writes
+	warned   atomic.Int64  // when a warning was last written, Unix nanoseconds; any caller writes
+}
+
+// outage is what is known of the failures of one kind of call. Any caller writes.
+type outage struct {
+	until atomic.Int64 // end of the pause, Unix nanoseconds
+	told  atomic.Bool  // a warning was written since the last success
 }
 
 // Open makes a cache on a redis:// URL. It connects lazily.
-func Open(address, name string) (*Cache, error) {
+func Open(address, name string, log *slog.Logger) (*Cache, error) {
 	o, err := redis.ParseURL(address)
 	if no := (*url.Error)(nil); errors.As(err, &no) { // it repeats the URL
 		return nil, errors.New("rejection: REDIS_URL: it is no URL")
@@ -50,7 +64,7 @@ func Open(address, name string) (*Cache, error) {
 	o.DialTimeout = 4 * Timeout
 	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = Timeout, Timeout, Timeout
 	o.ContextTimeoutEnabled = true
-	return &Cache{rdb: redis.NewClient(o)}, nil
+	return &Cache{rdb: redis.NewClient(o), log: log}, nil
 }
 
 // Close ends the connections.
@@ -72,12 +86,21 @@ type Question struct {
 	Code code.ID
 }
 
-// Ask answers each question with the reason why the ledger refuses it for
-// good, or with Granted where that is not known. On an error nothing is known.
-func (c *Cache) Ask(ctx context.Context, questions []Question) ([]allocation.Reason, error) {
-	reasons := make([]allocation.Reason, len(questions))
-	if c.isPaused() {
-		return reasons, ErrPaused
+// Answer is what the cache knows of a question.
+type Answer struct {
+	Reason allocation.Reason // why it is refused for good; Granted: not known to be
+	Ours   bool              // a fact names the code as a grant: its decision is in the ledger
+	Blank  bool              // nothing at all is known of the sale
+}
+
+// Ask answers the questions in their order. On an error nothing is known.
+func (c *Cache) Ask(ctx context.Context, questions []Question) ([]Answer, error) {
+	answers := make([]Answer, len(questions))
+	for i := range answers {
+		answers[i].Blank = true
+	}
+	if c.asking.paused() {
+		return answers, ErrPaused
 	}
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
@@ -86,58 +109,119 @@ func (c *Cache) Ask(ctx context.Context, questions []Question) ([]allocation.Rea
 	for _, g := range groups {
 		g.send(ctx, pipe, questions)
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		if err = failed(groups, err); err != nil {
-			c.pause()
-			return reasons, fmt.Errorf("rejection: asking redis: %w", err)
-		}
+	_, err := pipe.Exec(ctx)
+	if err = c.done(&c.asking, "asking redis", failed(groups, err)); err != nil {
+		return answers, err
 	}
 	for _, g := range groups {
-		g.judge(questions, reasons)
+		g.judge(questions, answers)
 	}
-	return reasons, nil
+	return answers, nil
 }
 
-// Learn stores facts. They must be committed in the ledger.
-func (c *Cache) Learn(ctx context.Context, id sale.UUID, f *allocation.Facts) error {
+// Learn stores facts of a batch up to the mark. They must be committed in the
+// ledger, and the cache must hold nothing that another history says: see Mark.
+func (c *Cache) Learn(ctx context.Context, id sale.UUID, upTo Mark, f *allocation.Facts) error {
 	if len(f.Owners) == 0 && len(f.AtLimit) == 0 && !f.SoldOut {
 		return nil
 	}
-	if c.isPaused() {
+	fields := make([]any, 0, 2*len(f.Owners)+2)
+	for _, o := range f.Owners {
+		fields = append(fields, int64(o.Item), o.Code[:])
+	}
+	fields = append(fields, markField, upTo.encode())
+	return c.write(ctx, "storing facts in redis", func(ctx context.Context, pipe redis.Pipeliner) {
+		pipe.HSet(ctx, itemsKey(id), fields...)
+		pipe.Expire(ctx, itemsKey(id), factLife)
+		if len(f.AtLimit) > 0 {
+			users := make([]any, 0, 2*len(f.AtLimit))
+			for _, u := range f.AtLimit {
+				users = append(users, string(u.User), joined(u.Codes))
+			}
+			pipe.HSet(ctx, usersKey(id), users...)
+			pipe.Expire(ctx, usersKey(id), factLife)
+		}
+		if f.SoldOut {
+			pipe.Set(ctx, soldKey(id), "1", factLife)
+		}
+	})
+}
+
+// Mark returns up to which place the sale's facts were learned; false: there is
+// no mark. Whoever begins to decide a sale looks for it in the ledger before
+// learning anything, and forgets facts whose mark the ledger does not know.
+func (c *Cache) Mark(ctx context.Context, id sale.UUID) (m Mark, found bool, err error) {
+	if c.learning.paused() {
+		return Mark{}, false, ErrPaused
+	}
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	text, err := c.rdb.HGet(ctx, itemsKey(id), markField).Result()
+	if errors.Is(err, redis.Nil) {
+		err = nil
+	}
+	if err = c.done(&c.learning, "reading the mark in redis", err); err != nil {
+		return Mark{}, false, err
+	}
+	m, found = decodeMark(text)
+	return m, found, nil
+}
+
+// Forget removes all facts of a sale.
+func (c *Cache) Forget(ctx context.Context, id sale.UUID) error {
+	return c.write(ctx, "removing facts from redis", func(ctx context.Context, pipe redis.Pipeliner) {
+		pipe.Del(ctx, itemsKey(id), usersKey(id), soldKey(id))
+	})
+}
+
+func (c *Cache) write(ctx context.Context, what string, commands func(context.Context, redis.Pipeliner)) error {
+	if c.learning.paused() {
 		return ErrPaused
 	}
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	pipe := c.rdb.Pipeline()
-	if len(f.Owners) > 0 {
-		fields := make([]any, 0, 2*len(f.Owners))
-		for _, o := range f.Owners {
-			fields = append(fields, int64(o.Item), o.Code[:])
-		}
-		pipe.HSet(ctx, itemsKey(id), fields...)
-		pipe.Expire(ctx, itemsKey(id), factLife)
-	}
-	if len(f.AtLimit) > 0 {
-		fields := make([]any, 0, 2*len(f.AtLimit))
-		for _, u := range f.AtLimit {
-			fields = append(fields, string(u.User), joined(u.Codes))
-		}
-		pipe.HSet(ctx, usersKey(id), fields...)
-		pipe.Expire(ctx, usersKey(id), factLife)
-	}
-	if f.SoldOut {
-		pipe.Set(ctx, soldKey(id), "1", factLife)
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		c.pause()
-		return fmt.Errorf("rejection: storing facts in redis: %w", err)
-	}
-	return nil
+	commands(ctx, pipe)
+	_, err := pipe.Exec(ctx)
+	return c.done(&c.learning, what, err)
 }
 
-func (c *Cache) isPaused() bool { return time.Now().UnixNano() < c.paused.Load() }
+// warnEvery keeps a Redis that fails now and then from filling the log.
+const warnEvery = time.Minute
 
-func (c *Cache) pause() { c.paused.Store(time.Now().Add(Pause).UnixNano()) }
+// done takes how a call of this kind ended. What Redis itself answers, such as
+// that it is a replica, speaks of this kind only; that it does not answer, of all.
+func (c *Cache) done(kind *outage, what string, err error) error {
+	if err == nil {
+		kind.told.Store(false)
+		return nil
+	}
+	c.failures.Add(1)
+	kind.pause()
+	var answer redis.Error
+	if !errors.As(err, &answer) {
+		c.asking.pause()
+		c.learning.pause()
+	}
+	if !kind.told.Load() && c.mayWarn() {
+		kind.told.Store(true)
+		c.log.Warn("the rejection cache does not work: the sale goes on, slower", "while", what, "error", err)
+	}
+	return fmt.Errorf("rejection: %s: %w", what, err)
+}
+
+func (c *Cache) mayWarn() bool {
+	now := time.Now().UnixNano()
+	last := c.warned.Load()
+	return now-last > int64(warnEvery) && c.warned.CompareAndSwap(last, now)
+}
+
+// Failures counts the calls that failed, those in a pause not included.
+func (c *Cache) Failures() uint64 { return c.failures.Load() }
+
+func (o *outage) paused() bool { return time.Now().UnixNano() < o.until.Load() }
+
+func (o *outage) pause() { o.until.Store(time.Now().Add(Pause).UnixNano()) }
 
 func joined(ids []code.ID) []byte {
 	b := make([]byte, 0, len(ids)*len(code.ID{}))

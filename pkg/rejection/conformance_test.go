@@ -141,6 +141,10 @@ func TestNoQuestionsAndNoFacts(t *testing.T) {
 	})
 }
 
+// elsewhere is a fact that has nothing to do with the question, but comes with a
+// mark.
+var elsewhere = []allocation.Owner{{Item: 99, Code: other}}
+
 // What is in Redis is what the package's documentation says, and it goes away
 // by itself.
 func TestKeys(t *testing.T) {
@@ -164,6 +168,63 @@ func TestKeys(t *testing.T) {
 		if n, err := s.raw.DBSize(t.Context()).Result(); err != nil || n != 3 {
 			t.Errorf("%d keys, %v", n, err)
 		}
+		if got, found, err := s.cache.Mark(t.Context(), ours); err != nil || !found || got != mark {
+			t.Errorf("mark %+v, %v, %v, want %+v", got, found, err, mark)
+		}
+		retry(t, "forget", func() error { return s.cache.Forget(t.Context(), ours) })
+		if n, err := s.raw.DBSize(t.Context()).Result(); err != nil || n != 0 {
+			t.Errorf("%d keys after all is forgotten, %v", n, err)
+		}
+		if _, found, err := s.cache.Mark(t.Context(), ours); err != nil || found {
+			t.Errorf("a mark after all is forgotten: %v, %v", found, err)
+		}
+	})
+}
+
+// Facts without a mark may be of a history that the ledger does not know.
+func TestFactsWithoutAMarkProveNothing(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *store) {
+		s.learn(t, ours, allocation.Facts{Owners: owner(other), AtLimit: atLimit(other), SoldOut: true})
+		for _, text := range []string{"", "1", strings.Repeat("x", 47)} {
+			s.set(t, "HSET", fmt.Sprintf("notsale:{%v}:items", ours), "mark", text)
+			if _, found, err := s.cache.Mark(t.Context(), ours); err != nil || found {
+				t.Errorf("%q is a mark: %v, %v", text, found, err)
+			}
+			if got := s.ask(t, purchase, checkout); got[0] != granted || got[1] != granted {
+				t.Errorf("mark %q: %v", text, got)
+			}
+		}
+	})
+}
+
+// What names the code as a grant, and what is not known at all, is told from
+// what is known and does not refuse.
+func TestHints(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *store) {
+		for i, c := range []struct {
+			facts allocation.Facts
+			want  rejection.Answer
+		}{
+			{allocation.Facts{}, rejection.Answer{Blank: true}},
+			{allocation.Facts{Owners: elsewhere}, rejection.Answer{}},
+			{allocation.Facts{Owners: owner(mine)}, rejection.Answer{Ours: true}},
+			{allocation.Facts{AtLimit: atLimit(other, mine), SoldOut: true}, rejection.Answer{Ours: true}},
+			{allocation.Facts{Owners: owner(other)}, rejection.Answer{Reason: taken}},
+		} {
+			q := purchase
+			q.Sale = sale.UUID{byte(i), 7}
+			s.learn(t, q.Sale, c.facts)
+			var got []rejection.Answer
+			retry(t, "ask", func() (err error) {
+				got, err = s.cache.Ask(t.Context(), []rejection.Question{q})
+				return err
+			})
+			if got[0] != c.want {
+				t.Errorf("%+v: %+v, want %+v", c.facts, got[0], c.want)
+			}
+		}
 	})
 }
 
@@ -173,12 +234,13 @@ func TestCorruptValuesAreNoFacts(t *testing.T) {
 	onEach(t, func(t *testing.T, s *store) {
 		items, users, sold := fmt.Sprintf("notsale:{%v}:items", ours), fmt.Sprintf("notsale:{%v}:users", ours), fmt.Sprintf("notsale:{%v}:sold", ours)
 		for _, text := range []string{"", "1", strings.Repeat("x", 15), strings.Repeat("x", 17), strings.Repeat("\x00", 16)} {
+			s.learn(t, ours, allocation.Facts{Owners: elsewhere})
 			s.set(t, "HSET", items, "7", text)
 			if got := s.ask(t, purchase, checkout); got[0] != granted || got[1] != granted {
 				t.Errorf("owner %q: %v", text, got)
 			}
 		}
-		s.set(t, "DEL", items)
+		s.set(t, "HDEL", items, "7")
 		for _, text := range []string{"", "1", strings.Repeat("x", 15), strings.Repeat("x", 33)} {
 			s.set(t, "HSET", users, "ann", text)
 			if got := s.ask(t, purchase, checkout); got[0] != granted || got[1] != granted {
@@ -199,14 +261,17 @@ func TestCorruptValuesAreNoFacts(t *testing.T) {
 func TestKeysOfAnotherTypeAreNoFacts(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, s *store) {
+		s.learn(t, ours, allocation.Facts{Owners: elsewhere})
 		for _, key := range []string{"items", "users", "sold"} {
 			key = fmt.Sprintf("notsale:{%v}:%s", ours, key)
+			s.set(t, "DEL", key)
 			s.set(t, "RPUSH", key, "7", "ann", "1")
-			reasons, _ := s.cache.Ask(t.Context(), []rejection.Question{purchase, checkout}) // an error is fine, too
-			if !reflect.DeepEqual(reasons, []allocation.Reason{granted, granted}) {
+			answers, _ := s.cache.Ask(t.Context(), []rejection.Question{purchase, checkout}) // an error is fine, too
+			if reasons := reasonsOf(answers); !reflect.DeepEqual(reasons, []allocation.Reason{granted, granted}) {
 				t.Errorf("%s: %v", key, reasons)
 			}
 			s.set(t, "DEL", key)
+			s.learn(t, ours, allocation.Facts{Owners: elsewhere})
 		}
 	})
 }
@@ -228,7 +293,7 @@ func TestAnEmptiedCacheRefusesNothing(t *testing.T) {
 
 func TestOpenRefusesWhatIsNoURL(t *testing.T) {
 	t.Parallel()
-	if _, err := rejection.Open("http://localhost", "edge"); err == nil || !strings.Contains(err.Error(), "REDIS_URL") {
+	if _, err := rejection.Open("http://localhost", "edge", nil); err == nil || !strings.Contains(err.Error(), "REDIS_URL") {
 		t.Errorf("error %v does not name the setting", err)
 	}
 }

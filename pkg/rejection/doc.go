@@ -6,17 +6,24 @@
 //
 // Authority: none. The cache is written after the commit and read as a hint
 // that carries its own proof: an item's fact names the code that owns it, a
-// user's fact all codes that were granted. A request whose code is among them,
-// or about which nothing is known, is published and the engine answers. "Sold
-// out" alone proves nothing about a code and refuses checkouts only.
+// user's fact all codes that were granted. A request whose code is among them
+// has its decision in the ledger (Answer.Ours); one about which nothing is known
+// is published and the engine answers. "Sold out" alone proves nothing about a
+// code and refuses checkouts only.
 //
 //	notsale:{<sale UUID>}:items   hash: item id → owner's code id, 16 bytes
+//	                              "mark" → up to which commit facts were learned
 //	notsale:{<sale UUID>}:users   hash: user id → code ids of all grants
 //	notsale:{<sale UUID>}:sold    "1": every item has an owner
 //
-// Invariants: facts never change, because a restore that lost commits gives
-// the sale a new UUID; so a stale, partial or emptied cache is never wrong.
+// Invariants: within one history of a sale facts never change, so a stale,
+// partial or emptied cache is never wrong. After a restore of Postgres or NATS
+// that lost commits the history is another one, in which the mark is unknown:
+// whoever begins to decide a sale compares the mark with the ledger, and calls
+// Forget if the ledger does not know it. Without a mark, facts prove nothing.
 //
-// Failure behaviour: Redis down, slow or empty makes edges publish more. After
-// an error the cache is left alone for Pause, so that nobody waits for it.
+// Failure behaviour: Redis down, slow, empty or refusing to write makes edges
+// publish more. After an error the cache is left alone for Pause, so that nobody
+// waits for it; a Redis that only refuses to write is still read. One warning
+// says so, armed again by a success, and Failures counts.
 package rejection

@@ -6,7 +6,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"notsale/pkg/allocation"
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
 )
@@ -36,10 +35,11 @@ func bySale(questions []Question) []*group {
 }
 
 func (g *group) send(ctx context.Context, pipe redis.Pipeliner, questions []Question) {
-	items, users := make([]string, len(g.indexes)), make([]string, len(g.indexes))
+	items, users := make([]string, len(g.indexes), len(g.indexes)+1), make([]string, len(g.indexes))
 	for n, i := range g.indexes {
 		items[n], users[n] = questions[i].Item.String(), string(questions[i].User)
 	}
+	items = append(items, markField)
 	g.sold = pipe.Get(ctx, soldKey(g.sale))
 	g.items = pipe.HMGet(ctx, itemsKey(g.sale), items...)
 	g.users = pipe.HMGet(ctx, usersKey(g.sale), users...)
@@ -48,7 +48,7 @@ func (g *group) send(ctx context.Context, pipe redis.Pipeliner, questions []Ques
 // failed returns the error of a round trip, unless it was only that a sale is
 // not known to be sold out: redis.Nil of a first command may hide another's.
 func failed(groups []*group, err error) error {
-	if !errors.Is(err, redis.Nil) {
+	if err == nil || !errors.Is(err, redis.Nil) {
 		return err
 	}
 	for _, g := range groups {
@@ -59,15 +59,21 @@ func failed(groups []*group, err error) error {
 	return nil
 }
 
-func (g *group) judge(questions []Question, reasons []allocation.Reason) {
+// judge answers the questions about the sale, if there is a mark: else what is
+// there may be of another history.
+func (g *group) judge(questions []Question, answers []Answer) {
 	items, users := g.items.Val(), g.users.Val()
-	if len(items) != len(g.indexes) || len(users) != len(g.indexes) {
+	if len(items) != len(g.indexes)+1 || len(users) != len(g.indexes) {
+		return
+	}
+	mark, isText := items[len(g.indexes)].(string)
+	if _, marked := decodeMark(mark); !isText || !marked {
 		return
 	}
 	k := Known{SoldOut: g.sold.Val() == "1"}
 	for n, i := range g.indexes {
 		k.Owner, k.Grants = oneID(items[n]), allIDs(users[n])
-		reasons[i] = Judge(&questions[i], &k)
+		answers[i] = Answer{Reason: Judge(&questions[i], &k), Ours: k.Names(questions[i].Code)}
 	}
 }
 

@@ -41,3 +41,8 @@ func Judge(q *Question, k *Known) allocation.Reason {
 	}
 	return allocation.Granted
 }
+
+// Names reports whether a fact names the code as a grant.
+func (k *Known) Names(id code.ID) bool {
+	return !id.IsZero() && (k.Owner == id || slices.Contains(k.Grants, id))
+}

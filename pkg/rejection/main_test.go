@@ -33,7 +33,7 @@ type store struct {
 
 func openStore(t *testing.T, url string) *store {
 	t.Helper()
-	cache, err := rejection.Open(url, "edge-test")
+	cache, err := rejection.Open(url, "edge-test", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,15 +120,24 @@ func retry(t tb, what string, try func() error) {
 
 func (s *store) learn(t tb, id sale.UUID, f allocation.Facts) {
 	t.Helper()
-	retry(t, "learn", func() error { return s.cache.Learn(context.Background(), id, &f) })
+	retry(t, "learn", func() error { return s.cache.Learn(context.Background(), id, mark, &f) })
 }
 
 func (s *store) ask(t tb, questions ...rejection.Question) (reasons []allocation.Reason) {
 	t.Helper()
-	retry(t, "ask", func() (err error) {
-		reasons, err = s.cache.Ask(context.Background(), questions)
+	retry(t, "ask", func() error {
+		answers, err := s.cache.Ask(context.Background(), questions)
+		reasons = reasonsOf(answers)
 		return err
 	})
+	return reasons
+}
+
+func reasonsOf(answers []rejection.Answer) []allocation.Reason {
+	reasons := make([]allocation.Reason, len(answers))
+	for i := range answers {
+		reasons[i] = answers[i].Reason
+	}
 	return reasons
 }
 
@@ -136,6 +145,9 @@ func (s *store) set(t *testing.T, command ...any) {
 	t.Helper()
 	retry(t, "set", func() error { return s.raw.Do(t.Context(), command...).Err() })
 }
+
+// mark is of some commit.
+var mark = rejection.Mark{Generation: 1, Sequence: 2, Chain: allocation.Hash{3}}
 
 var (
 	ours, theirs = sale.UUID{1}, sale.UUID{2}         // two sales

@@ -50,10 +50,10 @@ func (c *cache) learn(id sale.UUID, f *allocation.Facts) {
 	of.sold = of.sold || f.SoldOut
 }
 
-// ask answers as an edge would.
-func (c *cache) ask(q *rejection.Question) allocation.Reason {
+// ask answers as the cache would.
+func (c *cache) ask(q *rejection.Question) rejection.Answer {
 	if !c.up() {
-		return allocation.Granted
+		return rejection.Answer{Blank: true}
 	}
 	f := c.of(q.Sale)
 	k := rejection.Known{SoldOut: f.sold, Owner: f.owners[q.Item], Grants: f.grants[q.User]}
@@ -65,7 +65,7 @@ func (c *cache) ask(q *rejection.Question) allocation.Reason {
 			c.w.hit(CacheProvedWinner)
 		}
 	}
-	return reason
+	return rejection.Answer{Reason: reason, Ours: k.Names(q.Code)}
 }
 
 func (c *cache) empty() {

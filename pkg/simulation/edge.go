@@ -162,7 +162,7 @@ func (e *edgeProcess) checkout(o *operation) {
 	s := e.sim.broker.listed[o.sale].Sale
 	e.in(e.w.between(20*time.Microsecond, time.Millisecond), func() {
 		var f flow.Checkout
-		f.Known(e.sim.cache.ask(&rejection.Question{Sale: s.UUID, Item: o.item, User: o.user}))
+		f.Known(e.sim.cache.ask(&rejection.Question{Sale: s.UUID, Item: o.item, User: o.user}).Reason, false)
 		a := wire.Attempt{At: e.w.now, Sale: s.ID, User: string(o.user), Item: o.item.String(), Outcome: f.Outcome}
 		e.sim.lastAttempt++
 		binary.BigEndian.PutUint64(a.ID[:], e.sim.lastAttempt)
@@ -199,6 +199,8 @@ type purchaseOp struct {
 	flow   flow.Purchase
 	number uint64
 	over   bool
+	// looking: the ledger is being asked, and nothing but a reply counts meanwhile.
+	looking bool
 }
 
 // purchase carries out a purchase's actions.
@@ -211,28 +213,53 @@ func (e *edgeProcess) purchase(o *operation) {
 	}
 	p := &purchaseOp{o: o}
 	e.in(e.w.between(20*time.Microsecond, time.Millisecond), func() {
-		if e.act(p, p.flow.Known(e.sim.cache.ask(&rejection.Question{Sale: v.Sale, Item: v.Item, User: v.User, Code: v.ID}))) != flow.Submit {
-			return
-		}
-		number, err := e.waiting.Add(v.ID, p)
-		p.number = number
-		if err == nil {
-			err = e.lane(o.sale).requests.add(allocation.Request{Number: number, Code: v.ID, Item: v.Item, User: v.User, Expires: v.Expires},
-				wire.RequestSize, func(err error) { e.act(p, p.flow.Stored(err)) })
-		}
-		e.act(p, p.flow.Submitted(err))
-		e.in(edge.DefaultConfig().PurchaseWait, func() { e.act(p, p.flow.TimedOut(errNotQueued)) })
+		known := e.sim.cache.ask(&rejection.Question{Sale: v.Sale, Item: v.Item, User: v.User, Code: v.ID})
+		e.act(p, v, p.flow.Known(known.Reason, known.Ours))
 	})
 }
 
-// act answers when an action ends the purchase.
-func (e *edgeProcess) act(p *purchaseOp, a flow.Action) flow.Action {
-	if p.over || a < flow.Refused {
-		return a
+// submit queues a purchase's request.
+func (e *edgeProcess) submit(p *purchaseOp, v code.Verified) {
+	number, err := e.waiting.Add(v.ID, p)
+	p.number = number
+	if err == nil {
+		err = e.lane(p.o.sale).requests.add(allocation.Request{Number: number, Code: v.ID, Item: v.Item, User: v.User, Expires: v.Expires},
+			wire.RequestSize, func(err error) {
+				if !p.over && !p.looking {
+					e.act(p, v, p.flow.Stored(err))
+				}
+			})
 	}
-	p.over = true
-	e.waiting.Remove(p.number)
-	p.o.end, p.o.reason, p.o.reply = a, p.flow.Reason, p.flow.Reply
-	e.answer(p.o)
-	return a
+	e.act(p, v, p.flow.Submitted(err))
+	e.in(edge.DefaultConfig().PurchaseWait, func() {
+		if !p.over && !p.looking {
+			e.act(p, v, p.flow.TimedOut(errNotQueued))
+		}
+	})
+}
+
+// look asks the ledger for the purchase's code.
+func (e *edgeProcess) look(p *purchaseOp, v code.Verified) {
+	p.looking = true
+	e.in(e.w.between(100*time.Microsecond, 5*time.Millisecond), func() {
+		if p.looking = false; !p.over {
+			e.act(p, v, p.flow.Looked(e.sim.book.verdict(p.o.sale, &v)))
+		}
+	})
+}
+
+// act carries out an action, or answers where it ends the purchase.
+func (e *edgeProcess) act(p *purchaseOp, v code.Verified, a flow.Action) {
+	switch {
+	case p.over:
+	case a == flow.Look:
+		e.look(p, v)
+	case a == flow.Submit:
+		e.submit(p, v)
+	case a >= flow.Refused:
+		p.over = true
+		e.waiting.Remove(p.number)
+		p.o.end, p.o.reason, p.o.reply = a, p.flow.Reason, p.flow.Reply
+		e.answer(p.o)
+	}
 }

@@ -11,6 +11,8 @@ import (
 	"notsale/pkg/code"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
+	"notsale/pkg/wire"
+	"notsale/services/edge/flow"
 )
 
 var errAway = errors.New("simulated: the ledger does not answer")
@@ -301,4 +303,23 @@ func (b *book) applied(id sale.ID, sequence uint64, m allocation.Mark) (bool, er
 		}
 	}
 	return false, nil
+}
+
+// verdict is what the ledger says of a code, as an edge takes it.
+func (b *book) verdict(id sale.ID, v *code.Verified) flow.Verdict {
+	of := b.sale(id)
+	if !b.up() || of == nil {
+		return flow.Verdict{}
+	}
+	owner, taken := b.owners[v.Item]
+	d, recorded := b.byCode[v.ID]
+	switch {
+	case recorded:
+		return flow.Verdict{Recorded: true, Reply: wire.Reply{Code: d.Code, Position: d.Position, Reason: d.Reason, At: d.At}}
+	case of.pos.Cursor.Sold == of.row.Sale.Stock:
+		return flow.Verdict{Reason: allocation.SoldOut}
+	case taken && owner != v.ID:
+		return flow.Verdict{Reason: allocation.ItemTaken}
+	}
+	return flow.Verdict{}
 }

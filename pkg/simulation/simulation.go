@@ -140,7 +140,7 @@ func (s *simulation) user(n int) sale.UserID { return sale.UserID(fmt.Sprintf("u
 func (s *simulation) deliver(id string, replies []wire.Reply) {
 	for _, e := range s.edges {
 		if e.alive && e.id == id {
-			e.waiting.Deliver(replies, func(p *purchaseOp, r wire.Reply) { e.act(p, p.flow.Replied(r)) })
+			e.waiting.Deliver(replies, func(p *purchaseOp, r wire.Reply) { e.act(p, code.Verified{}, p.flow.Replied(r)) })
 		}
 	}
 }

@@ -57,6 +57,8 @@ type Client struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
 
+	permissions *permissions
+
 	mu      sync.Mutex      // guards what follows
 	session context.Context // ends on disconnect
 	end     context.CancelFunc
@@ -72,7 +74,7 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error)
 			return nil, errors.New("stream: NATS_URL: it is no URL: write special characters of a user or password escaped (% as %25)")
 		}
 	}
-	c := &Client{cfg: cfg, log: log}
+	c := &Client{cfg: cfg, log: log, permissions: newPermissions()}
 	c.begin()
 	var err error
 	for warned := false; ; warned = true {
@@ -113,9 +115,13 @@ func (c *Client) options() []nats.Option {
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			c.begin()
+			c.permissions.onSession()
 			c.log.Info("NATS connected again")
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
+			if c.onViolation(err) {
+				return
+			}
 			subject := ""
 			if s != nil {
 				subject = s.Subject

@@ -29,7 +29,12 @@ func (c *Client) publish(ctx context.Context, subject string, data []byte) error
 	}
 	ctx, cancel := c.during(ctx, PublishTimeout)
 	defer cancel()
+	ctx, done := c.permissions.during(ctx, subject)
+	defer done()
 	_, err := c.js.Publish(ctx, subject, data)
+	if err != nil && errors.Is(context.Cause(ctx), ErrDenied) {
+		return fmt.Errorf("%w: %w: to publish to %q", ErrUnavailable, ErrDenied, subject)
+	}
 	if err = classify(err); errors.Is(err, ErrFull) {
 		c.tellFull(subject)
 	}
@@ -56,6 +61,13 @@ func classify(err error) error {
 	}
 }
 
+// payloadSpare is room in a message for what stands around its items.
+const payloadSpare = 1 << 10
+
+// MaxMessage is the largest message that the server takes now, in bytes, less
+// what stands around its items.
+func (c *Client) MaxMessage() int { return int(c.nc.MaxPayload()) - payloadSpare }
+
 // Reply sends a message of replies to an edge. It is not stored: an edge that
 // misses it asks again.
 func (c *Client) Reply(edge string, data []byte) error {
@@ -63,20 +75,6 @@ func (c *Client) Reply(edge string, data []byte) error {
 		return fmt.Errorf("stream: replying: %w", err)
 	}
 	return nil
-}
-
-// Replies hands every message of replies for this edge to the handler, one at
-// a time, until stop is called. The handler must be quick.
-func (c *Client) Replies(edge string, handle func(data []byte)) (stop func(), err error) {
-	sub, err := c.nc.Subscribe(replySubject(edge), func(m *nats.Msg) { handle(m.Data) })
-	if err != nil {
-		return nil, fmt.Errorf("stream: subscribing to replies: %w", err)
-	}
-	// No limit: a slow edge must not lose replies, and waiters bound them.
-	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return nil, fmt.Errorf("stream: subscribing to replies: %w", err)
-	}
-	return func() { _ = sub.Unsubscribe() }, nil
 }
 
 func purchaseSubject(id sale.ID) string { return "purchases." + id.String() }

@@ -52,7 +52,7 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, c *rejection.Cache, log
 		return nil, err
 	}
 	return &Allocator{
-		cfg: cfg, ledger: l, stream: s, cache: c, log: log, metrics: newMetrics(reg),
+		cfg: cfg, ledger: l, stream: s, cache: c, log: log, metrics: newMetrics(reg, func() float64 { return float64(c.Failures()) }),
 		tenancy: term.NewTenancy(), registry: newRegistry(cfg, l, s), ended: make(chan *loop),
 		standby: newStandby(l, log), restores: make(chan struct{}, restoresAtOnce),
 		loops: map[sale.ID]*loop{}, renewed: time.Now(),

@@ -325,7 +325,7 @@ func TestNothingIsToldBeforeTheCommit(t *testing.T) {
 	taken := func() bool {
 		t.Helper()
 		answer, err := cache.Ask(t.Context(), []rejection.Question{{Sale: of.UUID, Item: 2, User: "eve"}})
-		return err == nil && answer[0] == allocation.ItemTaken
+		return err == nil && answer[0].Reason == allocation.ItemTaken
 	}
 	d.allocate("allocator-1", nil)
 	first, second := d.request(1, 1, "ann"), d.request(2, 2, "bob")

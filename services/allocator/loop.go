@@ -22,8 +22,12 @@ type loop struct {
 	cancel   context.CancelFunc
 	progress progress
 	reader   *stream.Reader // owned by run
-	out      replies
-	err      error // why run returned; written before the loop is sent to ended
+	of       sale.UUID      // since the ledger was read; owned by run
+	// aligned: the cache holds nothing of the sale that the ledger, as it was
+	// last read, does not know. Owned by run.
+	aligned bool
+	out     replies
+	err     error // why run returned; written before the loop is sent to ended
 }
 
 // run decides the sale until ctx ends or the term does.
@@ -112,6 +116,10 @@ func (l *loop) readLedger(ctx context.Context, settle bool) term.Event {
 		return term.LedgerRead{Err: err}
 	}
 	row, err := l.ledger.Sale(ctx, l.lease.Sale)
+	if err == nil {
+		l.aligned, l.of = false, row.Sale.UUID
+		l.align(ctx)
+	}
 	return term.LedgerRead{Row: row.Sale, Pos: pos, Err: err}
 }
 
@@ -127,6 +135,7 @@ func (l *loop) peek(ctx context.Context) term.Event {
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
 	pos, err := l.ledger.Cursor(ctx, l.lease.Sale)
+	l.align(ctx)
 	return term.Peeked{Info: info, Pos: pos, Err: err}
 }
 
@@ -270,12 +279,12 @@ func (l *loop) publish(ctx context.Context, e term.Publish) term.Event {
 	b := e.Batch
 	l.metrics.committed(b)
 	crash.At("allocator/before-learn")
-	if err := l.cache.Learn(ctx, e.Of, &b.Facts); err != nil {
+	if err := l.learn(ctx, b); err != nil {
 		l.log.Debug("facts not cached", "error", err)
 	}
 	crash.At("allocator/after-learn")
 	crash.At("allocator/before-reply")
-	l.out.send(b.Replies, l.stream.Reply, l.log)
+	l.out.send(b.Replies, l.stream.MaxMessage(), l.stream.Reply, l.log)
 	crash.At("allocator/after-reply")
 	return term.Published{}
 }

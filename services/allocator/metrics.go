@@ -35,7 +35,7 @@ func (m *metrics) committed(b *allocation.Batch) {
 	}
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, cacheFailures func() float64) *metrics {
 	m := &metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "notsale_allocator_decisions_total", Help: "Decisions committed, by reason.",
@@ -60,6 +60,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "notsale_allocator_alarms_total", Help: "Findings that need a person, by kind.",
 		}, []string{"kind"}),
 	}
-	reg.MustRegister(m.decisions, m.batches, m.commits, m.latency, m.leading, m.takeovers, m.fenced, m.restarts, m.alarms)
+	reg.MustRegister(m.decisions, m.batches, m.commits, m.latency, m.leading, m.takeovers, m.fenced, m.restarts, m.alarms,
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "notsale_allocator_cache_failures_total", Help: "Calls to the rejection cache that failed.",
+		}, cacheFailures))
 	return m
 }

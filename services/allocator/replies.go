@@ -7,8 +7,9 @@ import (
 	"notsale/pkg/wire"
 )
 
-// repliesPerMessage keeps a message of replies within wire.MaxMessage.
-const repliesPerMessage = wire.MaxMessage / wire.ReplySize
+// repliesPerMessage keeps a message of replies within wire.MaxMessage, and
+// within what the server takes.
+func repliesPerMessage(most int) int { return max(1, min(most, wire.MaxMessage)/wire.ReplySize) }
 
 // replies sorts a batch's replies by edge; its memory is reused.
 type replies struct {
@@ -17,8 +18,9 @@ type replies struct {
 }
 
 // send sends one message per edge, more where they would be too large. A
-// message that cannot be sent is dropped: its waiters ask again.
-func (r *replies) send(all []allocation.Reply, reply func(edge string, data []byte) error, log *slog.Logger) {
+// message that cannot be sent is dropped: its waiters ask again. most is the
+// size of the largest message.
+func (r *replies) send(all []allocation.Reply, most int, reply func(edge string, data []byte) error, log *slog.Logger) {
 	if r.byEdge == nil {
 		r.byEdge = map[string][]wire.Reply{}
 	}
@@ -30,7 +32,7 @@ func (r *replies) send(all []allocation.Reply, reply func(edge string, data []by
 	}
 	for edge, list := range r.byEdge {
 		for len(list) > 0 {
-			n := min(len(list), repliesPerMessage)
+			n := min(len(list), repliesPerMessage(most))
 			r.buffer = wire.AppendReplies(r.buffer[:0], list[:n])
 			if err := reply(edge, r.buffer); err != nil {
 				log.Debug("replies not sent", "error", err)

@@ -42,6 +42,7 @@ var (
 	problemExpired     = &problem{http.StatusGone, "code-expired", "The code has expired", false, false}
 	problemBody        = &problem{http.StatusRequestEntityTooLarge, "no-body-accepted", "The request body is too large", false, false}
 	problemLimit       = &problem{http.StatusTooManyRequests, "limit-reached", "Limit reached", false, false}
+	problemRate        = &problem{http.StatusTooManyRequests, "rate-limited", "Too many requests", true, false}
 	problemInternal    = &problem{http.StatusInternalServerError, "internal", "Internal error", true, false}
 	problemUnavailable = &problem{http.StatusServiceUnavailable, "not-queued", "Not known to be queued", true, true}
 	problemFull        = &problem{http.StatusServiceUnavailable, "stream-full", "The sale's stream is full", true, true}

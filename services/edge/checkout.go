@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"net/http"
@@ -11,9 +10,11 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
+	"notsale/pkg/ledger"
 	"notsale/pkg/pack"
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
+	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 	"notsale/services/edge/flow"
 )
@@ -41,20 +42,22 @@ func (e *Edge) checkout(c *gin.Context) {
 	if errBody != nil {
 		p.err = errBody
 	}
-	a, err := e.attempt(&p)
-	if err != nil {
-		e.fail(c, err)
+	if !e.admitAddress(c) || !e.admitUser(c, p.user) {
 		return
 	}
-	ctx := c.Request.Context()
+	a, err := e.attempt(&p)
+	if err != nil {
+		e.fail(c, err, repeatCheckout)
+		return
+	}
 	if p.err != nil {
 		wrong, detail := invalid(p.err)
 		e.refuseCheckout(c, a, wrong, detail)
 		return
 	}
-	of, err := e.find(ctx, func(d *directory) *sale.Sale { return d.ofItem(p.item) })
+	of, err := e.find(miss{item: p.item})
 	if err != nil {
-		e.fail(c, err)
+		e.fail(c, err, repeatCheckout)
 		return
 	}
 	if of == nil {
@@ -68,28 +71,40 @@ func (e *Edge) checkout(c *gin.Context) {
 		e.refuseCheckout(c, a, problemParameter, err.Error())
 		return
 	}
-	f := flow.Checkout{Closed: e.directory.closed(of.ID)}
-	f.Known(e.gate.ask(rejection.Question{Sale: of.UUID, Item: p.item, User: p.user}))
+	f := e.outlook(of, &p)
 	a.Outcome = f.Outcome
 	text, err := e.sign(a, of, &p)
 	if err != nil {
-		e.fail(c, err)
+		e.fail(c, err, repeatCheckout)
 		return
 	}
-	if e.persist(ctx, &f, a) == flow.Unqueued {
-		e.fail(c, f.Err)
+	if e.persist(&f, a) == flow.Unqueued {
+		e.fail(c, f.Err, repeatCheckout)
 		return
 	}
 	switch a.Outcome { //nolint:exhaustive // the others were answered above
 	case wire.SoldOut:
-		refuse(c, problemSoldOut, refusals[allocation.SoldOut].detail)
+		refuseFor(c, of, allocation.SoldOut)
 	case wire.ItemTaken:
-		refuse(c, problemTaken, refusals[allocation.ItemTaken].detail)
+		refuseFor(c, of, allocation.ItemTaken)
 	default:
 		reply(c, http.StatusOK, checkoutBody{
 			Code: text, Item: p.item, Name: of.Name(p.item), Image: imagePath(p.item), Sale: of.ID, UserID: p.user, Expires: a.Expires.String(),
 		})
 	}
+}
+
+// outlook says whether the item can still be had, as far as is known. The
+// ledger is asked where this edge has seen that the item is sold, and where the
+// cache knows nothing of the sale, emptied or away: else it would have been told.
+func (e *Edge) outlook(of *sale.Sale, p *checkoutParams) flow.Checkout {
+	f := flow.Checkout{Closed: e.directory.closed(of.ID)}
+	known := e.gate.ask(rejection.Question{Sale: of.UUID, Item: p.item, User: p.user})
+	hint := known.Blank || e.soldOut(of) || e.memory.soldItem(p.item)
+	if f.Known(known.Reason, hint) == flow.Look {
+		f.Looked(e.records.ask(ledger.Question{Sale: of.UUID, Item: p.item, User: p.user}, false))
+	}
+	return f
 }
 
 // attempt begins the record of a checkout. Its id is made before anything is
@@ -132,42 +147,59 @@ func (e *Edge) sign(a *wire.Attempt, of *sale.Sale, p *checkoutParams) (string, 
 // refuseCheckout answers a checkout that the cache was not asked about.
 func (e *Edge) refuseCheckout(c *gin.Context, a *wire.Attempt, p *problem, detail string) {
 	var f flow.Checkout
-	if e.persist(c.Request.Context(), &f, a) == flow.Unqueued {
-		e.fail(c, f.Err)
+	if e.persist(&f, a) == flow.Unqueued {
+		e.fail(c, f.Err, repeatCheckout)
 		return
 	}
 	refuse(c, p, detail)
 }
 
 // persist stores the attempt in its stream. Only then may it be answered.
-func (e *Edge) persist(ctx context.Context, f *flow.Checkout, a *wire.Attempt) flow.Action {
+func (e *Edge) persist(f *flow.Checkout, a *wire.Attempt) flow.Action {
 	ticket, err := e.attemptLane(a.Sale).attempts.Add(*a, wire.AttemptSize)
 	if next := f.Submitted(err); next != flow.Wait {
 		return next
 	}
+	patience := time.NewTimer(e.cfg.CheckoutWait)
+	defer patience.Stop()
 	select {
 	case <-ticket.Done():
 		return f.Stored(ticket.Err())
-	case <-ctx.Done():
-		return f.Stored(ctx.Err())
-	case <-time.After(e.cfg.CheckoutWait):
+	case <-patience.C:
 		return f.Stored(errNotQueued)
 	}
+}
+
+// attemptLane is the way into the stream that keeps a sale's attempts: the one
+// of no sale, where the sale's own takes nothing more.
+func (e *Edge) attemptLane(id sale.ID) *lane {
+	if e.directory.closed(id) {
+		id = 0
+	}
+	return e.lane(id)
 }
 
 // errNotQueued says that storing took too long.
 var errNotQueued = errors.New("edge: not known to be queued in time")
 
+// What whoever was answered 503 should do.
+const (
+	repeatPurchase = "The request may or may not have been queued. Send the same request again: the same code always gets the same answer."
+	repeatCheckout = "The checkout may or may not have been recorded, and gave no code. Check out again."
+)
+
 // fail answers a request that could not be carried out, as classified here and
-// nowhere else.
-func (e *Edge) fail(c *gin.Context, err error) {
+// nowhere else. again says what to do about one whose fate is not known.
+func (e *Edge) fail(c *gin.Context, err error, again string) {
 	switch {
 	case errors.Is(err, pack.ErrFull), errors.Is(err, flow.ErrCrowded):
 		refuse(c, problemOverload, "Nothing was queued. Send the same request again.")
-	case errors.Is(err, context.Canceled):
-		c.Abort() // the client is gone; nobody reads an answer
+	case errors.Is(err, flow.ErrNoAnswer):
+		refuse(c, problemLedger, "Try again in a moment.")
+	case errors.Is(err, stream.ErrFull):
+		refuse(c, problemFull, again)
 	default:
 		e.log.Debug("request failed", "error", err)
-		refuse(c, problemUnavailable, "The request may or may not have been queued. Send the same request again: the same code always gets the same answer.")
+		refuse(c, problemUnavailable, again)
 	}
 }

@@ -25,6 +25,13 @@ type Config struct {
 	// CORSOrigins are the origins of other sites whose pages may use the API from
 	// a browser, or "*" for all; none by default.
 	CORSOrigins []string
+	// RatePerUser and RatePerAddress are how many checkouts and purchases a
+	// second are taken from one user and from one client address, after as many
+	// at once; 0: any number. Beyond, 429.
+	RatePerUser, RatePerAddress float64
+	// TrustedProxies are the addresses and networks whose X-Forwarded-For is
+	// believed; of others the connection's own address counts.
+	TrustedProxies []string
 }
 
 // DefaultConfig is the design's.
@@ -42,6 +49,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("--code-ttl %v: want at least 1s", c.CodeTTL)
 	case c.PurchaseWait < 10*time.Millisecond || c.PurchaseWait > time.Minute:
 		return fmt.Errorf("--purchase-wait %v: want 10ms to 1m", c.PurchaseWait)
+	case c.RatePerUser < 0 || c.RatePerAddress < 0:
+		return errors.New("--rate-per-user and --rate-per-address: want at least 0")
+	case checkProxies(c.TrustedProxies) != nil:
+		return fmt.Errorf("--trusted-proxies: %w", checkProxies(c.TrustedProxies))
 	case c.CheckoutWait <= 0 || c.Waiting < 1 || c.Drain < 0:
 		return errors.New("edge: waits and limits must be positive")
 	}

@@ -3,10 +3,12 @@ package edge
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
@@ -26,6 +28,7 @@ type snapshot struct {
 	byUUID map[sale.UUID]*sale.Sale
 	byItem []*sale.Sale // by first item
 	closed map[sale.ID]bool
+	over   map[sale.ID]bool // sold out, whatever else
 }
 
 func newDirectory() *directory {
@@ -53,7 +56,7 @@ func (d *directory) publish() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := &snapshot{
-		byID: make(map[sale.ID]*sale.Sale, len(d.entries)), byUUID: make(map[sale.UUID]*sale.Sale, len(d.entries)), closed: map[sale.ID]bool{},
+		byID: make(map[sale.ID]*sale.Sale, len(d.entries)), byUUID: make(map[sale.UUID]*sale.Sale, len(d.entries)), closed: map[sale.ID]bool{}, over: map[sale.ID]bool{},
 	}
 	for e := range maps.Values(d.entries) {
 		if e.State == sale.Preparing {
@@ -64,6 +67,9 @@ func (d *directory) publish() {
 		s.byItem = append(s.byItem, &of)
 		if e.State.Closed() {
 			s.closed[of.ID] = true
+		}
+		if e.State.After(sale.Open) {
+			s.over[of.ID] = true
 		}
 	}
 	slices.SortFunc(s.byItem, func(a, b *sale.Sale) int { return cmp.Compare(a.FirstItem, b.FirstItem) })
@@ -76,6 +82,10 @@ func (d *directory) size() int                    { return len(d.snapshot.Load()
 
 // closed reports whether the sale's streams take nothing more.
 func (d *directory) closed(id sale.ID) bool { return d.snapshot.Load().closed[id] }
+
+// soldOut reports whether the sale was listed as sold out: a hint, which the
+// ledger may not confirm after a restore.
+func (d *directory) soldOut(id sale.ID) bool { return d.snapshot.Load().over[id] }
 
 // ofItem returns the sale that has the item, or nil.
 func (d *directory) ofItem(item sale.ItemID) *sale.Sale {
@@ -90,39 +100,94 @@ func (d *directory) ofItem(item sale.ItemID) *sale.Sale {
 	return byItem[i]
 }
 
-// refreshSales is how many of the newest sales a miss reads from the ledger;
-// older ones have long been in the directory.
-const refreshSales = 50
+// miss is what the directory does not have: a sale by its UUID, else by an item.
+type miss struct {
+	uuid sale.UUID
+	item sale.ItemID
+}
 
-// find looks something up, and after a miss once more with what the ledger
-// says. Misses are coalesced: one read at a time, which began after all of
-// those that it answers had asked. nil without error: there is no such thing.
-func (e *Edge) find(ctx context.Context, lookup func(*directory) *sale.Sale) (*sale.Sale, error) {
-	if s := lookup(e.directory); s != nil {
+func (m miss) byCode() bool { return m.uuid != sale.UUID{} }
+
+func (d *directory) find(m miss) *sale.Sale {
+	if m.byCode() {
+		return d.uuid(m.uuid)
+	}
+	return d.ofItem(m.item)
+}
+
+// find looks a sale up, and after a miss once more with what the ledger says of
+// just that. Misses are coalesced: one statement at a time, which began after
+// all of those that it answers had asked. Those by item, which anybody can make
+// up, have a queue of their own, so that they cannot crowd out those by a code.
+// nil without error: the ledger knows no such sale.
+func (e *Edge) find(m miss) (*sale.Sale, error) {
+	if s := e.directory.find(m); s != nil {
 		return s, nil
 	}
-	ticket, err := e.misses.Add(struct{}{}, 1)
+	queue := e.strays
+	if m.byCode() {
+		queue = e.misses
+	}
+	ticket, err := queue.Add(m, 1)
 	if err != nil {
 		return nil, err
 	}
+	patience := time.NewTimer(readTimeout)
+	defer patience.Stop()
 	select {
 	case <-ticket.Done():
-	case <-ctx.Done():
-		return nil, ctx.Err()
+		return e.directory.find(m), ticket.Err()
+	case <-patience.C:
+		return nil, errNotRead
 	}
-	return lookup(e.directory), ticket.Err()
 }
 
-// refresh reads the newest sales from the ledger into the directory.
-func (e *Edge) refresh(ctx context.Context, _ []struct{}) error {
+var errNotRead = errors.New("edge: the ledger does not answer in time")
+
+// refresh reads the sales that were missed from the ledger into the directory.
+func (e *Edge) refresh(ctx context.Context, missed []miss) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, err := e.ledger.Sales(ctx, 0, refreshSales)
+	var uuids []sale.UUID
+	var items []sale.ItemID
+	for _, m := range missed {
+		if m.byCode() {
+			uuids = append(uuids, m.uuid)
+		} else {
+			items = append(items, m.item)
+		}
+	}
+	rows, err := e.ledger.SalesOf(ctx, uuids, items)
 	if err != nil {
 		return err
 	}
 	e.directory.learn(rows)
 	return nil
+}
+
+// salesPage is how many sales are read from the ledger at once.
+const salesPage = 1000
+
+// readSales reads all sales from the ledger into the directory: the list in NATS
+// may be lost, and is not whole while it is written again.
+func (e *Edge) readSales(ctx context.Context) error {
+	for before := sale.ID(0); ; {
+		page, err := e.salesBefore(ctx, before)
+		if err != nil {
+			return err
+		}
+		e.directory.learn(page)
+		if len(page) < salesPage {
+			return nil
+		}
+		before = page[len(page)-1].Sale.ID
+	}
+}
+
+func (e *Edge) salesBefore(ctx context.Context, before sale.ID) ([]ledger.SaleRow, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return e.ledger.Sales(ctx, before, salesPage)
 }
 
 func (d *directory) learn(rows []ledger.SaleRow) {

@@ -2,9 +2,9 @@
 // the rejection cache knows to be refused, publishes purchase requests and
 // waits for their decisions.
 //
-//	checkout: parameters ─▶ directory ─▶ cache ─▶ code ─▶ attempt published ─▶ answer
-//	purchase: code ─▶ directory ─▶ cache ─▶ pack published ─▶ reply ─▶ answer
-//	                                    └─▶ ledger ─▶ answer (the sale's streams are archived)
+//	checkout: parameters ─▶ directory ─▶ cache ─▶ (ledger) ─▶ code ─▶ attempt published ─▶ answer
+//	purchase: code ─▶ directory ─▶ cache ─▶ (ledger) ─▶ pack published ─▶ reply ─▶ answer
+//	                                                                └─▶ none in time: ledger ─▶ answer
 //
 // Purpose: answers that are true, however many edges run; nothing that
 // correctness depends on lives here.
@@ -13,10 +13,17 @@
 // refusals without one come from facts that prove themselves.
 //
 // Invariants: a checkout is answered only after its attempt is stored in its
-// stream (I4); "sold" is said only on a decision (I5); one subscription and
-// one pack in flight per sale. Gin lives only in this package, and no
-// goroutine keeps a *gin.Context. The purchase path of a sale that is not being
-// archived never touches Postgres.
+// stream (I4); "sold" is said only on a decision (I5): a reply or the ledger's
+// row, and no status that no code wrote is ever sent; one subscription, one pack
+// in flight per sale, and one request in flight per code. Gin lives only in this
+// package, and no goroutine keeps a *gin.Context.
+//
+// A first purchase never needs Postgres. The ledger is read where a hint says
+// that it has the answer: a fact of the cache that names the code, this edge's
+// memory of decisions, a code that has expired, a sale that is listed as sold
+// out; before 202 or 503 is said; and for sales that the directory does not
+// have. All such reads are coalesced. What it knows for good is told without the
+// stream; a hint that it does not confirm, as after a restore, is none.
 //
 // Failure behaviour: what is not known to be queued is answered 503 with
 // Retry-After, what is queued but not decided in time 202; the same code may

@@ -43,12 +43,19 @@ type Edge struct {
 
 	keys      atomic.Pointer[code.Keyring] // written by UseKeys
 	directory *directory
-	misses    *pack.Queue[struct{}]
+	misses    *pack.Queue[miss] // by codes
+	strays    *pack.Queue[miss] // by items
 	gate      *gate
+	records   *records
+	memory    *memory
+	flights   *flights
 	waiters   *waiters
+	rates     rates
+	buffers   sync.Pool // of *[]byte: messages being published
 	reads     singleflight.Group
 	lanes     sync.Map // sale.ID → *lane
 
+	read     atomic.Bool  // all sales have been read from the ledger once; written by list
 	listed   atomic.Bool  // the directory has been read once; written by watch
 	draining atomic.Bool  // written by Stop
 	open     atomic.Int64 // requests that have arrived and are not answered; written by each
@@ -77,13 +84,17 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	}
 	e := &Edge{
 		cfg: cfg, id: "edge-" + hex.EncodeToString(boot[:]), ledger: l, stream: s, health: health, log: log, now: time.Now,
-		directory: newDirectory(), gate: newGate(c), waiters: newWaiters(cfg.Waiting),
+		directory: newDirectory(), gate: newGate(c), records: newRecords(l, log),
+		memory: newMemory(), flights: newFlights(cfg.Waiting), waiters: newWaiters(cfg.Waiting), rates: newRates(cfg),
+		buffers: sync.Pool{New: func() any { return new([]byte) }},
 	}
 	e.keys.Store(keys)
 	e.clocks = clocks{skewOf: e.skewOf}
-	e.misses = pack.New(missLimits, e.refresh)
-	e.metrics = newMetrics(reg,
-		func() float64 { return float64(e.waiters.count()) }, func() float64 { return float64(e.directory.size()) })
+	e.misses, e.strays = pack.New(missLimits, e.refresh), pack.New(missLimits, e.refresh)
+	e.metrics = newMetrics(reg, gauges{
+		waiting: func() float64 { return float64(e.waiters.count()) }, sales: func() float64 { return float64(e.directory.size()) },
+		cacheFailures: func() float64 { return float64(c.Failures()) },
+	})
 	e.server = &http.Server{
 		Handler: e.routes(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 		WriteTimeout: cfg.PurchaseWait + 10*time.Second, MaxHeaderBytes: maxHeader,
@@ -92,8 +103,9 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	return e, nil
 }
 
-// missLimits: a miss is a look into the ledger, whose answer serves all.
-var missLimits = pack.Limits{Items: 4000, Bytes: 4000, Queued: 8000, Patience: time.Millisecond}
+// missLimits: a miss is a look into the ledger, whose answer serves all. A flood
+// of ids that there are none of waits for itself: one statement at a time.
+var missLimits = pack.Limits{Items: 1000, Bytes: 1000, Queued: 8000, Patience: time.Millisecond}
 
 // UseKeys makes the edge sign and verify with this ring from now on. It must
 // have every key of the one before: codes of them are under way.
@@ -104,27 +116,33 @@ func (e *Edge) lane(id sale.ID) *lane {
 	if l, ok := e.lanes.Load(id); ok {
 		return l.(*lane) //nolint:forcetypeassert // nothing else is stored
 	}
-	attemptLimits := pack.DefaultLimits()
-	attemptLimits.Patience = e.cfg.CheckoutWait
-	requestLimits := pack.DefaultLimits()
-	requestLimits.Patience = e.cfg.PurchaseWait
-	var requests, attempts []byte // each owned by its queue's sender
+	attemptLimits, requestLimits := pack.DefaultLimits(), pack.DefaultLimits()
+	attemptLimits.Patience, requestLimits.Patience = e.cfg.CheckoutWait, e.cfg.PurchaseWait
+	if most := e.stream.MaxMessage(); most > 0 { // 0: it was never connected
+		attemptLimits.Bytes, requestLimits.Bytes = min(attemptLimits.Bytes, most), min(requestLimits.Bytes, most)
+	}
 	l, _ := e.lanes.LoadOrStore(id, &lane{
 		requests: pack.New(requestLimits, func(ctx context.Context, items []allocation.Request) error {
 			e.metrics.packs.Observe(float64(len(items)))
-			requests = wire.AppendPack(requests[:0], e.id, items)
-			return e.published(e.stream.PublishPack(ctx, id, requests))
+			return e.published(func(buf []byte) []byte { return wire.AppendPack(buf, e.id, items) },
+				func(data []byte) error { return e.stream.PublishPack(ctx, id, data) })
 		}),
 		attempts: pack.New(attemptLimits, func(ctx context.Context, items []wire.Attempt) error {
-			attempts = wire.AppendAttempts(attempts[:0], e.id, items)
-			return e.published(e.stream.PublishAttempts(ctx, id, attempts))
+			return e.published(func(buf []byte) []byte { return wire.AppendAttempts(buf, e.id, items) },
+				func(data []byte) error { return e.stream.PublishAttempts(ctx, id, data) })
 		}),
 	})
 	return l.(*lane) //nolint:forcetypeassert // nothing else is stored
 }
 
-// published tells the queue what the stream's adapter says of a publish.
-func (e *Edge) published(err error) error {
+// published encodes a message, publishes it, and tells the queue what the
+// stream's adapter says. The memory is shared by all lanes: those of old sales
+// hold none.
+func (e *Edge) published(encode func([]byte) []byte, publish func([]byte) error) error {
+	buffer := e.buffers.Get().(*[]byte) //nolint:forcetypeassert // nothing else is stored
+	defer e.buffers.Put(buffer)
+	*buffer = encode((*buffer)[:0])
+	err := publish(*buffer)
 	if err == nil {
 		return nil
 	}
@@ -160,6 +178,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	defer stop()
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
+	background.Go(func() { e.list(watching) })
 	background.Go(func() { e.watch(watching) })
 	background.Go(func() { e.watchClocks(watching) })
 	defer background.Wait()
@@ -191,7 +210,7 @@ func (e *Edge) drain(ctx context.Context) error {
 		errs = append(errs, l.requests.Close(ctx), l.attempts.Close(ctx))
 		return true
 	})
-	errs = append(errs, e.gate.queue.Close(ctx), e.misses.Close(ctx))
+	errs = append(errs, e.gate.queue.Close(ctx), e.records.close(ctx), e.misses.Close(ctx), e.strays.Close(ctx))
 	return errors.Join(errs...)
 }
 
@@ -229,5 +248,6 @@ func (e *Edge) receive(data []byte) {
 		e.log.Warn("unreadable replies", "error", err)
 		return
 	}
+	e.memory.decided(replies)
 	e.waiters.deliver(replies)
 }

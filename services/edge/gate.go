@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"notsale/pkg/allocation"
 	"notsale/pkg/pack"
 	"notsale/pkg/rejection"
 )
@@ -16,7 +15,7 @@ type gate struct {
 
 type inquiry struct {
 	question rejection.Question
-	reason   allocation.Reason // written by the sender before its ticket is done
+	answer   rejection.Answer // written by the sender before its ticket is done
 }
 
 // gateLimits: a thousand questions take about a millisecond. Beyond 8,000 the
@@ -29,22 +28,22 @@ func newGate(cache *rejection.Cache) *gate {
 		for i := range asked {
 			questions[i] = asked[i].question
 		}
-		reasons, err := cache.Ask(ctx, questions)
-		for i, reason := range reasons {
-			asked[i].reason = reason
+		answers, err := cache.Ask(ctx, questions)
+		for i := range answers {
+			asked[i].answer = answers[i]
 		}
 		return err
 	})}
 }
 
-// ask returns why the request is refused for good, or Granted where that is
-// not known; then the engine answers. It waits for one round trip at most.
-func (g *gate) ask(q rejection.Question) allocation.Reason {
+// ask returns what the cache knows of a request; where that is nothing, the
+// engine answers. It waits for one round trip at most.
+func (g *gate) ask(q rejection.Question) rejection.Answer {
 	i := &inquiry{question: q}
 	ticket, err := g.queue.Add(i, 1)
 	if err != nil {
-		return allocation.Granted
+		return rejection.Answer{}
 	}
 	<-ticket.Done()
-	return i.reason
+	return i.answer
 }

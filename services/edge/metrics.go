@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
@@ -18,7 +19,10 @@ type metrics struct {
 	skew       prometheus.Gauge
 }
 
-func newMetrics(reg prometheus.Registerer, waiting, sales func() float64) *metrics {
+// gauges are read from elsewhere when they are asked for.
+type gauges struct{ waiting, sales, cacheFailures func() float64 }
+
+func newMetrics(reg prometheus.Registerer, g gauges) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "notsale_edge_requests_total", Help: "HTTP requests, by route and status.",
@@ -28,7 +32,7 @@ func newMetrics(reg prometheus.Registerer, waiting, sales func() float64) *metri
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
 		}, []string{"route"}),
 		rejections: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "notsale_edge_rejections_total", Help: "Purchases refused from the cache, by reason.",
+			Name: "notsale_edge_rejections_total", Help: "Purchases refused without the stream, by reason.",
 		}, []string{"reason"}),
 		packs: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "notsale_edge_pack_requests", Help: "Purchase requests per pack.", Buckets: prometheus.ExponentialBuckets(1, 2, 11),
@@ -40,10 +44,15 @@ func newMetrics(reg prometheus.Registerer, waiting, sales func() float64) *metri
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_edge_panics_total", Help: "Requests that ended in a panic."}),
 	}
 	reg.MustRegister(m.requests, m.seconds, m.rejections, m.packs, m.retried, m.panics, m.skew,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "notsale_edge_waiting", Help: "Purchases that wait for their decision."}, waiting),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "notsale_edge_sales", Help: "Sales in this edge's directory."}, sales))
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "notsale_edge_waiting", Help: "Purchases that wait for their decision."}, g.waiting),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "notsale_edge_sales", Help: "Sales in this edge's directory."}, g.sales),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "notsale_edge_cache_failures_total", Help: "Calls to the rejection cache that failed."}, g.cacheFailures))
 	return m
 }
+
+// statusLeft counts requests whose client has closed its connection, or its half
+// of it, before the answer, whatever that was. It is never sent.
+const statusLeft = 499
 
 // statusLimit bounds the table of counters below.
 const statusLimit = 600
@@ -62,7 +71,13 @@ func (m *metrics) route(name string) gin.HandlerFunc {
 		started := time.Now()
 		c.Next()
 		seconds.Observe(time.Since(started).Seconds())
+		if !c.Writer.Written() && c.Writer.Status() == http.StatusOK {
+			refuse(c, problemInternal, "Send the same request again.") // no code wrote an answer; net/http would say 200
+		}
 		status := c.Writer.Status()
+		if c.Request.Context().Err() != nil {
+			status = statusLeft
+		}
 		if status < statusLimit && counters[status] != nil {
 			counters[status].Inc()
 			return
@@ -73,7 +88,7 @@ func (m *metrics) route(name string) gin.HandlerFunc {
 
 // known are the statuses of the table of answers.
 var known = func() (list [statusLimit]bool) {
-	for _, status := range []int{200, 202, 204, 304, 400, 404, 405, 408, 409, 410, 413, 429, 500, 503} {
+	for _, status := range []int{200, 202, 204, 304, 400, 404, 405, 408, 409, 410, 413, 429, statusLeft, 500, 503} {
 		list[status] = true
 	}
 	return list

@@ -244,7 +244,7 @@ func (e *Edge) itemOf(c *gin.Context) (*sale.Sale, sale.ItemID, bool) {
 		refuse(c, problemUnknownItem, "There is nothing with this id.")
 		return nil, 0, false
 	}
-	of, err := e.find(c.Request.Context(), func(d *directory) *sale.Sale { return d.ofItem(item) })
+	of, err := e.find(miss{item: item})
 	if err != nil {
 		e.failRead(c, err, problemUnknownItem)
 		return nil, 0, false

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -41,35 +40,35 @@ type pendingBody struct {
 // purchase sells the item of a code to its user, if it can still be had.
 func (e *Edge) purchase(c *gin.Context) {
 	text, v, of, ok := e.verified(c)
-	if !ok {
+	if !ok || !e.admitUser(c, v.User) {
 		return
 	}
-	p := flow.Purchase{Closed: e.directory.closed(of.ID)}
-	switch e.run(c.Request.Context(), &p, of, v) { //nolint:exhaustive // the others do not end a purchase
+	o, err := e.flights.take(c.Request.Context(), v.ID, func() outcome { return e.run(of, v) })
+	if err != nil {
+		e.fail(c, err, repeatPurchase)
+		return
+	}
+	switch o.end { //nolint:exhaustive // the others do not end a purchase
 	case flow.Refused:
-		e.metrics.rejections.WithLabelValues(p.Reason.String()).Inc()
-		r := refusalOf(of, p.Reason)
-		refuse(c, r.problem, r.detail)
+		e.metrics.rejections.WithLabelValues(o.Reason.String()).Inc()
+		refuseFor(c, of, o.Reason)
 	case flow.Decided:
-		decided(c, of, v, p.Reply.Reason, p.Reply.Position, p.Reply.At)
+		decided(c, of, v, o.Reply.Reason, o.Reply.Position, o.Reply.At)
 	case flow.Pending:
 		c.Header("Retry-After", retryAfter)
 		c.Header("Location", "/purchase?code="+url.QueryEscape(text))
 		reply(c, http.StatusAccepted, pendingBody{Status: "pending", Message: "Queued, not decided yet. Send the same code again."})
-	case flow.Settled:
-		e.settled(c, of, v)
 	default:
-		if errors.Is(p.Err, stream.ErrFull) {
-			e.fromLedger(c, of, v, problemFull)
-			return
-		}
-		e.fail(c, p.Err)
+		e.fail(c, o.Err, repeatPurchase)
 	}
 }
 
 // verified reads and verifies the code of a request and finds its sale, or
 // answers the request itself.
 func (e *Edge) verified(c *gin.Context) (string, code.Verified, *sale.Sale, bool) {
+	if !e.admitAddress(c) {
+		return "", code.Verified{}, nil, false
+	}
 	text, err := parseCode(c.Request.URL)
 	if err != nil {
 		refuse(c, problemParameter, err.Error())
@@ -80,9 +79,9 @@ func (e *Edge) verified(c *gin.Context) (string, code.Verified, *sale.Sale, bool
 		refuse(c, problemCode, codeDetail)
 		return "", code.Verified{}, nil, false
 	}
-	of, err := e.find(c.Request.Context(), func(d *directory) *sale.Sale { return d.uuid(v.Sale) })
+	of, err := e.find(miss{uuid: v.Sale})
 	if err != nil {
-		e.fail(c, err)
+		e.failRead(c, err, problemCode)
 		return "", code.Verified{}, nil, false
 	}
 	if of == nil || !of.Contains(v.Item) {
@@ -95,11 +94,52 @@ func (e *Edge) verified(c *gin.Context) (string, code.Verified, *sale.Sale, bool
 // codeDetail is the same for malformed, forged and foreign codes.
 const codeDetail = "The code is not one that a checkout of this shop gave."
 
-// run carries out a purchase's actions until one ends it.
-func (e *Edge) run(ctx context.Context, p *flow.Purchase, of *sale.Sale, v code.Verified) flow.Action {
-	if end := p.Known(e.gate.ask(rejection.Question{Sale: of.UUID, Item: v.Item, User: v.User, Code: v.ID})); end != flow.Submit {
-		return end
+// run carries out a purchase's actions until one ends it. It goes on when the
+// client has left, or has only closed its sending half: the answer is true for
+// whoever waits.
+func (e *Edge) run(of *sale.Sale, v code.Verified) outcome {
+	p := flow.Purchase{Closed: e.directory.closed(of.ID)}
+	known := e.gate.ask(rejection.Question{Sale: of.UUID, Item: v.Item, User: v.User, Code: v.ID})
+	next := p.Known(known.Reason, known.Ours || e.hint(of, v))
+	if next == flow.Look {
+		next = p.Looked(e.look(of, v, false))
 	}
+	if next == flow.Submit {
+		next = e.submit(&p, of, v)
+	}
+	switch next { //nolint:exhaustive // the others say nothing of the item
+	case flow.Decided:
+		e.memory.learned(of.UUID, v.Item, p.Reply.Reason)
+	case flow.Refused:
+		e.memory.learned(of.UUID, v.Item, p.Reason)
+	}
+	return outcome{end: next, Purchase: p}
+}
+
+// hint reports whether the ledger is read before the request is queued: it may
+// have been decided. A code that has expired by this edge's clock was, or will
+// be refused; so each enters the stream once.
+func (e *Edge) hint(of *sale.Sale, v code.Verified) bool {
+	return e.memory.decidedCode(v.ID) || e.soldOut(of) || sale.InstantOf(e.now()) > v.Expires
+}
+
+// soldOut reports whether the sale has been seen to be sold out; the ledger says
+// whether it is.
+func (e *Edge) soldOut(of *sale.Sale) bool {
+	return e.directory.soldOut(of.ID) || e.memory.soldOut(of.UUID)
+}
+
+// look asks the ledger for this very code.
+func (e *Edge) look(of *sale.Sale, v code.Verified, limits bool) flow.Verdict {
+	found := e.records.ask(ledger.Question{Sale: of.UUID, Item: v.Item, User: v.User, Code: v.ID}, limits)
+	if found.Recorded {
+		e.memory.decided([]wire.Reply{found.Reply})
+	}
+	return found
+}
+
+// submit queues a request and waits for its decision.
+func (e *Edge) submit(p *flow.Purchase, of *sale.Sale, v code.Verified) flow.Action {
 	w, err := e.waiters.add(v.ID)
 	if err != nil {
 		return p.Submitted(err)
@@ -122,11 +162,18 @@ func (e *Edge) run(ctx context.Context, p *flow.Purchase, of *sale.Sale, v code.
 			next, stored = p.Stored(ticket.Err()), nil
 		case <-patience.C:
 			next = p.TimedOut(errNotQueued)
-		case <-ctx.Done():
-			next = p.Submitted(ctx.Err())
 		}
 	}
-	return next
+	if next != flow.Look {
+		return next
+	}
+	next = p.Looked(e.look(of, v, errors.Is(p.Err, stream.ErrFull)))
+	select {
+	case r := <-w.reply: // it came while the ledger was asked
+		return p.Replied(r)
+	default:
+		return next
+	}
 }
 
 // decided answers with a decision.
@@ -144,18 +191,8 @@ func decided(c *gin.Context, of *sale.Sale, v code.Verified, reason allocation.R
 	send(c, r.problem, body)
 }
 
-// fromLedger answers with the recorded decision, or with the problem given.
-func (e *Edge) fromLedger(c *gin.Context, of *sale.Sale, v code.Verified, otherwise *problem) {
-	ctx, cancel := context.WithTimeout(c.Request.Context(), readTimeout)
-	defer cancel()
-	_, d, err := e.ledger.DecisionOf(ctx, v.ID)
-	switch {
-	case errors.Is(err, ledger.ErrNotFound):
-		refuse(c, otherwise, "no decision yet, POST again")
-	case err != nil:
-		e.log.Debug("ledger not read", "error", err)
-		refuse(c, problemLedger, "Try again in a moment.")
-	default:
-		decided(c, of, v, d.Reason, d.Position, d.At)
-	}
+// refuseFor refuses a request for good, for a reason that is proved.
+func refuseFor(c *gin.Context, of *sale.Sale, reason allocation.Reason) {
+	r := refusalOf(of, reason)
+	refuse(c, r.problem, r.detail)
 }

@@ -20,7 +20,11 @@ func TestMain(m *testing.M) { backendstest.Main(m) }
 
 func newEdge(t *testing.T, cfg Config) *Edge {
 	t.Helper()
-	stage := notsaletest.New(t)
+	return edgeOn(t, notsaletest.New(t), cfg)
+}
+
+func edgeOn(t *testing.T, stage *notsaletest.Stage, cfg Config) *Edge {
+	t.Helper()
 	keys, err := code.NewKeyring([]code.Key{{ID: 1, Secret: make([]byte, code.MinSecret)}})
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 func (e *Edge) routes() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
+	_ = r.SetTrustedProxies(e.cfg.TrustedProxies) // Validate has looked; else Gin trusts everybody
 	r.HandleMethodNotAllowed = true
 	r.RedirectTrailingSlash = false
 	r.Use(e.guard)

@@ -12,9 +12,28 @@ import (
 // watchPause is how long a failed watch rests before it is opened again.
 const watchPause = 200 * time.Millisecond
 
+// list reads all sales from the ledger once, so that codes of every one of them
+// are answered.
+func (e *Edge) list(ctx context.Context) {
+	for warned := false; ; warned = true {
+		err := e.readSales(ctx)
+		if err == nil {
+			e.read.Store(true)
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if !warned {
+			e.log.Warn("the sales are not read from the ledger, trying on", "error", err)
+		}
+		pause(ctx, watchPause)
+	}
+}
+
 // watch keeps the directory up to date.
 func (e *Edge) watch(ctx context.Context) {
-	for ctx.Err() == nil {
+	for warned := false; ctx.Err() == nil; {
 		d, err := e.stream.Directory(ctx)
 		if err == nil {
 			caughtUp := false
@@ -27,12 +46,17 @@ func (e *Edge) watch(ctx context.Context) {
 				caughtUp = true
 				e.directory.publish()
 				e.listed.Store(true)
+				warned = false
 			})
 		}
-		if ctx.Err() == nil {
-			e.log.Debug("watching the directory again", "error", err)
-			pause(ctx, watchPause)
+		if ctx.Err() != nil {
+			return
 		}
+		if e.stream.Connected() && !warned {
+			e.log.Warn("the directory of sales is not watched, trying on", "error", err)
+			warned = true
+		}
+		pause(ctx, watchPause)
 	}
 }
 
@@ -48,11 +72,13 @@ var (
 	errDraining     = errors.New("this edge is stopping")
 	errDisconnected = errors.New("NATS is not connected")
 	errUnlisted     = errors.New("the directory of sales has not been read yet")
+	errUnread       = errors.New("the sales have not been read from the ledger yet")
 )
 
-// Ready reports why balancers should send nobody here, or nil. It needs NATS
-// only.
+// Ready reports why balancers should send nobody here, or nil. Once the edge has
+// begun, it needs NATS only.
 func (e *Edge) Ready(context.Context) error {
+	deaf := e.stream.Deaf()
 	switch skew := time.Duration(e.skew.Load()); {
 	case e.draining.Load():
 		return errDraining
@@ -60,6 +86,10 @@ func (e *Edge) Ready(context.Context) error {
 		return errDisconnected
 	case !e.listed.Load():
 		return errUnlisted
+	case !e.read.Load():
+		return errUnread
+	case deaf != nil:
+		return deaf
 	case skew > maxSkew || skew < -maxSkew:
 		return fmt.Errorf("this machine's clock is %v off NATS's: set it right (NTP)", skew.Round(time.Millisecond))
 	}

@@ -93,6 +93,14 @@ func (s *staff) content() {
 // anotherEdge runs one more edge of the shop, until the test ends.
 func (f *front) anotherEdge(t *testing.T) *notsaletest.Shop {
 	t.Helper()
+	shop, e := f.unreadyEdge(t)
+	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
+	return shop
+}
+
+// unreadyEdge is anotherEdge that nobody has waited for.
+func (f *front) unreadyEdge(t *testing.T) (*notsaletest.Shop, *edge.Edge) {
+	t.Helper()
 	cfg := edge.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
 	e, err := edge.New(cfg, f.keys, f.Ledger("another-edge"), f.Stream("another-edge"), f.Cache("another-edge"), &telemetry.Health{}, f.Log, prometheus.NewRegistry())
@@ -103,8 +111,7 @@ func (f *front) anotherEdge(t *testing.T) *notsaletest.Shop {
 		t.Fatal(err)
 	}
 	f.Run(e.Run)
-	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
-	return notsaletest.NewShop(t, e.Address())
+	return notsaletest.NewShop(t, e.Address()), e
 }
 
 // forget empties the rejection cache.
@@ -397,8 +404,9 @@ func TestArchivingMayBeInterrupted(t *testing.T) {
 	staff.content()
 }
 
-// An edge that has not heard of the archiving answers 503, whether streams are
-// sealed or gone, until it hears of it.
+// An edge that has not heard of the archiving, whether streams are sealed or
+// gone, answers purchases as the ledger does, and checkouts 503, until it hears
+// of it.
 func TestEdgeThatDoesNotKnowOfTheArchiving(t *testing.T) {
 	f := newFront(t, nil)
 	of := f.OpenSale(2, 1)
@@ -410,11 +418,9 @@ func TestEdgeThatDoesNotKnowOfTheArchiving(t *testing.T) {
 	a := f.archiving(t, of)
 	refused := func() {
 		t.Helper()
-		for _, target := range []string{
-			notsaletest.PurchasePath(customers[0].code), notsaletest.PurchasePath(f.undecided(of)), notsaletest.CheckoutPath("eve", int64(of.FirstItem)),
-		} {
-			expectation{status: http.StatusServiceUnavailable, slug: "not-queued"}.check(t, f.Post(t, target))
-		}
+		sameAnswer(t, "granted", f.Purchase(t, customers[0].code), customers[0].first)
+		expectation{status: http.StatusGone, slug: "sold-out"}.check(t, f.Purchase(t, f.undecided(of)))
+		expectation{status: http.StatusServiceUnavailable, slug: "not-queued"}.check(t, f.Post(t, notsaletest.CheckoutPath("eve", int64(of.FirstItem))))
 	}
 	for i, step := range a.steps() {
 		if i == 1 || i == 5 {
@@ -450,8 +456,12 @@ func TestRestoredLedgerRefusesNothingOfAnArchivedSale(t *testing.T) {
 	staff.stop()
 	f.forget(t)
 	expectation{status: http.StatusGone, slug: "sold-out"}.check(t, f.Purchase(t, f.undecided(of)))
-	if _, err := f.DB.Exec(t.Context(), `UPDATE sales SET state = 'sold_out'`); err != nil {
-		t.Fatal(err)
+	for _, back := range []string{
+		`UPDATE sales SET state = 'open'`, `UPDATE cursors SET sold = sold - 1`, `DELETE FROM items WHERE item_id = (SELECT max(last_item) FROM sales)`,
+	} {
+		if _, err := f.DB.Exec(t.Context(), back); err != nil {
+			t.Fatal(err)
+		}
 	}
 	expectation{status: http.StatusServiceUnavailable, slug: "ledger-unavailable"}.check(t, f.Purchase(t, f.undecided(of)))
 	sameAnswer(t, "granted", f.Purchase(t, customers[0].code), customers[0].first)

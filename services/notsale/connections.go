@@ -45,8 +45,8 @@ func role(name string, s *settings, service fx.Option) fx.Option {
 				lc.Append(fx.StopHook(c.Close))
 				return c, nil
 			},
-			func(lc fx.Lifecycle) (*rejection.Cache, error) {
-				c, err := rejection.Open(s.redisURL, instance)
+			func(lc fx.Lifecycle, log *slog.Logger) (*rejection.Cache, error) {
+				c, err := rejection.Open(s.redisURL, instance, log)
 				if err != nil {
 					return nil, err
 				}

@@ -35,9 +35,11 @@ type front struct {
 	*notsaletest.Stage
 	*notsaletest.Shop
 
-	t    *testing.T
-	keys *code.Keyring
-	stop func() // stops the edge
+	t       *testing.T
+	keys    *code.Keyring
+	edge    *edge.Edge
+	metrics *prometheus.Registry // of the edge
+	stop    func()               // stops the edge
 	// spoilt: the test has written into the tables itself, or into the streams,
 	// so that an audit has findings by design.
 	spoilt bool
@@ -45,7 +47,13 @@ type front struct {
 
 func newFront(t *testing.T, change func(*edge.Config), opts ...backendstest.Option) *front {
 	t.Helper()
-	f := &front{Stage: notsaletest.New(t, opts...), t: t, keys: newKeyring(t, 1)}
+	return frontOn(t, notsaletest.New(t, opts...), change)
+}
+
+// frontOn is newFront on a stage that the test has changed.
+func frontOn(t *testing.T, stage *notsaletest.Stage, change func(*edge.Config)) *front {
+	t.Helper()
+	f := &front{Stage: stage, t: t, keys: newKeyring(t, 1), metrics: prometheus.NewRegistry()}
 	t.Cleanup(func() { // after the services have stopped
 		if !f.spoilt && !t.Failed() {
 			audittest.Clean(t, audittest.Stores{DatabaseURL: f.DatabaseURL, NATSURL: f.NATSURL})
@@ -64,26 +72,27 @@ func newFront(t *testing.T, change func(*edge.Config), opts ...backendstest.Opti
 	if err := s.CreateUnsold(t.Context()); err != nil { // a scheduler's first act
 		t.Fatal(err)
 	}
-	e, err := edge.New(cfg, f.keys, l, s, c, health, f.Log, prometheus.NewRegistry())
+	e, err := edge.New(cfg, f.keys, l, s, c, health, f.Log, f.metrics)
 	if err == nil {
 		err = e.Listen(t.Context())
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.edge = e
 	f.stop = f.Run(e.Run)
 	f.Shop = notsaletest.NewShop(t, e.Address())
 	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
 	return f
 }
 
-func (f *front) allocate() {
+func (f *front) allocate() (stop func()) {
 	f.t.Helper()
 	a, err := allocator.New(allocator.DefaultConfig(), f.Ledger("allocator"), f.Stream("allocator"), f.Cache("allocator"), f.Log, prometheus.NewRegistry())
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.Run(a.Run)
+	return f.Run(a.Run)
 }
 
 func newKeyring(t *testing.T, seed byte) *code.Keyring {
@@ -585,13 +594,15 @@ func TestStoresAway(t *testing.T) {
 	notsaletest.Eventually(t, "what was queued is decided", func() bool { return f.Get(t, notsaletest.PurchasePath(open.Code)).Status == 200 })
 	sells(true)
 
+	fresh := f.Checkout(t, "fresh", 17)
 	f.StopNATS()
 	ready(503)
 	health(503, "nats")
 	expectation{status: 200}.check(t, f.Get(t, "/livez"))
 	expectation{status: 503, slug: "not-queued"}.check(t, f.Post(t, "/checkout?user_id=ann&id=18"))
 	expectation{status: 503, slug: "not-queued"}.check(t, f.Post(t, "/checkout?user_id=ann"))
-	expectation{status: 503, slug: "not-queued"}.check(t, f.Purchase(t, open.Code))
+	expectation{status: 503, slug: "not-queued"}.check(t, f.Purchase(t, fresh.Code))
+	expectation{status: 200}.check(t, f.Purchase(t, open.Code)) // decided, and the ledger knows
 	expectation{status: 200}.check(t, f.Get(t, notsaletest.PurchasePath(open.Code)))
 	f.StartNATS()
 	ready(200)

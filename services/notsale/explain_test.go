@@ -312,7 +312,7 @@ func TestExplainWhatTheCacheRefused(t *testing.T) {
 		if status != 0 {
 			notsaletest.Eventually(t, "the cache says "+reasons[0], func() bool {
 				known, err := cache.Ask(t.Context(), []rejection.Question{{Sale: of.UUID, Item: k.Item, User: k.User, Code: k.ID}})
-				return err == nil && known[0].String() == reasons[0]
+				return err == nil && known[0].Reason.String() == reasons[0]
 			})
 			expectation{status: status}.check(t, f.Purchase(t, k.text))
 			if f.Count(`SELECT max(position) FROM cursors`) != position {

@@ -17,17 +17,33 @@ type Checkout struct {
 func (c *Checkout) Start() Action { return Ask }
 
 // Known takes the cache's answer. Only what closes the sale or the item refuses
-// a checkout; a user's limit does not.
-func (c *Checkout) Known(reason allocation.Reason) Action {
-	switch {
-	case c.Closed, reason == allocation.SoldOut:
+// a checkout; a user's limit does not. hint: the ledger may know more.
+func (c *Checkout) Known(reason allocation.Reason, hint bool) Action {
+	if c.Closed {
+		reason = allocation.SoldOut
+	}
+	c.outcome(reason)
+	if hint && c.Outcome == wire.Issued {
+		return Look
+	}
+	return Store
+}
+
+// Looked takes what the ledger says.
+func (c *Checkout) Looked(v Verdict) Action {
+	c.outcome(v.Reason)
+	return Store
+}
+
+func (c *Checkout) outcome(reason allocation.Reason) {
+	switch reason { //nolint:exhaustive // the others refuse no checkout
+	case allocation.SoldOut:
 		c.Outcome = wire.SoldOut
-	case reason == allocation.ItemTaken:
+	case allocation.ItemTaken:
 		c.Outcome = wire.ItemTaken
 	default:
 		c.Outcome = wire.Issued
 	}
-	return Store
 }
 
 // Submitted takes whether the queue took the attempt.

@@ -102,7 +102,7 @@ func (s *Stage) Stream(name string) *stream.Client {
 // Cache connects a service of this name to Redis.
 func (s *Stage) Cache(name string) *rejection.Cache {
 	s.t.Helper()
-	c, err := rejection.Open(s.RedisURL, name)
+	c, err := rejection.Open(s.RedisURL, name, s.Log)
 	if err != nil {
 		s.t.Fatal(err)
 	}

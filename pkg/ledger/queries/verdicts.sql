@@ -1,0 +1,26 @@
+-- What is known for good of requests, each with its sale's UUID ($1), item ($2),
+-- user ($3) and code ($4; all zeros: a checkout). One snapshot: whoever has no
+-- decision in it, and whose item, sale or limit is gone in it, never gets the
+-- item. $5: look for users at their limit, too, which reads the sales' items.
+WITH asked AS MATERIALIZED (
+    SELECT q.number, q.item_id, q.user_id, q.code_id, s.sale_id, s.first_item, s.last_item, s.user_limit
+    FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[]) WITH ORDINALITY AS q (sale_uuid, item_id, user_id, code_id, number)
+    LEFT JOIN sales AS s USING (sale_uuid)
+), at_limit AS MATERIALIZED (
+    SELECT i.sale_id, i.user_id
+    FROM (SELECT DISTINCT sale_id, first_item, last_item, user_limit FROM asked WHERE $5) AS s
+    JOIN items AS i ON i.item_id BETWEEN s.first_item AND s.last_item AND i.sale_id = s.sale_id
+    WHERE i.user_id IN (SELECT user_id FROM asked)
+    GROUP BY i.sale_id, i.user_id, s.user_limit
+    HAVING count(*) >= s.user_limit
+)
+SELECT COALESCE(c.sold = c.stock, false) AS sold_out,
+       l.user_id IS NOT NULL AS limit_reached,
+       COALESCE(i.code_id <> a.code_id, false) AS taken,
+       d.position, d.code_id, d.item_id, d.user_id, COALESCE(d.reason, 0), COALESCE(d.decided_at, 'epoch')
+FROM asked AS a
+LEFT JOIN decisions AS d ON d.code_id = a.code_id
+LEFT JOIN cursors AS c ON c.sale_id = a.sale_id
+LEFT JOIN items AS i ON i.item_id = a.item_id AND i.sale_id = a.sale_id
+LEFT JOIN at_limit AS l ON l.sale_id = a.sale_id AND l.user_id = a.user_id
+ORDER BY a.number

@@ -1,0 +1,210 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// ErrDenied is wrapped by the error of a publish that NATS's permissions forbid:
+// it was not stored.
+var ErrDenied = errors.New("stream: NATS's permissions forbid it")
+
+// refusedPause is how long a refused subscription rests before it is made again.
+const refusedPause = time.Second
+
+// violation reads what the server says of a subject that is forbidden.
+var violation = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]+)"`)
+
+// permissions is what a client does where NATS forbids something: the server
+// says so beside the calls that it refuses. Safe for any number of callers.
+type permissions struct {
+	mu        sync.Mutex
+	outgoing  map[*outgoing]bool   // publishes under way; guarded by mu
+	listeners map[string]*listener // by subject; guarded by mu
+	refused   string               // subject of another subscription, until the next session; guarded by mu
+}
+
+// outgoing is a publish under way.
+type outgoing struct {
+	subject string
+	deny    context.CancelCauseFunc
+}
+
+func newPermissions() *permissions {
+	return &permissions{outgoing: map[*outgoing]bool{}, listeners: map[string]*listener{}}
+}
+
+// during returns a context of a publish to the subject, which ends with
+// ErrDenied as its cause when the server forbids it.
+func (p *permissions) during(ctx context.Context, subject string) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	one := &outgoing{subject, cancel}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.outgoing[one] = true
+	return ctx, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.outgoing, one)
+		cancel(nil)
+	}
+}
+
+// onViolation takes what the server says, and reports whether it is of this kind.
+func (c *Client) onViolation(err error) bool {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return false
+	}
+	match := violation.FindStringSubmatch(err.Error())
+	if match == nil {
+		return false
+	}
+	if strings.EqualFold(match[1], "publish") {
+		c.permissions.deny(match[2])
+		return true
+	}
+	c.onRefused(match[2], err)
+	return true
+}
+
+func (p *permissions) deny(subject string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for one := range p.outgoing {
+		if one.subject == subject {
+			one.deny(ErrDenied)
+		}
+	}
+}
+
+// onRefused makes a refused subscription again, after a pause and until it is
+// accepted: one of Replies by itself, others, which the library owns, by a new
+// session.
+func (c *Client) onRefused(subject string, err error) {
+	p := c.permissions
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l := p.listeners[subject]; l != nil {
+		if !l.deaf {
+			l.deaf = true
+			c.log.Warn("NATS refuses a subscription, trying on", "subject", subject, "error", err)
+			time.AfterFunc(refusedPause, func() { l.again(c) })
+		}
+		return
+	}
+	if p.refused == "" {
+		c.log.Warn("NATS refuses a subscription, trying on with new sessions", "subject", subject, "error", err)
+		time.AfterFunc(refusedPause, func() { _ = c.nc.ForceReconnect() }) // it fails when the client is closed
+	}
+	p.refused = subject
+}
+
+// onSession forgets what the session before was refused.
+func (p *permissions) onSession() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refused = ""
+}
+
+// Deaf reports which subscription NATS refuses, or nil: whoever waits for
+// messages waits in vain.
+func (c *Client) Deaf() error {
+	p := c.permissions
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	subject := p.refused
+	for _, l := range p.listeners {
+		if l.deaf {
+			subject = l.subject
+		}
+	}
+	if subject == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: to subscribe to %q", ErrDenied, subject)
+}
+
+// listener is a subscription of Replies.
+type listener struct {
+	subject string
+	handle  nats.MsgHandler
+
+	// guarded by the mu of permissions
+	sub    *nats.Subscription
+	deaf   bool // refused, and not accepted since
+	closed bool
+}
+
+// subscribe makes the subscription. The caller holds mu, or is alone.
+func (l *listener) subscribe(nc *nats.Conn) error {
+	sub, err := nc.Subscribe(l.subject, l.handle)
+	if err != nil {
+		return err
+	}
+	// No limit: a slow edge must not lose replies, and waiters bound them.
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return err
+	}
+	l.sub = sub
+	return nil
+}
+
+// again makes the refused subscription once more. What the server says of it
+// comes before its answer to the flush.
+func (l *listener) again(c *Client) {
+	before := c.nc.LastError()
+	p := c.permissions
+	p.mu.Lock()
+	if l.closed {
+		p.mu.Unlock()
+		return
+	}
+	_ = l.sub.Unsubscribe() // the server does not know it any more
+	err := l.subscribe(c.nc)
+	p.mu.Unlock()
+	if errors.Is(err, nats.ErrConnectionClosed) {
+		return
+	}
+	if err == nil {
+		err = c.nc.FlushTimeout(requestTimeout)
+	}
+	if after := c.nc.LastError(); err == nil && after != before { //nolint:errorlint // whether it is another one
+		err = after
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		time.AfterFunc(refusedPause, func() { l.again(c) })
+		return
+	}
+	l.deaf = false
+	c.log.Info("NATS accepts the subscription again", "subject", l.subject)
+}
+
+// Replies hands every message of replies for this edge to the handler, one at
+// a time, until stop is called. The handler must be quick. Where NATS refuses
+// the subscription, also later, it is made again until it is accepted: see Deaf.
+func (c *Client) Replies(edge string, handle func(data []byte)) (stop func(), err error) {
+	l := &listener{subject: replySubject(edge), handle: func(m *nats.Msg) { handle(m.Data) }}
+	p := c.permissions
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := l.subscribe(c.nc); err != nil {
+		return nil, fmt.Errorf("stream: subscribing to replies: %w", err)
+	}
+	p.listeners[l.subject] = l
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		l.closed = true
+		delete(p.listeners, l.subject)
+		_ = l.sub.Unsubscribe()
+	}, nil
+}

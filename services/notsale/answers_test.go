@@ -1,0 +1,454 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/code"
+	"notsale/pkg/rejection"
+	"notsale/pkg/sale"
+	"notsale/services/edge"
+	"notsale/services/notsale/notsaletest"
+)
+
+// last is the number of messages in the sale's stream.
+func (f *front) last(t *testing.T, of sale.Sale) uint64 {
+	t.Helper()
+	info, err := f.Stream("looker").Info(t.Context(), of.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Last
+}
+
+// count adds up the edge's metrics of a name whose labels hold all of these.
+func (f *front) count(t *testing.T, name string, labels ...string) (sum float64) {
+	t.Helper()
+	families, err := f.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			text := m.String()
+			fits := family.GetName() == name
+			for _, label := range labels {
+				fits = fits && strings.Contains(text, label)
+			}
+			if fits {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// raw posts by hand, closes the sending half if asked to, and leaves
+// without reading if asked to.
+func raw(t *testing.T, address, target string, read bool) notsaletest.Answer {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST "+target+" HTTP/1.1\r\nHost: shop\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if !read {
+		return notsaletest.Answer{}
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("POST %.60s: %v", target, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return notsaletest.Answer{Status: response.StatusCode, Header: response.Header, Body: body}
+}
+
+// A client that has closed its sending half still reads: it gets the true
+// answer, and never a 200 that no decision gave. One that has left is counted
+// as such.
+func TestAClientThatLeavesIsNotTold200(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = 300 * time.Millisecond })
+	of := f.OpenSale(5, 10)
+	address := strings.TrimPrefix(f.Base, "http://")
+	undecided := f.code(f.keys, of, 1, "ann", time.Hour)
+	expectation{status: 202, contains: `"status":"pending"`}.check(t, raw(t, address, notsaletest.PurchasePath(undecided), true))
+	expectation{status: 404, slug: "unknown-item"}.check(t, raw(t, address, notsaletest.CheckoutPath("ann", 99), true))
+	expectation{status: 200, contains: `"code":"`}.check(t, raw(t, address, notsaletest.CheckoutPath("ann", 2), true))
+
+	raw(t, address, notsaletest.PurchasePath(f.code(f.keys, of, 2, "bob", time.Hour)), false)
+	notsaletest.Eventually(t, "all four have left, by the edge's count", func() bool {
+		return f.count(t, "notsale_edge_requests_total", `"499"`) == 4
+	})
+	if n := f.count(t, "notsale_edge_requests_total", `"200"`, "purchase"); n != 0 {
+		t.Errorf("%v purchases are counted as 200, none was decided", n)
+	}
+	f.allocate()
+	notsaletest.Eventually(t, "a decision is told", func() bool {
+		return raw(t, address, notsaletest.PurchasePath(undecided), true).Status == http.StatusOK
+	})
+}
+
+// Repeats of a decided code are answered without the stream, at the edge that
+// sold it and at others, with the cache and without; those of an expired code,
+// too. A ledger that does not know the decision any more, as after a restore, is
+// believed, not what the edge remembers.
+func TestRepeatsOfADecidedCodeDoNotGrowTheStream(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = 300 * time.Millisecond })
+	of := f.OpenSale(5, 10)
+	stop := f.allocate()
+	var sold notsaletest.Answer
+	text := f.code(f.keys, of, 1, "ann", time.Hour)
+	buy := func(text string) (a notsaletest.Answer) {
+		notsaletest.Eventually(t, "decided", func() bool { a = f.Purchase(t, text); return a.Status != 202 && a.Status != 503 })
+		return a
+	}
+	if sold = buy(text); sold.Status != http.StatusOK {
+		t.Fatalf("%d %s", sold.Status, sold.Body)
+	}
+	old := f.code(f.keys, of, 2, "bob", -time.Hour)
+	expired := buy(old)
+	expectation{status: 410, slug: "code-expired", contains: `"position":`}.check(t, expired)
+	other := f.anotherEdge(t)
+	last := f.last(t, of)
+	repeats := make([]string, 40)
+	for i := range repeats {
+		repeats[i] = notsaletest.PurchasePath(text)
+	}
+	notsaletest.Eventually(t, "the cache has the fact", func() bool {
+		known, err := f.Cache("asker").Ask(t.Context(), []rejection.Question{{Sale: of.UUID, Item: 1, User: "eve", Code: code.ID{1}}})
+		return err == nil && known[0].Reason == allocation.ItemTaken
+	})
+	for _, a := range append(atOnce(t, f.Shop, repeats), atOnce(t, other, repeats)...) {
+		sameAnswer(t, "a repeat", a, sold)
+	}
+	f.forget(t)
+	for range 3 {
+		sameAnswer(t, "a repeat without the cache", f.Purchase(t, text), sold)
+		sameAnswer(t, "a repeat of an expired code", f.Purchase(t, old), expired)
+		sameAnswer(t, "a repeat of an expired code elsewhere", other.Purchase(t, old), expired)
+	}
+	if now := f.last(t, of); now != last {
+		t.Errorf("repeats have grown the stream from %d to %d", last, now)
+	}
+
+	stop()
+	f.spoilt = true
+	for _, statement := range []string{`DELETE FROM decisions`, `DELETE FROM items`, `UPDATE cursors SET sold = 0`} {
+		if _, err := f.DB.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expectation{status: 202}.check(t, f.Purchase(t, text))
+	expectation{status: 202}.check(t, f.Purchase(t, old))
+}
+
+// Posts of one code at once become one request, and each gets its answer.
+func TestPostsOfOneCodeAtOnceAreOneRequest(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = 2 * time.Second })
+	of := f.OpenSale(5, 10)
+	text := f.code(f.keys, of, 1, "ann", time.Hour)
+	posts := make([]string, 50)
+	for i := range posts {
+		posts[i] = notsaletest.PurchasePath(text)
+	}
+	for _, a := range atOnce(t, f.Shop, posts) {
+		expectation{status: 202}.check(t, a)
+	}
+	f.allocate()
+	notsaletest.Eventually(t, "it is decided", func() bool { return f.Get(t, notsaletest.PurchasePath(text)).Status == http.StatusOK })
+	// A position is taken by each request. Whoever came after the first answers
+	// on a busy machine has begun another.
+	if n := f.Count(`SELECT max(position) FROM cursors`); n > 5 {
+		t.Errorf("%d posts at once took %d positions", len(posts), n)
+	}
+}
+
+// A flood of fresh codes meets 429 where rates are limited: by address, which a
+// client cannot choose unless its proxy is trusted, and by user.
+func TestAFloodOfFreshCodesMeets429(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change  func(*edge.Config)
+		limited func(n int) (user string, headers []string)
+		free    func(n int) (user string, headers []string)
+	}{
+		"by address": {
+			func(c *edge.Config) { c.RatePerAddress = 0.5 },
+			func(n int) (string, []string) {
+				return "u" + itoa(n), []string{"X-Forwarded-For", "10.0.0." + itoa(n), "X-Real-Ip", "10.0.0." + itoa(n)}
+			},
+			nil,
+		},
+		"by address behind a trusted proxy": {
+			func(c *edge.Config) { c.RatePerAddress, c.TrustedProxies = 0.5, []string{"127.0.0.0/8"} },
+			func(n int) (string, []string) {
+				return "u" + itoa(n), []string{"X-Forwarded-For", "1.2.3.4, 2001:db8::" + itoa(n)}
+			},
+			func(n int) (string, []string) { return "v" + itoa(n), []string{"X-Forwarded-For", "10.0.0." + itoa(n)} },
+		},
+		"by user": {
+			func(c *edge.Config) { c.RatePerUser = 0.5 },
+			func(int) (string, []string) { return "ann", nil },
+			func(n int) (string, []string) { return "v" + itoa(n), nil },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFront(t, c.change)
+			of := f.OpenSale(50, 10)
+			post := func(target string, headers []string) notsaletest.Answer {
+				t.Helper()
+				a, err := f.Do(http.MethodPost, target, headers...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return a
+			}
+			refused := 0
+			for n := range 10 {
+				user, headers := c.limited(n + 1)
+				a := post(notsaletest.CheckoutPath(user, int64(n+1)), headers)
+				if a.Status == http.StatusTooManyRequests {
+					refused++
+					p := problemOf(t, a)
+					if p.Type != "urn:notsale:problem:rate-limited" || p.Retryable == nil || !*p.Retryable || a.Header.Get("Retry-After") != "2" {
+						t.Errorf("%s, Retry-After %q", a.Body, a.Header.Get("Retry-After"))
+					}
+				}
+			}
+			if refused == 0 {
+				t.Error("ten checkouts at once, and none met 429 at one in two seconds")
+			}
+			user, headers := c.limited(9)
+			if a := post(notsaletest.PurchasePath(f.code(f.keys, of, 20, user, time.Hour)), headers); a.Status != http.StatusTooManyRequests && refused > 8 {
+				t.Errorf("a purchase after them: %d %s", a.Status, a.Body)
+			}
+			for n := range 5 {
+				if c.free == nil {
+					break
+				}
+				user, headers := c.free(n + 1)
+				expectation{status: 200}.check(t, post(notsaletest.CheckoutPath(user, int64(n+30)), headers))
+			}
+		})
+	}
+}
+
+// fill fills the sale's stream with messages that nobody can read, and lets
+// them be decided.
+func (f *front) fill(t *testing.T, of sale.Sale) {
+	t.Helper()
+	s := f.Stream("filler")
+	for n := 0; ; n++ {
+		if err := s.PublishPack(t.Context(), of.ID, []byte(strings.Repeat("x", 200))); err != nil {
+			if !strings.Contains(err.Error(), "maximum") {
+				t.Fatal(err)
+			}
+			break
+		}
+		if n == 10_000 {
+			t.Fatal("the stream takes any number of messages")
+		}
+	}
+	notsaletest.Eventually(t, "all of it is decided", func() bool {
+		return f.Count(`SELECT sequence FROM cursors WHERE sale_id = $1`, int64(of.ID)) == int64(f.last(t, of))
+	})
+}
+
+// Sold out, stream full, cache emptied: losers and checkouts are told what the
+// ledger knows, by the edge that sold and by a new one.
+func TestAFullStreamAndAnEmptiedCacheTellLosersTheTruth(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, nil)
+	f.SaleBytes = 32 << 10
+	open, over := f.OpenSale(3, 1), f.OpenSale(1, 1)
+	f.allocate()
+	for _, c := range []struct {
+		of   sale.Sale
+		item sale.ItemID
+		user string
+	}{{open, open.FirstItem, "ann"}, {over, over.FirstItem, "ann"}} {
+		expectation{status: 200}.check(t, f.Purchase(t, f.code(f.keys, c.of, c.item, c.user, time.Hour)))
+	}
+	f.fill(t, open)
+	f.fill(t, over)
+	for name, shop := range map[string]*notsaletest.Shop{"the edge that sold": f.Shop, "a new edge": f.anotherEdge(t)} {
+		t.Run(name, func(t *testing.T) {
+			f.forget(t)
+			expectation{status: 409, slug: "item-taken"}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(open.FirstItem))))
+			expectation{status: 410, slug: "sold-out"}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(over.FirstItem))))
+			expectation{status: 200}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(open.LastItem()))))
+			for _, c := range []struct {
+				of     sale.Sale
+				item   sale.ItemID
+				user   string
+				status int
+				slug   string
+			}{
+				{over, over.FirstItem, "bob", 410, "sold-out"},
+				{open, open.FirstItem, "bob", 409, "item-taken"},
+				{open, open.LastItem(), "ann", 429, "limit-reached"},
+				{open, open.LastItem(), "bob", 503, "stream-full"},
+			} {
+				a := shop.Purchase(t, f.code(f.keys, c.of, c.item, c.user, 2*time.Hour))
+				expectation{status: c.status, slug: c.slug}.check(t, a)
+			}
+			expectation{status: 410, slug: "sold-out"}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(over.FirstItem))))
+		})
+	}
+}
+
+// laterSales makes rows of so many sales after those that there are.
+func (f *front) laterSales(t *testing.T, n int) {
+	t.Helper()
+	_, err := f.DB.Exec(t.Context(), `
+		INSERT INTO sales (sale_id, sale_uuid, installation, opens_at, stock, user_limit, first_item, seed, rules, state)
+		SELECT last.sale_id + n, gen_random_uuid(), last.installation, last.opens_at + n * interval '1 microsecond', 1, 1, last.last_item + n, 7, last.rules, 'open'
+		FROM generate_series(1, $1) AS n, (SELECT sale_id, installation, opens_at, last_item, rules FROM sales ORDER BY sale_id DESC LIMIT 1) AS last`, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.spoilt = true // they have no streams
+}
+
+// An edge that starts before the directory is listed again answers a winner of a
+// sale beyond the newest 50 as it ever was, also one that it has not read at its
+// start; it says that it is ready only when it has read them all.
+func TestAWinnersRetryBeforeTheDirectoryIsListed(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, nil)
+	of := f.OpenSale(1, 1)
+	stop := f.allocate()
+	text := f.code(f.keys, of, of.FirstItem, "ann", time.Hour)
+	sold := f.Purchase(t, text)
+	expectation{status: 200}.check(t, sold)
+	stop()
+	f.laterSales(t, 60)
+	tx, err := f.DB.Begin(t.Context())
+	if err == nil {
+		_, err = tx.Exec(t.Context(), `LOCK TABLE sales IN ACCESS EXCLUSIVE MODE`)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }() // also where the test fails
+	shop, e := f.unreadyEdge(t)
+	notsaletest.Eventually(t, "it lacks nothing but the ledger", func() bool {
+		err := e.Ready(t.Context())
+		return err != nil && strings.Contains(err.Error(), "from the ledger")
+	})
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
+	sameAnswer(t, "the winner", shop.Purchase(t, text), sold)
+
+	// Sales that came since, which nobody has listed: found one by one.
+	late := f.OpenSale(1, 1)
+	f.laterSales(t, 60)
+	expectation{status: 200}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(late.FirstItem))))
+	expectation{status: 404, slug: "unknown-item"}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", 1<<40)))
+	foreign := of
+	foreign.UUID = sale.UUID{7}
+	expectation{status: 400, slug: "invalid-code"}.check(t, shop.Purchase(t, f.code(f.keys, foreign, 1, "ann", time.Hour)))
+}
+
+// Facts in Redis of commits that the ledger does not know, as after a restore of
+// ledger and streams, refuse nobody for good.
+func TestFactsDoNotOutliveARestore(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, nil)
+	of := f.OpenSale(2, 1)
+	lost := rejection.Mark{Generation: 1, Sequence: 9, Chain: allocation.Hash{9}}
+	facts := allocation.Facts{
+		Owners:  []allocation.Owner{{Item: of.FirstItem, Code: code.ID{8}}},
+		AtLimit: []allocation.UserAtLimit{{User: "bob", Codes: []code.ID{{8}}}}, SoldOut: true,
+	}
+	notsaletest.Eventually(t, "the cache is what the restore left", func() bool { return f.Cache("past").Learn(t.Context(), of.UUID, lost, &facts) == nil })
+	expectation{status: 410}.check(t, f.Post(t, notsaletest.CheckoutPath("ann", int64(of.FirstItem))))
+	f.allocate()
+	for item, user := range map[sale.ItemID]string{of.FirstItem: "ann", of.LastItem(): "bob"} {
+		notsaletest.Eventually(t, user+" can buy", func() bool {
+			return f.Purchase(t, f.code(f.keys, of, item, user, time.Hour)).Status == http.StatusOK
+		})
+	}
+}
+
+// A decision for a reason of a later version is told as a refusal.
+func TestAReasonUnknownToTheEdgeIsARefusal(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, nil)
+	of := f.OpenSale(2, 1)
+	f.spoilt = true
+	stop := f.allocate()
+	text := f.code(f.keys, of, 1, "ann", -time.Hour)
+	expectation{status: 410, slug: "code-expired"}.check(t, f.Purchase(t, text))
+	stop()
+	if _, err := f.DB.Exec(t.Context(), `UPDATE decisions SET reason = 99`); err != nil {
+		t.Fatal(err)
+	}
+	expectation{status: 409, slug: "refused"}.check(t, f.Purchase(t, text))
+	expectation{status: 409, slug: "refused"}.check(t, f.Get(t, notsaletest.PurchasePath(text)))
+}
+
+// A checkout that is not known to be recorded gave no code to send again.
+func TestACheckouts503SpeaksOfNoCode(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, nil)
+	f.OpenSale(2, 1)
+	expectation{status: 200}.check(t, f.Post(t, notsaletest.CheckoutPath("ann", 1)))
+	f.StopNATS()
+	a := f.Post(t, notsaletest.CheckoutPath("ann", 1))
+	f.StartNATS()
+	expectation{status: 503, slug: "not-queued", contains: "Check out again"}.check(t, a)
+	if bytes.Contains(a.Body, []byte("same code")) {
+		t.Errorf("%s", a.Body)
+	}
+}
+
+// Four hundred clients, and a server whose messages hold 16 kB.
+func TestASmallMaxPayloadIsNo503(t *testing.T) {
+	t.Parallel()
+	const clients = 400
+	g := startGuardedNATS(t, "max_payload: 16KB")
+	stage := notsaletest.New(t)
+	stage.NATSURL = g.url("edge")
+	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait = notsaletest.Patience })
+	of := f.OpenSale(clients, 1)
+	f.allocate()
+	var checkouts, purchases []string
+	for n := range clients {
+		user := "u" + strconv.Itoa(n)
+		checkouts = append(checkouts, notsaletest.CheckoutPath(user, int64(of.FirstItem)+int64(n)))
+		purchases = append(purchases, notsaletest.PurchasePath(f.code(f.keys, of, of.FirstItem+sale.ItemID(n), user, time.Hour)))
+	}
+	for _, targets := range [][]string{checkouts, purchases} {
+		if got := statuses(atOnce(t, f.Shop, targets)); got[http.StatusOK] != clients {
+			t.Errorf("%v, want %d times 200", got, clients)
+		}
+	}
+}

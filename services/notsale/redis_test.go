@@ -1,0 +1,140 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"notsale/loadtest/faults/proxy"
+	"notsale/pkg/backends"
+	"notsale/pkg/backends/backendstest"
+	"notsale/services/notsale/notsaletest"
+)
+
+// command runs a command on the test's own Redis.
+func (f *front) command(t *testing.T, text string) {
+	t.Helper()
+	options, err := redis.ParseURL(f.Redis.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	var args []any
+	for _, word := range strings.Fields(text) {
+		args = append(args, word)
+	}
+	if err := client.Do(t.Context(), args...).Err(); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+// clusterWithoutSlots is a Redis that takes no command about keys.
+func clusterWithoutSlots(t *testing.T) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	_ = listener.Close()
+	cmd := exec.Command(backends.FindRedis(), "--port", itoa(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes",
+		"--cluster-port", itoa(port%10000+40000), "--dir", t.TempDir(), "--save", "")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	address = fmt.Sprintf("127.0.0.1:%d", port)
+	notsaletest.Eventually(t, "Redis listens", func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	return address
+}
+
+// A Redis that answers, but is of no use: the sale goes on, one warning of each
+// process says why it is slower, and a number moves.
+func TestARedisThatIsOfNoUseStillSells(t *testing.T) {
+	t.Parallel()
+	backendstest.RequireReal(t, "redis-server", backends.FindRedis() != "")
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, f *front)
+		url   func(t *testing.T, f *notsaletest.Stage) string
+	}{
+		"a replica":           {spoil: func(t *testing.T, f *front) { t.Helper(); f.command(t, "REPLICAOF 127.0.0.1 1") }},
+		"an ACL without HSET": {spoil: func(t *testing.T, f *front) { t.Helper(); f.command(t, "ACL SETUSER default -hset") }},
+		"maxmemory 1mb, noeviction": {spoil: func(t *testing.T, f *front) {
+			t.Helper()
+			f.command(t, "CONFIG SET maxmemory-policy noeviction maxmemory 1mb")
+		}},
+		"a cluster without slots": {url: func(t *testing.T, _ *notsaletest.Stage) string {
+			t.Helper()
+			return "redis://" + clusterWithoutSlots(t)
+		}},
+		"behind a proxy, 20 ms away": {url: farRedis},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stage := notsaletest.New(t, backendstest.WithOwnRedis)
+			log := &output{}
+			stage.Log = slog.New(slog.NewTextHandler(log, nil))
+			if c.url != nil {
+				stage.RedisURL = c.url(t, stage)
+			}
+			f := frontOn(t, stage, nil)
+			if c.spoil != nil {
+				c.spoil(t, f)
+			}
+			of := f.OpenSale(5, 10)
+			staff := f.hire(t, "staff")
+			for n := range 3 {
+				text := f.code(f.keys, of, of.FirstItem, notsaletest.User(n), time.Hour)
+				want := http.StatusConflict
+				if n == 0 {
+					want = http.StatusOK
+				}
+				expectation{status: want}.check(t, f.Purchase(t, text))
+				expectation{status: want}.check(t, f.Purchase(t, text))
+			}
+			notsaletest.Eventually(t, "a number moves", func() bool {
+				return f.count(t, "notsale_edge_cache_failures_total")+staff.count("notsale_allocator_cache_failures_total") > 0
+			})
+			if n := strings.Count(log.String(), "the rejection cache does not work"); n < 1 || n > 2 {
+				t.Errorf("%d warnings, want one of each process that cannot use it:\n%s", n, log)
+			}
+		})
+	}
+}
+
+// farRedis is the way to Redis over a line that takes 20 ms.
+func farRedis(t *testing.T, s *notsaletest.Stage) string {
+	t.Helper()
+	u, err := url.Parse(s.RedisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	way, err := proxy.New(u.Host, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(way.Close)
+	way.Slow(20*time.Millisecond, 0)
+	u.Host = way.Address()
+	return u.String()
+}
