@@ -20,6 +20,7 @@ import (
 )
 
 func TestStartAgainKeepsWhatWasStored(t *testing.T) {
+	t.Parallel()
 	cfg := Config{Data: newData(t)}
 	first, err := Start(t.Context(), cfg, discard())
 	if err != nil {
@@ -80,6 +81,7 @@ func redisClient(t *testing.T, url string) *redis.Client {
 }
 
 func TestSettingsAreDurable(t *testing.T) {
+	t.Parallel()
 	b := start(t, Config{Data: newData(t)})
 	for name, want := range map[string]string{
 		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
@@ -106,6 +108,7 @@ func TestSettingsAreDurable(t *testing.T) {
 }
 
 func TestNobodyEntersWithoutPassword(t *testing.T) {
+	t.Parallel()
 	b := start(t, Config{Data: newData(t), Ephemeral: true})
 	if conn, err := nats.Connect("nats://" + b.nats.Address()); err == nil {
 		conn.Close()
@@ -131,6 +134,7 @@ func TestNobodyEntersWithoutPassword(t *testing.T) {
 }
 
 func TestSecondOnTheSameFolder(t *testing.T) {
+	t.Parallel()
 	cfg := Config{Data: newData(t), Ephemeral: true}
 	start(t, cfg)
 	_, err := Start(t.Context(), cfg, discard())
@@ -152,6 +156,7 @@ func TestSecondOnTheSameFolder(t *testing.T) {
 }
 
 func TestFolderIsFreeAfterStop(t *testing.T) {
+	t.Parallel()
 	data := newData(t)
 	b := start(t, Config{Data: data, Ephemeral: true})
 	stop(t, b.Stop)
@@ -164,6 +169,7 @@ func TestFolderIsFreeAfterStop(t *testing.T) {
 }
 
 func TestDoneNamesThePartThatDied(t *testing.T) {
+	t.Parallel()
 	b := start(t, Config{Data: newData(t), Ephemeral: true})
 	if err := b.postgres.child.process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -187,6 +193,7 @@ func TestDoneNamesThePartThatDied(t *testing.T) {
 }
 
 func TestDoneTellsOfNATS(t *testing.T) {
+	t.Parallel()
 	b := start(t, Config{Data: newData(t), DatabaseURL: "postgres://elsewhere", RedisURL: "redis://elsewhere"})
 	if err := b.nats.run.server.DisableJetStream(); err != nil {
 		t.Fatal(err)
@@ -235,6 +242,7 @@ func TestFailedPartStopsTheOthers(t *testing.T) {
 }
 
 func TestStartObeysItsContext(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	data := newData(t)
