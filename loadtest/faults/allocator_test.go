@@ -11,13 +11,12 @@ import (
 	"notsale/pkg/effort"
 )
 
-const (
-	// takeover is how soon a lost allocator is to be replaced.
-	takeover = 3 * time.Second
-	// walking is a crowd that leaves time for faults: 32 clients who pause
-	// ask some 300 times a second.
-	walking = 100 * time.Millisecond
-)
+// takeover is how soon a lost allocator is to be replaced.
+const takeover = 3 * time.Second
+
+// walking is a crowd that leaves time for faults: 32 clients who pause ask some
+// 150 times a second, in the long form twice as often.
+var walking = 200 * time.Millisecond / time.Duration(effort.Of(1, 2))
 
 // checkEpochs fails if an epoch wrote after a later one had begun.
 func checkEpochs(t *testing.T, a *arena.Arena) {
@@ -39,7 +38,7 @@ func tellGap(t *testing.T, a *arena.Arena, since time.Time, what string) {
 // seconds and comes back to a sale that is another's.
 func TestAllocatorKilledAndStopped(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(3000, 8000)})
+	a := arena.New(t, arena.Options{Stock: effort.Of(1500, 8000)})
 	edges, allocators := a.StartAll(1, 3, 1, 2)
 	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(100)
@@ -71,7 +70,7 @@ func TestAllocatorKilledAndStopped(t *testing.T) {
 // when another decides, tries again, and is refused.
 func TestZombieIsFenced(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(2000, 4000)})
+	a := arena.New(t, arena.Options{Stock: effort.Of(1000, 4000)})
 	zombie := a.Start(arena.Allocator, arena.Through)
 	edges, _ := a.StartAll(1, 0, 1, 2)
 	a.Eventually("the zombie-to-be leads", zombie.Leads)
@@ -105,7 +104,7 @@ func TestZombieIsFenced(t *testing.T) {
 // An allocator that is cut off from one of the stores gives way.
 func TestAllocatorCutOff(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(3000, 6000)})
+	a := arena.New(t, arena.Options{Stock: effort.Of(1500, 6000)})
 	allocators := []*arena.Process{a.Start(arena.Allocator, arena.Through), a.Start(arena.Allocator, arena.Through)}
 	edges, _ := a.StartAll(1, 0, 1, 2)
 	leader, _ := a.Leader(allocators)

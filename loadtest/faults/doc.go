@@ -5,6 +5,7 @@
 // Purpose: each cell of the fault matrix that needs a process to die, to stop,
 // to be cut off or to lose what it had stored.
 //
-// They run under plain go test, one after another, because several measure
-// time. The stage stands in arena, the network's faults in proxy.
+// They run under plain go test: first, alone, those that measure what the program
+// takes, then the others beside each other, which mostly wait. None fails by the
+// clock. The stage stands in arena, the network's faults in proxy.
 package faults

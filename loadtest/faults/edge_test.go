@@ -33,7 +33,7 @@ func calls(visits []*arena.Visit, edge *arena.Process) (all, unanswered int) {
 // answer at the third.
 func TestEdgeTerminatedAndKilled(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(3000, 4000)})
+	a := arena.New(t, arena.Options{Stock: effort.Of(1500, 4000)})
 	edges, allocators := a.StartAll(1, 1, 1, 2)
 	leaving := a.Start(arena.Edge, arena.Flags("--drain", "5s"))
 	edges = append(edges, leaving)
@@ -59,9 +59,10 @@ func TestEdgeTerminatedAndKilled(t *testing.T) {
 
 	killed := edges[0]
 	crowd.AwaitSold(a.Sold(1) + 100)
-	crowd.Pace(0)
+	allocators[0].Stop()
 	a.Eventually("purchases wait", func() bool { return killed.Metric("notsale_edge_waiting") >= 1 })
 	killed.Kill()
+	allocators[0].Continue()
 
 	visits := crowd.Finish()
 	all, lost := calls(visits, leaving)

@@ -26,7 +26,7 @@ const leastShare = 0.3
 func TestRedisLost(t *testing.T) {
 	backendstest.RequireReal(t, "redis-server", backends.FindRedis() != "")
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(4000, 20_000), Stores: []backendstest.Option{backendstest.WithOwnRedis}})
+	a := arena.New(t, arena.Options{Stock: effort.Of(1500, 20_000), Stores: []backendstest.Option{backendstest.WithOwnRedis}})
 	a.StartAll(1, 1, 1, 0)
 	var edges []*arena.Process
 	for range 2 { // whose answers may come late, but come
@@ -37,7 +37,7 @@ func TestRedisLost(t *testing.T) {
 	if effort.Long() {
 		crowd = a.Crowd(edges, arena.CrowdOptions{})
 	} else {
-		sample, crowd = 100, a.Crowd(edges, arena.CrowdOptions{Pace: walking})
+		sample, crowd = 50, a.Crowd(edges, arena.CrowdOptions{Pace: 2 * walking})
 	}
 	crowd.AwaitSold(sample / 2)
 	old := snapshot(t, a.RedisURL)

@@ -16,8 +16,8 @@ import (
 // ledger comes to the same decisions and the same chain again, from the stream.
 func TestPostgresRestoredFromBackup(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(1000, 3000), Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
-	edges, _ := a.StartAll(1, 2, 1, 2)
+	a := arena.New(t, arena.Options{Stock: effort.Of(800, 3000), Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
+	edges, allocators := a.StartAll(1, 2, 1, 2)
 	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(100)
 	back := a.SavePostgres()
@@ -26,9 +26,15 @@ func TestPostgresRestoredFromBackup(t *testing.T) {
 
 	const recorded = `SELECT count(*) FROM decisions WHERE sale_id = 1`
 	cursor, decisions, digest := a.Cursor(1), a.Number(recorded), a.DecisionsDigest(1)
+	for _, p := range allocators { // who would have decided all again before anybody looks
+		p.Stop()
+	}
 	back()
 	if n := a.Number(recorded); n >= decisions {
 		t.Fatalf("%d decisions after the restore, %d before", n, decisions)
+	}
+	for _, p := range allocators {
+		p.Continue()
 	}
 	// An allocator that was not away for long notices at the next request.
 	a.AskAgain(visits, edges, 3)

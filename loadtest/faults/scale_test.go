@@ -154,7 +154,7 @@ func TestRecoveryOfAMillionDecisions(t *testing.T) {
 		t.Helper()
 		before := commits()
 		a.Eventually(what+": the lease is taken", func() bool { return a.Epoch(1) > epoch })
-		took := a.Eventually(what+": the first decision", func() bool { return commits() > before })
+		took := a.Within(5*arena.Patience, what+": the first decision", func() bool { return commits() > before })
 		effort.Figure(t, fmt.Sprintf("%s, from the lease to the first of %d decisions", what, decisions), took, goal)
 	}
 

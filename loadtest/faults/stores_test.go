@@ -63,7 +63,7 @@ func isReady(edge *arena.Process) bool {
 // NATS is away for a while under load.
 func TestNATSAway(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(2000, 6000)})
+	a := arena.New(t, arena.Options{Stock: effort.Of(1000, 6000)})
 	edges, _ := a.StartAll(1, 2, 2, 2)
 	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(100)
@@ -102,7 +102,7 @@ func TestNATSAway(t *testing.T) {
 // Postgres is killed and comes back, and then loses all its sessions, under load.
 func TestPostgresAway(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(2000, 6000), Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
+	a := arena.New(t, arena.Options{Stock: effort.Of(1000, 6000), Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
 	edges, _ := a.StartAll(1, 2, 2, 2)
 	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(100)

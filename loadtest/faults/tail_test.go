@@ -78,7 +78,7 @@ func (s *tails) restart() { s.allocator = s.Start(arena.Allocator) }
 func TestLostTail(t *testing.T) {
 	t.Parallel()
 	const rounds = 7
-	share := int64(effort.Of(150, 600))
+	share := int64(effort.Of(100, 600))
 	a := arena.New(t, arena.Options{Stock: int(rounds * share)})
 	s := &tails{Arena: a, t: t, share: share, next: 1}
 	edges, allocators := a.StartAll(1, 1, 1, 2)

@@ -17,6 +17,7 @@ import (
 )
 
 func TestStartAgainKeepsWhatWasStored(t *testing.T) {
+	t.Parallel()
 	cfg := Config{Data: newData(t)}
 	first, err := Start(t.Context(), cfg, discard())
 	if err != nil {
@@ -77,6 +78,7 @@ func redisClient(t *testing.T, url string) *redis.Client {
 }
 
 func TestSettingsAreDurable(t *testing.T) {
+	t.Parallel()
 	b := start(t, Config{Data: newData(t)})
 	for name, want := range map[string]string{
 		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
@@ -103,6 +105,7 @@ func TestSettingsAreDurable(t *testing.T) {
 }
 
 func TestNobodyEntersWithoutPassword(t *testing.T) {
+	t.Parallel()
 	b := start(t, Config{Data: newData(t), Ephemeral: true})
 	if conn, err := nats.Connect("nats://" + b.nats.Address()); err == nil {
 		conn.Close()
@@ -128,6 +131,7 @@ func TestNobodyEntersWithoutPassword(t *testing.T) {
 }
 
 func TestSecondOnTheSameFolder(t *testing.T) {
+	t.Parallel()
 	cfg := Config{Data: newData(t), Ephemeral: true}
 	start(t, cfg)
 	_, err := Start(t.Context(), cfg, discard())
@@ -149,6 +153,7 @@ func TestSecondOnTheSameFolder(t *testing.T) {
 }
 
 func TestFolderIsFreeAfterStop(t *testing.T) {
+	t.Parallel()
 	data := newData(t)
 	b := start(t, Config{Data: data, Ephemeral: true})
 	stop(t, b.Stop)
@@ -200,6 +205,7 @@ func TestFailedPartStopsTheOthers(t *testing.T) {
 }
 
 func TestStartObeysItsContext(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	data := newData(t)

@@ -21,6 +21,7 @@ import (
 )
 
 func TestPostgresSurvivesKill(t *testing.T) {
+	t.Parallel()
 	p := startPostgres(t, newData(t))
 	address := p.Address()
 	query(t, p.URL(), "CREATE TABLE kept AS SELECT 'hello' AS word")
@@ -43,6 +44,7 @@ func TestPostgresSurvivesKill(t *testing.T) {
 }
 
 func TestPostgresPauses(t *testing.T) {
+	t.Parallel()
 	p := startPostgres(t, newData(t))
 	conn, err := pgx.Connect(t.Context(), p.URL())
 	if err != nil {
@@ -73,6 +75,7 @@ func TestPostgresPauses(t *testing.T) {
 }
 
 func TestPausedPostgresStops(t *testing.T) {
+	t.Parallel()
 	p := startPostgres(t, newData(t))
 	if err := p.Pause(); err != nil {
 		t.Fatal(err)
@@ -82,6 +85,7 @@ func TestPausedPostgresStops(t *testing.T) {
 
 // A pid file whose number now belongs to a stranger must not prevent a start.
 func TestStalePIDFileNamesAStranger(t *testing.T) {
+	t.Parallel()
 	data := newData(t)
 	p := startPostgres(t, data)
 	pidFile := filepath.Join(p.dir, "postmaster.pid")
@@ -107,6 +111,7 @@ func TestStalePIDFileNamesAStranger(t *testing.T) {
 }
 
 func TestPostgresWaitsForAnOrphan(t *testing.T) {
+	t.Parallel()
 	data := newData(t)
 	p := startPostgres(t, data)
 	p.lock.release() // as if our predecessor had been killed, and its postgres were still ending
@@ -120,6 +125,7 @@ func TestPostgresWaitsForAnOrphan(t *testing.T) {
 }
 
 func TestPostgresComplains(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", anyPort)
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 )
 
 func TestKilledParentLeavesNoChild(t *testing.T) {
+	t.Parallel()
 	data := newData(t)
 	r := runParent(t, data)
 	eventually(t, "all children gone", func() bool { return !anyAlive([]int{r.Postgres, r.PostgresChild, r.Redis}) })
@@ -27,6 +28,7 @@ func TestKilledParentLeavesNoChild(t *testing.T) {
 
 // The next start must not need to wait for the children's end by itself.
 func TestStartRightAfterTheParentWasKilled(t *testing.T) {
+	t.Parallel()
 	data := newData(t)
 	for range 3 {
 		runParent(t, data)
@@ -66,6 +68,7 @@ func runParent(t *testing.T, data string) report {
 }
 
 func TestRootsChildrenAreNobody(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("only for root")
 	}
@@ -82,6 +85,7 @@ func TestRootsChildrenAreNobody(t *testing.T) {
 }
 
 func TestRootsChildrenAreTheFoldersOwner(t *testing.T) {
+	t.Parallel()
 	daemon, err := user.Lookup("daemon")
 	if os.Geteuid() != 0 || err != nil {
 		t.Skip("only for root, and with a user daemon")
@@ -114,6 +118,7 @@ func checkChildrenRunAs(t *testing.T, b *Backends, want uint32) {
 }
 
 func TestChildrenLeadTheirGroups(t *testing.T) {
+	t.Parallel()
 	b := start(t, Config{Data: newData(t), Ephemeral: true})
 	for _, c := range []*child{b.postgres.child, b.redis.child} {
 		if c == nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -43,16 +45,24 @@ type goPackage struct {
 
 func (p *goPackage) path() string { return strings.TrimPrefix(p.ImportPath, module) }
 
-// listPackages lists the module's packages, without their tests.
-func listPackages(t *testing.T) []goPackage {
-	t.Helper()
+// listed is what `go list` says of the module's packages, without their tests.
+var listed = sync.OnceValues(func() ([]byte, error) {
 	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,Imports,Deps", "./...")
 	cmd.Dir = "../.."
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("go list: %v: %s", err, &stderr)
+		return nil, fmt.Errorf("go list: %w: %s", err, &stderr)
+	}
+	return out, nil
+})
+
+func listPackages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := listed()
+	if err != nil {
+		t.Fatal(err)
 	}
 	var list []goPackage
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {

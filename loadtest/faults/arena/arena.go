@@ -29,7 +29,7 @@ import (
 const (
 	// Patience is how long Eventually waits.
 	Patience  = effort.Patience
-	pollPause = 5 * time.Millisecond
+	pollPause = 10 * time.Millisecond
 	setupTime = effort.Patience
 	queryTime = 20 * time.Second // after which a query that is asked again and again counts as failed
 )

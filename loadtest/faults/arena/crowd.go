@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	visitTime   = 2 * Patience // a shopper who has no final answer by then gives up, which fails the test
+	visitTime   = 5 * Patience // a shopper who has no final answer by then gives up, which fails the test
 	requestTime = Patience     // longer than the edge's longest wait
 	firstRetry  = 20 * time.Millisecond
 	lastRetry   = 250 * time.Millisecond

@@ -17,7 +17,7 @@ import (
 func TestMain(m *testing.M) { arena.Main(m) }
 
 // simulated are points that only a lost tail of the stream leads to: package
-// simulation crashes there a hundred times in its default run, and package
+// simulation crashes there a hundred times in its long form, and package
 // faults loses a real tail.
 var simulated = map[string]bool{
 	"allocator/before-compare":   true,
