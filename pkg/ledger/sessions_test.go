@@ -183,11 +183,11 @@ func bouncer(t *testing.T, databaseURL, ignored string) string {
 		config: fmt.Sprintf("[databases]\n* = host=%s port=%s\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%s\nauth_type=plain\nauth_file=%s\npool_mode=transaction\nunix_socket_dir=\nignore_startup_parameters=%s\n",
 			u.Hostname(), u.Port(), port, users, ignored),
 	} {
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // a test's server, of another user
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the same
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	arguments := []string{config}

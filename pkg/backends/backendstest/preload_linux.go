@@ -68,13 +68,11 @@ type preload struct {
 // of t.TempDir.
 func newPreload(t testing.TB, first string) preload {
 	t.Helper()
-	folder, err := os.MkdirTemp("", folderName)
-	if err == nil {
-		err = os.Chmod(folder, 0o755) //nolint:gosec // another user's server reads it
-	}
+	cfg, err := newConfig(true)
 	if err != nil {
 		t.Fatal(err)
 	}
+	folder := cfg.Data
 	t.Cleanup(func() { _ = os.RemoveAll(folder) })
 	p := preload{t: t, folder: folder, control: filepath.Join(folder, "control")}
 	p.write(first)
