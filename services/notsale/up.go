@@ -94,11 +94,7 @@ func up(ctx context.Context, s *settings, out io.Writer) error {
 		}
 	}()
 	options := []fx.Option{shell(s), fx.Supply(keys)}
-	names := []string{"scheduler", "recorder", "allocator", "edge"} // the edge stops first
-	if s.archiver.To != "" {
-		names = slices.Insert(names, 1, "archiver")
-	}
-	for _, name := range names {
+	for _, name := range s.upRoles() {
 		for _, r := range roles() {
 			if r.name == name {
 				options = append(options, role(r.name, s, r.service(s)))
@@ -119,6 +115,15 @@ func up(ctx context.Context, s *settings, out io.Writer) error {
 		err = cause
 	}
 	return err
+}
+
+// upRoles are the roles of `up` in the order of their start: the edge stops first.
+func (s *settings) upRoles() []string {
+	names := []string{"scheduler", "recorder", "allocator", "edge"}
+	if s.archiver.To != "" {
+		names = slices.Insert(names, 1, "archiver")
+	}
+	return names
 }
 
 // startStores starts what no URL replaces, and sets all three URLs.
