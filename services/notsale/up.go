@@ -175,7 +175,9 @@ func announce(ctx context.Context, out io.Writer, s *settings, stores *backends.
 		}
 		b.WriteString("\n")
 	}
-	fmt.Fprintf(&b, "  services    edge, allocator, recorder, scheduler in this process\n")
+	roles := s.upRoles()
+	slices.Reverse(roles)
+	fmt.Fprintf(&b, "  services    %s in this process\n", strings.Join(roles, ", "))
 	fmt.Fprintf(&b, "  operations  http://%s/metrics\n", ops.Address())
 	fmt.Fprintf(&b, "  data        %s\n", s.data)
 	b.WriteString("Ctrl-C stops everything; started again it goes on with the same sale.\n")
