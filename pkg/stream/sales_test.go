@@ -215,7 +215,7 @@ func short(t *testing.T, size int64) *stream.Client {
 // its sale, and the next ones too, each with less.
 func TestASmallStoreOpensItsSale(t *testing.T) {
 	t.Parallel()
-	for name, size := range map[string]int64{"24 MiB": 24 << 20, "265 MB": 265_000_000} {
+	for name, size := range map[string]int64{"24MB": 24 << 20, "265MB": 265 << 20} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := short(t, size)

@@ -121,10 +121,7 @@ func (a *Archiver) Turn(ctx context.Context) (worked bool, err error) {
 		return false, err
 	}
 	err = a.whileHeld(ctx, func(ctx context.Context) error { return a.archive(ctx, id) })
-	if ctx.Err() != nil {
-		return false, nil
-	}
-	return true, err
+	return err == nil, err
 }
 
 // next returns the sale to archive, or 0.
@@ -136,6 +133,7 @@ func (a *Archiver) next(ctx context.Context) (sale.ID, error) {
 	var ids []sale.ID
 	for _, id := range there {
 		if time.Now().After(a.skip[id]) {
+			delete(a.skip, id)
 			ids = append(ids, id)
 		}
 	}

@@ -97,11 +97,7 @@ func up(ctx context.Context, s *settings, out io.Writer) error {
 		}
 	}()
 	options := []fx.Option{shell(s)}
-	names := []string{"scheduler", "recorder", "allocator", "edge"} // the edge stops first
-	if s.archiver.To != "" {
-		names = slices.Insert(names, 1, "archiver")
-	}
-	for _, name := range names {
+	for _, name := range s.upRoles() {
 		for _, r := range roles() {
 			if r.name == name {
 				options = append(options, role(r.name, s, r.service(s)))
@@ -122,6 +118,15 @@ func up(ctx context.Context, s *settings, out io.Writer) error {
 		err = errors.Join(cause, err)
 	}
 	return err
+}
+
+// upRoles are the roles of `up` in the order of their start: the edge stops first.
+func (s *settings) upRoles() []string {
+	names := []string{"scheduler", "recorder", "allocator", "edge"}
+	if s.archiver.To != "" {
+		names = slices.Insert(names, 1, "archiver")
+	}
+	return names
 }
 
 // startStores starts what no URL replaces, and sets all three URLs.
@@ -176,7 +181,9 @@ func announce(ctx context.Context, out io.Writer, s *settings, stores *backends.
 		}
 		b.WriteString("\n")
 	}
-	fmt.Fprintf(&b, "  services    edge, allocator, recorder, scheduler in this process\n")
+	roles := s.upRoles()
+	slices.Reverse(roles)
+	fmt.Fprintf(&b, "  services    %s in this process\n", strings.Join(roles, ", "))
 	fmt.Fprintf(&b, "  operations  http://%s/metrics\n", ops.Address())
 	fmt.Fprintf(&b, "  data        %s\n", s.data)
 	b.WriteString("Ctrl-C stops everything; started again it goes on with the same sale.\n")

@@ -186,7 +186,7 @@ func TestAFloodOfCheckoutsLeavesRoomForPurchases(t *testing.T) {
 // large it is, and not months before.
 func TestTheAlarmComesAWeekBeforeTheStoreIsFull(t *testing.T) {
 	t.Parallel()
-	s := newStoreroom(t, 265_000_000)
+	s := newStoreroom(t, 265<<20)
 	s.keep(time.Hour)
 	notsaletest.Eventually(t, "the alarm is raised", func() bool { return s.alarms() == 1 })
 	if space, err := s.stream.Space(t.Context()); err != nil || space.Share() > 0.6 {
