@@ -24,7 +24,7 @@ func TestStartAgainKeepsWhatWasStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	query(t, first.DatabaseURL(), "CREATE TABLE kept AS SELECT 'hello' AS word")
-	publish(t, first.NATSURL(), "kept")
+	publish(t, first.NATSURL())
 	if err := redisClient(t, first.RedisURL()).Set(t.Context(), "k", "v", 0).Err(); err != nil {
 		t.Error(err)
 	}
@@ -35,7 +35,7 @@ func TestStartAgainKeepsWhatWasStored(t *testing.T) {
 	if got := query(t, second.DatabaseURL(), "SELECT word FROM kept"); got != "hello" {
 		t.Errorf("postgres: %q", got)
 	}
-	if seq := publish(t, second.NATSURL(), "kept"); seq != 2 {
+	if seq := publish(t, second.NATSURL()); seq != 2 {
 		t.Errorf("nats: next sequence %d, want 2", seq)
 	}
 	if n, err := redisClient(t, second.RedisURL()).DBSize(t.Context()).Result(); err != nil || n != 0 {
@@ -43,9 +43,10 @@ func TestStartAgainKeepsWhatWasStored(t *testing.T) {
 	}
 }
 
-// publish makes the stream if it is not there, and gives the message's sequence.
-func publish(t *testing.T, url, name string) uint64 {
+// publish makes the stream kept if it is not there, and gives the message's sequence.
+func publish(t *testing.T, url string) uint64 {
 	t.Helper()
+	const name = "kept"
 	conn, err := nats.Connect(url)
 	if err != nil {
 		t.Fatal(err)

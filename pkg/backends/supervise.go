@@ -57,7 +57,7 @@ func (b *Backends) keep(ctx context.Context, p part, every pauses, log *slog.Log
 		if trouble.IsZero() || time.Since(began) >= every.steady {
 			pause, trouble = every.first, time.Now()
 		}
-		for err := why(); err != nil; pause = min(2*pause, every.longest) {
+		for err := why(); err != nil && ctx.Err() == nil; pause = min(2*pause, every.longest) {
 			if gone := b.gone(); gone != nil {
 				return errors.Join(gone, err)
 			}
@@ -67,12 +67,12 @@ func (b *Backends) keep(ctx context.Context, p part, every pauses, log *slog.Log
 			log.Error("a store ended by itself or does not start: starting it again", "pause", pause, "error", err)
 			select {
 			case <-ctx.Done():
-				return nil
 			case <-time.After(pause):
+				err = p.restart(ctx)
 			}
-			if err = p.restart(ctx); ctx.Err() != nil {
-				return nil
-			}
+		}
+		if ctx.Err() != nil {
+			return nil
 		}
 		log.Info("a store runs again", "after", time.Since(trouble).Round(time.Millisecond))
 	}

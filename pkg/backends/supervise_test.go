@@ -24,7 +24,7 @@ func TestKilledStoresAreStartedAgain(t *testing.T) {
 	b := start(t, Config{Data: newData(t)})
 	databaseURL, redisURL, natsURL := b.DatabaseURL(), b.RedisURL(), b.NATSURL()
 	query(t, databaseURL, "CREATE TABLE kept AS SELECT 'hello' AS word")
-	publish(t, natsURL, "kept")
+	publish(t, natsURL)
 
 	ended, _ := b.postgres.ended()
 	signal(t, b.postgres.child, syscall.SIGKILL)
@@ -170,7 +170,7 @@ func TestNATSSellsOnAfterAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { stop(t, b.Stop) })
-	publish(t, b.NATSURL(), "kept")
+	publish(t, b.NATSURL())
 	filler := filepath.Join(disk, "filler")
 	fillDisk(t, filler)
 	conn, err := nats.Connect(b.NATSURL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
