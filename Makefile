@@ -27,7 +27,7 @@ check: ## all tests in their long form
 	NOTSALE_LONG=1 go test -timeout 45m ./...
 
 # Where tests measure something; each stands alone on the machine.
-MEASURED := ./pkg/ledger ./pkg/simulation ./services/auditor/archive ./loadtest/faults
+MEASURED := ./pkg/ledger ./pkg/stream ./pkg/rejection ./pkg/simulation ./services/auditor/archive ./loadtest/faults ./loadtest/faults/check
 .PHONY: measure
 measure: ## benchmarks, and what the long tests measure beside its goal; leave the machine alone
 	@NOTSALE_LONG=1 go test -p 1 -parallel 1 -count 1 -timeout 60m -v $(MEASURED) | \

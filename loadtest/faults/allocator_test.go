@@ -80,7 +80,7 @@ func TestZombieIsFenced(t *testing.T) {
 	epoch := a.Epoch(1)
 	zombie.ToPostgres.Set(proxy.Blackhole)
 	a.Eventually("a commit is on its way", func() bool {
-		return zombie.ToPostgres.Held() > 0 && edges[0].Metric("notsale_edge_waiting")+edges[1].Metric("notsale_edge_waiting") > 10
+		return zombie.ToPostgres.Held() > 0 && edges[0].Metric("notsale_edge_waiting")+edges[1].Metric("notsale_edge_waiting") >= 3
 	})
 	zombie.Stop()
 	heir := a.Start(arena.Allocator)
