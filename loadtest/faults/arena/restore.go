@@ -60,13 +60,13 @@ func (a *Arena) whileStopped(do func() error) {
 // copyFolder keeps owners and modes, as Postgres demands.
 func copyFolder(from, to string) error { return exec.Command("cp", "-a", from, to).Run() }
 
-// DecisionsDigest is a hash over all decisions of a sale.
-func (a *Arena) DecisionsDigest(id sale.ID) (digest string) {
+// DecisionsDigest is a hash over the decisions of a sale up to a position.
+func (a *Arena) DecisionsDigest(id sale.ID, upTo int64) (digest string) {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	err := a.DB.QueryRow(ctx, `SELECT md5(string_agg(concat_ws(',', position, code_id, item_id, user_id, reason, decided_at), ';' ORDER BY position))
-		FROM decisions WHERE sale_id = $1`, id).Scan(&digest)
+		FROM decisions WHERE sale_id = $1 AND position <= $2`, id, upTo).Scan(&digest)
 	if err != nil {
 		a.t.Fatal(err)
 	}
