@@ -148,7 +148,7 @@ func waitForDirectory(log *slog.Logger, l *ledger.Ledger, st *stream.Client) fun
 				return err
 			}
 			if !warned {
-				log.Warn("waiting for the directory of sales", "error", err)
+				log.Info("waiting for the directory of sales", "error", err)
 			}
 			select {
 			case <-ctx.Done():
