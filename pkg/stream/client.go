@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -54,6 +55,8 @@ type Client struct {
 	log *slog.Logger
 	nc  *nats.Conn
 	js  jetstream.JetStream
+
+	unsold atomic.Int64 // part of the streams of no sale that took attempts last; a hint
 
 	mu      sync.Mutex      // guards what follows
 	session context.Context // ends on disconnect
