@@ -34,9 +34,9 @@ type tape struct {
 	at     ledger.AttemptCursor
 }
 
-// after is where the cursor stands n messages further on.
-func (p *tape) after(n uint64) ledger.AttemptCursor {
-	to := ledger.AttemptCursor{Sequence: p.at.Sequence + n, Time: genesisAt + sale.Instant(p.at.Sequence+n), Created: genesisAt}
+// after is where the cursor stands after the next message.
+func (p *tape) after() ledger.AttemptCursor {
+	to := ledger.AttemptCursor{Sequence: p.at.Sequence + 1, Time: genesisAt + sale.Instant(p.at.Sequence) + 1, Created: genesisAt}
 	to.Hash[0] = byte(to.Sequence)
 	return to
 }
@@ -45,7 +45,7 @@ func (p *tape) after(n uint64) ledger.AttemptCursor {
 func (p *tape) record(attempts ...ledger.RecordedAttempt) (stored int64) {
 	p.t.Helper()
 	p.at.Created = genesisAt
-	to := p.after(1)
+	to := p.after()
 	stored, err := p.ledger.RecordAttempts(p.t.Context(), p.of, p.at, to, attempts)
 	if err != nil {
 		p.t.Fatal(err)
@@ -127,14 +127,14 @@ func TestAttemptsAreRecordedFromTheCursorOnly(t *testing.T) {
 	} {
 		from := p.at
 		change(&from)
-		if _, err := l.RecordAttempts(t.Context(), ofOne, from, p.after(1), []ledger.RecordedAttempt{attempt(2, wire.SoldOut)}); !errors.Is(err, ledger.ErrMoved) {
+		if _, err := l.RecordAttempts(t.Context(), ofOne, from, p.after(), []ledger.RecordedAttempt{attempt(2, wire.SoldOut)}); !errors.Is(err, ledger.ErrMoved) {
 			t.Errorf("%s: %v, want ErrMoved", name, err)
 		}
 		if err := l.ReopenAttempts(t.Context(), ofOne, from, genesisAt); !errors.Is(err, ledger.ErrMoved) {
 			t.Errorf("%s, reopened: %v, want ErrMoved", name, err)
 		}
 	}
-	if _, err := l.RecordAttempts(t.Context(), wire.AttemptStream{Sale: 2}, p.at, p.after(1), nil); !errors.Is(err, ledger.ErrMoved) {
+	if _, err := l.RecordAttempts(t.Context(), wire.AttemptStream{Sale: 2}, p.at, p.after(), nil); !errors.Is(err, ledger.ErrMoved) {
 		t.Errorf("a stream of which the ledger knows nothing any more: %v, want ErrMoved", err)
 	}
 	if after := w.dump(t); !maps.EqualFunc(before, after, slices.Equal[[]string]) {
@@ -154,7 +154,7 @@ func TestOneOfManyRecordersMovesTheCursor(t *testing.T) {
 		errs := make([]error, 4)
 		for i := range errs {
 			wg.Go(func() {
-				_, errs[i] = l.RecordAttempts(t.Context(), ofOne, p.at, p.after(1), []ledger.RecordedAttempt{attempt(round, wire.SoldOut)})
+				_, errs[i] = l.RecordAttempts(t.Context(), ofOne, p.at, p.after(), []ledger.RecordedAttempt{attempt(round, wire.SoldOut)})
 			})
 		}
 		wg.Wait()
@@ -169,7 +169,7 @@ func TestOneOfManyRecordersMovesTheCursor(t *testing.T) {
 		if won != 1 {
 			t.Errorf("round %d: %d of %d have stored it", round, won, len(errs))
 		}
-		p.at = p.after(1)
+		p.at = p.after()
 	}
 	if n := w.one(t, `SELECT count(*)::text FROM checkout_attempts`); n != "5" {
 		t.Errorf("%s rows, want 5", n)
@@ -200,7 +200,7 @@ func TestReopenAttempts(t *testing.T) {
 	if err != nil || r.Own != 0 || r.Gone != stood.Time {
 		t.Errorf("%+v, %v, want none, and attempts gone up to %v", r, err, stood.Time)
 	}
-	again := p.after(1)
+	again := p.after()
 	again.Sequence, again.Created = 1, genesisAt+7
 	if stored, err := l.RecordAttempts(t.Context(), ofOne, at, again, []ledger.RecordedAttempt{attempt(1, wire.SoldOut), attempt(3, wire.SoldOut)}); err != nil || stored != 1 {
 		t.Errorf("%d stored, %v, want the one that is new", stored, err)
@@ -216,7 +216,7 @@ func TestOldPartsAreRemovedOnlyWhenRecorded(t *testing.T) {
 	p := &tape{t: t, ledger: l, of: wire.AttemptStream{Part: 3}}
 	p.record(attempt(1, wire.UnknownItem))
 	const horizon = time.Hour
-	now, created := time.Now(), sale.Instant(genesisAt).Time()
+	now, created := time.Now(), genesisAt.Time()
 	age := func(recorded, stored string) {
 		w.exec(t, `UPDATE attempt_cursors SET recorded_at = clock_timestamp() - $1::interval, message_time = clock_timestamp() - $2::interval`, recorded, stored)
 	}

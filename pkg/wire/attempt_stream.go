@@ -38,5 +38,5 @@ func (s AttemptStream) Number(sequence uint64) uint64 {
 // Numbered is what Number was made of. The part is -1 for a message of the
 // sale's own stream.
 func Numbered(number uint64) (part int, sequence uint64) {
-	return int(number/messagesPerPart) - 1, number % messagesPerPart //nolint:gosec // at most 2^24
+	return int(number/messagesPerPart) - 1, number % messagesPerPart
 }
