@@ -99,7 +99,7 @@ func TestNATSHasOneIdentityPerService(t *testing.T) {
 		"edge":      {[]string{"purchases.1", "checkouts.1"}, []string{"replies.e", "$KV.SALES.1", destroy, "$JS.API.STREAM.UPDATE.SALE_1"}},
 		"allocator": {[]string{"replies.e"}, []string{"purchases.1", "checkouts.1", "$KV.SALES.1", destroy}},
 		"recorder":  {nil, []string{"purchases.1", "checkouts.1", "replies.e", "$KV.SALES.1", destroy}},
-		"scheduler": {[]string{"purchases.1", "$KV.SALES.1"}, []string{"checkouts.1", "replies.e", "$JS.API.STREAM.PURGE.SALE_1", destroy}},
+		"scheduler": {[]string{"purchases.1", "$KV.SALES.1"}, []string{"checkouts.1", "replies.e", "$JS.API.STREAM.PURGE.SALE_1", "$JS.API.STREAM.MSG.DELETE.SALE_1"}},
 		"auditor":   {nil, []string{"purchases.1", "checkouts.1", "replies.e", "$KV.SALES.1", destroy, "$JS.API.STREAM.UPDATE.SALE_1", "$JS.API.STREAM.CREATE.X"}},
 		"operator":  {[]string{"$KV.SALES.1"}, nil},
 	} {

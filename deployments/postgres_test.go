@@ -20,7 +20,7 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
-	"notsale/pkg/telemetry"
+	"notsale/pkg/wire"
 	"notsale/services/auditor"
 )
 
@@ -86,6 +86,8 @@ func TestPostgresRoles(t *testing.T) {
 		noOne     = ""
 		decide    = `INSERT INTO decisions (sale_id, position, reason, decided_at) VALUES (1, 1, 1, now())`
 		record    = `INSERT INTO checkout_attempts (attempt_id, sale_id, attempted_at, user_param, item_param, outcome, edge) VALUES (gen_random_uuid(), 0, now(), '', '', '', '')`
+		advance   = `INSERT INTO attempt_holes SELECT sale_id, part, sequence, message_time, message_hash, stream_created FROM attempt_cursors WHERE false`
+		unread    = `DELETE FROM attempt_cursors`
 		archive   = `INSERT INTO archives (sale_id, manifest, sequence, attempts, chain) SELECT 1, '', 1, 1, '' WHERE false`
 		hold      = `UPDATE archiver_lease SET holder = holder`
 		open      = `UPDATE installation SET created_at = created_at`
@@ -94,7 +96,7 @@ func TestPostgresRoles(t *testing.T) {
 		forget    = `DELETE FROM checkout_attempts`
 		alter     = `ALTER TABLE items DROP COLUMN user_id`
 	)
-	may := map[string]string{decide: "allocator", record: "recorder", archive: "operator", hold: "operator", open: "scheduler", overwrite: noOne, erase: noOne, forget: noOne, alter: noOne}
+	may := map[string]string{decide: "allocator", record: "recorder", advance: "recorder", unread: noOne, archive: "operator", hold: "operator", open: "scheduler", overwrite: noOne, erase: noOne, forget: noOne, alter: noOne}
 	for _, role := range []string{"edge", "allocator", "recorder", "scheduler", "auditor", "operator"} {
 		conn, err := pgx.Connect(t.Context(), d.as(t, role))
 		if err != nil {
@@ -122,33 +124,8 @@ func insufficient(err error) bool {
 func TestAuditorsIdentitiesAreEnough(t *testing.T) {
 	_, addr, secrets := natsServer(t)
 	d := newDatabase(t, secrets)
-	streams := func(role string) *stream.Client {
-		text, err := os.ReadFile(filepath.Join(secrets, role+"_nats_url"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg := stream.DefaultConfig()
-		cfg.URL, cfg.Name = strings.Replace(strings.TrimSpace(string(text)), "nats:4222", addr, 1), role
-		cfg.SaleBytes, cfg.AttemptBytes = 1<<20, 1<<20
-		log, err := telemetry.NewLogger(os.Stderr, telemetry.LogConfig{Format: "text", Level: "error"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := stream.Connect(t.Context(), cfg, log)
-		if err != nil {
-			t.Fatalf("%s: %v", role, err)
-		}
-		t.Cleanup(c.Close)
-		return c
-	}
-	books := func(role string) *ledger.Ledger {
-		l, err := ledger.Open(t.Context(), ledger.Config{URL: d.as(t, role), Name: role, Conns: ledger.DefaultConns})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(l.Close)
-		return l
-	}
+	streams := func(role string) *stream.Client { return streamsAs(t, addr, secrets, role) }
+	books := func(role string) *ledger.Ledger { return d.booksAs(t, role) }
 	opener, scheduler := streams("scheduler"), books("scheduler")
 	if made, err := scheduler.OpenSlot(t.Context(), ledger.Template{Every: time.Hour, Stock: 3, UserLimit: 1}); err != nil || !made {
 		t.Fatal(made, err)
@@ -164,7 +141,7 @@ func TestAuditorsIdentitiesAreEnough(t *testing.T) {
 	if err := scheduler.MarkOpen(t.Context(), 1, allocation.Genesis(opening.Message.Hash(), opening.Message.Time), opening.Created); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := streams("recorder").ReadAttempts(t.Context(), 1); err != nil {
+	if _, err := streams("recorder").ReadAttempts(t.Context(), wire.AttemptStream{Sale: 1}, 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := streams("edge").PublishPack(t.Context(), 1, []byte("not a pack")); err != nil {

@@ -14,14 +14,18 @@ GRANT INSERT, UPDATE ON cursors TO notsale_allocator;
 GRANT INSERT ON decisions, items, commits, holes TO notsale_allocator;
 GRANT UPDATE ON sales TO notsale_allocator;
 
--- The recorder adds attempts, and says how far it is.
-GRANT INSERT ON checkout_attempts TO notsale_recorder;
-GRANT INSERT, UPDATE ON recorded TO notsale_recorder;
+-- The recorder adds attempts, and says how far it is; it deletes the marks of its
+-- earlier versions.
+GRANT INSERT ON checkout_attempts, attempt_holes TO notsale_recorder;
+GRANT INSERT, UPDATE ON attempt_cursors TO notsale_recorder;
+GRANT INSERT, UPDATE, DELETE ON recorded TO notsale_recorder;
 
 -- The scheduler makes and opens sales, locking the installation's row.
 GRANT INSERT, UPDATE ON sales TO notsale_scheduler;
 GRANT INSERT ON cursors TO notsale_scheduler;
 GRANT UPDATE ON installation TO notsale_scheduler;
+-- It removes old streams of attempts of no sale.
+GRANT UPDATE (removed_at) ON attempt_cursors TO notsale_scheduler;
 
 -- People archive sales, which takes the lease of a sale away for good.
 GRANT UPDATE (state) ON sales TO notsale_operator;

@@ -4,19 +4,19 @@ package faults_test
 
 import (
 	"net/http"
-	"os"
 	"testing"
 	"time"
 
 	"notsale/loadtest/faults/arena"
 	"notsale/loadtest/faults/proxy"
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/effort"
 )
 
 // slowly is the long form's delay where the issue names one, and in the short
 // form just more than the length of a lease.
 func slowly(long time.Duration) time.Duration {
-	if os.Getenv("NOTSALE_LONG") == "1" {
+	if effort.Long() {
 		return long
 	}
 	return 1200 * time.Millisecond

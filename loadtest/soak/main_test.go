@@ -5,16 +5,15 @@ package main
 import (
 	"bytes"
 	"io"
-	"os"
 	"strings"
 	"testing"
+
+	"notsale/pkg/effort"
 )
 
 // A soak of a few short slots runs to its end and finds nothing.
 func TestSoak(t *testing.T) {
-	if os.Getenv("NOTSALE_LONG") == "" {
-		t.Skip("a minute and a half: NOTSALE_LONG=1 runs it")
-	}
+	effort.NeedsLong(t)
 	var out, errs bytes.Buffer
 	status := run(t.Context(), []string{"--for", "75s", "--slot", "25s", "--stock", "1000", "--unsold", "3"}, &out, &errs)
 	if status != exitOK || !strings.Contains(out.String(), "every audit is clean") {

@@ -28,8 +28,6 @@ func Points() []string {
 
 		"recorder/before-insert",
 		"recorder/after-insert",
-		"recorder/before-ack",
-		"recorder/after-ack",
 
 		"scheduler/before-row",
 		"scheduler/after-row", // that it has made

@@ -54,14 +54,25 @@ func calls(l *ledger.Ledger, b *allocation.Batch) map[string]func(context.Contex
 		"Explain":   func(ctx context.Context) error { _, err := l.Explain(ctx, &sale.Sale{}, &code.Verified{}); return err },
 		"AttemptOf": func(ctx context.Context) error { _, err := l.AttemptOf(ctx, 1, codeOf(1, 1)); return err },
 		"Outcomes":  func(ctx context.Context) error { _, err := l.Outcomes(ctx, 1, "ann"); return err },
-		"InsertAttempts": func(ctx context.Context) error {
-			_, err := l.InsertAttempts(ctx, []ledger.RecordedAttempt{attempt(1, "issued")})
+		"RecordAttempts": func(ctx context.Context) error {
+			_, err := l.RecordAttempts(ctx, ofOne, ledger.AttemptCursor{}, ledger.AttemptCursor{Sequence: 1}, []ledger.RecordedAttempt{attempt(1, "issued")})
 			return err
 		},
-		"Take":    func(ctx context.Context) error { _, err := l.Take(ctx, long, nil, 1); return err },
-		"Renew":   func(ctx context.Context) error { _, err := l.Renew(ctx, time.Second); return err },
-		"Release": func(ctx context.Context) error { return l.Release(ctx, ledger.Lease{Sale: 1, Epoch: 1}) },
-		"Retire":  l.Retire,
+		"ReopenAttempts": func(ctx context.Context) error {
+			return l.ReopenAttempts(ctx, ofOne, ledger.AttemptCursor{}, 1)
+		},
+		"AttemptCursor": func(ctx context.Context) error { _, err := l.AttemptCursor(ctx, ofOne); return err },
+		"Recorded":      func(ctx context.Context) error { _, err := l.Recorded(ctx, 1); return err },
+		"UnsoldParts":   func(ctx context.Context) error { _, err := l.UnsoldParts(ctx); return err },
+		"RemoveUnsold": func(ctx context.Context) error {
+			_, err := l.RemoveUnsold(ctx, 1, 1, time.Time{}, time.Time{}, time.Hour)
+			return err
+		},
+		"ForgetMark": func(ctx context.Context) error { return l.ForgetMark(ctx, 1) },
+		"Take":       func(ctx context.Context) error { _, err := l.Take(ctx, long, nil, 1); return err },
+		"Renew":      func(ctx context.Context) error { _, err := l.Renew(ctx, time.Second); return err },
+		"Release":    func(ctx context.Context) error { return l.Release(ctx, ledger.Lease{Sale: 1, Epoch: 1}) },
+		"Retire":     l.Retire,
 	}
 }
 

@@ -36,7 +36,7 @@ func (l *Ledger) insertApart(ctx context.Context, id sale.ID, d *decisionColumns
 // attemptsStatement stores attempts. planted.AttemptTwice gives them new ids.
 func attemptsStatement() string {
 	if planted.Bug == planted.AttemptTwice {
-		return strings.Replace(sqlInsertAttempts, "SELECT a.attempt_id", "SELECT gen_random_uuid()", 1)
+		return strings.Replace(sqlRecordAttempts, "SELECT a.attempt_id", "SELECT gen_random_uuid()", 1)
 	}
-	return sqlInsertAttempts
+	return sqlRecordAttempts
 }

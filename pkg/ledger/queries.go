@@ -50,8 +50,4 @@ var (
 	sqlDecisionByCode string
 	//go:embed queries/sold_items.sql
 	sqlSoldItems string
-	//go:embed queries/mark_recorded.sql
-	sqlMarkRecorded string
-	//go:embed queries/insert_attempts.sql
-	sqlInsertAttempts string
 )

@@ -69,6 +69,10 @@ func TestACancelledWaitForTheStandbyIsNoCommit(t *testing.T) {
 		{"one that returns nothing", func(ctx context.Context) error { return l.Release(ctx, ledger.Lease{Sale: 1, Epoch: 1}) }},
 		{"a transaction", func(ctx context.Context) error { _, err := l.OpenSlot(ctx, template()); return err }},
 		{"a retry that reads the commit", func(ctx context.Context) error { _, _, err := l.DecisionOf(ctx, codeOf(1, 1)); return err }},
+		{"retries that read it together", func(ctx context.Context) error {
+			_, err := l.Verdicts(ctx, []ledger.Question{{Code: codeOf(1, 1)}}, false)
+			return err
+		}},
 		{"a commit in doubt", func(ctx context.Context) error { _, err := l.Settled(ctx, 1, 1); return err }},
 	} {
 		done := make(chan error, 1)

@@ -23,7 +23,6 @@ type Snapshot struct {
 	Holes    []HoleRow // by generation
 	Items    []ItemRow // by item
 	Beyond   []RowKey  // rows that no commit up to the cursor wrote, at most maxBeyond
-	Recorded uint64    // message of attempts up to which recorders have marked all as recorded
 }
 
 // RowKey names a row of a table.
@@ -78,8 +77,6 @@ func (s *Snapshot) read(ctx context.Context, tx pgx.Tx, name string, id sale.ID)
 	if rows, err = tx.Query(ctx, sqlAuditBeyond, int64(id), c.Position, c.Generation, int64(c.Sequence), maxBeyond); err != nil {
 		return err
 	}
-	if s.Beyond, err = pgx.CollectRows(rows, pgx.RowToStructByPos[RowKey]); err != nil {
-		return err
-	}
-	return tx.QueryRow(ctx, `SELECT COALESCE((SELECT sequence FROM recorded WHERE sale_id = $1), 0)`, int64(id)).Scan(&s.Recorded)
+	s.Beyond, err = pgx.CollectRows(rows, pgx.RowToStructByPos[RowKey])
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed" // the statements
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,7 +37,8 @@ type Verdict struct {
 	Reason allocation.Reason
 }
 
-// Verdicts answers the questions in their order, from one snapshot. That users
+// Verdicts answers the questions in their order, from one snapshot. Grants among
+// them are confirmed. That users
 // are at their limit it says only where limits is set, because that reads the
 // items of each sale asked about.
 func (l *Ledger) Verdicts(ctx context.Context, questions []Question, limits bool) ([]Verdict, error) {
@@ -56,6 +58,9 @@ func (l *Ledger) Verdicts(ctx context.Context, questions []Question, limits bool
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ledger: reading %d decisions: %w", n, err)
+	}
+	if slices.ContainsFunc(verdicts, func(v Verdict) bool { return v.Decision != nil && v.Decision.Reason == allocation.Granted }) {
+		return verdicts, l.Confirmed(ctx)
 	}
 	return verdicts, nil
 }

@@ -19,10 +19,10 @@ import (
 func (s *simulation) audit() {
 	for _, of := range s.book.sales {
 		if of.opened {
-			s.judge(auditor.Audit(context.Background(), booksOf{s.book}, tapeOf{s.broker}, of.row.Sale.ID, auditor.Options{Share: 1}))
+			s.judge(auditor.Audit(context.Background(), booksOf{s.book, s.broker}, tapeOf{s.broker}, of.row.Sale.ID, auditor.Options{Share: 1}))
 		}
 	}
-	s.judge(auditor.AuditRest(context.Background(), booksOf{s.book}, tapeOf{s.broker}))
+	s.judge(auditor.AuditRest(context.Background(), booksOf{s.book, s.broker}, tapeOf{s.broker}))
 }
 
 func (s *simulation) judge(r *auditor.Report, err error) {
@@ -39,7 +39,22 @@ func (s *simulation) judge(r *auditor.Report, err error) {
 }
 
 // booksOf is the model ledger, as an audit reads it.
-type booksOf struct{ *book }
+type booksOf struct {
+	*book
+
+	broker *broker
+}
+
+// Recorded says of which messages the model's recorder is done.
+func (b booksOf) Recorded(_ context.Context, id sale.ID) (r ledger.Recorded, _ error) {
+	for _, m := range b.broker.attempts[id] {
+		if !m.done {
+			break
+		}
+		r.Own++
+	}
+	return r, nil
+}
 
 func (b booksOf) Snapshot(_ context.Context, id sale.ID) (ledger.Snapshot, error) {
 	of := b.sale(id)
@@ -143,10 +158,6 @@ func (b tapeOf) AttemptMessages(_ context.Context, id sale.ID, first, last uint6
 	}
 }
 
-func (b tapeOf) AttemptFloor(_ context.Context, id sale.ID) (floor, last uint64, err error) {
-	messages := b.attempts[id]
-	for floor < uint64(len(messages)) && messages[floor].done {
-		floor++
-	}
-	return floor, uint64(len(messages)), nil
+func (b tapeOf) LastAttempt(_ context.Context, id sale.ID) (uint64, error) {
+	return uint64(len(b.attempts[id])), nil
 }

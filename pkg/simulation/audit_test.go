@@ -55,7 +55,7 @@ func filter[T any](rows iter.Seq2[T, error], change func(*T) bool) iter.Seq2[T, 
 
 // falsify changes one column of one row of the first sale, or takes a row away.
 func falsify(s *simulation, rng *rand.Rand) *falsified {
-	of, f := s.book.sales[0], &falsified{booksOf: booksOf{s.book}}
+	of, f := s.book.sales[0], &falsified{booksOf: booksOf{s.book, s.broker}}
 	switch rng.IntN(5) {
 	case 0:
 		f.falsifyDecision(of, &of.decisions[rng.IntN(len(of.decisions))], rng)

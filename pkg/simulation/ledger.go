@@ -135,6 +135,13 @@ func (b *book) NextSlot(context.Context, time.Duration) (time.Duration, error) {
 	return time.Second, nil
 }
 
+// UnsoldParts: the model's stream of no sale is never followed by another.
+func (b *book) UnsoldParts(context.Context) ([]ledger.UnsoldPart, error) { return nil, nil }
+
+func (b *book) RemoveUnsold(context.Context, int, uint64, time.Time, time.Time, time.Duration) (bool, error) {
+	return false, nil
+}
+
 // The allocators' statements, for the allocator of a name.
 
 type bookOf struct {

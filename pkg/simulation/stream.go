@@ -33,7 +33,7 @@ type streamOf struct {
 
 type attemptMessage struct {
 	data []byte
-	done bool // acknowledged
+	done bool // recorded
 }
 
 func newBroker(w *world, lossy int) *broker {
@@ -103,7 +103,15 @@ func (b *broker) loseTail(amount int) {
 
 // The scheduler's calls.
 
-func (b *broker) CreateUnsold(context.Context) error { return b.reach() }
+func (b *broker) UnsoldParts(context.Context) ([]int, error) { return []int{0}, b.reach() }
+
+func (b *broker) UnsoldPart(context.Context, int) (stream.UnsoldPart, error) {
+	return stream.UnsoldPart{}, b.reach()
+}
+
+func (b *broker) CreateUnsold(context.Context, int) error { return b.reach() }
+func (b *broker) CloseUnsold(context.Context, int) error  { return b.reach() }
+func (b *broker) RemoveUnsold(context.Context, int) error { return b.reach() }
 
 func (b *broker) reach() error {
 	b.interrupt()

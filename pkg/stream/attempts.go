@@ -4,98 +4,109 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"iter"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"notsale/pkg/sale"
+	"notsale/pkg/wire"
 )
 
-// Recorders share one durable consumer per stream of attempts.
-const (
-	recorderConsumer = "recorder"
-	// recorderAckWait is when a message that a recorder took and never
-	// acknowledged goes to another.
-	recorderAckWait = 5 * time.Second
-	// recorderPending bounds what all recorders hold of one stream.
-	recorderPending = 256
-)
-
-// AttemptMessage is a stored message of attempts that waits to be recorded.
-type AttemptMessage struct {
-	Data []byte
-	msg  jetstream.Msg
+// PublishAttempts stores a message of checkout attempts; id 0 is for attempts
+// that belong to no sale.
+func (c *Client) PublishAttempts(ctx context.Context, id sale.ID, data []byte) error {
+	if id != 0 {
+		return c.publish(ctx, checkoutSubject(wire.AttemptStream{Sale: id}), data)
+	}
+	part := c.unsold.Load()
+	err := c.publish(ctx, checkoutSubject(wire.AttemptStream{Part: int(part)}), data)
+	if !errors.Is(err, ErrUnavailable) || !c.nc.IsConnected() {
+		return err
+	}
+	parts, errParts := c.UnsoldParts(ctx) // a part that is not there, full or closed has a successor
+	if errParts != nil || len(parts) == 0 || int64(parts[len(parts)-1]) == part {
+		return err
+	}
+	part = int64(parts[len(parts)-1])
+	c.unsold.Store(part)
+	return c.publish(ctx, checkoutSubject(wire.AttemptStream{Part: int(part)}), data)
 }
 
-// Ack tells the stream that the message is recorded.
-func (m *AttemptMessage) Ack() error { return m.msg.Ack() }
-
-// AttemptReader delivers the messages of one stream of attempts that no
-// recorder has acknowledged. A message may come more than once.
-type AttemptReader struct {
-	consumer jetstream.Consumer
-	iterator jetstream.MessagesContext
+// ReadAttempts opens a reader of a stream of attempts that starts at the given
+// sequence. The server keeps no trace of what was read: the ledger's cursor does.
+func (c *Client) ReadAttempts(ctx context.Context, of wire.AttemptStream, from uint64) (*Reader, error) {
+	return c.read(ctx, of.String(), from)
 }
 
-// ReadAttempts opens a reader on the sale's attempts (0: those of no sale).
-func (c *Client) ReadAttempts(ctx context.Context, id sale.ID) (*AttemptReader, error) {
-	request, cancel := c.during(ctx, requestTimeout)
-	defer cancel()
-	consumer, err := c.js.CreateOrUpdateConsumer(request, checkoutStream(id), jetstream.ConsumerConfig{
-		Durable: recorderConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: recorderAckWait, MaxAckPending: recorderPending,
-	})
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("%w: stream %s does not exist", ErrLost, checkoutStream(id))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("stream: reading %s: %w", checkoutStream(id), err)
-	}
-	iterator, err := consumer.Messages(jetstream.PullMaxMessages(recorderPending/2), jetstream.PullExpiry(readerIdle),
-		jetstream.PullHeartbeat(5*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(true))
-	if err != nil {
-		return nil, fmt.Errorf("stream: reading %s: %w", checkoutStream(id), err)
-	}
-	return &AttemptReader{consumer: consumer, iterator: iterator}, nil
+// AttemptInfo is Info for a stream of attempts.
+func (c *Client) AttemptInfo(ctx context.Context, of wire.AttemptStream) (Info, error) {
+	return c.info(ctx, of.String())
 }
 
-// Floor returns up to which message all are acknowledged, and up to which any
-// can be: the last that was delivered.
-func (r *AttemptReader) Floor(ctx context.Context) (floor, delivered uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	info, err := r.consumer.Info(ctx)
-	if err != nil {
-		return 0, 0, fmt.Errorf("stream: reading how far attempts are acknowledged: %w", err)
-	}
-	return info.AckFloor.Stream, info.Delivered.Stream, nil
+// AttemptMessage is Message for a stream of attempts.
+func (c *Client) AttemptMessage(ctx context.Context, of wire.AttemptStream, sequence uint64) (Message, error) {
+	return c.message(ctx, of.String(), sequence)
 }
 
-// Next returns the next message. It blocks until there is one, the context
-// ends, or the reader was stopped.
-func (r *AttemptReader) Next(ctx context.Context) (AttemptMessage, error) {
-	m, err := r.iterator.Next(jetstream.NextContext(ctx))
-	if err != nil {
-		return AttemptMessage{}, fmt.Errorf("stream: reading attempts: %w", err)
-	}
-	return AttemptMessage{Data: m.Data(), msg: m}, nil
+// LastAttempt returns the last sequence of a sale's own stream of attempts.
+// ErrLost: there is no such stream.
+func (c *Client) LastAttempt(ctx context.Context, id sale.ID) (uint64, error) {
+	info, err := c.info(ctx, wire.AttemptStream{Sale: id}.String())
+	return info.Last, err
 }
 
-// Stop ends the reader; what was not acknowledged comes again.
-func (r *AttemptReader) Stop() { r.iterator.Stop() }
+// AttemptMessages is Messages for the stream of a sale's checkout attempts, or
+// for all streams of those of no sale (0). A message's Sequence is its
+// wire.AttemptStream.Number.
+func (c *Client) AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[Message, error] {
+	if id != 0 {
+		return c.replay(ctx, wire.AttemptStream{Sale: id}.String(), first, last)
+	}
+	return func(yield func(Message, error) bool) {
+		parts, err := c.UnsoldParts(ctx)
+		if err != nil {
+			yield(Message{}, err)
+			return
+		}
+		for _, part := range parts {
+			of := wire.AttemptStream{Part: part}
+			if last <= of.Number(0) || first > of.Number(maxSequence) {
+				continue
+			}
+			from, upTo := uint64(1), uint64(maxSequence)
+			if first > of.Number(0) {
+				from = first - of.Number(0)
+			}
+			if last < of.Number(maxSequence) {
+				upTo = last - of.Number(0)
+			}
+			for m, err := range c.replay(ctx, of.String(), from, upTo) {
+				if errors.Is(err, ErrLost) { // removed meanwhile
+					break
+				}
+				m.Sequence = of.Number(m.Sequence)
+				if !yield(m, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
 
-// AttemptFloor returns up to which message of a sale's attempts (0: those of no
-// sale) recorders have acknowledged all, which they do once they are in the
-// ledger, and the last message there is. floor is 0 where no recorder has come
-// yet. ErrLost: there is no such stream.
-func (c *Client) AttemptFloor(ctx context.Context, id sale.ID) (floor, last uint64, err error) {
+// maxSequence is above the sequence of any message of attempts.
+const maxSequence = 1<<40 - 1
+
+// oldRecorder is the durable consumer that recorders of earlier versions shared.
+const oldRecorder = "recorder"
+
+// DeleteOldRecorder deletes the consumer of recorders of earlier versions, if it
+// is there.
+func (c *Client) DeleteOldRecorder(ctx context.Context, of wire.AttemptStream) error {
 	ctx, cancel := c.during(ctx, requestTimeout)
 	defer cancel()
-	consumer, err := c.js.Consumer(ctx, checkoutStream(id), recorderConsumer)
-	if err == nil {
-		floor = consumer.CachedInfo().AckFloor.Stream
-	} else if !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return 0, 0, fmt.Errorf("stream: reading how far attempts of sale %d are acknowledged: %w", id, err)
+	err := c.js.DeleteConsumer(ctx, of.String(), oldRecorder)
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return fmt.Errorf("stream: deleting the old consumer of %s: %w", of, err)
 	}
-	info, err := c.info(ctx, checkoutStream(id))
-	return floor, info.Last, err
+	return nil
 }

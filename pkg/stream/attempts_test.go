@@ -4,186 +4,192 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"notsale/pkg/effort"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"notsale/pkg/stream"
+	"notsale/pkg/wire"
 )
 
-func readAttempts(t *testing.T, c *stream.Client) *stream.AttemptReader {
+// ofOne is the stream of sale 1's attempts.
+var ofOne = wire.AttemptStream{Sale: 1}
+
+func readAttempts(t *testing.T, c *stream.Client, from uint64) *stream.Reader {
 	t.Helper()
-	r, err := c.ReadAttempts(t.Context(), 1)
+	r, err := c.ReadAttempts(t.Context(), ofOne, from)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-func next(t *testing.T, r *stream.AttemptReader) stream.AttemptMessage {
+func publishAttempts(t *testing.T, c *stream.Client, texts ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	m, err := r.Next(ctx)
-	if err != nil {
-		t.Fatal(err)
+	for _, text := range texts {
+		if err := c.PublishAttempts(t.Context(), 0, []byte(text)); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
 	}
-	return m
 }
 
-func TestAttemptsWaitForTheirRecorder(t *testing.T) {
+// of no sale: what the streams hold, with the numbers.
+func unsold(t *testing.T, c *stream.Client, first, last uint64) (texts []string) {
+	t.Helper()
+	for m, err := range c.AttemptMessages(t.Context(), 0, first, last) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		part, sequence := wire.Numbered(m.Sequence)
+		texts = append(texts, fmt.Sprintf("%d/%d %s", part, sequence, m.Data))
+	}
+	return texts
+}
+
+// A stream of attempts keeps no trace of who has read it.
+func TestAttemptsAreReadFromACursor(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
 	open(t, c)
 	for n := range 5 {
-		if err := c.PublishAttempts(t.Context(), 1, fmt.Append(nil, n)); err != nil {
+		if err := c.PublishAttempts(t.Context(), 1, fmt.Append(nil, n+1)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r := readAttempts(t, c)
-	defer r.Stop()
-	for n := range 5 {
-		m := next(t, r)
-		if string(m.Data) != fmt.Sprint(n) {
-			t.Errorf("message %q, want %d", m.Data, n)
+	for _, from := range []uint64{1, 4} {
+		r := readAttempts(t, c, from)
+		for n := from; n <= 5; n++ {
+			m := receive(t, "an attempt", r.Messages())
+			again, err := c.AttemptMessage(t.Context(), ofOne, n)
+			if m.Sequence != n || string(m.Data) != fmt.Sprint(n) || err != nil || again.Time != m.Time || again.Hash() != m.Hash() {
+				t.Errorf("%d: %+v, asked for %+v, %v", n, m, again, err)
+			}
 		}
-		if err := m.Ack(); err != nil {
+		r.Stop()
+	}
+	js := look(t, test.NATSURL)
+	if _, err := js.CreateConsumer(t.Context(), "CHECKOUTS_1", jetstream.ConsumerConfig{Durable: "recorder"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // again, it changes nothing
+		if err := c.DeleteOldRecorder(t.Context(), ofOne); err != nil {
 			t.Error(err)
 		}
 	}
-	if m, err := r.Next(brief(t)); err == nil {
-		t.Errorf("message %q came again", m.Data)
-	}
-	consumer, err := look(t, test.NATSURL).Consumer(t.Context(), "CHECKOUTS_1", "recorder")
-	if err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "all are acknowledged", func() error {
-		if info, err := consumer.Info(t.Context()); err != nil || info.NumAckPending != 0 || info.NumPending != 0 {
-			return fmt.Errorf("%+v, %w", info, err)
-		}
-		return nil
-	})
-}
-
-// A message that a recorder took to its grave comes to the next one.
-func TestUnacknowledgedAttemptsComeAgain(t *testing.T) {
-	t.Parallel()
-	test, c := start(t)
-	open(t, c)
-	for n := range 2 {
-		if err := c.PublishAttempts(t.Context(), 1, fmt.Append(nil, n)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	dying := readAttempts(t, c)
-	recorded := next(t, dying)
-	if err := recorded.Ack(); err != nil {
-		t.Fatal(err)
-	}
-	taken := next(t, dying)
-	dying.Stop()
-	if _, err := dying.Next(t.Context()); err == nil {
-		t.Error("a stopped reader gives messages")
-	}
-	heir := readAttempts(t, connect(t, config(test.NATSURL)))
-	defer heir.Stop()
-	started := time.Now()
-	m := next(t, heir)
-	if string(m.Data) != string(taken.Data) {
-		t.Errorf("message %q, want %q", m.Data, taken.Data)
-	}
-	effort.Figure(t, "an attempt that a dead recorder had taken comes again after", time.Since(started), 6*time.Second)
-	if err := m.Ack(); err != nil {
-		t.Error(err)
+	if _, err := js.Consumer(t.Context(), "CHECKOUTS_1", "recorder"); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		t.Errorf("the consumer of earlier recorders: %v", err)
 	}
 }
 
-// Two recorders share the messages of one stream, none comes to both.
-func TestTwoRecordersShareTheWork(t *testing.T) {
+// Attempts of no sale go from part to part without one being refused, whoever
+// publishes while the next is made, also where the first part is that of an
+// earlier version.
+func TestAttemptsOfNoSaleGoOnInTheNextPart(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
-	open(t, c)
-	readers := []*stream.AttemptReader{readAttempts(t, c), readAttempts(t, connect(t, config(test.NATSURL)))}
-	consumer, err := look(t, test.NATSURL).Consumer(t.Context(), "CHECKOUTS_1", "recorder")
-	if err != nil {
-		t.Fatal(err)
+	if err := c.PublishAttempts(t.Context(), 0, []byte("too early")); !errors.Is(err, stream.ErrUnavailable) || errors.Is(err, stream.ErrAmbiguous) {
+		t.Errorf("without any part: %v", err)
 	}
-	const messages = 100
+	const parts, publishers = 6, 3
+	ctx, stop := context.WithCancel(t.Context())
 	var (
 		wg   sync.WaitGroup
 		mu   sync.Mutex
-		seen = map[string]int{}
-		all  = make(chan struct{})
+		sent = map[string]bool{}
 	)
-	took := make([]int, len(readers))
-	for i, r := range readers {
+	if err := c.CreateUnsold(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	for p := range publishers {
+		edge := connect(t, config(test.NATSURL))
 		wg.Go(func() {
-			for {
-				m, err := r.Next(t.Context())
-				if err != nil {
-					return
-				}
-				if err := m.Ack(); err != nil {
-					t.Error(err)
+			for n := 0; ctx.Err() == nil; n++ {
+				text := fmt.Sprintf("%d of edge %d", n, p)
+				if err := edge.PublishAttempts(t.Context(), 0, []byte(text)); err != nil {
+					t.Errorf("%s: %v", text, err)
 				}
 				mu.Lock()
-				took[i]++
-				if seen[string(m.Data)]++; len(seen) == messages {
-					close(all)
-				}
+				sent[text] = true
 				mu.Unlock()
 			}
 		})
 	}
-	eventually(t, "both wait for messages", func() error {
-		if info, err := consumer.Info(t.Context()); err != nil || info.NumWaiting < 2 {
-			return errors.New("not yet")
+	for part := range parts {
+		eventually(t, "somebody publishes to it", func() error {
+			if state, err := c.UnsoldPart(t.Context(), part); err != nil || state.Last < publishers {
+				return fmt.Errorf("%+v, %w", state, err)
+			}
+			return nil
+		})
+		if err := c.CreateUnsold(t.Context(), part+1); err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
-	for n := range messages {
-		if err := c.PublishAttempts(t.Context(), 1, fmt.Append(nil, n)); err != nil {
+		if err := c.CloseUnsold(t.Context(), part); err != nil {
 			t.Fatal(err)
 		}
 	}
-	select {
-	case <-all:
-	case <-time.After(patience):
-		t.Error("messages are missing")
-	}
-	for _, r := range readers {
-		r.Stop()
-	}
+	stop()
 	wg.Wait()
-	if took[0]+took[1] != messages || took[0] == 0 || took[1] == 0 {
-		t.Errorf("of %d messages the recorders took %v", messages, took)
+	for _, text := range unsold(t, c, 1, math.MaxUint64) {
+		_, text, _ = strings.Cut(text, " ")
+		delete(sent, text)
+	}
+	if len(sent) > 0 {
+		t.Errorf("%d attempts were acknowledged and are nowhere", len(sent))
+	}
+	if got, err := c.UnsoldParts(t.Context()); err != nil || !slices.Equal(got, []int{0, 1, 2, 3, 4, 5, 6}) {
+		t.Errorf("parts %v, %v", got, err)
 	}
 }
 
-// The attempts of no sale have a stream of their own.
-func TestAttemptsOfNoSale(t *testing.T) {
+// The messages of all parts come in order, under numbers that stay when a part
+// goes; only one that takes nothing more goes.
+func TestPartsAreReadAsOne(t *testing.T) {
 	t.Parallel()
 	_, c := start(t)
-	if err := c.CreateUnsold(t.Context()); err != nil {
-		t.Fatal(err)
+	for part, texts := range [][]string{0: {"a", "b"}, 1: nil, 2: {"c"}, 12: {"d", "e"}} {
+		if texts == nil && part != 1 {
+			continue
+		}
+		if err := c.CreateUnsold(t.Context(), part); err != nil {
+			t.Fatal(err)
+		}
+		publishAttempts(t, c, texts...)
+		if err := c.RemoveUnsold(t.Context(), part); !errors.Is(err, stream.ErrNotSealed) {
+			t.Errorf("removing part %d, which takes attempts: %v", part, err)
+		}
+		if err := c.CloseUnsold(t.Context(), part); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := c.PublishAttempts(t.Context(), 0, []byte("unknown item")); err != nil {
-		t.Fatal(err)
+	expect := func(first, last uint64, want ...string) {
+		t.Helper()
+		if got := unsold(t, c, first, last); !slices.Equal(got, want) {
+			t.Errorf("%d to %d: %q, want %q", first, last, got, want)
+		}
 	}
-	r, err := c.ReadAttempts(t.Context(), 0)
-	if err != nil {
-		t.Fatal(err)
+	number := func(part int, sequence uint64) uint64 { return wire.AttemptStream{Part: part}.Number(sequence) }
+	expect(1, math.MaxUint64, "0/1 a", "0/2 b", "2/1 c", "12/1 d", "12/2 e")
+	expect(number(0, 2), number(12, 1), "0/2 b", "2/1 c", "12/1 d")
+	expect(number(2, 1), number(2, 1), "2/1 c")
+	expect(number(2, 2), number(12, 0))
+	expect(1, 1000)
+	if err := c.PublishAttempts(t.Context(), 0, nil); !errors.Is(err, stream.ErrSealed) {
+		t.Errorf("where no part takes attempts: %v, want ErrSealed", err)
 	}
-	defer r.Stop()
-	if m := next(t, r); string(m.Data) != "unknown item" {
-		t.Errorf("%q", m.Data)
+	for range 2 { // again, it changes nothing
+		if err := c.RemoveUnsold(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
 	}
+	expect(1, math.MaxUint64, "2/1 c", "12/1 d", "12/2 e")
 }
 
-// A recorder that lived through a restart of NATS loses nothing: it reads on,
-// or its reader ends and the next one does.
+// A reader ends with its session; what was read before is not read again.
 func TestAttemptsSurviveARestart(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -191,27 +197,17 @@ func TestAttemptsSurviveARestart(t *testing.T) {
 	if err := c.PublishAttempts(t.Context(), 1, []byte("before")); err != nil {
 		t.Fatal(err)
 	}
-	first := readAttempts(t, c)
-	if m := next(t, first); string(m.Data) != "before" || m.Ack() != nil {
+	first := readAttempts(t, c, 1)
+	if m := receive(t, "a message", first.Messages()); string(m.Data) != "before" {
 		t.Fatalf("%q", m.Data)
 	}
 	test.StopNATS()
 	test.StartNATS()
 	eventually(t, "publish", func() error { return c.PublishAttempts(t.Context(), 1, []byte("after")) })
 	first.Stop()
-	eventually(t, "the message of after", func() error {
-		r, err := c.ReadAttempts(t.Context(), 1)
-		if err != nil {
-			return err
-		}
-		defer r.Stop()
-		ctx, cancel := context.WithTimeout(t.Context(), patience/2)
-		defer cancel()
-		m, err := r.Next(ctx)
-		if err == nil && string(m.Data) != "after" { // the acknowledgement may have been lost with NATS
-			_ = m.Ack()
-			return fmt.Errorf("%q", m.Data)
-		}
-		return err
-	})
+	r := readAttempts(t, c, 2)
+	defer r.Stop()
+	if m := receive(t, "the message of after", r.Messages()); string(m.Data) != "after" {
+		t.Errorf("%q", m.Data)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -58,6 +59,7 @@ type Client struct {
 	js  jetstream.JetStream
 
 	permissions *permissions
+	unsold      atomic.Int64 // part of the streams of no sale that took attempts last; a hint
 
 	mu      sync.Mutex      // guards what follows
 	session context.Context // ends on disconnect

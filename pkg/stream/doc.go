@@ -1,11 +1,13 @@
 // Package stream is the adapter to NATS JetStream: what was asked, in order.
 //
-//	SALE_<id>       subject purchases.<id>   opening record, then packs
-//	CHECKOUTS_<id>  subject checkouts.<id>   attempts; id 0: no or unknown sale
+//	SALE_<id>        subject purchases.<id>  opening record, then packs
+//	CHECKOUTS_<id>   subject checkouts.<id>  attempts to check out of a sale
+//	CHECKOUTS_0_<n>  subject checkouts.0.<n> attempts of no or an unknown sale,
+//	                                         part by part; CHECKOUTS_0 is part 0
 //	KV bucket SALES                          directory of sales
-//	full.<subject>  core NATS                whose stream was found full
+//	full.<subject>   core NATS               whose stream was found full
 //	ROOM                                     empty; asks how large the store is
-//	replies.<edge>  core NATS                decisions on their way back
+//	replies.<edge>   core NATS               decisions on their way back
 //
 // Purpose: the one place that knows stream names, limits and error meanings.
 //
@@ -18,6 +20,11 @@
 // ones; message 1 is the opening record, published with expect-last-sequence
 // 0. Publish returns nil only after the server has stored the message
 // durably: the server must run with sync_interval always.
+//
+// Which part takes the attempts of no sale stands nowhere: it is the last one.
+// The next is made before the one before it is closed, for ever; whoever is
+// refused by a part looks for the last one, so no publish falls in between. What
+// was stored in both, because it was published again, is one attempt all the same.
 //
 // Failure behaviour: a publish ends after PublishTimeout or on disconnect. An
 // error that wraps ErrAmbiguous leaves open whether the message was stored;

@@ -17,12 +17,6 @@ func (c *Client) PublishPack(ctx context.Context, id sale.ID, data []byte) error
 	return c.publish(ctx, purchaseSubject(id), data)
 }
 
-// PublishAttempts stores a message of checkout attempts; id 0 is for attempts
-// that belong to no sale.
-func (c *Client) PublishAttempts(ctx context.Context, id sale.ID, data []byte) error {
-	return c.publish(ctx, checkoutSubject(id), data)
-}
-
 func (c *Client) publish(ctx context.Context, subject string, data []byte) error {
 	if !c.nc.IsConnected() { // else the ended session might make it ambiguous
 		return fmt.Errorf("%w: not connected", ErrUnavailable)
@@ -78,7 +72,5 @@ func (c *Client) Reply(edge string, data []byte) error {
 }
 
 func purchaseSubject(id sale.ID) string { return "purchases." + id.String() }
-func checkoutSubject(id sale.ID) string { return "checkouts." + id.String() }
 func replySubject(edge string) string   { return "replies." + edge }
 func saleStream(id sale.ID) string      { return "SALE_" + id.String() }
-func checkoutStream(id sale.ID) string  { return "CHECKOUTS_" + id.String() }

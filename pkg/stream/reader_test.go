@@ -209,7 +209,7 @@ func TestStopLeaksNothing(t *testing.T) {
 			t.Error("a stopped reader has no error")
 		}
 	}
-	attempts, err := c.ReadAttempts(t.Context(), 1)
+	attempts, err := c.ReadAttempts(t.Context(), ofOne, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,12 +15,6 @@ func (c *Client) Messages(ctx context.Context, id sale.ID, first, last uint64) i
 	return c.replay(ctx, saleStream(id), first, last)
 }
 
-// AttemptMessages is Messages for a sale's stream of checkout attempts (0: those
-// of no sale).
-func (c *Client) AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[Message, error] {
-	return c.replay(ctx, checkoutStream(id), first, last)
-}
-
 func (c *Client) replay(ctx context.Context, name string, first, last uint64) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		info, err := c.info(ctx, name)

@@ -46,7 +46,7 @@ type Opening struct {
 // missing. It may be repeated. ErrForeign: a stream of that number exists and
 // belongs to another sale; nothing was changed.
 func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
-	if err := c.create(ctx, checkoutStream(s.ID), checkoutSubject(s.ID), c.cfg.AttemptBytes); err != nil {
+	if err := c.create(ctx, checkoutStream(s.ID), checkoutSubject(wire.AttemptStream{Sale: s.ID}), c.cfg.AttemptBytes); err != nil {
 		return Opening{}, err
 	}
 	crash.At("scheduler/between-streams")
@@ -67,11 +67,6 @@ func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
 		return Opening{}, fmt.Errorf("%w: %s exists with another opening record: was the database emptied or replaced while NATS kept its data? Give both an empty store, or restore the database", ErrForeign, saleStream(s.ID))
 	}
 	return opening, err
-}
-
-// CreateUnsold makes the stream of the checkout attempts that belong to no sale.
-func (c *Client) CreateUnsold(ctx context.Context) error {
-	return c.create(ctx, checkoutStream(0), checkoutSubject(0), c.cfg.AttemptBytes)
 }
 
 func (c *Client) streamConfig(name, subject string, size int64) jetstream.StreamConfig {
@@ -143,9 +138,13 @@ func (c *Client) info(ctx context.Context, name string) (Info, error) {
 // Message asks the leader of the sale's stream for one message. ErrLost: it is
 // not there.
 func (c *Client) Message(ctx context.Context, id sale.ID, sequence uint64) (Message, error) {
+	return c.message(ctx, saleStream(id), sequence)
+}
+
+func (c *Client) message(ctx context.Context, name string, sequence uint64) (Message, error) {
 	ctx, cancel := c.during(ctx, requestTimeout)
 	defer cancel()
-	s, err := c.js.Stream(ctx, saleStream(id))
+	s, err := c.js.Stream(ctx, name)
 	if err == nil {
 		var m *jetstream.RawStreamMsg
 		if m, err = s.GetMsg(ctx, sequence); err == nil {
@@ -153,7 +152,7 @@ func (c *Client) Message(ctx context.Context, id sale.ID, sequence uint64) (Mess
 		}
 	}
 	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Message{}, fmt.Errorf("%w: message %d of %s", ErrLost, sequence, saleStream(id))
+		return Message{}, fmt.Errorf("%w: message %d of %s", ErrLost, sequence, name)
 	}
-	return Message{}, fmt.Errorf("stream: reading message %d of %s: %w", sequence, saleStream(id), err)
+	return Message{}, fmt.Errorf("stream: reading message %d of %s: %w", sequence, name, err)
 }

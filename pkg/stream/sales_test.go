@@ -109,10 +109,10 @@ func TestStreamsAreAppendOnly(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
 	open(t, c)
-	if err := c.CreateUnsold(t.Context()); err != nil {
+	if err := c.CreateUnsold(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.CreateUnsold(t.Context()); err != nil {
+	if err := c.CreateUnsold(t.Context(), 0); err != nil {
 		t.Errorf("again: %v", err)
 	}
 	js := look(t, test.NATSURL)
@@ -161,7 +161,7 @@ func TestInfoAndMessage(t *testing.T) {
 	_, lost["the state of no stream"] = c.Info(t.Context(), 2)
 	_, lost["the opening of no stream"] = c.Opening(t.Context(), 2)
 	_, lost["reading no stream"] = c.Read(t.Context(), 2, 1)
-	_, lost["attempts of no stream"] = c.ReadAttempts(t.Context(), 2)
+	_, lost["attempts of no stream"] = c.ReadAttempts(t.Context(), wire.AttemptStream{Sale: 2}, 1)
 	for what, err := range lost {
 		if !errors.Is(err, stream.ErrLost) {
 			t.Errorf("%s: %v, want ErrLost", what, err)
@@ -180,7 +180,7 @@ func TestAwayIsNotLost(t *testing.T) {
 	_, away["info"] = c.Info(t.Context(), 1)
 	_, away["opening"] = c.Opening(t.Context(), 1)
 	_, away["read"] = c.Read(t.Context(), 1, 1)
-	_, away["attempts"] = c.ReadAttempts(t.Context(), 1)
+	_, away["attempts"] = c.ReadAttempts(t.Context(), ofOne, 1)
 	_, away["create"] = c.CreateSale(t.Context(), testSale(1))
 	_, away["directory"] = c.Directory(t.Context())
 	_, away["space"] = c.Space(t.Context())
@@ -219,7 +219,7 @@ func TestASmallStoreOpensItsSale(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := short(t, size)
-			if err := c.CreateUnsold(t.Context()); err != nil {
+			if err := c.CreateUnsold(t.Context(), 0); err != nil {
 				t.Fatal(err)
 			}
 			id, err := sale.ID(0), error(nil)

@@ -5,7 +5,8 @@
 //
 //	opening   message 1 of SALE_<id>: the sale's description
 //	pack      every other message of SALE_<id>: purchase requests of one edge
-//	attempts  every message of CHECKOUTS_<id>: checkout attempts of one edge
+//	attempts  every message of CHECKOUTS_<id>, and of CHECKOUTS_0_<n> for those
+//	          of no sale: checkout attempts of one edge
 //	replies   allocator to edge, core NATS: decisions of one commit
 //
 // Authority: testdata holds golden messages; they are append-only.

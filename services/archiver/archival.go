@@ -181,18 +181,19 @@ func (a *Archival) Settle(ctx context.Context) error {
 	for {
 		info, errInfo := a.Tape.Info(ctx, a.Sale)
 		pos, errPos := a.Books.Cursor(ctx, a.Sale)
-		floor, last, errFloor := a.Tape.AttemptFloor(ctx, a.Sale)
-		if err := errors.Join(errInfo, errPos, errFloor); err != nil {
+		recorded, errRecorded := a.Books.Recorded(ctx, a.Sale)
+		last, errLast := a.Tape.LastAttempt(ctx, a.Sale)
+		if err := errors.Join(errInfo, errPos, errRecorded, errLast); err != nil {
 			return err
 		}
-		if pos.Cursor.Sequence == info.Last && floor == last {
+		if pos.Cursor.Sequence == info.Last && recorded.Own == last {
 			a.Ends = ledger.Archive{Sequence: info.Last, Attempts: last, Chain: pos.Cursor.Chain}
 			return nil
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("after %v message %d of %d is decided and %d of %d attempts' messages are recorded: do an allocator and a recorder run? Then run this again: %w",
-				settleTime, pos.Cursor.Sequence, info.Last, floor, last, ctx.Err())
+				settleTime, pos.Cursor.Sequence, info.Last, recorded.Own, last, ctx.Err())
 		case <-time.After(pause):
 		}
 	}
@@ -232,7 +233,7 @@ func (a *Archival) infer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, attempts, err := file.AttemptFloor(ctx, a.Sale)
+	attempts, err := file.LastAttempt(ctx, a.Sale)
 	a.Ends = ledger.Archive{Sequence: pos.Cursor.Sequence, Attempts: attempts, Chain: pos.Cursor.Chain}
 	return err
 }
@@ -256,12 +257,13 @@ func (a *Archival) verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	floor, attempts, err := file.AttemptFloor(ctx, a.Sale)
-	if err != nil {
+	recorded, errRecorded := file.Recorded(ctx, a.Sale)
+	attempts, errLast := file.LastAttempt(ctx, a.Sale)
+	if err := errors.Join(errRecorded, errLast); err != nil {
 		return fmt.Errorf("%s: %w", a.Path, err)
 	}
-	if floor != attempts {
-		return fmt.Errorf("%s was exported when %d of %d messages of attempts were recorded: move it away and run this again", a.Path, floor, attempts)
+	if recorded.Own != attempts {
+		return fmt.Errorf("%s was exported when %d of %d messages of attempts were recorded: move it away and run this again", a.Path, recorded.Own, attempts)
 	}
 	here := ledger.Archive{Manifest: m.Sum(), Sequence: m.Cursor.Sequence, Attempts: attempts, Chain: [32]byte(m.Cursor.Chain), At: a.Ends.At}
 	if !a.closed {

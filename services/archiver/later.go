@@ -21,54 +21,27 @@ func TapeOf(row *ledger.SaleRow, own auditor.Tape, live *stream.Client) auditor.
 }
 
 // LaterTape is the streams of a closed sale with what came since: attempts that
-// were made after its own stream was closed are in the stream of no sale.
+// were made after its own stream was closed are in the streams of no sale.
 type LaterTape struct {
 	auditor.Tape // the sale's own streams, in NATS or in an archive
 
 	Live *stream.Client
 }
 
-// AttemptMessages yields the sale's own messages, then those of the stream of no
-// sale, with sequences that go on.
+// AttemptMessages yields the sale's own messages, then those of the streams of no
+// sale, whose numbers are higher.
 func (t *LaterTape) AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
 	return func(yield func(stream.Message, error) bool) {
-		_, end, err := t.Tape.AttemptFloor(ctx, id)
-		if err != nil {
-			yield(stream.Message{}, err)
-			return
-		}
-		for m, err := range t.Tape.AttemptMessages(ctx, id, first, min(last, end)) {
-			if !yield(m, err) || err != nil {
-				return
-			}
-		}
-		if last <= end {
-			return
-		}
-		from, upTo := max(first, end+1)-end, last
-		if last != math.MaxUint64 {
-			upTo = last - end
-		}
-		for m, err := range t.Live.AttemptMessages(ctx, 0, from, upTo) {
-			m.Sequence += end
-			if !yield(m, err) || err != nil {
-				return
+		for _, messages := range [...]iter.Seq2[stream.Message, error]{
+			t.Tape.AttemptMessages(ctx, id, first, last), t.Live.AttemptMessages(ctx, 0, first, last),
+		} {
+			for m, err := range messages {
+				if !yield(m, err) || err != nil {
+					return
+				}
 			}
 		}
 	}
-}
-
-// AttemptFloor returns how far both are recorded.
-func (t *LaterTape) AttemptFloor(ctx context.Context, id sale.ID) (floor, last uint64, err error) {
-	own, end, err := t.Tape.AttemptFloor(ctx, id)
-	if err != nil {
-		return 0, 0, err
-	}
-	if own < end {
-		return own, end, nil
-	}
-	floor, last, err = t.Live.AttemptFloor(ctx, 0)
-	return end + floor, end + last, err
 }
 
 // OwnBooks is the ledger of a closed sale, without the attempts that came since.

@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"math"
 	"slices"
+	"time"
 
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
@@ -17,11 +18,10 @@ import (
 // that wait in the stream to be recorded are counted, and are no finding.
 func (a *audit) attempts() error {
 	c := comparison{audit: a, seed: maphash.MakeSeed()}
-	floor, _, err := a.tape.AttemptFloor(a.ctx, a.id)
-	if err != nil {
+	var err error
+	if c.recorded, err = a.books.Recorded(a.ctx, a.id); err != nil {
 		return err
 	}
-	floor = max(floor, a.snapshot.Recorded) // the consumer may have been made again
 	end, err := c.index(1)
 	if err != nil {
 		return err
@@ -35,7 +35,7 @@ func (a *audit) attempts() error {
 	for i := range c.stored {
 		switch s := &c.stored[i]; {
 		case c.seen[i]:
-		case s.sequence > floor:
+		case !c.recorded.Has(s.sequence):
 			a.report.Unrecorded++
 		default:
 			a.report.add(Finding{Kind: Missing, Table: "checkout_attempts", Row: s.id.String(), Sequence: s.sequence})
@@ -49,10 +49,12 @@ func (a *audit) attempts() error {
 type comparison struct {
 	*audit
 
-	seed   maphash.Seed
-	stored []storedAttempt // by id
-	seen   []bool          // whether stored has a row
-	lone   []ledger.RecordedAttempt
+	seed     maphash.Seed
+	recorded ledger.Recorded // when the audit began
+	own      uint64          // last message of the sale's own stream that was read
+	stored   []storedAttempt // by id
+	seen     []bool          // whether stored has a row
+	lone     []ledger.RecordedAttempt
 }
 
 type storedAttempt struct {
@@ -72,6 +74,9 @@ func (c *comparison) each(ctx context.Context, first, last uint64, do func(uint6
 			return end, err
 		}
 		end = m.Sequence
+		if part, sequence := wire.Numbered(end); part < 0 {
+			c.own = max(c.own, sequence)
+		}
 		c.pace.work()
 		edge, list, _ := wire.DecodeAttempts(m.Data)
 		for i := range list {
@@ -95,9 +100,20 @@ func (c *comparison) index(first uint64) (end uint64, err error) {
 	slices.SortStableFunc(c.stored, func(x, y storedAttempt) int { return bytes.Compare(x.id[:], y.id[:]) })
 	c.stored = slices.CompactFunc(c.stored, func(x, y storedAttempt) bool { return x.id == y.id })
 	c.seen = make([]bool, len(c.stored))
-	c.report.Attempts, c.report.AttemptsSequence = int64(len(c.stored)), end
+	c.report.Attempts = int64(len(c.stored))
+	c.countOwn()
 	c.meetPublishedAttempts()
 	return end, err
+}
+
+// countOwn counts the attempts in the sale's own stream.
+func (c *comparison) countOwn() {
+	for i := range c.stored {
+		if part, _ := wire.Numbered(c.stored[i].sequence); part < 0 {
+			c.report.ownAttempts++
+		}
+	}
+	c.report.AttemptsSequence = c.own
 }
 
 func (c *comparison) find(id sale.UUID) (int, bool) {
@@ -164,11 +180,25 @@ func (c *comparison) late(first uint64) error {
 		}
 	})
 	for i := range c.lone {
-		if id := c.lone[i].ID; lone[id] != nil {
+		switch id := c.lone[i].ID; {
+		case lone[id] == nil:
+		case c.gone(&c.lone[i]):
+			c.report.UnprovedAttempts++
+		default:
 			c.report.add(Finding{Kind: Unfounded, Table: "checkout_attempts", Row: id.String()})
 		}
 	}
 	return err
+}
+
+// edgeSkew is how far an edge's clock may be off NATS's, with the time that an
+// attempt waits to be stored.
+const edgeSkew = sale.Instant(time.Minute / time.Microsecond)
+
+// gone reports whether the message of a row may be where no stream is any more:
+// it was old and its stream removed, or the stream has lost its tail.
+func (c *comparison) gone(row *ledger.RecordedAttempt) bool {
+	return c.recorded.Gone > 0 && row.At <= c.recorded.Gone+edgeSkew
 }
 
 func (c *comparison) compareAttempt(l, s *ledger.RecordedAttempt, sequence uint64) {

@@ -27,6 +27,9 @@ type Books interface {
 	Commits(ctx context.Context, id sale.ID) iter.Seq2[ledger.CommitRow, error]
 	// Attempts yields the sale's checkout attempts by id.
 	Attempts(ctx context.Context, id sale.ID) iter.Seq2[ledger.RecordedAttempt, error]
+	// Recorded returns how far the streams are recorded that may hold the sale's
+	// attempts. Those that it names are among Attempts that are read afterwards.
+	Recorded(ctx context.Context, id sale.ID) (ledger.Recorded, error)
 }
 
 // Tape is a sale's streams, as an audit reads them: in NATS, or in an archive.
@@ -35,11 +38,12 @@ type Tape interface {
 	// Messages yields the messages from first to last; where the stream ends
 	// before, it ends.
 	Messages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error]
-	// AttemptMessages is Messages for the sale's stream of attempts.
+	// AttemptMessages is Messages for the sale's stream of attempts, and for those
+	// of no sale where its attempts may be in them. The sequence of a message is
+	// its wire.AttemptStream.Number.
 	AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error]
-	// AttemptFloor returns up to which message all attempts are known to be in
-	// the ledger, and the last message.
-	AttemptFloor(ctx context.Context, id sale.ID) (floor, last uint64, err error)
+	// LastAttempt returns the last message of the sale's own stream of attempts.
+	LastAttempt(ctx context.Context, id sale.ID) (uint64, error)
 }
 
 // Watcher is told what an audit meets, in order. It must not keep what it is

@@ -71,12 +71,14 @@ type Report struct {
 	UnprovedSold     int64     `json:"unproved_sold"`    // of these, the grants
 	Waiting          int64     `json:"waiting_messages"` // of the stream, beyond the cursor
 	Attempts         int64     `json:"attempts"`
-	AttemptsSequence uint64    `json:"attempts_sequence"`   // last message in which they were counted
-	Unrecorded       int64     `json:"unrecorded_attempts"` // in the stream; no recorder has acknowledged them yet
+	AttemptsSequence uint64    `json:"attempts_sequence"`   // last message of the sale's own stream in which they were counted
+	Unrecorded       int64     `json:"unrecorded_attempts"` // in the stream; no recorder has come to them yet
+	UnprovedAttempts int64     `json:"unproved_attempts"`   // rows whose messages went with an old stream of no sale, or with a lost tail
 	Findings         []Finding `json:"findings"`
 	Total            int       `json:"total_findings"`
 
-	began int64 // generation at which the ledger stood when the audit began
+	began       int64 // generation at which the ledger stood when the audit began
+	ownAttempts int64 // of Attempts, those in the sale's own stream
 }
 
 // Clean reports whether ledger and stream agree.

@@ -56,7 +56,7 @@ func (c *comparison) meetPublishedAttempts() {
 	}
 	var n int64
 	for i := range c.stored {
-		if c.stored[i].sequence <= p.AttemptsSequence {
+		if c.stored[i].sequence <= p.AttemptsSequence { // those of no sale have higher numbers
 			n++
 		}
 	}
@@ -70,7 +70,7 @@ func (r *Report) Statement() (statement.Statement, error) {
 	}
 	s := statement.Statement{
 		Installation: r.Installation, Sale: r.Sale, UUID: r.UUID, Generation: r.Generation, Sequence: r.Sequence, Position: r.Position,
-		Stock: r.Stock, Sold: r.Sold, Holes: r.Holes, Unproved: r.Unproved, Attempts: r.Attempts, AttemptsSequence: r.AttemptsSequence,
+		Stock: r.Stock, Sold: r.Sold, Holes: r.Holes, Unproved: r.Unproved, Attempts: r.ownAttempts, AttemptsSequence: r.AttemptsSequence,
 		Final: r.Sold == r.Stock,
 	}
 	if _, err := hex.Decode(s.Chain[:], []byte(r.Chain)); err != nil {

@@ -278,7 +278,7 @@ func (a *archiving) gone() {
 	if _, err := a.stream.Info(a.t.Context(), a.of.ID); !errors.Is(err, stream.ErrLost) {
 		a.t.Errorf("the sale's stream: %v, want ErrLost", err)
 	}
-	if _, _, err := a.stream.AttemptFloor(a.t.Context(), a.of.ID); !errors.Is(err, stream.ErrLost) {
+	if _, err := a.stream.LastAttempt(a.t.Context(), a.of.ID); !errors.Is(err, stream.ErrLost) {
 		a.t.Errorf("its stream of attempts: %v, want ErrLost", err)
 	}
 	row, err := a.ledger.Sale(a.t.Context(), a.of.ID)

@@ -281,6 +281,9 @@ func printReport(out io.Writer, r *auditor.Report, asJSON bool) error {
 	if r.Unrecorded > 0 {
 		fmt.Fprintf(&b, "  %d attempts wait in the stream for a recorder\n", r.Unrecorded)
 	}
+	if r.UnprovedAttempts > 0 {
+		fmt.Fprintf(&b, "  %d attempts have no message any more: their stream is removed, or has lost its tail\n", r.UnprovedAttempts)
+	}
 	for _, f := range r.Findings[:min(len(r.Findings), printedFindings)] {
 		fmt.Fprintf(&b, "  FINDING %s\n", f)
 	}

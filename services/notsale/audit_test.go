@@ -83,7 +83,13 @@ func audited(t *testing.T) *exhibit {
 	e.refuseCheckouts()
 	notsaletest.Eventually(t, "attempts are recorded", func() bool {
 		for _, id := range []sale.ID{0, e.of.ID, e.other.ID} {
-			if floor, last, err := e.tape.AttemptFloor(t.Context(), id); err != nil || floor < last || last == 0 {
+			of := wire.AttemptStream{Sale: id}
+			if id == 0 {
+				of.Part = 1
+			}
+			info, err := e.tape.AttemptInfo(t.Context(), of)
+			at, errAt := e.books.AttemptCursor(t.Context(), of)
+			if err != nil || errAt != nil || at.Sequence < info.Last {
 				return false
 			}
 		}

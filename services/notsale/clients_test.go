@@ -71,15 +71,15 @@ func TestABodyBesideAGoodQueryIsIgnored(t *testing.T) {
 		expectation{status: 413, slug: "no-body-accepted"}.check(t, f.body(t, method, code, chunked(strings.Repeat("x", most+1))))
 	}
 	outcomes := map[wire.Outcome]int{}
-	reader, err := f.Stream("looker").ReadAttempts(t.Context(), of.ID)
+	reader, err := f.Stream("looker").ReadAttempts(t.Context(), wire.AttemptStream{Sale: of.ID}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer reader.Stop()
 	for outcomes[wire.Issued] < 7 || outcomes[wire.InvalidParameter] < 3 {
-		m, err := reader.Next(t.Context())
-		if err != nil {
-			t.Fatalf("%v: %v", outcomes, err)
+		m, open := <-reader.Messages()
+		if !open {
+			t.Fatalf("%v: %v", outcomes, reader.Err())
 		}
 		_, attempts, err := wire.DecodeAttempts(m.Data)
 		if err != nil {

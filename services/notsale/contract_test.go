@@ -4,10 +4,10 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -69,7 +69,7 @@ func frontOn(t *testing.T, stage *notsaletest.Stage, change func(*edge.Config)) 
 	health.Add("database", l.Ping)
 	health.Add("redis", c.Ping)
 	health.Add("nats", s.Ping)
-	if err := s.CreateUnsold(t.Context()); err != nil { // a scheduler's first act
+	if err := s.CreateUnsold(t.Context(), 1); err != nil { // a scheduler's first act
 		t.Fatal(err)
 	}
 	e, err := edge.New(cfg, f.keys, l, s, c, health, f.Log, f.metrics)
@@ -620,20 +620,13 @@ func TestAttemptsAreStoredBeforeTheAnswer(t *testing.T) {
 	f.Post(t, "/checkout?user_id=ann&id=6")
 	c := f.Stream("looker")
 	for id, want := range map[sale.ID]wire.Outcome{1: wire.Issued, 0: wire.UnknownItem} {
-		reader, err := c.ReadAttempts(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
+		messages := collect(t, c.AttemptMessages(t.Context(), id, 1, math.MaxUint64))
+		if len(messages) != 1 {
+			t.Fatalf("sale %d has %d messages of attempts, want 1", id, len(messages))
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), notsaletest.Patience)
-		m, err := reader.Next(ctx)
-		cancel()
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, attempts, err := wire.DecodeAttempts(m.Data)
+		_, attempts, err := wire.DecodeAttempts(messages[0].Data)
 		if err != nil || len(attempts) != 1 || attempts[0].Outcome != want {
 			t.Errorf("%+v, %v, want one %s", attempts, err, want)
 		}
-		reader.Stop()
 	}
 }

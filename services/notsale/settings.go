@@ -96,6 +96,7 @@ func (s *settings) schedulerFlags(f *pflag.FlagSet) {
 	f.DurationVar(&s.scheduler.Every, "sale-every", s.scheduler.Every, "a sale opens in every slot of this length, counted from the Unix epoch")
 	f.IntVar(&s.scheduler.Stock, "sale-stock", s.scheduler.Stock, "items per sale")
 	f.IntVar(&s.scheduler.UserLimit, "user-limit", s.scheduler.UserLimit, fmt.Sprintf("items that one user may buy per sale, at most %d", sale.MaxUserLimit))
+	f.DurationVar(&s.scheduler.BackupHorizon, "backup-horizon", s.scheduler.BackupHorizon, "age of the oldest backup of the database that may be restored: checkouts of no sale are kept in their streams for longer")
 	f.IntVar(&s.stream.Replicas, "stream-replicas", s.stream.Replicas, "replicas of each stream: 1 on a single NATS server, 3 in a cluster")
 	f.Int64Var(&s.stream.SaleBytes, "sale-bytes", s.stream.SaleBytes, "bytes that are reserved for a sale's purchase requests when it opens; they grow")
 	f.Int64Var(&s.stream.StoreBytes, "stream-store", s.stream.StoreBytes, "size of JetStream's file store in bytes, if its account has no limit; 0: found out")

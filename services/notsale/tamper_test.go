@@ -23,6 +23,8 @@ var unaudited = map[string]string{
 	"archiver_lease":   "who archives; never part of what is decided",
 	"leases":           "who decides; never part of what is decided",
 	"recorded":         "where recorders read on; the rows that they wrote are compared",
+	"attempt_cursors":  "where recorders read on; the rows that they wrote are compared",
+	"attempt_holes":    "that a stream of attempts has lost its tail; rows without a message since then are counted as unproved",
 	"installation":     "copied into every opening record, which is compared with sales.installation",
 	"goose_db_version": "which migrations ran",
 	"archives":         "what stands in archives; each is checked against it when it is read",

@@ -20,7 +20,6 @@ type recording struct {
 	openings map[sale.ID]stream.Opening
 	packs    map[sale.ID][]stream.Message
 	attempts map[sale.ID][]stream.Message
-	floors   map[sale.ID]uint64
 }
 
 // recordTape copies the streams of sales (0: only the attempts of no sale).
@@ -28,13 +27,10 @@ func recordTape(t *testing.T, tape auditor.Tape, ids ...sale.ID) *recording {
 	t.Helper()
 	r := &recording{
 		openings: map[sale.ID]stream.Opening{}, packs: map[sale.ID][]stream.Message{},
-		attempts: map[sale.ID][]stream.Message{}, floors: map[sale.ID]uint64{},
+		attempts: map[sale.ID][]stream.Message{},
 	}
 	var err error
 	for _, id := range ids {
-		if r.floors[id], _, err = tape.AttemptFloor(t.Context(), id); err != nil {
-			t.Fatal(err)
-		}
 		r.attempts[id] = collect(t, tape.AttemptMessages(t.Context(), id, 1, math.MaxUint64))
 		if id == 0 {
 			continue
@@ -95,8 +91,8 @@ func (r *recording) AttemptMessages(_ context.Context, id sale.ID, first, last u
 	return between(r.attempts[id], first, last)
 }
 
-func (r *recording) AttemptFloor(_ context.Context, id sale.ID) (floor, last uint64, err error) {
-	return r.floors[id], uint64(len(r.attempts[id])), nil
+func (r *recording) LastAttempt(_ context.Context, id sale.ID) (uint64, error) {
+	return uint64(len(r.attempts[id])), nil
 }
 
 func between(list []stream.Message, first, last uint64) iter.Seq2[stream.Message, error] {

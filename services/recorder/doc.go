@@ -4,14 +4,24 @@
 // Purpose: every checkout that was answered has its row in checkout_attempts,
 // refused ones included, without an edge ever waiting for Postgres.
 //
-// Authority: a message is acknowledged only after the commit of its rows;
-// rows are keyed by the attempt's id, so that what comes twice is stored once.
+// Authority: the ledger's cursor of each stream says how far it is recorded. It
+// moves in the statement that stores the rows, and only from where this recorder
+// believes it to stand. Rows are keyed by the attempt's id, so that what was
+// published twice is stored once.
 //
-// Invariants: any number of recorders share the work through one durable
-// consumer per stream; none of them keeps anything that the others need.
+// Invariants: a stream is read in order, from its cursor on, and nothing in NATS
+// keeps what was read: a database that was restored reads again by itself, and a
+// copy of it takes nothing from the original. Any number of recorders may read
+// the same streams; whoever is quicker commits, the other yields for a moment.
+// Before it reads on a recorder makes sure that the message at the cursor is the
+// one that was recorded, by time and hash.
 //
-// Failure behaviour: with Postgres away messages stay in their streams and
-// come again. A message of a newer version is left for a newer recorder, with
-// an alarm; one that cannot be read is counted, logged and passed over. A sale
-// that is archived was recorded to its end: its stream is left alone.
+// Failure behaviour: with Postgres away messages stay in their streams. A
+// message of a newer version stops its stream, with an alarm; one that cannot be
+// read is counted, logged and passed over. A stream that has lost its tail is
+// written down (attempt_holes), with an alarm, and read from its beginning. A
+// sale that is archived was recorded to its end: its stream is left alone. A
+// stream that was read by a recorder of an earlier version, which shared a
+// durable consumer, is read from message 1; then that consumer and its mark in
+// the ledger are deleted.
 package recorder

@@ -3,18 +3,16 @@
 package recorder_test
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/code"
+	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
@@ -30,14 +28,15 @@ type till struct {
 
 	t      *testing.T
 	stream *stream.Client
+	ledger *ledger.Ledger
 	last   uint32
 }
 
 func newTill(t *testing.T, opts ...backendstest.Option) *till {
 	t.Helper()
 	stage := notsaletest.New(t, opts...)
-	tl := &till{Stage: stage, t: t, stream: stage.Stream("till")}
-	if err := tl.stream.CreateUnsold(t.Context()); err != nil {
+	tl := &till{Stage: stage, t: t, stream: stage.Stream("till"), ledger: stage.Ledger("till")}
+	if err := tl.stream.CreateUnsold(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	return tl
@@ -109,30 +108,15 @@ func (tl *till) await(n int64) {
 	}
 }
 
-// unacknowledged is how many messages of no sale no recorder has finished.
-func (tl *till) unacknowledged() int {
-	tl.t.Helper()
-	nc, err := nats.Connect(tl.NATSURL)
-	if err != nil {
-		tl.t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		tl.t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(tl.t.Context(), notsaletest.Patience)
-	defer cancel()
-	consumer, err := js.Consumer(ctx, "CHECKOUTS_0", "recorder")
-	if err != nil {
-		tl.t.Fatal(err)
-	}
-	info, err := consumer.Info(ctx)
-	if err != nil {
-		tl.t.Fatal(err)
-	}
-	return info.NumAckPending + int(info.NumPending)
+// recorded reports whether a stream is recorded to its end.
+func (tl *till) recorded(of wire.AttemptStream) bool {
+	info, err := tl.stream.AttemptInfo(tl.t.Context(), of)
+	at, errAt := tl.ledger.AttemptCursor(tl.t.Context(), of)
+	return err == nil && errAt == nil && info.Last == at.Sequence
 }
+
+// ofNone is the stream of no sale that a till publishes to.
+var ofNone = wire.AttemptStream{Part: 1}
 
 func counter(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	t.Helper()
@@ -189,7 +173,7 @@ func TestRepeatedAttemptsAreStoredOnce(t *testing.T) {
 	twice := tl.attempts(0, 1)    // and twice in one message
 	tl.send(0, append(twice, twice...))
 	tl.await(12)
-	notsaletest.Eventually(t, "all is acknowledged", func() bool { return tl.unacknowledged() == 0 })
+	notsaletest.Eventually(t, "all is recorded", func() bool { return tl.recorded(ofNone) })
 	stop()
 	if n := tl.Count(`SELECT count(*) FROM checkout_attempts WHERE user_param <> 'ann'`); n != 0 {
 		t.Errorf("%d attempts were changed by a repeat", n)
@@ -215,24 +199,42 @@ func TestUnreadableMessagesArePassedOver(t *testing.T) {
 	tl.send(0, tl.attempts(0, 1))
 	_, reg := tl.record("recorder-1")
 	tl.await(2)
-	notsaletest.Eventually(t, "all is acknowledged", func() bool { return tl.unacknowledged() == 0 })
+	notsaletest.Eventually(t, "all is recorded", func() bool { return tl.recorded(ofNone) })
 	if n := counter(t, reg, "messages_unreadable_total"); n != float64(len(garbage)) {
 		t.Errorf("%v messages are counted as unreadable, want %d", n, len(garbage))
 	}
 }
 
-// A message of a newer version waits for a newer recorder, and holds up nothing.
-func TestNewerVersionIsLeft(t *testing.T) {
+// A message of a newer version stops its stream, and no other, until a newer
+// recorder has taken it.
+func TestNewerVersionStopsItsStream(t *testing.T) {
 	t.Parallel()
 	tl := newTill(t)
+	of := tl.OpenSale(5, 10)
+	tl.list(of)
+	tl.send(0, tl.attempts(0, 1))
 	tl.publish(0, []byte(`{"v":2,"kind":"attempts","edge":"edge-test","attempts":[]}`))
 	tl.send(0, tl.attempts(0, 1))
 	_, reg := tl.record("recorder-1")
-	tl.await(1)
-	notsaletest.Eventually(t, "the alarm is raised", func() bool { return counter(t, reg, "alarms_total") >= 1 })
-	tl.send(0, tl.attempts(0, 1))
+	notsaletest.Eventually(t, "the alarm is raised", func() bool { return counter(t, reg, "alarms_total") == 1 })
+	tl.send(of.ID, tl.attempts(of.ID, 1))
 	tl.await(2)
-	notsaletest.Eventually(t, "only that message is left", func() bool { return tl.unacknowledged() == 1 })
+	at, err := tl.ledger.AttemptCursor(t.Context(), ofNone)
+	if err != nil || at.Sequence != 1 {
+		t.Fatalf("the stream is recorded up to %d, %v, want 1: before the message", at.Sequence, err)
+	}
+	m, err := tl.stream.AttemptMessage(t.Context(), ofNone, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := ledger.AttemptCursor{Sequence: 2, Time: m.Time, Hash: m.Hash(), Created: at.Created}
+	if _, err := tl.ledger.RecordAttempts(t.Context(), ofNone, at, to, nil); err != nil { // by the newer one
+		t.Fatal(err)
+	}
+	tl.await(3)
+	if n := counter(t, reg, "alarms_total"); n != 1 {
+		t.Errorf("%v alarms, want 1", n)
+	}
 }
 
 func TestDatabaseAwayLosesNothing(t *testing.T) {
@@ -253,7 +255,7 @@ func TestDatabaseAwayLosesNothing(t *testing.T) {
 	}
 	tl.DB.Reset()
 	tl.await(105)
-	notsaletest.Eventually(t, "all is acknowledged", func() bool { return tl.unacknowledged() == 0 })
+	notsaletest.Eventually(t, "all is recorded", func() bool { return tl.recorded(ofNone) })
 }
 
 func TestNATSAwayLosesNothing(t *testing.T) {
@@ -287,10 +289,7 @@ func TestArchivedSalesAreLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	tl.await(7)
-	notsaletest.Eventually(t, "all is acknowledged", func() bool {
-		floor, last, err := tl.stream.AttemptFloor(t.Context(), of.ID)
-		return err == nil && floor == 2 && last == 2
-	})
+	notsaletest.Eventually(t, "all is recorded", func() bool { return tl.recorded(wire.AttemptStream{Sale: of.ID}) })
 	tl.advance(of, sale.Archived)
 	if err := tl.stream.Remove(t.Context(), of.ID); err != nil {
 		t.Fatal(err)
@@ -309,9 +308,9 @@ func TestArchivedSalesAreLeftAlone(t *testing.T) {
 	}
 }
 
-// Two recorders share the work; when one stops in the middle the other does
-// what it has left.
-func TestTwoRecordersShare(t *testing.T) {
+// Two recorders read the same streams: everything is stored once, and when one
+// stops in the middle the other does what it has left.
+func TestTwoRecordersReadTheSame(t *testing.T) {
 	t.Parallel()
 	tl := newTill(t)
 	stop, one := tl.record("recorder-1")
@@ -321,18 +320,17 @@ func TestTwoRecordersShare(t *testing.T) {
 		tl.send(0, tl.attempts(0, 10))
 		sent += 10
 	}
-	recorded := func() (a, b float64) {
-		return counter(t, one, "attempts_recorded_total"), counter(t, two, "attempts_recorded_total")
-	}
-	notsaletest.Eventually(t, "both have recorded", func() bool {
+	for range 20 {
 		send()
-		a, b := recorded()
-		return a > 0 && b > 0
-	})
+	}
 	tl.await(sent)
-	notsaletest.Eventually(t, "all is counted", func() bool { a, b := recorded(); return a+b == float64(sent) })
-	if a, b := counter(t, one, "attempts_repeated_total"), counter(t, two, "attempts_repeated_total"); a+b != 0 {
-		t.Errorf("%v attempts were recorded by both", a+b)
+	count := func(name string) float64 { return counter(t, one, name) + counter(t, two, name) }
+	notsaletest.Eventually(t, "all is counted", func() bool { return count("attempts_recorded_total") == float64(sent) })
+	if n := count("attempts_repeated_total"); n != 0 {
+		t.Errorf("%v attempts were recorded by both", n)
+	}
+	if n := count("failures_total"); n != 0 {
+		t.Errorf("%v failures: that the other was quicker is none", n)
 	}
 	for range 20 {
 		send()

@@ -16,6 +16,10 @@
 // run on from the row before; every step may be repeated, so each run first
 // finishes what the last one could not. Missed slots are not made up.
 //
+// Attempts of no sale go to one stream after the other: the next is made when the
+// last is a day old or nearly full, and one goes as a whole once it is recorded
+// and older than any backup that may be restored (--backup-horizon).
+//
 // Failure behaviour: with a dependency away the step is tried again every
 // second. A stream that belongs to another installation is never written to:
 // the error says what to do. A row under rules that this program does not have

@@ -332,7 +332,34 @@ func (k *keeper) room(s *kept) int64 {
 		}
 	}
 	free := k.space.Room()
+	if s.Kind == stream.Attempts {
+		return max(0, min(free-nextSale-needs, k.roomForAttempts(s)))
+	}
 	return max(0, free-nextSale-needs, min(own, free))
+}
+
+// A flood of checkouts exhausts the room for checkouts, never that for purchases.
+const (
+	attemptShare = 2 // one part of so many of the store is for checkouts
+	unsoldShare  = 4 // likewise, and of that, for those of no sale
+)
+
+// roomForAttempts is how much checkouts may still reserve. One of the streams of
+// no sale is followed by another before it is too large.
+func (k *keeper) roomForAttempts(s *kept) int64 {
+	left, unsold := k.space.Limit/attemptShare, k.space.Limit/unsoldShare
+	for _, other := range k.known {
+		if other.Kind == stream.Attempts {
+			left -= other.MaxBytes
+			if other.Sale == 0 {
+				unsold -= other.MaxBytes
+			}
+		}
+	}
+	if s.Sale == 0 {
+		return min(left, unsold, stream.UnsoldBytes-s.MaxBytes)
+	}
+	return left
 }
 
 // need is what a stream lacks of the space for a sale's purchases.

@@ -5,7 +5,6 @@ package scheduler_test
 import (
 	"context"
 	"errors"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/pkg/backends"
+	"notsale/pkg/effort"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
@@ -99,7 +99,7 @@ func never() bool { return false }
 func TestUnsoldSalesDoNotStopTheNext(t *testing.T) {
 	t.Parallel()
 	sales, size := 50, int64(192<<20)
-	if os.Getenv("NOTSALE_LONG") == "1" {
+	if effort.Long() {
 		sales, size = 1000, 20<<30
 	}
 	s := newStoreroom(t, size)
@@ -173,7 +173,7 @@ func TestAFloodOfCheckoutsLeavesRoomForPurchases(t *testing.T) {
 	var refused atomic.Int64
 	stored := s.store(64<<20, s.stream.PublishAttempts, 1, func() bool {
 		full := s.size("CHECKOUTS_1")
-		return s.alarms() == 2 && full.Free() < 256<<10 && refused.Add(1) > 20 // alarms of the store, and of the stream
+		return s.alarms() == 1 && full.Free() < 256<<10 && refused.Add(1) > 20
 	})
 	if stored < 16<<20 || stored >= 60<<20 {
 		t.Errorf("%d bytes of attempts found room", stored)

@@ -25,10 +25,15 @@ type Config struct {
 	Every     time.Duration // length of a slot; slots are counted from the Unix epoch
 	Stock     int           // items per sale
 	UserLimit int           // items per user and sale
+	// BackupHorizon is the age of the oldest backup of the database that may ever
+	// be restored: attempts of no sale stay in their streams for longer.
+	BackupHorizon time.Duration
 }
 
 // DefaultConfig is the brief's: 10,000 items every hour, 10 per user.
-func DefaultConfig() Config { return Config{Every: time.Hour, Stock: 10_000, UserLimit: 10} }
+func DefaultConfig() Config {
+	return Config{Every: time.Hour, Stock: 10_000, UserLimit: 10, BackupHorizon: 7 * 24 * time.Hour}
+}
 
 // MinEvery is the shortest slot: a sale needs some tens of milliseconds to open.
 const MinEvery = time.Second
@@ -42,6 +47,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("--sale-stock %d: want 1 to %d", c.Stock, sale.MaxStock)
 	case c.UserLimit < 1 || c.UserLimit > sale.MaxUserLimit:
 		return fmt.Errorf("--user-limit %d: want 1 to %d", c.UserLimit, sale.MaxUserLimit)
+	case c.BackupHorizon < 0:
+		return fmt.Errorf("--backup-horizon %v: want none below 0", c.BackupHorizon)
 	}
 	return nil
 }
@@ -62,11 +69,12 @@ type Books interface {
 	Sales(ctx context.Context, before sale.ID, limit int) ([]ledger.SaleRow, error)
 	MarkOpen(ctx context.Context, id sale.ID, genesis allocation.Cursor, streamCreated time.Time) error
 	NextSlot(ctx context.Context, every time.Duration) (time.Duration, error)
+	UnsoldBooks
 }
 
 // Streams is NATS, as a scheduler uses it. Every call may be repeated.
 type Streams interface {
-	CreateUnsold(ctx context.Context) error
+	UnsoldStreams
 	CreateSale(ctx context.Context, s sale.Sale) (stream.Opening, error)
 	Directory(ctx context.Context) (Directory, error)
 }
@@ -99,9 +107,10 @@ type Scheduler struct {
 	claim     func()                 // closes it
 	directory Directory              // opened by Run, which owns the rest
 	listed    map[sale.ID]sale.State // what this scheduler wrote into the directory
-	told      map[sale.ID]bool       // sales of unknown rules or dated ahead, of which people were told
-	skewed    bool                   // the clocks differed at the last look
-	repaired  time.Time              // when all sales were last looked at
+	unsold    unsold
+	told      map[sale.ID]bool // sales of unknown rules or dated ahead, of which people were told
+	skewed    bool             // the clocks differed at the last look
+	repaired  time.Time        // when all sales were last looked at
 }
 
 // New returns a scheduler on open connections, which stay the caller's.
@@ -199,9 +208,6 @@ func (s *Scheduler) Turn(ctx context.Context) error {
 		if err := directory.Claim(ctx, installation); err != nil {
 			return err
 		}
-		if err := s.stream.CreateUnsold(ctx); err != nil {
-			return err
-		}
 		s.claim()
 		s.directory, s.listed = directory, map[sale.ID]sale.State{}
 	}
@@ -225,7 +231,9 @@ func (s *Scheduler) Turn(ctx context.Context) error {
 	if made {
 		crash.At("scheduler/after-row")
 	}
-	return s.repair(ctx, clock)
+	err = s.repair(ctx, clock)
+	s.tendUnsold(ctx) // sales first
+	return err
 }
 
 // watchClocks tells people that nothing is opened because two clocks differ.

@@ -164,9 +164,9 @@ func (m *meanwhile) Snapshot(ctx context.Context, id sale.ID) (ledger.Snapshot, 
 	return m.Books.Snapshot(ctx, id)
 }
 
-func (m *meanwhile) AttemptFloor(ctx context.Context, id sale.ID) (floor, last uint64, err error) {
+func (m *meanwhile) Recorded(ctx context.Context, id sale.ID) (ledger.Recorded, error) {
 	defer m.happens()
-	return m.Tape.AttemptFloor(ctx, id)
+	return m.Books.Recorded(ctx, id)
 }
 
 func (m *meanwhile) Commits(ctx context.Context, id sale.ID) iter.Seq2[ledger.CommitRow, error] {
@@ -235,8 +235,9 @@ func TestAnArchiveKnowsOneSaleOnly(t *testing.T) {
 	const other = 77
 	_, err := a.Snapshot(t.Context(), other)
 	_, errOpening := a.Opening(t.Context(), other)
-	_, _, errFloor := a.AttemptFloor(t.Context(), other)
-	errs := []error{err, errOpening, errFloor}
+	_, errLast := a.LastAttempt(t.Context(), other)
+	_, errRecorded := a.Recorded(t.Context(), other)
+	errs := []error{err, errOpening, errLast, errRecorded}
 	for _, err := range a.Decisions(t.Context(), other, 0, 9) {
 		errs = append(errs, err)
 	}
@@ -252,7 +253,7 @@ func TestAnArchiveKnowsOneSaleOnly(t *testing.T) {
 	for _, err := range a.AttemptMessages(t.Context(), other, 1, 9) {
 		errs = append(errs, err)
 	}
-	if len(errs) != 8 {
+	if len(errs) != 9 {
 		t.Errorf("%d errors", len(errs))
 	}
 	for _, err := range errs {

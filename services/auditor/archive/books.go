@@ -226,11 +226,19 @@ func (a *Archive) messages(ctx context.Context, id sale.ID, section string, firs
 	}
 }
 
-// AttemptFloor returns up to which message all attempts were known to be in the
-// ledger when the sale was exported, and the last message.
-func (a *Archive) AttemptFloor(ctx context.Context, id sale.ID) (floor, last uint64, err error) {
+// LastAttempt returns the last message of the stream of attempts.
+func (a *Archive) LastAttempt(ctx context.Context, id sale.ID) (uint64, error) {
 	if err := a.check(ctx, id); err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	return a.manifest.AttemptFloor, uint64(a.manifest.Counts.AttemptMessages), nil
+	return uint64(a.manifest.Counts.AttemptMessages), nil
+}
+
+// Recorded returns how far the stream of attempts was recorded when the sale was
+// exported.
+func (a *Archive) Recorded(ctx context.Context, id sale.ID) (ledger.Recorded, error) {
+	if err := a.check(ctx, id); err != nil {
+		return ledger.Recorded{}, err
+	}
+	return ledger.Recorded{Own: a.manifest.AttemptFloor}, nil
 }

@@ -30,7 +30,7 @@
 // or published elsewhere, is what fixes it.
 //
 // Order: of a sale under way, what is read first is what later reading must
-// cover. The snapshot comes first, and the floor of attempts before the rows of
+// cover. The snapshot comes first, and how far attempts are recorded before the rows of
 // attempts, and these before their stream is read to its end.
 //
 // Failure behaviour: a damaged archive can be opened and verified; its records

@@ -72,7 +72,7 @@ type Manifest struct {
 	Opening      Opening  `json:"opening"`
 	State        string   `json:"state"` // sale.State when it was exported
 	Cursor       Cursor   `json:"cursor"`
-	AttemptFloor uint64   `json:"attempt_floor"` // see auditor.Tape
+	AttemptFloor uint64   `json:"attempt_floor"` // up to which message of attempts all are recorded for certain
 	Counts       Counts   `json:"counts"`
 	Members      []Member `json:"members"` // in the order of the file, all but the manifest and its sum
 }

@@ -243,7 +243,10 @@ func (s *synthetic) AttemptMessages(context.Context, sale.ID, uint64, uint64) it
 	return all(s.attemptText)
 }
 
-func (s *synthetic) AttemptFloor(context.Context, sale.ID) (floor, last uint64, err error) {
-	last = uint64(len(s.attemptText))
-	return last, last, nil
+func (s *synthetic) LastAttempt(context.Context, sale.ID) (uint64, error) {
+	return uint64(len(s.attemptText)), nil
+}
+
+func (s *synthetic) Recorded(context.Context, sale.ID) (ledger.Recorded, error) {
+	return ledger.Recorded{Own: uint64(len(s.attemptText))}, nil
 }

@@ -28,8 +28,8 @@ type story struct {
 	epoch  int64
 	engine *allocation.Engine
 
-	attempts byte   // made so far, for their ids
-	recorded uint64 // messages of them
+	attempts byte                 // made so far, for their ids
+	recorded ledger.AttemptCursor // of their stream
 }
 
 // newStory opens a sale and holds its lease.
@@ -160,16 +160,17 @@ func (s *story) attempt(user string, item sale.ItemID, outcome wire.Outcome) {
 	}
 }
 
-// record records and acknowledges the next messages of attempts, as a recorder
-// does.
+// record records the next messages of attempts, as a recorder does.
 func (s *story) record(messages int) {
 	s.t.Helper()
-	reader, err := s.tape.ReadAttempts(s.t.Context(), s.of.ID)
+	of := wire.AttemptStream{Sale: s.of.ID}
+	info, err := s.tape.AttemptInfo(s.t.Context(), of)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.recorded.Created = sale.InstantOf(info.Created)
 	for range messages {
-		m, err := reader.Next(s.t.Context())
+		m, err := s.tape.AttemptMessage(s.t.Context(), of, s.recorded.Sequence+1)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -177,19 +178,12 @@ func (s *story) record(messages int) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if _, err := s.books.InsertAttempts(s.t.Context(), []ledger.RecordedAttempt{{Attempt: list[0], Edge: edge}}); err != nil {
+		to := ledger.AttemptCursor{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Created: s.recorded.Created}
+		if _, err := s.books.RecordAttempts(s.t.Context(), of, s.recorded, to, []ledger.RecordedAttempt{{Attempt: list[0], Edge: edge}}); err != nil {
 			s.t.Fatal(err)
 		}
-		if err := m.Ack(); err != nil {
-			s.t.Fatal(err)
-		}
+		s.recorded = to
 	}
-	reader.Stop()
-	s.recorded += uint64(messages)
-	notsaletest.Eventually(s.t, "attempts are acknowledged", func() bool {
-		floor, _, err := s.tape.AttemptFloor(s.t.Context(), s.of.ID)
-		return err == nil && floor == s.recorded
-	})
 }
 
 // export returns the sale's archive.

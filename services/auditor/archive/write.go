@@ -78,7 +78,11 @@ func (e *export) run() error {
 	if err != nil {
 		return err
 	}
-	floor, last, err := e.tape.AttemptFloor(e.ctx, e.id)
+	recorded, err := e.books.Recorded(e.ctx, e.id)
+	if err != nil {
+		return err
+	}
+	last, err := e.tape.LastAttempt(e.ctx, e.id)
 	if err != nil {
 		return err
 	}
@@ -88,7 +92,7 @@ func (e *export) run() error {
 		return err
 	}
 	e.tally.member(readmeName, readme, readme, 0, 0)
-	if err := e.sections(&opening, floor); err != nil {
+	if err := e.sections(&opening, recorded.Own); err != nil {
 		return err
 	}
 	if err := e.still(c.Generation); err != nil {

@@ -75,7 +75,11 @@ func (e *evidence) AttemptMessages(context.Context, sale.ID, uint64, uint64) ite
 	return func(func(stream.Message, error) bool) {}
 }
 
-func (e *evidence) AttemptFloor(context.Context, sale.ID) (uint64, uint64, error) { return 0, 0, nil }
+func (e *evidence) LastAttempt(context.Context, sale.ID) (uint64, error) { return 0, nil }
+
+func (e *evidence) Recorded(context.Context, sale.ID) (ledger.Recorded, error) {
+	return ledger.Recorded{}, nil
+}
 
 const perPack = 50
 

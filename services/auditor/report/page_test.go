@@ -86,7 +86,7 @@ func TestVerdicts(t *testing.T) {
 	_, p = render(t, s.Collector, r)
 	same(t, "reservations", p.one(t, classed("doubt")).texts(named("li")),
 		"12 unproved decisions in holes: the messages are lost, the ledger alone speaks for them.",
-		"1 unrecorded attempt to check out: in the stream, and no recorder has acknowledged them yet.")
+		"1 unrecorded attempt to check out: in the stream, and no recorder has come to them yet.")
 	r.Total, r.Findings = 3, []auditor.Finding{{Kind: auditor.Differs, Table: "decisions", Row: "5", Field: "reason", Sequence: 4, Position: 5, Ledger: "granted", Stream: "item-taken"}}
 	r.Chain = ""
 	_, p = render(t, s.Collector, r)

@@ -143,7 +143,10 @@ func (c *Collector) verdict(r *auditor.Report) verdict {
 		v.Reservations = append(v.Reservations, fmt.Sprintf("%s in holes: the messages are lost, the ledger alone speaks for them.", counted(r.Unproved, "unproved decision")))
 	}
 	if r.Unrecorded > 0 {
-		v.Reservations = append(v.Reservations, fmt.Sprintf("%s to check out: in the stream, and no recorder has acknowledged them yet.", counted(r.Unrecorded, "unrecorded attempt")))
+		v.Reservations = append(v.Reservations, fmt.Sprintf("%s to check out: in the stream, and no recorder has come to them yet.", counted(r.Unrecorded, "unrecorded attempt")))
+	}
+	if r.UnprovedAttempts > 0 {
+		v.Reservations = append(v.Reservations, fmt.Sprintf("%s to check out: their stream is removed, or has lost its tail; the ledger alone speaks for them.", counted(r.UnprovedAttempts, "unproved attempt")))
 	}
 	return v
 }

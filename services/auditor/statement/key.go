@@ -133,7 +133,7 @@ func createKey(path, name string) (created bool, err error) {
 // ensurePublic sees to it that the key's public half stands beside it.
 func ensurePublic(path, verifierKey string) error {
 	public := publicPath(path)
-	if _, err := os.Stat(public); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(public); err != nil {
 		if err := writeNew(public, verifierKey+"\n", 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil // it can be written from the key at any time
 		}

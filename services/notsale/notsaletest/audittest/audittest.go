@@ -15,6 +15,7 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
+	"notsale/pkg/wire"
 	"notsale/services/auditor"
 )
 
@@ -143,16 +144,9 @@ func (e *evidence) waits(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, id := range append(ids, 0) {
-		floor, last, err := e.tape.AttemptFloor(ctx, id)
-		if err != nil {
-			return "", err
-		}
-		if floor < last {
-			return fmt.Sprintf("attempts of sale %d are recorded to %d of %d", id, floor, last), nil
-		}
-		if id == 0 {
-			continue
+	for _, id := range ids {
+		if waits, err := e.unrecorded(ctx, wire.AttemptStream{Sale: id}); err != nil || waits != "" {
+			return waits, err
 		}
 		info, err := e.tape.Info(ctx, id)
 		if err != nil {
@@ -163,7 +157,29 @@ func (e *evidence) waits(ctx context.Context) (string, error) {
 			return fmt.Sprintf("sale %d is decided to %d of %d", id, at.Cursor.Sequence, info.Last), err
 		}
 	}
-	return "", nil
+	parts, err := e.tape.UnsoldParts(ctx)
+	for _, part := range parts {
+		if waits, err := e.unrecorded(ctx, wire.AttemptStream{Part: part}); err != nil || waits != "" {
+			return waits, err
+		}
+	}
+	return "", err
+}
+
+// unrecorded says what of a stream of attempts is not recorded; empty: nothing.
+func (e *evidence) unrecorded(ctx context.Context, of wire.AttemptStream) (string, error) {
+	info, err := e.tape.AttemptInfo(ctx, of)
+	if err != nil {
+		return "", err
+	}
+	at, err := e.books.AttemptCursor(ctx, of)
+	if errors.Is(err, ledger.ErrNotFound) {
+		err = nil
+	}
+	if err != nil || at.Sequence == info.Last {
+		return "", err
+	}
+	return fmt.Sprintf("%s is recorded to %d of %d", of, at.Sequence, info.Last), nil
 }
 
 func (e *evidence) audit(ctx context.Context) (findings []string, err error) {

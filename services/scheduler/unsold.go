@@ -1,0 +1,140 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"notsale/pkg/ledger"
+	"notsale/pkg/stream"
+)
+
+// The attempts to check out items that no sale has go to one stream after the
+// other, so that old ones can be removed whole: a stream that nothing may be
+// deleted from would fill for good.
+const (
+	// unsoldAge is when the next stream is made, if the last one has anything.
+	unsoldAge = 24 * time.Hour
+	// unsoldFull is how many bytes the last stream may have before the next is
+	// made: the fastest flood fills the rest in more than a second, and people are
+	// not yet told that it cannot grow. One that has found no room to grow so large
+	// is followed when it is a day old, so that it goes some time.
+	unsoldFull = stream.UnsoldBytes / 10 * 6
+)
+
+// UnsoldStreams is what a scheduler does with the streams of attempts of no sale.
+// Every call may be repeated.
+type UnsoldStreams interface {
+	UnsoldParts(ctx context.Context) ([]int, error)
+	UnsoldPart(ctx context.Context, part int) (stream.UnsoldPart, error)
+	CreateUnsold(ctx context.Context, part int) error
+	CloseUnsold(ctx context.Context, part int) error
+	RemoveUnsold(ctx context.Context, part int) error
+}
+
+// UnsoldBooks is what the ledger knows of them.
+type UnsoldBooks interface {
+	UnsoldParts(ctx context.Context) ([]ledger.UnsoldPart, error)
+	RemoveUnsold(ctx context.Context, part int, last uint64, created, now time.Time, horizon time.Duration) (bool, error)
+}
+
+// unsold is the state of this work.
+type unsold struct {
+	tidied  time.Time // when all parts were last looked at
+	parts   int       // that there were at the last look
+	failing bool      // people know of the failure that lasts
+}
+
+// tendUnsold is keepUnsold, which no sale waits for.
+func (s *Scheduler) tendUnsold(ctx context.Context) {
+	err := s.keepUnsold(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.failed.Inc()
+		if !s.unsold.failing {
+			s.log.Warn("the streams of no sale are not kept, trying on", "error", err)
+		}
+	}
+	s.unsold.failing = err != nil
+}
+
+// keepUnsold sees to it that the attempts of no sale have a stream that takes
+// them, and that the old ones go.
+func (s *Scheduler) keepUnsold(ctx context.Context) error {
+	parts, err := s.stream.UnsoldParts(ctx)
+	if err != nil {
+		return err
+	}
+	if len(parts) == 0 {
+		return s.nextUnsold(ctx, 1) // CHECKOUTS_0, of earlier versions, is part 0
+	}
+	closed, last := parts[:len(parts)-1], parts[len(parts)-1]
+	if len(parts) != s.unsold.parts || time.Since(s.unsold.tidied) > fullRepair {
+		if err = s.tidyUnsold(ctx, closed); err == nil {
+			s.unsold.parts, s.unsold.tidied = len(parts), time.Now()
+		}
+	}
+	state, errState := s.stream.UnsoldPart(ctx, last)
+	if errState == nil && isDue(&state) {
+		errState = s.nextUnsold(ctx, last+1)
+	}
+	return errors.Join(err, errState)
+}
+
+// nextUnsold makes a part, of this number or the first above it that was never
+// used, and sees that it is there. The one before it is closed by the next turn,
+// so that there is always one that takes attempts.
+func (s *Scheduler) nextUnsold(ctx context.Context, part int) error {
+	known, err := s.ledger.UnsoldParts(ctx)
+	if err != nil {
+		return err
+	}
+	if len(known) > 0 {
+		part = max(part, known[len(known)-1].Part+1)
+	}
+	if err := s.stream.CreateUnsold(ctx, part); err != nil {
+		return err
+	}
+	_, err = s.stream.UnsoldPart(ctx, part)
+	return err
+}
+
+// isDue reports whether the next part is to be made. An empty one lasts for ever,
+// and a clock that was wrong when it was made, by a year, delays nothing.
+func isDue(p *stream.UnsoldPart) bool {
+	return p.Last > 0 && (p.Now.Sub(p.Created).Abs() > unsoldAge || p.Bytes > unsoldFull)
+}
+
+// tidyUnsold closes parts that have a successor, and removes those that are old.
+func (s *Scheduler) tidyUnsold(ctx context.Context, parts []int) error {
+	var errs []error
+	for _, part := range parts {
+		errs = append(errs, s.tidyPart(ctx, part))
+	}
+	return errors.Join(errs...)
+}
+
+// tidyPart first tells the ledger that a part is removed: where it is not there
+// and the ledger does not say so, it is lost.
+func (s *Scheduler) tidyPart(ctx context.Context, part int) error {
+	if err := s.stream.CloseUnsold(ctx, part); err != nil {
+		return gone(err)
+	}
+	state, err := s.stream.UnsoldPart(ctx, part)
+	if err != nil {
+		return gone(err)
+	}
+	old, err := s.ledger.RemoveUnsold(ctx, part, state.Last, state.Created, state.Now, s.cfg.BackupHorizon)
+	if err != nil || !old {
+		return err
+	}
+	s.log.Info("attempts of no sale leave their stream: they are recorded, and older than any backup", "part", part, "messages", state.Last)
+	return s.stream.RemoveUnsold(ctx, part)
+}
+
+// gone forgives that another scheduler has removed a part meanwhile.
+func gone(err error) error {
+	if errors.Is(err, stream.ErrLost) {
+		return nil
+	}
+	return err
+}
