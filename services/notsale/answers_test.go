@@ -436,7 +436,7 @@ func TestASmallMaxPayloadIsNo503(t *testing.T) {
 	const clients = 400
 	g := startGuardedNATS(t, "max_payload: 16KB")
 	stage := notsaletest.New(t)
-	stage.NATSURL = g.url("edge")
+	g.serve(stage)
 	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait = notsaletest.Patience })
 	of := f.OpenSale(clients, 1)
 	f.allocate()

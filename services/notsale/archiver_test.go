@@ -96,9 +96,9 @@ func TestSoldOutSalesAreArchivedByAge(t *testing.T) {
 // An archiver that died at any step leaves a sale that the next one finishes.
 func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
 	f := newFront(t, nil)
-	before := f.hire(t, "before")
-	defer before.stop()
 	of := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1)}
+	before := f.hire(t, "before") // later, lest its scheduler opens a sale of this slot
+	defer before.stop()
 	for i := range of {
 		f.sellOut(t, of[i])
 		notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })

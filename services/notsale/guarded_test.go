@@ -68,6 +68,17 @@ func (g *guardedNATS) reload(permissions string) {
 	}
 }
 
+// serve makes it the stage's NATS, as the edge may use it, with a directory of
+// sales, which a scheduler makes.
+func (g *guardedNATS) serve(stage *notsaletest.Stage) {
+	g.t.Helper()
+	stage.NATSURL = g.url("others")
+	if _, err := stage.Stream("scheduler").MakeDirectory(g.t.Context()); err != nil {
+		g.t.Fatal(err)
+	}
+	stage.NATSURL = g.url("edge")
+}
+
 func (g *guardedNATS) url(user string) string {
 	return fmt.Sprintf("nats://%s:secret@%v", user, g.srv.Addr())
 }
@@ -80,7 +91,7 @@ func TestARefusedSubscriptionToReplies(t *testing.T) {
 	t.Parallel()
 	g := startGuardedNATS(t, "")
 	stage := notsaletest.New(t)
-	stage.NATSURL = g.url("edge")
+	g.serve(stage)
 	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait = time.Second })
 	stage.NATSURL = g.url("others")
 	of := f.OpenSale(10, 10)

@@ -77,7 +77,7 @@ type keeper struct {
 	took    time.Duration    // how long that took
 	fresh   bool             // some were read for the first time
 	unsold  map[sale.ID]bool // sales that still sell; nil until the ledger was read
-	short   bool             // people were told that the store fills up
+	short   int              // looks in a row that found the store filling up
 	unequal bool             // people were told that streams lack replicas
 	turn    int              // of the watched streams, where they take turns
 }
@@ -382,16 +382,20 @@ func (k *keeper) watchStream(s *kept, stuck bool) {
 	s.told = full
 }
 
-// watchStore tells people long before the store is full.
+// watchStore tells people long before the store is full: at the second look in a
+// row that says so, since for some milliseconds it is full where another
+// scheduler finds out its size.
 func (k *keeper) watchStore() {
 	left := k.lasts()
-	short := k.space.Share() >= alarmShare || left < alarmAhead
-	if short && !k.short {
+	if k.space.Share() < alarmShare && left >= alarmAhead {
+		k.short = 0
+		return
+	}
+	if k.short++; k.short == 2 {
 		k.alarms.Inc()
 		k.log.Error("ALARM", "kind", "stream-store", "reserved", k.space.Reserved, "limit", k.space.Limit, "lasts", left.Round(time.Minute),
 			"do", "give JetStream a larger max_file_store, or archive sold-out sales, as --archive-to does")
 	}
-	k.short = short
 }
 
 // lasts is how long the store has room if each sale leaves behind as much as the
