@@ -72,7 +72,7 @@ func (b *Backends) keep(ctx context.Context, p part, every pauses, log *slog.Log
 			}
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the store was being started while everything stops
 		}
 		log.Info("a store runs again", "after", time.Since(trouble).Round(time.Millisecond))
 	}

@@ -257,8 +257,7 @@ func TestToSignItIsEnoughToRead(t *testing.T) {
 	if err := os.Remove(long); err != nil {
 		t.Fatal(err)
 	}
-	_, _, _, err = statement.LoadOrCreateKey(long, keyName)
-	if err == nil || !strings.Contains(err.Error(), "there is no signing key") {
+	if _, _, _, err := statement.LoadOrCreateKey(long, keyName); err == nil || !strings.Contains(err.Error(), "there is no signing key") {
 		t.Errorf("no key: %v", err)
 	}
 }
