@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/singleflight"
 )
 
 // PublishTimeout ends a publish whose acknowledgement does not come.
@@ -60,6 +61,8 @@ type Client struct {
 
 	permissions *permissions
 	unsold      atomic.Int64 // part of the streams of no sale that took attempts last; a hint
+
+	measuring singleflight.Group
 
 	mu      sync.Mutex      // guards what follows
 	session context.Context // ends on disconnect

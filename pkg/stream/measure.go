@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// probeStream is empty and reserves next to nothing, but for the moments in
-// which the size of the store is found out.
+// probeStream is there only for the moments in which the size of the store is
+// found out. It is empty, and begins with next to nothing.
 const (
 	probeStream  = "ROOM"
 	probeSubject = "room.none"
@@ -27,44 +27,50 @@ const (
 )
 
 // measured is the size of JetStream's file store where nobody tells it: a stream
-// asks for more and more until it is refused. Several schedulers may do so at
-// once: they ask for the same stream, and each for its whole size.
-func (c *Client) measured(ctx context.Context, reserved int64) (int64, error) {
-	c.mu.Lock()
-	found, at := c.found, c.foundAt
-	c.mu.Unlock()
-	if found > 0 && time.Since(at) < measureFor && c.live() == c.foundIn {
-		return found, nil
-	}
-	session := c.live()
-	room, err := c.measure(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("stream: finding out the size of the store: %w", err)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.found, c.foundAt, c.foundIn = reserved+room, time.Now(), session
-	return c.found, nil
+// asks for more and more until it is refused. Callers of one client share one
+// such look; of several schedulers that look at once, the slower one fails, and
+// tries again.
+func (c *Client) measured(ctx context.Context) (int64, error) {
+	size, err, _ := c.measuring.Do("", func() (any, error) {
+		c.mu.Lock()
+		found, at, in := c.found, c.foundAt, c.foundIn
+		c.mu.Unlock()
+		session := c.live()
+		if found > 0 && time.Since(at) < measureFor && session == in {
+			return found, nil
+		}
+		room, err := c.measure(ctx)
+		if err != nil {
+			return int64(0), fmt.Errorf("stream: finding out the size of the store: %w", err)
+		}
+		info, err := c.account(ctx) // anew: the probe of another scheduler was reserved, perhaps, and is gone with ours
+		if err != nil {
+			return int64(0), err
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.found, c.foundAt, c.foundIn = int64(info.ReservedStore)+room, time.Now(), session
+		return c.found, nil
+	})
+	return size.(int64), err //nolint:forcetypeassert // of the function above
 }
 
 // measure returns how much more the store can reserve, a 32nd too little at most.
+// The probe is deleted rather than made small again, which a store that has no
+// room left refuses; one that a scheduler left when it died goes first.
 func (c *Client) measure(ctx context.Context) (room int64, err error) {
+	if err := c.forgetProbe(ctx); err != nil {
+		return 0, err
+	}
 	cfg := c.streamConfig(probeStream, probeSubject, probeBytes)
 	request, cancel := c.during(ctx, requestTimeout)
 	defer cancel()
-	if _, err := c.js.CreateStream(request, cfg); err != nil {
-		if noRoom(err) {
-			return 0, nil
-		}
-		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			return 0, err
-		}
+	if _, err := c.js.CreateStream(request, cfg); noRoom(err) {
+		return 0, nil
+	} else if err != nil {
+		return 0, err
 	}
-	defer func() {
-		if errBack := c.ask(ctx, cfg, probeBytes); err == nil {
-			err = errBack
-		}
-	}()
+	defer func() { err = errors.Join(err, c.forgetProbe(ctx)) }()
 	granted, refused := int64(probeBytes), int64(measureTop)
 	for size := int64(MinStreamBytes); size < measureTop; size *= 2 {
 		if err := c.ask(ctx, cfg, size); noRoom(err) {
@@ -86,6 +92,16 @@ func (c *Client) measure(ctx context.Context) (room int64, err error) {
 		}
 	}
 	return granted, nil
+}
+
+func (c *Client) forgetProbe(ctx context.Context) error {
+	ctx, cancel := c.during(ctx, requestTimeout)
+	defer cancel()
+	err := c.js.DeleteStream(ctx, probeStream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	return err
 }
 
 // ask sets what a stream reserves.

@@ -198,6 +198,14 @@ func TestAwayIsNotLost(t *testing.T) {
 // nobody tells it.
 func short(t *testing.T, size int64) *stream.Client {
 	t.Helper()
+	cfg := stream.DefaultConfig()
+	cfg.URL = shortStore(t, size)
+	return connect(t, cfg)
+}
+
+// shortStore starts a NATS whose store has that many bytes, and returns its URL.
+func shortStore(t *testing.T, size int64) string {
+	t.Helper()
 	n, err := backends.StartNATS(t.Context(), backends.Config{Data: t.TempDir(), Ephemeral: true, StreamStore: size}, quiet())
 	if err != nil {
 		t.Fatal(err)
@@ -207,9 +215,7 @@ func short(t *testing.T, size int64) *stream.Client {
 			t.Error(err)
 		}
 	})
-	cfg := stream.DefaultConfig()
-	cfg.URL = n.URL()
-	return connect(t, cfg)
+	return n.URL()
 }
 
 // A store that is smaller than what a sale reserves where there is room opens
@@ -317,5 +323,39 @@ func TestAStreamWithoutALeaderIsNotBelieved(t *testing.T) {
 			return err
 		}
 		return nil
+	})
+}
+
+// Several who find out the size of a store at once, and make streams meanwhile,
+// leave it as free as one does; also what one left who died meanwhile is given
+// back.
+func TestManyFindOutTheSizeOfTheStoreAtOnce(t *testing.T) {
+	t.Parallel()
+	const size = 265 << 20
+	cfg := stream.DefaultConfig()
+	cfg.URL = shortStore(t, size)
+	clients := []*stream.Client{connect(t, cfg), connect(t, cfg), connect(t, cfg)}
+	c := clients[0]
+	_, err := look(t, cfg.URL).CreateStream(t.Context(), jetstream.StreamConfig{Name: "ROOM", Subjects: []string{"room.none"}, MaxBytes: size - 1<<10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var looking sync.WaitGroup
+	for n := range 24 {
+		looking.Go(func() {
+			_, _ = clients[n%len(clients)].Space(t.Context()) // one may fail while another looks
+			_ = clients[n%len(clients)].CreateUnsold(t.Context(), 0)
+		})
+	}
+	looking.Wait()
+	eventually(t, "a sale opens, and the store has room", func() error {
+		if _, err := c.CreateSale(t.Context(), testSale(1)); err != nil {
+			return err
+		}
+		space, err := c.Space(t.Context())
+		if err == nil && (space.Limit > size || space.Room() < size/4) {
+			err = fmt.Errorf("%+v", space)
+		}
+		return err
 	})
 }

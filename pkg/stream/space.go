@@ -65,11 +65,9 @@ func (s Space) Room() int64 { return max(0, s.Limit-s.Reserved) }
 // configured one, else it is found out, for which the client must be allowed to
 // make streams.
 func (c *Client) Space(ctx context.Context) (Space, error) {
-	request, cancel := c.during(ctx, requestTimeout)
-	info, err := c.js.AccountInfo(request)
-	cancel()
+	info, err := c.account(ctx)
 	if err != nil {
-		return Space{}, fmt.Errorf("stream: reading the store's use: %w", err)
+		return Space{}, err
 	}
 	s := Space{Reserved: int64(info.ReservedStore), Streams: info.Streams}
 	if limit := info.Limits.MaxStore; limit > 0 { // it counts every replica, what is reserved does not
@@ -82,9 +80,19 @@ func (c *Client) Space(ctx context.Context) (Space, error) {
 		return s, nil
 	}
 	if s.Limit = c.cfg.StoreBytes; s.Limit <= 0 {
-		s.Limit, err = c.measured(ctx, s.Reserved)
+		s.Limit, err = c.measured(ctx)
 	}
 	return s, err
+}
+
+func (c *Client) account(ctx context.Context) (*jetstream.AccountInfo, error) {
+	ctx, cancel := c.during(ctx, requestTimeout)
+	defer cancel()
+	info, err := c.js.AccountInfo(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("stream: reading the store's use: %w", err)
+	}
+	return info, nil
 }
 
 // allowance returns how much a new stream may reserve of what is configured, so
