@@ -16,17 +16,24 @@ import (
 // perRole is how many processes of each role run.
 const perRole = 2
 
+// archiver is the role that puts sold-out sales away, which no fault test has.
+const archiver = "archiver"
+
 // roles in the order of their starts.
-var roles = []string{arena.Scheduler, arena.Allocator, arena.Recorder, arena.Edge}
+var roles = []string{arena.Scheduler, arena.Allocator, arena.Recorder, archiver, arena.Edge}
+
+// archiveAfter is the age at which a sold-out sale is archived, in slots.
+const archiveAfter = 2
 
 // house is the shop's processes. What dies is started again by the fault that
 // killed it; what dies by itself is a finding.
 type house struct {
 	*arena.Arena
 
-	stage *stage
-	flags map[string][]string // of each role
-	front []string            // addresses of the edges, which outlive them
+	stage    *stage
+	archives string              // folder
+	flags    map[string][]string // of each role
+	front    []string            // addresses of the edges, which outlive them
 
 	mu      sync.Mutex
 	members map[string][]*arena.Process // guarded by mu
@@ -35,9 +42,11 @@ type house struct {
 
 // open starts the whole house.
 func (o *options) open(s *stage, a *arena.Arena) *house {
-	h := &house{Arena: a, stage: s, members: map[string][]*arena.Process{}, flags: map[string][]string{
+	h := &house{Arena: a, stage: s, archives: s.TempDir(), members: map[string][]*arena.Process{}}
+	h.flags = map[string][]string{
 		arena.Scheduler: {"--sale-every", o.slot.String()},
-	}}
+		archiver:        {"--archive-to", h.archives, "--archive-after", (archiveAfter * o.slot).String()},
+	}
 	for _, role := range roles {
 		for n := range perRole {
 			p := a.Start(role, arena.Through, arena.Flags(h.flags[role]...))

@@ -28,7 +28,7 @@ func allowanceOf(count string) allowance {
 	case count == countStreams:
 		return allowance{floor: 6, perSale: 2} // sold-out sales that await their archive, and streams of no sale
 	case count == countReserved:
-		return allowance{floor: 64, share: 0.1, perSale: 24}
+		return allowance{floor: 256, share: 0.1, perSale: 8} // the newest sales' streams, which have not shrunk yet
 	case count == countConsumers:
 		return allowance{floor: 8, perSale: 8}
 	case count == countSessions:

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -206,6 +207,24 @@ func (t *traffic) some(ctx context.Context, of shopper.Sale) {
 	t.leave(of)
 }
 
+// quietSlots is after how many slots the first sale must have been archived: it
+// has been old enough for some, in the quiet end of one of which it was put away.
+const quietSlots = 2 * (archiveAfter + 1)
+
+// auditArchives audits every archive offline; there must be some.
+func (h *house) auditArchives(some bool) {
+	files, err := filepath.Glob(filepath.Join(h.archives, "*.notsale.tar"))
+	if err != nil || some && len(files) == 0 {
+		h.stage.Errorf("no sale was archived: %v", err)
+	}
+	for _, file := range files {
+		if ran := h.Run(context.WithoutCancel(h.stage.ctx), "audit", "--archive", file); ran.Status != 0 {
+			h.stage.Errorf("audit of %s: status %d\n%s%s", filepath.Base(file), ran.Status, ran.Out, ran.Err)
+		}
+	}
+	h.stage.Logf("%d sales are archived", len(files))
+}
+
 // late is how long after its slot's beginning a sale may open: longer than any
 // fault lasts, on a machine that does all of this at once.
 const late = 10 * time.Second
@@ -228,6 +247,7 @@ func (o *options) conclude(h *house, samples []sample) {
 	}
 	audittest.Settled(s, audittest.Stores{DatabaseURL: h.DatabaseURL, NATSURL: h.NATSURL})
 	h.Spoilt() // audited just now
+	h.auditArchives(o.length > quietSlots*o.slot)
 	if !s.Failed() {
 		s.Logf("every audit is clean")
 	}
