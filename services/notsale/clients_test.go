@@ -15,6 +15,7 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
+	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 	"notsale/services/edge"
 	"notsale/services/notsale/notsaletest"
@@ -76,10 +77,13 @@ func TestABodyBesideAGoodQueryIsIgnored(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Stop()
+	last := time.After(notsaletest.Patience)
 	for outcomes[wire.Issued] < 7 || outcomes[wire.InvalidParameter] < 3 {
-		m, open := <-reader.Messages()
-		if !open {
-			t.Fatalf("%v: %v", outcomes, reader.Err())
+		var m stream.Message
+		select {
+		case m = <-reader.Messages(): // closed: the message is empty, and cannot be read
+		case <-last:
+			t.Fatalf("attempts %v, want 7 issued and 3 with an invalid parameter", outcomes)
 		}
 		_, attempts, err := wire.DecodeAttempts(m.Data)
 		if err != nil {
