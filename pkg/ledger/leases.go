@@ -37,7 +37,10 @@ func (l *Ledger) Take(ctx context.Context, ttl time.Duration, skip []sale.ID, li
 	switch {
 	case len(locked) == 0:
 	case len(locked) < len(leases):
-		leases, _, err = l.takeFree(ctx, sqlLeaseFenceFree, ttl, slices.Concat(skip, locked), limit)
+		leases, locked, err = l.takeFree(ctx, sqlLeaseFenceFree, ttl, slices.Concat(skip, locked), limit)
+		if len(locked) > 0 { // others are locked by now: nothing was taken, the next turn tries again
+			leases = nil
+		}
 	default:
 		leases, _, err = l.takeFree(ctx, sqlLeaseFence, ttl, skip, 1)
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// probeStream is there only for the moments in which the size of the store is
-// found out. It is empty, and begins with next to nothing.
+// probeStream is empty and reserves next to nothing, but for the moments in
+// which the size of the store is found out.
 const (
 	probeStream  = "ROOM"
 	probeSubject = "room.none"
@@ -28,8 +28,8 @@ const (
 
 // measured is the size of JetStream's file store where nobody tells it: a stream
 // asks for more and more until it is refused. Callers of one client share one
-// such look; of several schedulers that look at once, the slower one fails, and
-// tries again.
+// such look. Several schedulers may look at once: they ask for the same stream,
+// and each for its whole size.
 func (c *Client) measured(ctx context.Context) (int64, error) {
 	size, err, _ := c.measuring.Do("", func() (any, error) {
 		c.mu.Lock()
@@ -39,38 +39,62 @@ func (c *Client) measured(ctx context.Context) (int64, error) {
 		if found > 0 && time.Since(at) < measureFor && session == in {
 			return found, nil
 		}
-		room, err := c.measure(ctx)
+		found, err := c.measure(ctx)
 		if err != nil {
 			return int64(0), fmt.Errorf("stream: finding out the size of the store: %w", err)
 		}
-		info, err := c.account(ctx) // anew: the probe of another scheduler was reserved, perhaps, and is gone with ours
-		if err != nil {
-			return int64(0), err
-		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.found, c.foundAt, c.foundIn = int64(info.ReservedStore)+room, time.Now(), session
-		return c.found, nil
+		c.found, c.foundAt, c.foundIn = found, time.Now(), session
+		return found, nil
 	})
 	return size.(int64), err //nolint:forcetypeassert // of the function above
 }
 
-// measure returns how much more the store can reserve, a 32nd too little at most.
-// The probe is deleted rather than made small again, which a store that has no
-// room left refuses; one that a scheduler left when it died goes first.
-func (c *Client) measure(ctx context.Context) (room int64, err error) {
-	if err := c.forgetProbe(ctx); err != nil {
+// measure returns what is reserved without the probe, and how much more can be,
+// a 32nd too little at most. What is reserved is read before and after, and the
+// less is believed: another scheduler may have been asking meanwhile.
+func (c *Client) measure(ctx context.Context) (int64, error) {
+	cfg := c.streamConfig(probeStream, probeSubject, probeBytes)
+	before, err := c.withoutProbe(ctx, cfg)
+	if err != nil {
 		return 0, err
 	}
-	cfg := c.streamConfig(probeStream, probeSubject, probeBytes)
+	room, err := c.probe(ctx, cfg)
+	after, errAfter := c.withoutProbe(ctx, cfg)
+	return min(before, after) + room, errors.Join(err, errAfter)
+}
+
+// withoutProbe makes the probe small, and returns what is reserved then. A store
+// that is full refuses even that; then the probe goes, which one may have left
+// large who died in the middle.
+func (c *Client) withoutProbe(ctx context.Context, cfg jetstream.StreamConfig) (int64, error) {
+	err := c.ask(ctx, cfg, probeBytes)
+	if noRoom(err) {
+		request, cancel := c.during(ctx, requestTimeout)
+		defer cancel()
+		err = c.js.DeleteStream(request, probeStream)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, err
+	}
+	info, err := c.account(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return int64(info.ReservedStore), nil
+}
+
+// probe returns how much the probe was granted.
+func (c *Client) probe(ctx context.Context, cfg jetstream.StreamConfig) (int64, error) {
 	request, cancel := c.during(ctx, requestTimeout)
 	defer cancel()
-	if _, err := c.js.CreateStream(request, cfg); noRoom(err) {
+	switch _, err := c.js.CreateStream(request, cfg); {
+	case noRoom(err):
 		return 0, nil
-	} else if err != nil {
+	case err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, c.forgetProbe(ctx)) }()
 	granted, refused := int64(probeBytes), int64(measureTop)
 	for size := int64(MinStreamBytes); size < measureTop; size *= 2 {
 		if err := c.ask(ctx, cfg, size); noRoom(err) {
@@ -92,16 +116,6 @@ func (c *Client) measure(ctx context.Context) (room int64, err error) {
 		}
 	}
 	return granted, nil
-}
-
-func (c *Client) forgetProbe(ctx context.Context) error {
-	ctx, cancel := c.during(ctx, requestTimeout)
-	defer cancel()
-	err := c.js.DeleteStream(ctx, probeStream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil
-	}
-	return err
 }
 
 // ask sets what a stream reserves.

@@ -105,7 +105,10 @@ func sizeOf(info *jetstream.StreamInfo) (Size, bool) {
 // Resize sets what a stream reserves, but never below what it held when it was
 // read. ErrNoRoom: the store has no room for it; nothing was changed.
 func (c *Client) Resize(ctx context.Context, s Size, size int64) error {
-	err := c.ask(ctx, s.config, max(size, s.Bytes))
+	cfg, err := c.config(ctx, s.Name) // anew: another scheduler may have raised its replicas
+	if err == nil {
+		err = c.ask(ctx, cfg, max(size, s.Bytes))
+	}
 	if noRoom(err) {
 		return fmt.Errorf("%w: %s was to have %d bytes: %w", ErrNoRoom, s.Name, size, err)
 	}
@@ -117,7 +120,7 @@ func (c *Client) Resize(ctx context.Context, s Size, size int64) error {
 
 // Replicate gives a stream as many replicas as are configured, where it has
 // fewer. It reports whether it had.
-func (c *Client) Replicate(ctx context.Context, s Size) (raised bool, err error) {
+func (c *Client) Replicate(ctx context.Context, s *Size) (raised bool, err error) {
 	if s.Sealed || s.Replicas >= c.cfg.Replicas {
 		return false, nil
 	}
@@ -126,6 +129,7 @@ func (c *Client) Replicate(ctx context.Context, s Size) (raised bool, err error)
 	if err := c.ask(ctx, cfg, s.MaxBytes); err != nil {
 		return false, fmt.Errorf("stream: raising %s from %d to %d replicas: %w", s.Name, s.Replicas, cfg.Replicas, err)
 	}
+	s.Replicas, s.config = cfg.Replicas, cfg // lest the next change of its size takes them back
 	return true, nil
 }
 

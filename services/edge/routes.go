@@ -18,6 +18,8 @@ func (e *Edge) routes() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	_ = r.SetTrustedProxies(e.cfg.TrustedProxies) // Validate has looked; else Gin trusts everybody
+	// Gin would turn to X-Real-IP, which many proxies pass on as the client sent it.
+	r.RemoteIPHeaders = []string{"X-Forwarded-For"}
 	r.HandleMethodNotAllowed = true
 	r.RedirectTrailingSlash = false
 	r.Use(e.guard)

@@ -210,6 +210,13 @@ func TestAFloodOfFreshCodesMeets429(t *testing.T) {
 			},
 			func(n int) (string, []string) { return "v" + itoa(n), []string{"X-Forwarded-For", "10.0.0." + itoa(n)} },
 		},
+		"by address behind a trusted proxy that names none": {
+			func(c *edge.Config) { c.RatePerAddress, c.TrustedProxies = 0.5, []string{"127.0.0.0/8"} },
+			func(n int) (string, []string) {
+				return "u" + itoa(n), []string{"X-Forwarded-For", "unknown", "X-Real-Ip", "10.0.0." + itoa(n)}
+			},
+			nil,
+		},
 		"by user": {
 			func(c *edge.Config) { c.RatePerUser = 0.5 },
 			func(int) (string, []string) { return "ann", nil },
@@ -437,7 +444,7 @@ func TestASmallMaxPayloadIsNo503(t *testing.T) {
 	g := startGuardedNATS(t, "max_payload: 16KB")
 	stage := notsaletest.New(t)
 	g.serve(stage)
-	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait = notsaletest.Patience })
+	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait, c.CheckoutWait = notsaletest.Patience, notsaletest.Patience })
 	of := f.OpenSale(clients, 1)
 	f.allocate()
 	var checkouts, purchases []string

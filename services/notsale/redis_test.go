@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -43,13 +44,14 @@ func (f *front) command(t *testing.T, text string) {
 func clusterWithoutSlots(t *testing.T) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	bus, errBus := net.Listen("tcp", "127.0.0.1:0")
+	if err := errors.Join(err, errBus); err != nil {
 		t.Fatal(err)
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	_ = listener.Close()
+	port, busPort := listener.Addr().(*net.TCPAddr).Port, bus.Addr().(*net.TCPAddr).Port
+	_, _ = listener.Close(), bus.Close()
 	cmd := exec.Command(backends.FindRedis(), "--port", itoa(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes",
-		"--cluster-port", itoa(port%10000+40000), "--dir", t.TempDir(), "--save", "")
+		"--cluster-port", itoa(busPort), "--dir", t.TempDir(), "--save", "")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -432,7 +432,8 @@ func (k *keeper) lasts() time.Duration {
 // made before the cluster had its other servers.
 func (k *keeper) replicate(ctx context.Context) {
 	for _, s := range k.known {
-		raised, err := k.streams.Replicate(ctx, s.Size)
+		had := s.Replicas
+		raised, err := k.streams.Replicate(ctx, &s.Size)
 		if err != nil {
 			if !k.unequal && ctx.Err() == nil {
 				k.log.Warn("a stream lacks replicas and cannot be given them, trying on", "error", err)
@@ -441,7 +442,7 @@ func (k *keeper) replicate(ctx context.Context) {
 			return
 		}
 		if raised {
-			k.log.Info("stream has more replicas", "stream", s.Name, "had", s.Replicas)
+			k.log.Info("stream has more replicas", "stream", s.Name, "had", had, "has", s.Replicas)
 		}
 	}
 	k.unequal = false
