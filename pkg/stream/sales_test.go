@@ -308,7 +308,10 @@ func TestAStreamWithoutALeaderIsNotBelieved(t *testing.T) {
 	cfg := config(cluster.URL())
 	cfg.Replicas = 3
 	c := connect(t, cfg)
-	open(t, c)
+	eventually(t, "the cluster has peers for the streams", func() error {
+		_, err := c.CreateSale(t.Context(), testSale(1))
+		return err
+	})
 	leader := cluster.Holder("SALE_1")
 	cluster.Stop(leader)
 	cluster.Stop((leader + 1) % 3)
