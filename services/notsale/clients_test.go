@@ -44,6 +44,7 @@ func TestABodyBesideAGoodQueryIsIgnored(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(20, 10)
+	f.Checkout(t, "zoe", 2) // from now on the edge knows the sale, to which it counts refused checkouts, too
 	f.allocate()
 	const most = 4096
 	for name, c := range map[string]struct {
