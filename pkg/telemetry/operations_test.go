@@ -132,20 +132,27 @@ func TestAnAddressInUse(t *testing.T) {
 	}
 }
 
-// A request that does not end is cut off when there is no time left for it.
-func TestStopDoesNotWaitForEver(t *testing.T) {
-	t.Parallel()
-	asked := make(chan struct{})
+// serveStuck serves with a readiness that never answers. asked is closed when it
+// is first asked for; served gets what Serve returns.
+func serveStuck(t *testing.T) (o *telemetry.Operations, asked <-chan struct{}, served <-chan error) {
+	t.Helper()
+	begun, ended := make(chan struct{}), make(chan error, 1)
 	stuck := func(ctx context.Context) error {
-		close(asked)
+		close(begun)
 		return silent(ctx)
 	}
 	o, err := telemetry.ListenOperations(t.Context(), "127.0.0.1:0", telemetry.NewRegistry(), &telemetry.Health{}, stuck, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- o.Serve() }()
+	go func() { ended <- o.Serve() }()
+	return o, begun, ended
+}
+
+// A request that does not end is cut off when there is no time left for it.
+func TestStopDoesNotWaitForEver(t *testing.T) {
+	t.Parallel()
+	o, asked, served := serveStuck(t)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -4,25 +4,13 @@ import (
 	"context"
 	"net"
 	"testing"
-
-	"notsale/pkg/telemetry"
 )
 
 // Neither a request that never ends nor one that is never sent to its end holds
 // the stop of a process.
 func TestStuckRequestsDoNotHoldTheStop(t *testing.T) {
 	t.Parallel()
-	asked := make(chan struct{})
-	stuck := func(ctx context.Context) error {
-		close(asked)
-		return silent(ctx)
-	}
-	o, err := telemetry.ListenOperations(t.Context(), "127.0.0.1:0", telemetry.NewRegistry(), &telemetry.Health{}, stuck, quiet())
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- o.Serve() }()
+	o, asked, served := serveStuck(t)
 	for _, text := range []string{
 		"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n",
 		"GET /readyz HTTP/1.1\r\nHost: x\r\n",
