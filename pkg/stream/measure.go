@@ -66,8 +66,8 @@ func (c *Client) measure(ctx context.Context) (int64, error) {
 }
 
 // withoutProbe makes the probe small, and returns what is reserved then. A store
-// that is full refuses even that; then the probe goes, which one may have left
-// large who died in the middle.
+// that is full refuses even that, and so does one of which several schedulers
+// were granted more than it has at the same moment; then the probe goes.
 func (c *Client) withoutProbe(ctx context.Context, cfg jetstream.StreamConfig) (int64, error) {
 	err := c.ask(ctx, cfg, probeBytes)
 	if noRoom(err) {
@@ -87,14 +87,6 @@ func (c *Client) withoutProbe(ctx context.Context, cfg jetstream.StreamConfig) (
 
 // probe returns how much the probe was granted.
 func (c *Client) probe(ctx context.Context, cfg jetstream.StreamConfig) (int64, error) {
-	request, cancel := c.during(ctx, requestTimeout)
-	defer cancel()
-	switch _, err := c.js.CreateStream(request, cfg); {
-	case noRoom(err):
-		return 0, nil
-	case err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
-		return 0, err
-	}
 	granted, refused := int64(probeBytes), int64(measureTop)
 	for size := int64(MinStreamBytes); size < measureTop; size *= 2 {
 		if err := c.ask(ctx, cfg, size); noRoom(err) {
@@ -118,11 +110,16 @@ func (c *Client) probe(ctx context.Context, cfg jetstream.StreamConfig) (int64, 
 	return granted, nil
 }
 
-// ask sets what a stream reserves.
+// ask sets what the probe reserves, and makes it where it is not: another
+// scheduler may have deleted it, or have made it meanwhile.
 func (c *Client) ask(ctx context.Context, cfg jetstream.StreamConfig, size int64) error {
 	ctx, cancel := c.during(ctx, requestTimeout)
 	defer cancel()
 	cfg.MaxBytes = size
-	_, err := c.js.UpdateStream(ctx, cfg)
-	return err
+	for {
+		_, err := c.js.CreateOrUpdateStream(ctx, cfg)
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return err
+		}
+	}
 }
