@@ -65,15 +65,15 @@ func (c *Client) measure(ctx context.Context) (int64, error) {
 	return min(before, after) + room, errors.Join(err, errAfter)
 }
 
-// withoutProbe makes the probe small, and returns what is reserved then. A store
-// that is full refuses even that, and so does one of which several schedulers
-// were granted more than it has at the same moment; then the probe goes.
+// withoutProbe makes the probe small, and returns what others reserve then. A
+// store that is full refuses even that, and so does one of which several
+// schedulers were granted more than it has at the same moment; then the probe goes.
 func (c *Client) withoutProbe(ctx context.Context, cfg jetstream.StreamConfig) (int64, error) {
-	err := c.ask(ctx, cfg, probeBytes)
+	own, err := int64(probeBytes), c.ask(ctx, cfg, probeBytes)
 	if noRoom(err) {
 		request, cancel := c.during(ctx, requestTimeout)
 		defer cancel()
-		err = c.js.DeleteStream(request, probeStream)
+		own, err = 0, c.js.DeleteStream(request, probeStream)
 	}
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return 0, err
@@ -82,12 +82,12 @@ func (c *Client) withoutProbe(ctx context.Context, cfg jetstream.StreamConfig) (
 	if err != nil {
 		return 0, err
 	}
-	return int64(info.ReservedStore), nil
+	return int64(info.ReservedStore) - own, nil
 }
 
 // probe returns how much the probe was granted.
 func (c *Client) probe(ctx context.Context, cfg jetstream.StreamConfig) (int64, error) {
-	granted, refused := int64(probeBytes), int64(measureTop)
+	granted, refused := int64(0), int64(measureTop)
 	for size := int64(MinStreamBytes); size < measureTop; size *= 2 {
 		if err := c.ask(ctx, cfg, size); noRoom(err) {
 			refused = size
