@@ -341,9 +341,14 @@ func TestBackendsPrintsWhatAShellReads(t *testing.T) {
 	if err := s.findURLs(); err != nil || s.databaseURL != urls[0][len("DATABASE_URL="):] || s.natsURL != urls[2][len("NATS_URL="):] {
 		t.Errorf("%v, found %s %s", err, s.databaseURL, s.natsURL)
 	}
-	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+	stop := syscall.SIGHUP
+	if nohup { // so are these tests, and the program with them
+		stop = syscall.SIGTERM
+	}
+	if err := cmd.Process.Signal(stop); err != nil {
 		t.Fatal(err)
 	}
+	defer time.AfterFunc(stopTime, func() { _ = cmd.Process.Kill() }).Stop()
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
