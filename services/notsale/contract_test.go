@@ -461,7 +461,7 @@ func TestPending(t *testing.T) {
 	target := notsaletest.PurchasePath(c.Code)
 	var location string
 	for range 2 {
-		a := f.Purchase(t, c.Code)
+		a := pending(t, func() notsaletest.Answer { return f.Purchase(t, c.Code) })
 		expectation{status: 202, contains: `"status":"pending"`}.check(t, a)
 		location = a.Header.Get("Location")
 		if location != target || a.Header.Get("Retry-After") != "1" {

@@ -23,7 +23,6 @@ import (
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 	"notsale/services/auditor"
-	"notsale/services/edge"
 	"notsale/services/notsale/notsaletest"
 )
 
@@ -373,11 +372,11 @@ func TestExplainWhatTheCacheRefused(t *testing.T) {
 
 // What waits in the stream is said to wait, with the position that it will take.
 func TestExplainWhatWaits(t *testing.T) {
-	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = 100 * time.Millisecond })
+	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
 	first, second, unsent := f.sign(of, 1, "ann", time.Hour), f.sign(of, 1, "bob", time.Hour), f.sign(of, 2, "bob", time.Hour)
 	for _, k := range []ticket{first, second, second} {
-		expectation{status: 202}.check(t, f.Purchase(t, k.text))
+		f.enqueue(t, of, k)
 	}
 	x, text := f.explain(t, "--code", second.text)
 	if x.Verdict != auditor.Waiting || x.Total != 0 || x.Waiting.Messages != 3 || x.Waiting.Requests != 3 || len(x.Causes) != 0 ||

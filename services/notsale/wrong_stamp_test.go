@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"net/http"
 	"testing"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 	"notsale/services/auditor"
-	"notsale/services/edge"
 	"notsale/services/notsale/notsaletest"
 )
 
@@ -51,13 +49,14 @@ func TestAPackStampedAYearAheadSpoilsOnlyItself(t *testing.T) {
 	for rules, want := range map[int][4]int{1: {200, 410, 410, 410}, 2: {200, 410, 200, 429}} {
 		t.Run(fmt.Sprintf("rules %d", rules), func(t *testing.T) {
 			t.Parallel()
-			f := newFront(t, func(c *edge.Config) { c.PurchaseWait = 20 * time.Millisecond })
+			f := newFront(t, nil)
 			f.spoilt = true // the streams themselves have the right times
 			of := f.openUnder(rules, 4, 2)
 			targets := make([]string, len(want))
 			for i, user := range []string{"ann", "bob", "ann", "ann"} {
-				targets[i] = notsaletest.PurchasePath(f.Checkout(t, user, int64(i)+1).Code)
-				expectation{status: http.StatusAccepted}.check(t, f.Post(t, targets[i]))
+				k := f.sign(of, sale.ItemID(i)+1, user, time.Hour)
+				targets[i] = notsaletest.PurchasePath(k.text)
+				f.enqueue(t, of, k)
 			}
 			tape := stamped{f.Stream("decider"), 3}
 			f.decide(t, of, tape)
