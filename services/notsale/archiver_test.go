@@ -166,6 +166,7 @@ func TestNothingIsArchivedBesideABusySale(t *testing.T) {
 			defer close(flooded)
 			for ctx.Err() == nil {
 				_ = publish(ctx, busy.ID, []byte("{}"))
+				<-time.After(5 * time.Millisecond)
 			}
 		}()
 		return func() { cancel(); <-flooded }
