@@ -138,6 +138,11 @@ func (b *book) NextSlot(context.Context, time.Duration) (time.Duration, error) {
 // UnsoldParts: the model's stream of no sale is never followed by another.
 func (b *book) UnsoldParts(context.Context) ([]ledger.UnsoldPart, error) { return nil, nil }
 
+// AttemptCursor: nothing of it is recorded.
+func (b *book) AttemptCursor(context.Context, wire.AttemptStream) (ledger.AttemptCursor, error) {
+	return ledger.AttemptCursor{}, ledger.ErrNotFound
+}
+
 func (b *book) RemoveUnsold(context.Context, int, uint64, time.Time, time.Time, time.Duration) (bool, error) {
 	return false, nil
 }

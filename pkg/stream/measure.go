@@ -29,7 +29,7 @@ const (
 // measured is the size of JetStream's file store where nobody tells it: a stream
 // asks for more and more until it is refused. Callers of one client share one
 // such look. Several schedulers may look at once: they ask for the same stream,
-// and each for its whole size.
+// and each for its whole size. Where NATS forbids it the size is measureTop.
 func (c *Client) measured(ctx context.Context) (int64, error) {
 	size, err, _ := c.measuring.Do("", func() (any, error) {
 		c.mu.Lock()
@@ -40,6 +40,10 @@ func (c *Client) measured(ctx context.Context) (int64, error) {
 			return found, nil
 		}
 		found, err := c.measure(ctx)
+		if errors.Is(err, ErrDenied) {
+			c.log.Warn("it is not known how large NATS's file store is: give --stream-store, or let this user make the stream "+probeStream, "error", err)
+			found, err = measureTop, nil
+		}
 		if err != nil {
 			return int64(0), fmt.Errorf("stream: finding out the size of the store: %w", err)
 		}
@@ -55,41 +59,62 @@ func (c *Client) measured(ctx context.Context) (int64, error) {
 // a 32nd too little at most. What is reserved is read before and after, and the
 // less is believed: another scheduler may have been asking meanwhile.
 func (c *Client) measure(ctx context.Context) (int64, error) {
-	cfg := c.streamConfig(probeStream, probeSubject, probeBytes)
-	before, err := c.withoutProbe(ctx, cfg)
+	before, err := c.withoutProbe(ctx)
 	if err != nil {
 		return 0, err
 	}
-	room, err := c.probe(ctx, cfg)
-	after, errAfter := c.withoutProbe(ctx, cfg)
+	room, err := c.probe(ctx)
+	after, errAfter := c.withoutProbe(ctx)
 	return min(before, after) + room, errors.Join(err, errAfter)
 }
 
-// withoutProbe makes the probe small, and returns what others reserve then. A
-// store that is full refuses even that, and so does one of which several
-// schedulers were granted more than it has at the same moment; then the probe goes.
-func (c *Client) withoutProbe(ctx context.Context, cfg jetstream.StreamConfig) (int64, error) {
-	own, err := int64(probeBytes), c.ask(ctx, cfg, probeBytes)
-	if noRoom(err) {
-		request, cancel := c.during(ctx, requestTimeout)
-		defer cancel()
-		own, err = 0, c.js.DeleteStream(request, probeStream)
-	}
-	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+// withoutProbe makes the probe small, and returns what all else has reserved.
+func (c *Client) withoutProbe(ctx context.Context) (int64, error) {
+	if err := c.giveBack(ctx); err != nil {
 		return 0, err
 	}
 	info, err := c.account(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return int64(info.ReservedStore) - own, nil
+	return max(0, int64(info.ReservedStore)-probeBytes), nil
+}
+
+// giveBack makes the probe small. A store that is full refuses even that, and so
+// does one of which several schedulers were granted more than it has at the same
+// moment; then the probe goes. Whoever is finding out goes on all the same.
+func (c *Client) giveBack(ctx context.Context) error {
+	err := c.ask(ctx, probeBytes)
+	if noRoom(err) {
+		request, cancel := c.during(ctx, requestTimeout)
+		defer cancel()
+		err = c.js.DeleteStream(request, probeStream)
+	}
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	return err
+}
+
+// held is how much the probe holds at this moment, which is nobody's.
+func (c *Client) held(ctx context.Context) (int64, error) {
+	ctx, done := c.permissions.during(ctx, "$JS.API.STREAM.INFO."+probeStream)
+	defer done()
+	info, err := c.lookAt(ctx, probeStream)
+	if errors.Is(err, ErrLost) || err != nil && errors.Is(context.Cause(ctx), ErrDenied) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return max(0, info.Config.MaxBytes-probeBytes), nil
 }
 
 // probe returns how much the probe was granted.
-func (c *Client) probe(ctx context.Context, cfg jetstream.StreamConfig) (int64, error) {
-	granted, refused := int64(0), int64(measureTop)
+func (c *Client) probe(ctx context.Context) (int64, error) {
+	granted, refused := int64(probeBytes), int64(measureTop)
 	for size := int64(MinStreamBytes); size < measureTop; size *= 2 {
-		if err := c.ask(ctx, cfg, size); noRoom(err) {
+		if err := c.ask(ctx, size); noRoom(err) {
 			refused = size
 			break
 		} else if err != nil {
@@ -99,7 +124,7 @@ func (c *Client) probe(ctx context.Context, cfg jetstream.StreamConfig) (int64, 
 	}
 	for range measureSteps {
 		middle := granted + (refused-granted)/2
-		if err := c.ask(ctx, cfg, middle); noRoom(err) {
+		if err := c.ask(ctx, middle); noRoom(err) {
 			refused = middle
 		} else if err != nil {
 			return 0, err
@@ -112,13 +137,18 @@ func (c *Client) probe(ctx context.Context, cfg jetstream.StreamConfig) (int64, 
 
 // ask sets what the probe reserves, and makes it where it is not: another
 // scheduler may have deleted it, or have made it meanwhile.
-func (c *Client) ask(ctx context.Context, cfg jetstream.StreamConfig, size int64) error {
+func (c *Client) ask(ctx context.Context, size int64) error {
 	ctx, cancel := c.during(ctx, requestTimeout)
 	defer cancel()
-	cfg.MaxBytes = size
+	ctx, done := c.permissions.during(ctx, "$JS.API.STREAM.UPDATE."+probeStream, "$JS.API.STREAM.CREATE."+probeStream)
+	defer done()
+	cfg := c.streamConfig(probeStream, probeSubject, size)
 	for {
 		_, err := c.js.CreateOrUpdateStream(ctx, cfg)
-		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		switch {
+		case err != nil && errors.Is(context.Cause(ctx), ErrDenied):
+			return fmt.Errorf("%w: to make or change the stream %s", ErrDenied, probeStream)
+		case !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) && !errors.Is(err, jetstream.ErrStreamNotFound):
 			return err
 		}
 	}

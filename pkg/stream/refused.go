@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,26 +27,26 @@ var violation = regexp.MustCompile(`(?i)permissions violation for (publish|subsc
 // says so beside the calls that it refuses. Safe for any number of callers.
 type permissions struct {
 	mu        sync.Mutex
-	outgoing  map[*outgoing]bool   // publishes under way; guarded by mu
+	outgoing  map[*outgoing]bool   // publishes and requests under way; guarded by mu
 	listeners map[string]*listener // by subject; guarded by mu
 	refused   string               // subject of another subscription, until the next session; guarded by mu
 }
 
-// outgoing is a publish under way.
+// outgoing is a publish, or a request, under way.
 type outgoing struct {
-	subject string
-	deny    context.CancelCauseFunc
+	subjects []string // one of them
+	deny     context.CancelCauseFunc
 }
 
 func newPermissions() *permissions {
 	return &permissions{outgoing: map[*outgoing]bool{}, listeners: map[string]*listener{}}
 }
 
-// during returns a context of a publish to the subject, which ends with
+// during returns a context of a publish to one of the subjects, which ends with
 // ErrDenied as its cause when the server forbids it.
-func (p *permissions) during(ctx context.Context, subject string) (context.Context, func()) {
+func (p *permissions) during(ctx context.Context, subjects ...string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	one := &outgoing{subject, cancel}
+	one := &outgoing{subjects, cancel}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.outgoing[one] = true
@@ -78,7 +79,7 @@ func (p *permissions) deny(subject string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for one := range p.outgoing {
-		if one.subject == subject {
+		if slices.Contains(one.subjects, subject) {
 			one.deny(ErrDenied)
 		}
 	}

@@ -46,11 +46,11 @@ type Opening struct {
 // missing. It may be repeated. ErrForeign: a stream of that number exists and
 // belongs to another sale; nothing was changed.
 func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
-	if err := c.create(ctx, checkoutStream(s.ID), checkoutSubject(wire.AttemptStream{Sale: s.ID}), c.cfg.AttemptBytes); err != nil {
+	if err := c.create(ctx, checkoutStream(s.ID), checkoutSubject(wire.AttemptStream{Sale: s.ID}), c.cfg.AttemptBytes, 0); err != nil {
 		return Opening{}, err
 	}
 	crash.At("scheduler/between-streams")
-	if err := c.create(ctx, saleStream(s.ID), purchaseSubject(s.ID), c.cfg.SaleBytes); err != nil {
+	if err := c.create(ctx, saleStream(s.ID), purchaseSubject(s.ID), c.cfg.SaleBytes, 0); err != nil {
 		return Opening{}, err
 	}
 	record := wire.EncodeOpening(s)

@@ -362,3 +362,88 @@ func TestManyFindOutTheSizeOfTheStoreAtOnce(t *testing.T) {
 		return err
 	})
 }
+
+// What a scheduler held that died while it was finding out the size of the store
+// stands in nobody's way, and is given back as soon as it is needed: another one
+// knows the size for an hour already.
+func TestADeadSchedulerHoldsNoRoom(t *testing.T) {
+	t.Parallel()
+	const size = 265 << 20
+	cfg := stream.DefaultConfig()
+	cfg.URL = shortStore(t, size)
+	c := connect(t, cfg)
+	open(t, c)
+	dies := func() {
+		t.Helper()
+		js := look(t, cfg.URL)
+		probe, err := js.Stream(t.Context(), "ROOM")
+		if err != nil {
+			t.Fatal(err)
+		}
+		probing := probe.CachedInfo().Config
+		for probing.MaxBytes = size; ; probing.MaxBytes -= 1 << 20 {
+			if _, err := js.UpdateStream(t.Context(), probing); err == nil {
+				return
+			}
+		}
+	}
+	before, err := c.Space(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dies()
+	if now, err := c.Space(t.Context()); err != nil || now != before {
+		t.Errorf("%+v, %v, want %+v", now, err, before)
+	}
+	if _, err := c.CreateSale(t.Context(), testSale(2)); err != nil {
+		t.Fatal(err)
+	}
+	second, err := c.Size(t.Context(), "SALE_2")
+	if err != nil || second.MaxBytes < 16<<20 {
+		t.Errorf("%+v, %v", second, err)
+	}
+	dies()
+	if err := c.Resize(t.Context(), second, 100<<20); err != nil {
+		t.Error(err)
+	}
+}
+
+// A stream that is gone when it is to be changed is not made again: it would be
+// an empty one, of another history.
+func TestWhatIsGoneIsNotMadeByAChange(t *testing.T) {
+	t.Parallel()
+	test, c := start(t)
+	open(t, c)
+	gone, err := c.Size(t.Context(), "SALE_1")
+	if err == nil {
+		err = look(t, test.NATSURL).DeleteStream(t.Context(), "SALE_1")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Resize(t.Context(), gone, 1<<20); !errors.Is(err, stream.ErrLost) {
+		t.Errorf("resized: %v, want ErrLost", err)
+	}
+	gone.Replicas = 0
+	if _, err := c.Replicate(t.Context(), &gone); !errors.Is(err, stream.ErrLost) {
+		t.Errorf("replicated: %v, want ErrLost", err)
+	}
+	if _, err := c.Info(t.Context(), 1); !errors.Is(err, stream.ErrLost) {
+		t.Errorf("%v, want ErrLost", err)
+	}
+}
+
+// Streams of attempts of no sale, however many are made, leave the next sale what
+// it needs to open.
+func TestStreamsOfNoSaleLeaveRoomForTheNextSale(t *testing.T) {
+	t.Parallel()
+	c := short(t, 8<<20)
+	part, err := 0, error(nil)
+	for ; err == nil && part < 20; part++ {
+		err = c.CreateUnsold(t.Context(), part)
+	}
+	if !errors.Is(err, stream.ErrNoRoom) || part < 3 {
+		t.Fatalf("part %d: %v, want ErrNoRoom after some", part, err)
+	}
+	open(t, c)
+}

@@ -36,15 +36,10 @@ type Size struct {
 	Replicas int
 	Sealed   bool // takes nothing more
 	Created  time.Time
-
-	config jetstream.StreamConfig
 }
 
 // Free returns how much more fits in.
 func (s *Size) Free() int64 { return max(0, s.MaxBytes-s.Bytes) }
-
-// Resized takes over that the stream now reserves this much.
-func (s *Size) Resized(size int64) { s.MaxBytes, s.config.MaxBytes = size, size }
 
 // Sizes lists the streams of all sales, of no sale, and the directory. A stream
 // whose leader does not answer is left out.
@@ -81,7 +76,7 @@ func sizeOf(info *jetstream.StreamInfo) (Size, bool) {
 	cfg := &info.Config
 	s := Size{
 		Name: cfg.Name, Bytes: int64(info.State.Bytes), MaxBytes: cfg.MaxBytes, Messages: info.State.LastSeq,
-		Replicas: cfg.Replicas, Sealed: cfg.Sealed, Created: info.Created, config: *cfg,
+		Replicas: cfg.Replicas, Sealed: cfg.Sealed, Created: info.Created,
 	}
 	if len(cfg.Subjects) > 0 {
 		s.Subject = cfg.Subjects[0]
@@ -106,8 +101,9 @@ func sizeOf(info *jetstream.StreamInfo) (Size, bool) {
 // read. ErrNoRoom: the store has no room for it; nothing was changed.
 func (c *Client) Resize(ctx context.Context, s Size, size int64) error {
 	cfg, err := c.config(ctx, s.Name) // anew: another scheduler may have raised its replicas
+	cfg.MaxBytes = max(size, s.Bytes)
 	if err == nil {
-		err = c.ask(ctx, cfg, max(size, s.Bytes))
+		err = c.inRoom(ctx, func() error { return c.change(ctx, cfg) })
 	}
 	if noRoom(err) {
 		return fmt.Errorf("%w: %s was to have %d bytes: %w", ErrNoRoom, s.Name, size, err)
@@ -124,13 +120,24 @@ func (c *Client) Replicate(ctx context.Context, s *Size) (raised bool, err error
 	if s.Sealed || s.Replicas >= c.cfg.Replicas {
 		return false, nil
 	}
-	cfg := s.config
+	cfg, err := c.config(ctx, s.Name) // anew: another scheduler may have resized it
 	cfg.Replicas = c.cfg.Replicas
-	if err := c.ask(ctx, cfg, s.MaxBytes); err != nil {
+	if err == nil {
+		err = c.change(ctx, cfg)
+	}
+	if err != nil {
 		return false, fmt.Errorf("stream: raising %s from %d to %d replicas: %w", s.Name, s.Replicas, cfg.Replicas, err)
 	}
-	s.Replicas, s.config = cfg.Replicas, cfg // lest the next change of its size takes them back
+	s.Replicas = cfg.Replicas
 	return true, nil
+}
+
+// change sets up a stream anew. One that is not there any more is not made.
+func (c *Client) change(ctx context.Context, cfg jetstream.StreamConfig) error {
+	ctx, cancel := c.during(ctx, requestTimeout)
+	defer cancel()
+	_, err := c.js.UpdateStream(ctx, cfg)
+	return err
 }
 
 // fullSubject is where clients say which subject's stream has refused a message

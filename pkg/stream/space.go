@@ -20,6 +20,10 @@ var ErrNoRoom = errors.New("stream: NATS has no room for another sale: give JetS
 // requests of one each.
 const MinStreamBytes = 1 << 20
 
+// OpeningBytes is what the streams of the next sale need to open. Nothing but a
+// sale takes it.
+const OpeningBytes = 2 * MinStreamBytes
+
 // codes of JetStream's refusals that the client library does not name
 // (nats-server 2.15.2, server/errors.json).
 const (
@@ -63,7 +67,7 @@ func (s Space) Room() int64 { return max(0, s.Limit-s.Reserved) }
 
 // Space asks NATS how much is reserved. The limit is the account's, else the
 // configured one, else it is found out, for which the client must be allowed to
-// make streams.
+// make streams; else there is none that is known, and nothing is kept free.
 func (c *Client) Space(ctx context.Context) (Space, error) {
 	info, err := c.account(ctx)
 	if err != nil {
@@ -79,9 +83,14 @@ func (c *Client) Space(ctx context.Context) (Space, error) {
 		s.Reserved, s.Limit = int64(tier.ReservedStore), tier.Limits.MaxStore
 		return s, nil
 	}
-	if s.Limit = c.cfg.StoreBytes; s.Limit <= 0 {
-		s.Limit, err = c.measured(ctx)
+	if s.Limit = c.cfg.StoreBytes; s.Limit > 0 {
+		return s, nil
 	}
+	if s.Limit, err = c.measured(ctx); err != nil || s.Limit >= measureTop {
+		return s, err
+	}
+	held, err := c.held(ctx)
+	s.Reserved = max(0, s.Reserved-held)
 	return s, err
 }
 
@@ -103,17 +112,24 @@ func allowance(configured int64, s Space) int64 {
 }
 
 // create makes a stream unless it exists; an existing one is left as it is. It
-// reserves at most size, and less where the store is short of room.
-func (c *Client) create(ctx context.Context, name, subject string, size int64) error {
+// reserves at most size, less where the store is short of room, and nothing of
+// what is spared. ErrNoRoom: so much is not there.
+func (c *Client) create(ctx context.Context, name, subject string, size, spared int64) error {
 	space, err := c.Space(ctx)
 	if err != nil {
 		return err
 	}
+	if spared > 0 && space.Room() < spared+MinStreamBytes {
+		return fmt.Errorf("%w: creating %s: what is left is for the next sale", ErrNoRoom, name)
+	}
 	cfg := c.streamConfig(name, subject, allowance(size, space))
 	for {
-		request, cancel := c.during(ctx, requestTimeout)
-		_, err := c.js.CreateStream(request, cfg)
-		cancel()
+		err := c.inRoom(ctx, func() error {
+			request, cancel := c.during(ctx, requestTimeout)
+			defer cancel()
+			_, err := c.js.CreateStream(request, cfg)
+			return err
+		})
 		switch {
 		case err == nil, errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
 			return nil
@@ -124,6 +140,19 @@ func (c *Client) create(ctx context.Context, name, subject string, size int64) e
 		}
 		cfg.MaxBytes = max(cfg.MaxBytes/2, MinStreamBytes)
 	}
+}
+
+// inRoom tries once more what was refused for want of room, where that is held by
+// whoever is finding out the size of the store, or died while he was.
+func (c *Client) inRoom(ctx context.Context, try func() error) error {
+	err := try()
+	if !noRoom(err) {
+		return err
+	}
+	if held, errHeld := c.held(ctx); errHeld != nil || held == 0 || c.giveBack(ctx) != nil {
+		return err
+	}
+	return try()
 }
 
 func noRoom(err error) bool {

@@ -59,10 +59,10 @@ func (c *Client) UnsoldPart(ctx context.Context, part int) (UnsoldPart, error) {
 }
 
 // CreateUnsold makes a stream of the checkout attempts that belong to no sale.
-// It may be repeated.
+// It may be repeated. ErrNoRoom: what is left is for the next sale, or nothing is.
 func (c *Client) CreateUnsold(ctx context.Context, part int) error {
 	of := wire.AttemptStream{Part: part}
-	return c.create(ctx, of.String(), checkoutSubject(of), min(c.cfg.AttemptBytes, UnsoldBytes))
+	return c.create(ctx, of.String(), checkoutSubject(of), min(c.cfg.AttemptBytes, UnsoldBytes), OpeningBytes)
 }
 
 // CloseUnsold makes a stream of no sale take nothing more, for ever. It may be

@@ -21,10 +21,14 @@ type Config struct {
 	To    string        // folder of the archives; empty: nothing is archived
 	After time.Duration // how long a sale has been sold out
 	Quiet time.Duration // how long to look whether sales are busy
+	Busy  time.Duration // how long to wait for busy sales, before each step that works hard
 }
 
-// DefaultConfig archives nothing.
-func DefaultConfig() Config { return Config{After: 7 * 24 * time.Hour, Quiet: 5 * time.Second} }
+// DefaultConfig archives nothing. With three steps that work hard, a sale an hour
+// is archived also where some sale is always busy.
+func DefaultConfig() Config {
+	return Config{After: 7 * 24 * time.Hour, Quiet: 5 * time.Second, Busy: 10 * time.Minute}
+}
 
 // Validate reports a setting that cannot be used.
 func (c Config) Validate() error {
@@ -47,8 +51,8 @@ const (
 	lookPause = time.Minute // between two looks for a sale, where there was none
 	later     = time.Hour   // until a sale that could not be archived is tried again
 	share     = 0.25        // of the time in which its audits work
-	// busyRate is how many messages a second all sales store while they need the
-	// machine: an edge that sells hard stores a hundred.
+	// busyRate is how many packs of purchases a second all sales store while they
+	// need the machine: an edge that sells hard stores a hundred.
 	busyRate = 10
 )
 
@@ -189,8 +193,10 @@ func (a *Archiver) whileHeld(ctx context.Context, work func(context.Context) err
 	return err
 }
 
-// wait waits until no sale needs the machine.
+// wait waits until no sale needs the machine, but not for ever: a store that is
+// full stops all sales.
 func (a *Archiver) wait(ctx context.Context) error {
+	started, told := time.Now(), false
 	before, err := a.stored(ctx)
 	for err == nil {
 		select {
@@ -198,21 +204,31 @@ func (a *Archiver) wait(ctx context.Context) error {
 			return ctx.Err()
 		case <-time.After(a.cfg.Quiet):
 		}
-		var now uint64
-		now, err = a.stored(ctx)
-		if float64(now) < float64(before)+max(1, busyRate*a.cfg.Quiet.Seconds()) {
-			return err
+		now, errNow := a.stored(ctx)
+		busy := float64(now) >= float64(before)+max(1, busyRate*a.cfg.Quiet.Seconds())
+		switch waited := time.Since(started); {
+		case errNow != nil || !busy && !told:
+			return errNow
+		case !busy:
+			a.log.Info("sales are quiet, archiving goes on", "waited", waited)
+			return nil
+		case waited > a.cfg.Busy:
+			a.log.Warn("sales are still busy, archiving goes on beside them: a full store is worse", "waited", waited)
+			return nil
+		case !told:
+			a.log.Info("sales are busy, archiving waits", "at_most", a.cfg.Busy)
 		}
-		before = now
+		before, told = now, true
 	}
 	return err
 }
 
-// stored is how many messages the streams of all sales have.
+// stored is how many packs of purchases the streams of all sales have. Checkouts
+// cost little, and come from anybody.
 func (a *Archiver) stored(ctx context.Context) (sum uint64, err error) {
 	sizes, err := a.stream.Sizes(ctx)
 	for i := range sizes {
-		if sizes[i].Kind != stream.Listing {
+		if sizes[i].Kind == stream.Purchases {
 			sum += sizes[i].Messages
 		}
 	}

@@ -12,7 +12,8 @@
 //
 // Invariants: nothing is removed that is not in a verified archive whose end is
 // the end of the streams; a sale with findings keeps its streams; one sale at a
-// time, by whoever holds the lease, and not while requests come fast.
+// time, by whoever holds the lease, and not while purchases come fast, unless
+// they do so for long: a full store is worse.
 //
 // Failure behaviour: every step can be repeated, by any archiver that has the
 // folder; one that dies leaves a sale that is answered from the ledger, and that

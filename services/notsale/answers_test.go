@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/code"
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
@@ -472,9 +473,9 @@ func TestACheckouts503SpeaksOfNoCode(t *testing.T) {
 func TestASmallMaxPayloadIsNo503(t *testing.T) {
 	t.Parallel()
 	const clients = 400
-	g := startGuardedNATS(t, "max_payload: 16KB")
+	g := backendstest.NewGuarded(t, "max_payload: 16KB")
 	stage := notsaletest.New(t)
-	g.serve(stage)
+	serve(t, g, stage)
 	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait, c.CheckoutWait = notsaletest.Patience, notsaletest.Patience })
 	of := f.OpenSale(clients, 1)
 	f.allocate()

@@ -4,9 +4,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,45 +142,68 @@ func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
 	}
 }
 
-// While requests come fast no sale is archived, and when they end it is.
+// While purchases come fast no sale is archived, and when they end it is; or when
+// they have come for so long that the store would fill. Checkouts, of which
+// anybody may send as many as he likes, are not waited for.
 func TestNothingIsArchivedBesideABusySale(t *testing.T) {
 	f := newFront(t, nil)
-	old, busy := f.OpenSale(2, 1), f.OpenSale(5, 1)
+	old := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1)}
 	before := f.hire(t, "before")
 	defer before.stop()
-	f.sellOut(t, old)
-	notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, old.ID) == sale.SoldOut })
-	flood, flooded := f.Stream("flood"), make(chan struct{})
-	ctx, stop := context.WithCancel(t.Context())
-	go func() {
-		defer close(flooded)
-		for ctx.Err() == nil {
-			_ = flood.PublishAttempts(ctx, busy.ID, []byte("{}"))
-		}
-	}()
-	first, err := flood.Size(t.Context(), "CHECKOUTS_"+busy.ID.String())
-	if err != nil {
+	for i := range old {
+		f.sellOut(t, old[i])
+		notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, old[i].ID) == sale.SoldOut })
+	}
+	busy, client := old[0], f.Stream("flood")
+	busy.ID = 99 // nobody decides its requests
+	if _, err := client.CreateSale(t.Context(), busy); err != nil {
 		t.Fatal(err)
 	}
-	a := f.archiver(t, "busy", t.TempDir(), 0)
-	done := make(chan error, 1)
-	go func() {
-		_, err := a.Turn(t.Context())
-		done <- err
-	}()
-	notsaletest.Eventually(t, "much has been stored", func() bool {
-		s, err := flood.Size(t.Context(), first.Name)
-		return err == nil && s.Messages > first.Messages+200
-	})
-	if state := f.state(t, old.ID); state != sale.SoldOut {
-		t.Errorf("it is %v while another sells", state)
+	flood := func(publish func(context.Context, sale.ID, []byte) error) (stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		flooded := make(chan struct{})
+		go func() {
+			defer close(flooded)
+			for ctx.Err() == nil {
+				_ = publish(ctx, busy.ID, []byte("{}"))
+				<-time.After(5 * time.Millisecond)
+			}
+		}()
+		return func() { cancel(); <-flooded }
 	}
-	stop()
-	<-flooded
-	if err := <-done; err != nil {
-		t.Error(err)
+	var log output
+	archive := func(busyFor time.Duration) (done chan error) {
+		cfg := archiver.Config{To: t.TempDir(), Quiet: 100 * time.Millisecond, Busy: busyFor}
+		a, err := archiver.New(cfg, "one", f.Ledger("one"), client, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+		if err != nil {
+			t.Fatal(err)
+		}
+		done = make(chan error, 1)
+		go func() {
+			_, err := a.Turn(t.Context())
+			done <- err
+		}()
+		return done
 	}
-	if state := f.state(t, old.ID); state != sale.Archived {
-		t.Errorf("it is %v afterwards", state)
+	purchases, checkouts := flood(client.PublishPack), flood(client.PublishAttempts)
+	defer checkouts()
+	done := archive(time.Hour)
+	notsaletest.Eventually(t, "it waits, and says so", func() bool { return strings.Contains(log.String(), "sales are busy") })
+	for _, of := range old {
+		if state := f.state(t, of.ID); state != sale.SoldOut {
+			t.Errorf("sale %d is %v while another sells", of.ID, state)
+		}
+	}
+	purchases()
+	if err := <-done; err != nil || f.state(t, old[0].ID) != sale.Archived || !strings.Contains(log.String(), "sales are quiet") {
+		t.Errorf("%v, beside checkouts alone sale %d is %v\n%s", err, old[0].ID, f.state(t, old[0].ID), log.String())
+	}
+	purchases = flood(client.PublishPack)
+	if err := <-archive(time.Millisecond); err != nil || f.state(t, old[1].ID) != sale.Archived || !strings.Contains(log.String(), "sales are still busy") {
+		t.Errorf("%v, after long sale %d is %v\n%s", err, old[1].ID, f.state(t, old[1].ID), log.String())
+	}
+	purchases()
+	if err := errors.Join(client.Seal(t.Context(), busy.ID), client.Remove(t.Context(), busy.ID)); err != nil { // it is in no ledger
+		t.Fatal(err)
 	}
 }

@@ -4,84 +4,25 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
+	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/sale"
 	"notsale/services/edge"
 	"notsale/services/notsale/notsaletest"
 )
 
-// guardedNATS is a NATS server whose settings a test writes, and reloads as an
-// operator does. Its users are edge and others.
-type guardedNATS struct {
-	t          *testing.T
-	file, data string
-	settings   string
-	srv        *server.Server
-}
-
-func startGuardedNATS(t *testing.T, settings string) *guardedNATS {
-	t.Helper()
-	g := &guardedNATS{t: t, file: filepath.Join(t.TempDir(), "nats.conf"), data: t.TempDir(), settings: settings}
-	g.write("", server.RANDOM_PORT)
-	opts, err := server.ProcessConfigFile(g.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts.NoSigs, opts.NoLog = true, true
-	if g.srv, err = server.NewServer(opts); err != nil {
-		t.Fatal(err)
-	}
-	g.srv.Start()
-	t.Cleanup(func() { g.srv.Shutdown(); g.srv.WaitForShutdown() })
-	if !g.srv.ReadyForConnections(notsaletest.Patience) {
-		t.Fatal("the server is not ready")
-	}
-	return g
-}
-
-func (g *guardedNATS) write(permissions string, port int) {
-	g.t.Helper()
-	text := fmt.Sprintf(`
-		listen: "127.0.0.1:%d"
-		%s
-		jetstream { store_dir: %q, max_file_store: 16GB }
-		authorization { users: [ { user: edge, password: secret, permissions: { %s } }, { user: others, password: secret } ] }`,
-		port, g.settings, g.data, permissions)
-	if err := os.WriteFile(g.file, []byte(text), 0o600); err != nil {
-		g.t.Fatal(err)
-	}
-}
-
-// reload gives the edge these permissions; none: all.
-func (g *guardedNATS) reload(permissions string) {
-	g.t.Helper()
-	g.write(permissions, g.srv.Addr().(*net.TCPAddr).Port)
-	if err := g.srv.Reload(); err != nil {
-		g.t.Fatal(err)
-	}
-}
-
 // serve makes it the stage's NATS, as the edge may use it, with a directory of
 // sales, which a scheduler makes.
-func (g *guardedNATS) serve(stage *notsaletest.Stage) {
-	g.t.Helper()
-	stage.NATSURL = g.url("others")
-	if _, err := stage.Stream("scheduler").MakeDirectory(g.t.Context()); err != nil {
-		g.t.Fatal(err)
+func serve(t *testing.T, g *backendstest.Guarded, stage *notsaletest.Stage) {
+	t.Helper()
+	stage.NATSURL = g.URL("others")
+	if _, err := stage.Stream("scheduler").MakeDirectory(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	stage.NATSURL = g.url("edge")
-}
-
-func (g *guardedNATS) url(user string) string {
-	return fmt.Sprintf("nats://%s:secret@%v", user, g.srv.Addr())
+	stage.NATSURL = g.URL("edge")
 }
 
 // NATS takes the edge's subscription to replies away and gives it back: the edge
@@ -90,11 +31,11 @@ func (g *guardedNATS) url(user string) string {
 // replies come again.
 func TestARefusedSubscriptionToReplies(t *testing.T) {
 	t.Parallel()
-	g := startGuardedNATS(t, "")
+	g := backendstest.NewGuarded(t, "")
 	stage := notsaletest.New(t)
-	g.serve(stage)
+	serve(t, g, stage)
 	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait = time.Second })
-	stage.NATSURL = g.url("others")
+	stage.NATSURL = g.URL("others")
 	of := f.OpenSale(1000, 1000)
 	f.allocate()
 	text := f.code(f.keys, of, 1, "ann", time.Hour)
@@ -104,7 +45,7 @@ func TestARefusedSubscriptionToReplies(t *testing.T) {
 		t.Helper()
 		notsaletest.Eventually(t, fmt.Sprintf("readyz answers %d", status), func() bool { return f.Get(t, "/readyz").Status == status })
 	}
-	g.reload(`subscribe: { deny: ["replies.>"] }`)
+	g.Reload(`subscribe: { deny: ["replies.>"] }`)
 	ready(http.StatusServiceUnavailable)
 	sameAnswer(t, "a sold code", decided(t, f.Shop, text), sold)
 	fresh := sale.ItemID(10)
@@ -113,16 +54,16 @@ func TestARefusedSubscriptionToReplies(t *testing.T) {
 		return f.Purchase(t, f.code(f.keys, of, fresh, "ann", time.Hour)).Status == http.StatusOK
 	})
 	sameAnswer(t, "a sold code", decided(t, f.Shop, text), sold)
-	g.reload("")
+	g.Reload("")
 	ready(http.StatusOK)
 	expectation{status: 200}.check(t, decided(t, f.Shop, f.code(f.keys, of, 3, "ann", time.Hour)))
 
-	g.reload(`publish: { deny: ["purchases.>"] }`)
+	g.Reload(`publish: { deny: ["purchases.>"] }`)
 	notsaletest.Eventually(t, "a denied publish is told at once", func() bool {
 		a := f.Purchase(t, f.code(f.keys, of, 4, "ann", time.Hour))
 		return a.Status == http.StatusServiceUnavailable
 	})
-	g.reload("")
+	g.Reload("")
 	notsaletest.Eventually(t, "it is allowed again", func() bool {
 		return f.Purchase(t, f.code(f.keys, of, 4, "ann", time.Hour)).Status == http.StatusOK
 	})

@@ -5,6 +5,7 @@ package recorder_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -170,7 +171,8 @@ func TestAStreamThatLostItsTailIsReadAgain(t *testing.T) {
 }
 
 // A stream that was recorded and is not there is told to people; one that the
-// ledger says is removed is not.
+// ledger says is removed is not, nor one of which a restored ledger may not know
+// yet that it was.
 func TestALostStreamIsTold(t *testing.T) {
 	t.Parallel()
 	tl := newTill(t)
@@ -180,13 +182,17 @@ func TestALostStreamIsTold(t *testing.T) {
 	if err := tl.stream.CreateUnsold(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
-	tl.exec(`UPDATE attempt_cursors SET removed_at = clock_timestamp() WHERE part = 1`)
 	js := tl.jetstream()
 	if err := js.DeleteStream(t.Context(), ofNone.String()); err != nil {
 		t.Fatal(err)
 	}
-	tl.send(0, tl.attempts(0, 1)) // into part 2
-	tl.await(2)
+	for n := range int64(20) { // into part 2
+		tl.send(0, tl.attempts(0, 1))
+		tl.await(2 + n)
+	}
+	tl.exec(`UPDATE attempt_cursors SET removed_at = clock_timestamp() WHERE part = 1`)
+	tl.send(0, tl.attempts(0, 1))
+	tl.await(22)
 	if n := counter(t, reg, "alarms_total"); n != 0 {
 		t.Errorf("%v alarms by a stream that was removed", n)
 	}
@@ -194,6 +200,67 @@ func TestALostStreamIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	notsaletest.Eventually(t, "the alarm is raised", func() bool { return counter(t, reg, "alarms_total") == 1 })
+}
+
+// The ledger refuses a row, for good: people are told once, nothing is passed over,
+// and all is recorded when it takes it.
+func TestWhatTheLedgerRefusesIsTold(t *testing.T) {
+	t.Parallel()
+	tl := newTill(t)
+	_, reg := tl.record("recorder-1")
+	tl.exec(`ALTER TABLE checkout_attempts ADD CONSTRAINT no_ann CHECK (user_param <> 'ann')`)
+	tl.send(0, tl.attempts(0, 3))
+	notsaletest.Eventually(t, "the alarm is raised", func() bool { return counter(t, reg, "alarms_total") == 1 })
+	tl.exec(`ALTER TABLE checkout_attempts DROP CONSTRAINT no_ann`)
+	tl.await(3)
+	if n := counter(t, reg, "alarms_total"); n != 1 {
+		t.Errorf("%v alarms, want 1", n)
+	}
+}
+
+// After an upgrade a recorder reads every old stream from its beginning: a few at
+// a time, so that it neither floods the stores nor holds all their messages.
+func TestOldStreamsAreReadAFewAtATime(t *testing.T) {
+	t.Parallel()
+	tl := newTill(t)
+	js := tl.jetstream()
+	const parts = 20
+	for part := 1; part <= parts; part++ {
+		if err := tl.stream.CreateUnsold(t.Context(), part); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := js.Publish(t.Context(), fmt.Sprintf("checkouts.0.%d", part), wire.AppendAttempts(nil, "edge-test", tl.attempts(0, 1))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tx, err := tl.DB.Begin(t.Context())
+	if err == nil {
+		_, err = tx.Exec(t.Context(), `LOCK TABLE checkout_attempts IN EXCLUSIVE MODE`)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	tl.record("recorder-1")
+	readers := func() (n int) {
+		list := js.ListStreams(t.Context(), jetstream.WithStreamListSubject("checkouts.0.*"))
+		for info := range list.Info() {
+			n += info.State.Consumers
+		}
+		if err := list.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	notsaletest.Eventually(t, "some streams are read, and wait for the ledger", func() bool {
+		return readers() >= 4 && tl.Count(`SELECT count(*) FROM pg_locks WHERE NOT granted`) >= 4
+	})
+	if n := readers(); n != 4 {
+		t.Errorf("%d of %d streams are read at once", n, parts)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tl.await(parts)
 }
 
 // lines is a log.

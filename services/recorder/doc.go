@@ -14,9 +14,11 @@
 // copy of it takes nothing from the original. Any number of recorders may read
 // the same streams; whoever is quicker commits, the other yields for a moment.
 // Before it reads on a recorder makes sure that the message at the cursor is the
-// one that was recorded, by time and hash.
+// one that was recorded, by time and hash. A few streams are caught up with at a
+// time; all are then followed at once.
 //
-// Failure behaviour: with Postgres away messages stay in their streams. A
+// Failure behaviour: with Postgres away messages stay in their streams; where it
+// refuses what is to be recorded, too, with an alarm. A
 // message of a newer version stops its stream, with an alarm; one that cannot be
 // read is counted, logged and passed over. A stream that has lost its tail is
 // written down (attempt_holes), with an alarm, and read from its beginning. A

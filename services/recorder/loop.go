@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"notsale/pkg/crash"
@@ -33,10 +34,12 @@ type loop struct {
 	of wire.AttemptStream
 
 	at      ledger.AttemptCursor // as last read or committed
+	upTo    uint64               // last message when the reader was opened; it holds a turn until then
 	reader  *stream.Reader       // starts at the cursor, whose message comes once more
 	behind  bool                 // the stream had more at the last look, and nothing has come since
 	cleaned bool                 // nothing is left of the recorders of earlier versions
 	failed  int                  // failures since the last success
+	missed  time.Time            // since when the stream is not there; a success clears it
 	alarmed bool                 // people know of what stops the stream; a success arms it again
 }
 
@@ -64,15 +67,19 @@ func (l *loop) run(ctx context.Context) {
 }
 
 // fail counts a failure. The first is often a connection that was cut and is made
-// again at once; of the second people are told, until something succeeds.
+// again at once; of the second people are told, until something succeeds. What
+// the ledger refuses, whoever asks, needs a person where it lasts.
 func (l *loop) fail(err error) {
 	l.failures.Inc()
 	if l.failed++; l.failed == 2 {
 		l.log.Warn("attempts are not recorded, trying on", "stream", l.of, "error", err)
 	}
+	if l.failed >= lasting && ledger.Refused(err) {
+		l.alarm("refused-by-ledger", err, "let the database take what the error names: the stream keeps all attempts and waits")
+	}
 }
 
-func (l *loop) succeed() { l.failed, l.alarmed = 0, false }
+func (l *loop) succeed() { l.failed, l.alarmed, l.missed = 0, false, time.Time{} }
 
 // alarm tells people what stops the stream, once.
 func (l *loop) alarm(kind string, err error, advice string) {
@@ -85,11 +92,23 @@ func (l *loop) alarm(kind string, err error, advice string) {
 }
 
 // miss takes that the stream is not there: it is not yet made, or it is archived
-// or removed, of which Run will learn; else it is lost.
+// or removed, of which Run will learn; else it is lost. A ledger that was restored
+// does not know yet what was removed since its backup.
 func (l *loop) miss(ctx context.Context, err error) {
-	if l.at.Sequence > 0 && !l.removed(ctx) {
-		l.alarm("lost-stream", err, "restore it from a backup; what was recorded stays recorded")
+	if l.missed.IsZero() {
+		l.missed = time.Now()
 	}
+	if l.at.Sequence == 0 || l.removed(ctx) || time.Since(l.missed) < verdictTime && l.followed(ctx) {
+		return
+	}
+	l.alarm("lost-stream", err, "restore it from a backup; what was recorded stays recorded")
+}
+
+// followed reports whether the stream is one of no sale that has a successor, so
+// that a scheduler may have removed it.
+func (l *loop) followed(ctx context.Context) bool {
+	parts, err := l.stream.UnsoldParts(ctx)
+	return l.of.Sale == 0 && (err != nil || len(parts) > 0 && l.of.Part < parts[len(parts)-1])
 }
 
 // removed reports whether the ledger says that the stream is there no more. If
@@ -106,13 +125,24 @@ func (l *loop) removed(ctx context.Context) bool {
 }
 
 // record reads the stream on from its cursor, and stores what comes, until
-// something fails.
+// something fails. It begins when it has a turn, which it keeps until it has
+// stored what was there: then it waits like the others.
 func (l *loop) record(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case l.turns <- struct{}{}:
+	}
+	yield := sync.OnceFunc(func() { <-l.turns })
+	defer yield()
 	if err := l.open(ctx); err != nil {
 		return err
 	}
 	defer l.reader.Stop()
 	for patience := firstLook; ; {
+		if l.at.Sequence >= l.upTo {
+			yield()
+		}
 		b, err := l.next(ctx, patience)
 		if b.messages > 0 {
 			err = errors.Join(l.store(ctx, &b), err)
@@ -157,6 +187,7 @@ func (l *loop) open(ctx context.Context) error {
 			return err
 		}
 	}
+	l.upTo = info.Last
 	l.reader, err = l.stream.ReadAttempts(ctx, l.of, max(l.at.Sequence, 1))
 	return err
 }

@@ -49,6 +49,20 @@ const (
 // storeTimeout is when a dead connection to the ledger is given up.
 const storeTimeout = 10 * time.Second
 
+// Bounds of a recorder.
+const (
+	// maxTurns is how many streams are opened and caught up with at once: after an
+	// upgrade a thousand would ask for all their messages, of which each reader
+	// holds many.
+	maxTurns = 4
+	// lasting is after how many failures in a row, each after retryPause, one that
+	// only a person can mend is told as such.
+	lasting = 10
+	// verdictTime is how long a scheduler may need to say that a part which is not
+	// there was removed: twice what it takes at most.
+	verdictTime = time.Minute
+)
+
 // Recorder runs one loop per stream of attempts.
 type Recorder struct {
 	cfg    Config
@@ -58,6 +72,8 @@ type Recorder struct {
 
 	recorded, repeated, unreadable, alarms, failures prometheus.Counter
 	batches                                          prometheus.Histogram
+
+	turns chan struct{} // holds one for each stream that is being caught up with
 
 	wait sync.WaitGroup
 	mu   sync.Mutex
@@ -75,11 +91,11 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg p
 		return c
 	}
 	r := &Recorder{
-		cfg: cfg, ledger: l, stream: s, log: log, runs: map[wire.AttemptStream]context.CancelFunc{},
+		cfg: cfg, ledger: l, stream: s, log: log, turns: make(chan struct{}, maxTurns), runs: map[wire.AttemptStream]context.CancelFunc{},
 		recorded:   counter("attempts_recorded_total", "Checkout attempts stored."),
 		repeated:   counter("attempts_repeated_total", "Checkout attempts that were stored already."),
 		unreadable: counter("messages_unreadable_total", "Messages passed over because they cannot be read."),
-		alarms:     counter("alarms_total", "Findings that need a person: a message of a newer version, a stream that is lost or has lost its tail."),
+		alarms:     counter("alarms_total", "Findings that need a person: a message of a newer version, a stream that is lost or has lost its tail, a ledger that refuses what is to be recorded."),
 		failures:   counter("failures_total", "Times that a stream's loop started over after a failure."),
 		batches: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "notsale_recorder_batch_attempts", Help: "Attempts per commit.", Buckets: prometheus.ExponentialBuckets(1, 2, 13),

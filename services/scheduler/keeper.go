@@ -48,7 +48,7 @@ const (
 	// two minutes.
 	busyRate = reserve / 120
 	// nextSale is what the streams of the next sale need to open.
-	nextSale = 2 * stream.MinStreamBytes
+	nextSale = stream.OpeningBytes
 )
 
 // alarmShare is which part of the stream store may be reserved, and of a stream
@@ -205,11 +205,14 @@ func (k *keeper) lookAtWatched(ctx context.Context) error {
 			delete(k.known, s.Name)
 			continue
 		}
-		if err == nil {
-			s.Size = size
-			err = k.fit(ctx, s)
+		if err != nil { // the others do not wait for it again: those that answer are listed next
+			delete(k.known, s.Name)
+			k.listed = time.Time{}
+			errs = append(errs, err)
+			continue
 		}
-		errs = append(errs, err)
+		s.Size = size
+		errs = append(errs, k.fit(ctx, s))
 	}
 	return errors.Join(errs...)
 }
@@ -295,7 +298,7 @@ func (k *keeper) resize(ctx context.Context, s *kept, size int64) error {
 	}
 	k.log.Debug("stream resized", "stream", s.Name, "used", s.Bytes, "from", s.MaxBytes, "to", size)
 	k.space.Reserved += size - s.MaxBytes
-	s.Resized(size)
+	s.MaxBytes = size
 	return nil
 }
 
@@ -319,23 +322,28 @@ func wanted(s *stream.Size, watched bool, room int64) int64 {
 	return s.Bytes + head
 }
 
-// room is how much a stream may grow. What the next sale needs to open, and the
-// sales that still sell for their purchases, is left to them: neither checkouts
-// nor one sale's flood take it.
+// room is how much a stream may grow. The next sale's opening comes first, then
+// what this stream needs itself. What the purchases of other sales that still
+// sell, and of the next one, need is left to them: neither checkouts nor one
+// sale's flood take it. But that is at most half of what is free or has been
+// taken already by its like, lest a thousand idle sales, which will not all sell
+// at once, leave a busy one nothing while the store is mostly free.
 func (k *keeper) room(s *kept) int64 {
-	var needs, own int64
+	free := max(0, k.space.Room()-nextSale)
+	taken, own, needs := s.MaxBytes, k.need(s), k.sellsOut()
 	for _, other := range k.known {
-		if need := k.need(other); other == s {
-			own = need
-		} else {
-			needs += need
+		if other != s {
+			needs += k.need(other)
+			if s.Kind == stream.Attempts && other.Kind == stream.Attempts {
+				taken += other.MaxBytes
+			}
 		}
 	}
-	free := k.space.Room()
+	room := max(0, free-min(needs, (free+taken)/2), min(own, free))
 	if s.Kind == stream.Attempts {
-		return max(0, min(free-nextSale-needs, k.roomForAttempts(s)))
+		room = max(0, min(room, k.roomForAttempts(s)))
 	}
-	return max(0, free-nextSale-needs, min(own, free))
+	return room
 }
 
 // A flood of checkouts exhausts the room for checkouts, never that for purchases.
@@ -367,9 +375,12 @@ func (k *keeper) need(s *kept) int64 {
 	if s.Kind != stream.Purchases || s.Sealed || k.unsold != nil && !k.unsold[s.Sale] {
 		return 0
 	}
-	// Every item takes a request, and as many again that lose, of 200 bytes each.
-	return max(0, 4*reserve+int64(k.cfg.Stock)*400-s.MaxBytes)
+	return max(0, k.sellsOut()-s.MaxBytes)
 }
+
+// sellsOut is the space for a sale's purchases: every item takes a request, and
+// as many again that lose, of 200 bytes each.
+func (k *keeper) sellsOut() int64 { return 4*reserve + int64(k.cfg.Stock)*400 }
 
 // watchStream tells people of a stream that fills up and cannot grow.
 func (k *keeper) watchStream(s *kept, stuck bool) {

@@ -3,10 +3,12 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"notsale/pkg/ledger"
 	"notsale/pkg/stream"
+	"notsale/pkg/wire"
 )
 
 // The attempts to check out items that no sale has go to one stream after the
@@ -35,6 +37,7 @@ type UnsoldStreams interface {
 // UnsoldBooks is what the ledger knows of them.
 type UnsoldBooks interface {
 	UnsoldParts(ctx context.Context) ([]ledger.UnsoldPart, error)
+	AttemptCursor(ctx context.Context, of wire.AttemptStream) (ledger.AttemptCursor, error)
 	RemoveUnsold(ctx context.Context, part int, last uint64, created, now time.Time, horizon time.Duration) (bool, error)
 }
 
@@ -68,12 +71,16 @@ func (s *Scheduler) keepUnsold(ctx context.Context) error {
 		return s.nextUnsold(ctx, 1) // CHECKOUTS_0, of earlier versions, is part 0
 	}
 	closed, last := parts[:len(parts)-1], parts[len(parts)-1]
+	state, errState := s.stream.UnsoldPart(ctx, last)
 	if len(parts) != s.unsold.parts || time.Since(s.unsold.tidied) > fullRepair {
-		if err = s.tidyUnsold(ctx, closed); err == nil {
+		err = s.tidyUnsold(ctx, closed)
+		if errState == nil {
+			err = errors.Join(err, s.missUnsold(ctx, parts, state.Now))
+		}
+		if err == nil {
 			s.unsold.parts, s.unsold.tidied = len(parts), time.Now()
 		}
 	}
-	state, errState := s.stream.UnsoldPart(ctx, last)
 	if errState == nil && isDue(&state) {
 		errState = s.nextUnsold(ctx, last+1)
 	}
@@ -129,6 +136,27 @@ func (s *Scheduler) tidyPart(ctx context.Context, part int) error {
 	}
 	s.log.Info("attempts of no sale leave their stream: they are recorded, and older than any backup", "part", part, "messages", state.Last)
 	return s.stream.RemoveUnsold(ctx, part)
+}
+
+// missUnsold tells a ledger that was restored which parts were removed since its
+// backup: those that are not there, have a successor, and are recorded and old.
+func (s *Scheduler) missUnsold(ctx context.Context, parts []int, now time.Time) error {
+	known, err := s.ledger.UnsoldParts(ctx)
+	for _, k := range known {
+		if k.Removed || k.Part > parts[len(parts)-1] || slices.Contains(parts, k.Part) {
+			continue
+		}
+		removed := false
+		at, errAt := s.ledger.AttemptCursor(ctx, wire.AttemptStream{Part: k.Part})
+		if errAt == nil {
+			removed, errAt = s.ledger.RemoveUnsold(ctx, k.Part, at.Sequence, at.Created.Time(), now, s.cfg.BackupHorizon)
+		}
+		if removed {
+			s.log.Info("attempts of no sale have no stream any more: they are recorded, and older than any backup", "part", k.Part, "messages", at.Sequence)
+		}
+		err = errors.Join(err, errAt)
+	}
+	return err
 }
 
 // gone forgives that another scheduler has removed a part meanwhile.

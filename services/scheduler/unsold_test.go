@@ -178,6 +178,39 @@ func TestBadCheckoutsDoNotFillTheirStreamForGood(t *testing.T) {
 	c.expect("the last one, which takes checkouts", 0, 2, 3)
 }
 
+// A database of yesterday does not know that a part was removed since: it is told
+// so, and what is not old enough to have been removed stays missed.
+func TestARestoredLedgerLearnsWhatWasRemoved(t *testing.T) {
+	t.Parallel()
+	c := newTill(t)
+	c.turn()
+	next := func(part int) {
+		c.t.Helper()
+		c.checkOut(part)
+		c.record(part, 1)
+		c.nats.older = 25 * time.Hour
+		c.turn()
+	}
+	next(1)
+	c.longAgo(horizon + time.Hour)
+	next(2)
+	c.expect("the first is removed", 2, 3)
+	if _, err := c.DB.Exec(t.Context(), `UPDATE attempt_cursors SET removed_at = NULL`); err != nil { // restored
+		t.Fatal(err)
+	}
+	if err := c.stream.CloseUnsold(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.stream.RemoveUnsold(t.Context(), 2); err != nil { // lost
+		t.Fatal(err)
+	}
+	c.turn()
+	known, err := c.ledger.UnsoldParts(t.Context())
+	if want := []ledger.UnsoldPart{{Part: 1, Removed: true}, {Part: 2}}; err != nil || !slices.Equal(known, want) {
+		t.Errorf("%+v, %v, want %+v", known, err, want)
+	}
+}
+
 // Streams of NATS are emptied, and the ledger knows their numbers: they are never
 // used again.
 func TestNumbersOfPartsAreNeverUsedAgain(t *testing.T) {
