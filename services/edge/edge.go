@@ -97,7 +97,7 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	})
 	e.server = &http.Server{
 		Handler: e.routes(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
-		WriteTimeout: cfg.PurchaseWait + 10*time.Second, MaxHeaderBytes: maxHeader,
+		WriteTimeout: cfg.longestRequest() + readingTime, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return e, nil
@@ -193,16 +193,12 @@ func (e *Edge) Run(ctx context.Context) error {
 	}
 }
 
-// drainTimeout is how long waiting purchases and queues may take at the end,
-// beyond the longest purchase wait.
-const drainTimeout = 3 * time.Second
-
 func (e *Edge) drain(ctx context.Context) error {
 	e.draining.Store(true)
 	if e.cfg.Drain > 0 {
 		time.Sleep(e.cfg.Drain)
 	}
-	ctx, cancel := context.WithTimeout(ctx, e.cfg.PurchaseWait+drainTimeout)
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.StopTime()-e.cfg.Drain)
 	defer cancel()
 	errs := []error{e.hangUp(ctx)}
 	e.lanes.Range(func(_, value any) bool {
