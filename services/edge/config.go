@@ -25,9 +25,9 @@ type Config struct {
 	// CORSOrigins are the origins of other sites whose pages may use the API from
 	// a browser, or "*" for all; none by default.
 	CORSOrigins []string
-	// RatePerUser and RatePerAddress are how many checkouts and purchases a
-	// second are taken from one user and from one client address, after as many
-	// at once; 0: any number. Beyond, 429.
+	// RatePerUser and RatePerAddress are how many checkouts a second are taken
+	// from one user and from one client address, after as many at once, and
+	// beside them as many purchases; 0: any number. Beyond, 429.
 	RatePerUser, RatePerAddress float64
 	// TrustedProxies are the addresses and networks whose X-Forwarded-For is
 	// believed; of others the connection's own address counts.

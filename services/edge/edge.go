@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/singleflight"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
@@ -26,9 +25,6 @@ import (
 	"notsale/pkg/telemetry"
 	"notsale/pkg/wire"
 )
-
-// readTimeout bounds what a page reads from the ledger.
-const readTimeout = 3 * time.Second
 
 // Edge is one HTTP front.
 type Edge struct {
@@ -50,9 +46,10 @@ type Edge struct {
 	memory    *memory
 	flights   *flights
 	waiters   *waiters
-	rates     rates
+	checkouts rates     // of checkouts
+	purchases rates     // of purchases and of questions for their decisions
 	buffers   sync.Pool // of *[]byte: messages being published
-	reads     singleflight.Group
+	reads     *reads
 	lanes     sync.Map // sale.ID → *lane
 
 	read     atomic.Bool  // all sales have been read from the ledger once; written by list
@@ -85,7 +82,8 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	e := &Edge{
 		cfg: cfg, id: "edge-" + hex.EncodeToString(boot[:]), ledger: l, stream: s, health: health, log: log, now: time.Now,
 		directory: newDirectory(), gate: newGate(c), records: newRecords(l, log),
-		memory: newMemory(), flights: newFlights(cfg.Waiting), waiters: newWaiters(cfg.Waiting), rates: newRates(cfg),
+		memory: newMemory(), flights: newFlights(cfg.Waiting), waiters: newWaiters(cfg.Waiting),
+		checkouts: newRates(cfg), purchases: newRates(cfg), reads: newReads(),
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
 	}
 	e.keys.Store(keys)
