@@ -8,9 +8,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"notsale/services/edge"
 )
 
 // The program's flags, as environment variables.
@@ -53,6 +56,13 @@ func TestComposeHasEveryService(t *testing.T) {
 		if got := s.GetScale(); got != 2 {
 			t.Errorf("%s: %d replicas, want 2", name, got)
 		}
+	}
+}
+
+// Whoever ends an edge waits until it has answered what has arrived.
+func TestComposeWaitsForEdgesToStop(t *testing.T) {
+	if grace := load(t).Services["edge"].StopGracePeriod; grace == nil || time.Duration(*grace) <= edge.DefaultConfig().StopTime() {
+		t.Errorf("an edge has %v to stop, and may take %v", grace, edge.DefaultConfig().StopTime())
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"notsale/loadtest/faults/arena"
 	"notsale/pkg/effort"
+	"notsale/services/notsale/notsaletest"
 )
 
 // calls is all requests to an edge, and how many of them no answer came to.
@@ -76,6 +77,36 @@ func TestEdgeTerminatedAndKilled(t *testing.T) {
 	t.Logf("SIGTERM: %d requests, %v waiting, %d lost; kill -9: %d requests, %d cut off", all, waiting, lost, reset, cut)
 	a.AskAgain(visits, edges[1:2], 20)
 	a.Audit(visits, arena.Expect{SoldOut: true})
+}
+
+// A purchase that waits for longer than a process usually has to stop is
+// answered all the same before its edge goes.
+func TestAStoppedEdgeAnswersALongWait(t *testing.T) {
+	effort.NeedsLong(t)
+	t.Parallel()
+	a := arena.New(t, arena.Options{Stock: 10})
+	a.StartAll(1, 0, 0, 0)
+	leaving := a.Start(arena.Edge, arena.Flags("--purchase-wait", "35s"))
+	shop := notsaletest.NewShop(t, leaving.Address)
+	code := shop.Checkout(t, "ann", 1).Code
+	answered := make(chan notsaletest.Answer, 1)
+	go func() {
+		answer, err := shop.Do(http.MethodPost, notsaletest.PurchasePath(code))
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- answer
+	}()
+	a.Eventually("the purchase waits", func() bool { return leaving.Metric("notsale_edge_waiting") == 1 })
+	leaving.Terminate()
+	if answer := <-answered; answer.Status != http.StatusAccepted {
+		t.Errorf("%d %s, want 202", answer.Status, answer.Body)
+	}
+	a.Eventually("it ends", func() bool { return ended(leaving) })
+	if leaving.Status() != 0 {
+		t.Errorf("it ended with status %d", leaving.Status())
+	}
+	a.Spoilt() // nobody has decided
 }
 
 func ended(p *arena.Process) bool {

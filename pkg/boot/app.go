@@ -19,8 +19,8 @@ import (
 // create the stores.
 const StartTimeout = 60 * time.Second
 
-// StopTimeout bounds their stop: the longest purchase wait, then the queues,
-// then the stores.
+// StopTimeout bounds their stop, where no [fx.StopTimeout] among the options of
+// Run says otherwise.
 const StopTimeout = 30 * time.Second
 
 // Endure keeps the process alive, until restore, when its terminal is closed or
@@ -90,7 +90,7 @@ func wiring(err error) error {
 }
 
 func stop(app *fx.App, log *slog.Logger) error {
-	ctx, cancel := context.WithTimeout(context.Background(), StopTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), app.StopTimeout())
 	defer cancel()
 	if err := app.Stop(ctx); err != nil {
 		log.Error("stopping", "error", err)

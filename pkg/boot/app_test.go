@@ -164,6 +164,19 @@ func TestAPartThatDoesNotStart(t *testing.T) {
 	}
 }
 
+// Who knows that a part takes longer to stop gives it the time.
+func TestAStopHasTheTimeThatTheOptionsSay(t *testing.T) {
+	t.Parallel()
+	var given time.Time
+	ended, stop := run(t, fx.StopTimeout(24*time.Hour), fx.Invoke(func(lc fx.Lifecycle) {
+		lc.Append(fx.StopHook(func(ctx context.Context) { given, _ = ctx.Deadline() }))
+	}))
+	stop()
+	if err := receive(t, "the end", ended); err != nil || time.Until(given) < time.Hour {
+		t.Errorf("the stop ends at %v, %v", given, err)
+	}
+}
+
 func TestAPartThatDoesNotStop(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("disk gone")

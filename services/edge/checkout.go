@@ -33,7 +33,7 @@ type checkoutBody struct {
 // checkout gives a code for an item. A code reserves nothing.
 func (e *Edge) checkout(c *gin.Context) {
 	errBody := e.arrived(c)
-	if errBody != nil && !errors.Is(errBody, errLargeBody) { // what has not arrived is no attempt
+	if errors.Is(errBody, errSlowBody) { // what has not arrived is no attempt
 		p, detail := invalid(errBody)
 		refuse(c, p, detail)
 		return
@@ -42,7 +42,7 @@ func (e *Edge) checkout(c *gin.Context) {
 	if errBody != nil {
 		p.err = errBody
 	}
-	if !e.admitAddress(c) || !e.admitUser(c, p.user) {
+	if !e.checkouts.admitAddress(c) || !e.checkouts.admitUser(c, p.user) {
 		return
 	}
 	a, err := e.attempt(&p)
@@ -193,7 +193,7 @@ const (
 func (e *Edge) fail(c *gin.Context, err error, again string) {
 	switch {
 	case errors.Is(err, pack.ErrFull), errors.Is(err, flow.ErrCrowded):
-		refuse(c, problemOverload, "Nothing was queued. Send the same request again.")
+		refuse(c, problemOverload, "This request was not queued. Send it again.")
 	case errors.Is(err, flow.ErrNoAnswer):
 		refuse(c, problemLedger, "Try again in a moment.")
 	case errors.Is(err, stream.ErrFull):

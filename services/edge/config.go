@@ -25,9 +25,9 @@ type Config struct {
 	// CORSOrigins are the origins of other sites whose pages may use the API from
 	// a browser, or "*" for all; none by default.
 	CORSOrigins []string
-	// RatePerUser and RatePerAddress are how many checkouts and purchases a
-	// second are taken from one user and from one client address, after as many
-	// at once; 0: any number. Beyond, 429.
+	// RatePerUser and RatePerAddress are how many checkouts a second are taken
+	// from one user and from one client address, after as many at once, and
+	// beside them as many purchases; 0: any number. Beyond, 429.
 	RatePerUser, RatePerAddress float64
 	// TrustedProxies are the addresses and networks whose X-Forwarded-For is
 	// believed; of others the connection's own address counts.
@@ -64,10 +64,28 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// besideTheWait is how long a request may take apart from its wait for a
+// decision, or for its attempt to be stored: its body, its sale, a look at the
+// ledger before and after, and a second for the cache.
+const besideTheWait = bodyTimeout + readTimeout + 2*lookPatience + time.Second
+
+// drainTimeout is how long a stop may take beyond the longest request: what the
+// client has still to hear, and then the queues.
+const drainTimeout = lastWords + time.Second
+
+func (c Config) longestRequest() time.Duration {
+	return max(c.PurchaseWait, c.CheckoutWait) + besideTheWait
+}
+
+// StopTime is how long an edge takes to stop, at most. Whoever ends its process
+// waits for longer, or a request that has arrived gets no answer.
+func (c Config) StopTime() time.Duration { return c.Drain + c.longestRequest() + drainTimeout }
+
 // Limits of the HTTP server, against slow and large requests.
 const (
 	headerTimeout = 2 * time.Second
 	idleTimeout   = 2 * time.Minute
+	readingTime   = 3 * time.Second // for a client to take its answer
 	// maxHeader is what net/http reads of a request line and headers, to which
 	// it adds 4 KiB of slack; beyond, it answers 431 itself.
 	maxHeader = 8 << 10

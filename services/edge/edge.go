@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/singleflight"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
@@ -26,9 +25,6 @@ import (
 	"notsale/pkg/telemetry"
 	"notsale/pkg/wire"
 )
-
-// readTimeout bounds what a page reads from the ledger.
-const readTimeout = 3 * time.Second
 
 // Edge is one HTTP front.
 type Edge struct {
@@ -50,9 +46,10 @@ type Edge struct {
 	memory    *memory
 	flights   *flights
 	waiters   *waiters
-	rates     rates
+	checkouts rates     // of checkouts
+	purchases rates     // of purchases and of questions for their decisions
 	buffers   sync.Pool // of *[]byte: messages being published
-	reads     singleflight.Group
+	reads     *reads
 	lanes     sync.Map // sale.ID → *lane
 
 	read     atomic.Bool  // all sales have been read from the ledger once; written by list
@@ -85,7 +82,8 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	e := &Edge{
 		cfg: cfg, id: "edge-" + hex.EncodeToString(boot[:]), ledger: l, stream: s, health: health, log: log, now: time.Now,
 		directory: newDirectory(), gate: newGate(c), records: newRecords(l, log),
-		memory: newMemory(), flights: newFlights(cfg.Waiting), waiters: newWaiters(cfg.Waiting), rates: newRates(cfg),
+		memory: newMemory(), flights: newFlights(cfg.Waiting), waiters: newWaiters(cfg.Waiting),
+		checkouts: newRates(cfg), purchases: newRates(cfg), reads: newReads(),
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
 	}
 	e.keys.Store(keys)
@@ -97,7 +95,7 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	})
 	e.server = &http.Server{
 		Handler: e.routes(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
-		WriteTimeout: cfg.PurchaseWait + 10*time.Second, MaxHeaderBytes: maxHeader,
+		WriteTimeout: cfg.longestRequest() + readingTime, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return e, nil
@@ -193,16 +191,12 @@ func (e *Edge) Run(ctx context.Context) error {
 	}
 }
 
-// drainTimeout is how long waiting purchases and queues may take at the end,
-// beyond the longest purchase wait.
-const drainTimeout = 3 * time.Second
-
 func (e *Edge) drain(ctx context.Context) error {
 	e.draining.Store(true)
 	if e.cfg.Drain > 0 {
 		time.Sleep(e.cfg.Drain)
 	}
-	ctx, cancel := context.WithTimeout(ctx, e.cfg.PurchaseWait+drainTimeout)
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.StopTime()-e.cfg.Drain)
 	defer cancel()
 	errs := []error{e.hangUp(ctx)}
 	e.lanes.Range(func(_, value any) bool {

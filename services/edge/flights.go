@@ -18,10 +18,15 @@ type flights struct {
 	open    map[code.ID]*flight // guarded by mu
 }
 
+// followers may wait for a code's purchase beside the first who posted it: more
+// than impatient clients send, and a small part of all that may wait.
+const followers = 64
+
 // flight is a code's purchase under way.
 type flight struct {
 	done    chan struct{}
 	outcome outcome // written by the first caller before done is closed
+	callers int     // guarded by the flights' mu
 }
 
 // outcome is how a purchase ended.
@@ -34,13 +39,13 @@ func newFlights(limit int) *flights { return &flights{limit: limit, open: map[co
 
 // take returns how the code's purchase ends, which fly carries out for all that
 // ask meanwhile, in the first one's goroutine and to its end. The others leave
-// when their ctx ends. ErrCrowded: as many wait as may.
+// when their ctx ends. ErrCrowded: as many wait as may, for this code or in all.
 func (f *flights) take(ctx context.Context, id code.ID, fly func() outcome) (outcome, error) {
 	one, first, err := f.board(id)
 	if err != nil {
 		return outcome{}, err
 	}
-	defer f.leave()
+	defer f.leave(one)
 	if first {
 		defer f.land(id, one)
 		one.outcome = outcome{end: flow.Unqueued, Purchase: flow.Purchase{Err: errNotQueued}} // should fly panic
@@ -58,22 +63,24 @@ func (f *flights) take(ctx context.Context, id code.ID, fly func() outcome) (out
 func (f *flights) board(id code.ID) (one *flight, first bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.callers >= f.limit {
+	one, under := f.open[id]
+	if f.callers >= f.limit || under && one.callers > followers {
 		return nil, false, flow.ErrCrowded
 	}
-	f.callers++
-	one, under := f.open[id]
 	if !under {
 		one = &flight{done: make(chan struct{})}
 		f.open[id] = one
 	}
+	f.callers++
+	one.callers++
 	return one, !under, nil
 }
 
-func (f *flights) leave() {
+func (f *flights) leave(one *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.callers--
+	one.callers--
 }
 
 func (f *flights) land(id code.ID, one *flight) {

@@ -100,7 +100,7 @@ func (e *Edge) sales(c *gin.Context) {
 		refuse(c, problemParameter, err.Error())
 		return
 	}
-	rows, err := shared(e, fmt.Sprintf("sales %d %d", before, limit), func(ctx context.Context) ([]ledger.SaleRow, error) {
+	rows, err := shared(e.reads, fmt.Sprintf("sales %d %d", before, limit), func(ctx context.Context) ([]ledger.SaleRow, error) {
 		return e.ledger.Sales(ctx, sale.ID(before), int(limit))
 	})
 	if err != nil {
@@ -129,28 +129,17 @@ func saleOf(row ledger.SaleRow) saleBody {
 	}
 }
 
-// shared reads from the ledger once for all that ask the same at once.
-func shared[T any](e *Edge, key string, read func(context.Context) (T, error)) (T, error) {
-	value, err, _ := e.reads.Do(key, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
-		defer cancel()
-		return read(ctx)
-	})
-	if err != nil {
-		var zero T
-		return zero, err
-	}
-	return value.(T), nil //nolint:forcetypeassert // each key has one type
-}
-
 // failRead answers for a read that found nothing or failed.
 func (e *Edge) failRead(c *gin.Context, err error, missing *problem) {
-	if errors.Is(err, ledger.ErrNotFound) {
+	switch {
+	case errors.Is(err, ledger.ErrNotFound):
 		refuse(c, missing, "There is nothing with this id.")
-		return
+	case errors.Is(err, errManyReads):
+		refuse(c, problemOverload, "Send the same request again.")
+	default:
+		e.log.Debug("ledger not read", "error", err)
+		refuse(c, problemLedger, "Try again in a moment.")
 	}
-	e.log.Debug("ledger not read", "error", err)
-	refuse(c, problemLedger, "Try again in a moment.")
 }
 
 // number reads a parameter that is a number, given at most once.
@@ -182,7 +171,7 @@ func (e *Edge) saleRow(c *gin.Context) (ledger.SaleRow, bool) {
 		refuse(c, problemUnknownSale, "There is nothing with this id.")
 		return ledger.SaleRow{}, false
 	}
-	row, err := shared(e, "sale "+c.Param("id"), func(ctx context.Context) (ledger.SaleRow, error) {
+	row, err := shared(e.reads, "sale "+c.Param("id"), func(ctx context.Context) (ledger.SaleRow, error) {
 		return e.ledger.Sale(ctx, sale.ID(n))
 	})
 	if err == nil && row.State == sale.Preparing {
@@ -217,7 +206,7 @@ func (e *Edge) items(c *gin.Context) {
 	body := itemsBody{Sale: s.ID, Offset: int(offset), Limit: int(limit), Total: s.Stock, Items: []itemBody{}}
 	first := s.FirstItem + sale.ItemID(offset)
 	last := min(first+sale.ItemID(limit)-1, s.LastItem())
-	sold, err := shared(e, fmt.Sprintf("sold %d %d", first, last), func(ctx context.Context) ([]sale.ItemID, error) {
+	sold, err := shared(e.reads, fmt.Sprintf("sold %d %d", first, last), func(ctx context.Context) ([]sale.ItemID, error) {
 		return e.ledger.SoldItems(ctx, first, last)
 	})
 	if err != nil {
@@ -275,7 +264,7 @@ func (e *Edge) item(c *gin.Context) {
 	if !ok {
 		return
 	}
-	sold, err := shared(e, "item "+item.String(), func(ctx context.Context) ([]sale.ItemID, error) {
+	sold, err := shared(e.reads, "item "+item.String(), func(ctx context.Context) ([]sale.ItemID, error) {
 		return e.ledger.SoldItems(ctx, item, item)
 	})
 	if err != nil {

@@ -86,9 +86,6 @@ func parameters(query string, names ...string) (values []string, err error) {
 
 // parseCode reads the code parameter, given exactly once.
 func parseCode(u *url.URL) (string, error) {
-	if tooLong(u) {
-		return "", errLongURL
-	}
 	codes, err := parameters(u.RawQuery, "code")
 	switch {
 	case err != nil:
@@ -101,4 +98,5 @@ func parseCode(u *url.URL) (string, error) {
 	return codes[0], nil
 }
 
+// tooLong is asked of every request: what it costs to read a query is bounded.
 func tooLong(u *url.URL) bool { return len(u.Path)+1+len(u.RawQuery) > maxURL }

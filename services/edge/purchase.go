@@ -40,7 +40,7 @@ type pendingBody struct {
 // purchase sells the item of a code to its user, if it can still be had.
 func (e *Edge) purchase(c *gin.Context) {
 	text, v, of, ok := e.verified(c)
-	if !ok || !e.admitUser(c, v.User) {
+	if !ok || !e.purchases.admitUser(c, v.User) {
 		return
 	}
 	o, err := e.flights.take(c.Request.Context(), v.ID, func() outcome { return e.run(of, v) })
@@ -66,7 +66,7 @@ func (e *Edge) purchase(c *gin.Context) {
 // verified reads and verifies the code of a request and finds its sale, or
 // answers the request itself.
 func (e *Edge) verified(c *gin.Context) (string, code.Verified, *sale.Sale, bool) {
-	if !e.admitAddress(c) {
+	if !e.purchases.admitAddress(c) {
 		return "", code.Verified{}, nil, false
 	}
 	text, err := parseCode(c.Request.URL)

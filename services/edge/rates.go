@@ -4,24 +4,24 @@ import (
 	"math"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
-	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/hashicorp/golang-lru/v2/expirable"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/time/rate"
 
 	"notsale/pkg/sale"
 )
 
-// Limits of what an edge remembers of those whose rate is limited. A bucket that
-// is forgotten is full again; that is seldom enough to mean nothing.
-const (
-	buckets        = 1 << 16
-	bucketLifetime = time.Minute
-)
+// buckets is how many users, and how many addresses, an edge remembers whose rate
+// is limited, each in at most 30 MB. A bucket that is forgotten is full again:
+// that of the oldest last request goes first, and most probably is.
+const buckets = 1 << 16
 
-// rates limits how often one user and one address may ask; nil: not at all.
+// rates limits how often one user and one address may ask for one thing; nil:
+// not at all. Checkouts and purchases have buckets of their own: however often
+// somebody checks out, what they hold codes for can be bought.
 type rates struct {
 	users     *limiter[sale.UserID]
 	addresses *limiter[netip.Prefix]
@@ -36,15 +36,18 @@ type limiter[K comparable] struct {
 	perSecond float64
 
 	mu   sync.Mutex // so that no key gets two buckets
-	each *expirable.LRU[K, *rate.Limiter]
+	each *simplelru.LRU[K, *rate.Limiter]
 }
 
 func newLimiter[K comparable](perSecond float64) *limiter[K] {
 	if perSecond == 0 {
 		return nil
 	}
-	life := max(bucketLifetime, time.Duration(10/perSecond*float64(time.Second)))
-	return &limiter[K]{perSecond: perSecond, each: expirable.NewLRU[K, *rate.Limiter](buckets, nil, life)}
+	each, err := simplelru.NewLRU[K, *rate.Limiter](buckets, nil)
+	if err != nil { // only for sizes below 1
+		panic(err)
+	}
+	return &limiter[K]{perSecond: perSecond, each: each}
 }
 
 // take takes a token of the key's bucket, which holds a second's worth.
@@ -64,20 +67,20 @@ func (l *limiter[K]) take(key K) bool {
 
 // admitAddress refuses a request of an address that asks too often, and reports
 // whether it goes on.
-func (e *Edge) admitAddress(c *gin.Context) bool {
-	if e.rates.addresses == nil || e.rates.addresses.take(network(c.ClientIP())) {
+func (r rates) admitAddress(c *gin.Context) bool {
+	if r.addresses == nil || r.addresses.take(network(c.ClientIP())) {
 		return true
 	}
-	tooOften(c, e.rates.addresses.perSecond)
+	tooOften(c, r.addresses.perSecond)
 	return false
 }
 
 // admitUser is admitAddress for a user. One that could not be read has no bucket.
-func (e *Edge) admitUser(c *gin.Context, user sale.UserID) bool {
-	if user == "" || e.rates.users.take(user) {
+func (r rates) admitUser(c *gin.Context, user sale.UserID) bool {
+	if user == "" || r.users.take(sale.UserID(strings.Clone(string(user)))) { // which is a part of the request's line
 		return true
 	}
-	tooOften(c, e.rates.users.perSecond)
+	tooOften(c, r.users.perSecond)
 	return false
 }
 

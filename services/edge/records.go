@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"notsale/pkg/ledger"
@@ -21,20 +20,27 @@ const lookPatience = time.Second
 // that not every request waits for it.
 const recordsPause = time.Second
 
-// Limits of the two queues: a thousand rows by their keys take some
+// Limits of each kind's queue: a thousand rows by their keys take some
 // milliseconds; looking for users at their limit reads whole sales, too.
 // Beyond 8,000 requests nobody asks.
 var recordsLimits = pack.Limits{Items: 1000, Bytes: 1000, Queued: 8000, Patience: time.Millisecond}
 
 var errPaused = errors.New("edge: the ledger is left alone after an error")
 
-// records asks the ledger what is known for good of many requests, in one
-// statement at a time.
+// records asks the ledger what is known for good of many requests.
 type records struct {
 	log    *slog.Logger
-	keys   *pack.Queue[*inquest] // rows by their keys
-	limits *pack.Queue[*inquest] // and users at their limit
-	paused atomic.Int64          // end of the pause, Unix nanoseconds; any sender writes
+	keys   *lookups // rows by their keys
+	limits *lookups // and users at their limit
+}
+
+// lookups are questions of one kind, asked in one statement at a time. Those of
+// the other kind, which may cost a thousand times as much, do not hold them up.
+type lookups struct {
+	ledger *ledger.Ledger
+	limits bool // whether users are at their limit, too
+	queue  *pack.Queue[*inquest]
+	paused time.Time // end of the pause; only the sender uses it
 }
 
 type inquest struct {
@@ -43,18 +49,17 @@ type inquest struct {
 }
 
 func newRecords(l *ledger.Ledger, log *slog.Logger) *records {
-	r := &records{log: log}
-	queue := func(limits bool) *pack.Queue[*inquest] {
-		return pack.New(recordsLimits, func(ctx context.Context, asked []*inquest) error {
-			return r.read(ctx, l, asked, limits)
-		})
-	}
-	r.keys, r.limits = queue(false), queue(true)
-	return r
+	return &records{log: log, keys: newLookups(l, false), limits: newLookups(l, true)}
 }
 
-func (r *records) read(ctx context.Context, l *ledger.Ledger, asked []*inquest, limits bool) error {
-	if time.Now().UnixNano() < r.paused.Load() {
+func newLookups(l *ledger.Ledger, limits bool) *lookups {
+	one := &lookups{ledger: l, limits: limits}
+	one.queue = pack.New(recordsLimits, one.read)
+	return one
+}
+
+func (l *lookups) read(ctx context.Context, asked []*inquest) error {
+	if time.Now().Before(l.paused) {
 		return errPaused
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
@@ -63,9 +68,9 @@ func (r *records) read(ctx context.Context, l *ledger.Ledger, asked []*inquest, 
 	for i := range asked {
 		questions[i] = asked[i].question
 	}
-	verdicts, err := l.Verdicts(ctx, questions, limits)
+	verdicts, err := l.ledger.Verdicts(ctx, questions, l.limits)
 	if err != nil {
-		r.paused.Store(time.Now().Add(recordsPause).UnixNano())
+		l.paused = time.Now().Add(recordsPause)
 		return err
 	}
 	for i := range verdicts {
@@ -77,12 +82,12 @@ func (r *records) read(ctx context.Context, l *ledger.Ledger, asked []*inquest, 
 // ask returns what the ledger says of a request, nothing where it does not
 // answer in time. limits: whether its user is at the limit, too.
 func (r *records) ask(q ledger.Question, limits bool) flow.Verdict {
-	queue := r.keys
+	kind := r.keys
 	if limits {
-		queue = r.limits
+		kind = r.limits
 	}
 	one := &inquest{question: q}
-	ticket, err := queue.Add(one, 1)
+	ticket, err := kind.queue.Add(one, 1)
 	if err != nil {
 		return flow.Verdict{}
 	}
@@ -105,5 +110,5 @@ func (r *records) ask(q ledger.Question, limits bool) flow.Verdict {
 }
 
 func (r *records) close(ctx context.Context) error {
-	return errors.Join(r.keys.Close(ctx), r.limits.Close(ctx))
+	return errors.Join(r.keys.queue.Close(ctx), r.limits.queue.Close(ctx))
 }

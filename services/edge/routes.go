@@ -23,13 +23,13 @@ func (e *Edge) routes() http.Handler {
 	r.HandleMethodNotAllowed = true
 	r.RedirectTrailingSlash = false
 	r.Use(e.guard)
-	r.NoRoute(e.metrics.route("none"), e.withoutBody, func(c *gin.Context) { refuse(c, problemNoRoute, elsewhere(r, c.Request.URL.Path)) })
-	r.NoMethod(e.metrics.route("none"), e.withoutBody, e.noMethod)
+	r.NoRoute(e.metrics.route("none"), e.fitting, func(c *gin.Context) { refuse(c, problemNoRoute, elsewhere(r, c.Request.URL.Path)) })
+	r.NoMethod(e.metrics.route("none"), e.fitting, e.noMethod)
 
 	r.POST("/checkout", e.metrics.route("POST /checkout"), e.checkout)
-	r.POST("/purchase", e.metrics.route("POST /purchase"), e.withoutBody, e.purchase)
+	r.POST("/purchase", e.metrics.route("POST /purchase"), e.fitting, e.purchase)
 	get := func(path string, h gin.HandlerFunc) { // net/http leaves the body of an answer to HEAD out
-		handlers := []gin.HandlerFunc{e.metrics.route("GET " + path), e.withoutBody, h}
+		handlers := []gin.HandlerFunc{e.metrics.route("GET " + path), e.fitting, h}
 		r.GET(path, handlers...)
 		r.HEAD(path, handlers...)
 	}
@@ -75,10 +75,14 @@ func (e *Edge) guard(c *gin.Context) {
 	c.Next()
 }
 
-// withoutBody comes before handlers that a request without an acceptable body
-// does not get to.
-func (e *Edge) withoutBody(c *gin.Context) {
-	if err := e.arrived(c); err != nil {
+// fitting comes before all handlers but that of checkouts, which keeps what it
+// refuses: a request whose body or URL is not acceptable does not get to them.
+func (e *Edge) fitting(c *gin.Context) {
+	err := e.arrived(c)
+	if err == nil && tooLong(c.Request.URL) {
+		err = errLongURL
+	}
+	if err != nil {
 		p, detail := invalid(err)
 		refuse(c, p, detail)
 	}

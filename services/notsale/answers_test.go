@@ -258,7 +258,7 @@ func TestAFloodOfFreshCodesMeets429(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFront(t, c.change)
-			of := f.OpenSale(50, 10)
+			f.OpenSale(50, 10)
 			post := func(target string, headers []string) notsaletest.Answer {
 				t.Helper()
 				a, err := f.Do(http.MethodPost, target, headers...)
@@ -281,10 +281,6 @@ func TestAFloodOfFreshCodesMeets429(t *testing.T) {
 			}
 			if refused == 0 {
 				t.Error("ten checkouts at once, and none met 429 at one in two seconds")
-			}
-			user, headers := c.limited(9)
-			if a := post(notsaletest.PurchasePath(f.code(f.keys, of, 20, user, time.Hour)), headers); a.Status != http.StatusTooManyRequests && refused > 8 {
-				t.Errorf("a purchase after them: %d %s", a.Status, a.Body)
 			}
 			for n := range 5 {
 				if c.free == nil {

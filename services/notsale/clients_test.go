@@ -341,6 +341,11 @@ func TestQueriesAndPathsAsTheyCome(t *testing.T) {
 		{"checkout with a slash", post, "/checkout/?user_id=ann&id=1", 404, "not-found", "The path is /checkout, without a slash at its end."},
 		{"purchase with a slash", post, "/purchase/?code=" + code, 404, "not-found", "The path is /purchase, without"},
 		{"a sale with a slash", get, "/sales/1/", 404, "not-found", "No path has a slash at its end."},
+		{"a long URL of a page", get, "/sales?utm=" + strings.Repeat("x", 2048), 400, "invalid-parameter", "longer than 2048 bytes"},
+		{"a long path", get, "/items/" + strings.Repeat("1", 2048), 400, "invalid-parameter", "longer than 2048 bytes"},
+		{"a long URL of a purchase", post, "/purchase?code=" + code + "&utm=" + strings.Repeat("x", 2048), 400, "invalid-parameter", "longer than 2048 bytes"},
+		{"a long URL of a checkout", post, "/checkout?user_id=ann&id=1&utm=" + strings.Repeat("x", 2048), 400, "invalid-parameter", "longer than 2048 bytes"},
+		{"a long URL of nothing", get, "/" + strings.Repeat("x", 2048) + "/", 400, "invalid-parameter", "longer than 2048 bytes"},
 		{"hostile", get, "/%3Cscript%3E/", 404, "not-found", "No path has a slash at its end."},
 	} {
 		t.Run(e.name, func(t *testing.T) { e.check(t, must(t, f.Shop, e.method, e.target)) })

@@ -74,7 +74,7 @@ func runRole(ctx context.Context, s *settings, r roleSpec) error {
 		if err != nil {
 			return err
 		}
-		options = append(options, keys.module())
+		options = append(options, keys.module(), s.stopTime())
 	}
 	return boot.Run(ctx, log, func(context.Context) { log.Info("running") }, options...)
 }

@@ -37,6 +37,10 @@ func shell(s *settings) fx.Option {
 	)
 }
 
+// stopTime bounds the stop of a process with an edge, which comes first and
+// waits for the requests that have arrived.
+func (s *settings) stopTime() fx.Option { return fx.StopTimeout(s.edge.StopTime() + boot.StopTimeout) }
+
 type operationsParams struct {
 	fx.In
 

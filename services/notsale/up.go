@@ -106,7 +106,7 @@ func up(ctx context.Context, s *settings, out io.Writer) error {
 	}
 	var front *edge.Edge
 	var ops *telemetry.Operations
-	options = append(options, keys.module(), fx.Populate(&front, &ops))
+	options = append(options, keys.module(), s.stopTime(), fx.Populate(&front, &ops))
 	restore()
 	err = boot.Run(ctx, log, func(ctx context.Context) {
 		announce(ctx, out, s, stores, front, ops, time.Since(started))

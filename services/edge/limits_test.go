@@ -1,0 +1,162 @@
+//go:build unix
+
+package edge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"notsale/pkg/code"
+	"notsale/pkg/ledger"
+	"notsale/services/edge/flow"
+)
+
+// Few pages read at once, some wait for their turn, and the others are told at
+// once that there are too many.
+func TestPagesTakeTurns(t *testing.T) {
+	r := newReads()
+	release, reading := make(chan struct{}), make(chan struct{}, pageReads+pageLine)
+	var all sync.WaitGroup
+	for n := range pageReads + pageLine {
+		all.Go(func() {
+			if _, err := shared(r, strconv.Itoa(n), func(context.Context) (int, error) { reading <- struct{}{}; <-release; return n, nil }); err != nil {
+				t.Errorf("read %d: %v", n, err)
+			}
+		})
+	}
+	for range pageReads {
+		<-reading
+	}
+	for len(r.line) < cap(r.line) { // until all stand in line
+		runtime.Gosched()
+	}
+	if _, err := shared(r, "one more", func(context.Context) (int, error) { return 0, nil }); !errors.Is(err, errManyReads) {
+		t.Errorf("one more than may wait: %v", err)
+	}
+	if len(reading) > 0 {
+		t.Errorf("%d more read at once than may", len(reading))
+	}
+	close(release)
+	all.Wait()
+	if len(r.line) > 0 || len(r.reading) > 0 {
+		t.Errorf("%d still wait, %d still read", len(r.line), len(r.reading))
+	}
+}
+
+// Looking for users at their limit, which fails or is slow in a large sale, does
+// not turn off the look-ups of rows by their keys; nor the other way round.
+func TestALookThatFailsPausesOnlyItsKind(t *testing.T) {
+	e := newEdge(t, DefaultConfig())
+	broken, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct{ failed, other *lookups }{{e.records.limits, e.records.keys}, {e.records.keys, e.records.limits}} {
+		c.failed.paused, c.other.paused = time.Time{}, time.Time{}
+		ask := func(ctx context.Context, l *lookups) error {
+			return l.read(ctx, []*inquest{{question: ledger.Question{Item: 1}}})
+		}
+		if err := ask(broken, c.failed); err == nil || errors.Is(err, errPaused) {
+			t.Fatalf("a look that was to fail: %v", err)
+		}
+		c.failed.paused = c.failed.paused.Add(time.Hour) // however slow this machine is
+		if err := ask(t.Context(), c.failed); !errors.Is(err, errPaused) {
+			t.Errorf("the ledger is not left alone after an error: %v", err)
+		}
+		if err := ask(t.Context(), c.other); err != nil {
+			t.Errorf("the other kind: %v", err)
+		}
+	}
+}
+
+// One code holds a small part of the places, and gives them back.
+func TestOneCodeHoldsFewPlaces(t *testing.T) {
+	f := newFlights(2 * followers)
+	for range 2 {
+		landed, under := make(chan struct{}), make(chan struct{})
+		var all sync.WaitGroup
+		all.Go(func() {
+			_, _ = f.take(t.Context(), code.ID{1}, func() outcome { close(under); <-landed; return outcome{end: flow.Decided} })
+		})
+		<-under
+		for range followers {
+			if one, first, err := f.board(code.ID{1}); err != nil || first {
+				t.Fatalf("a follower: first %v, %v", first, err)
+			} else {
+				all.Go(func() { <-one.done; f.leave(one) })
+			}
+		}
+		if _, _, err := f.board(code.ID{1}); !errors.Is(err, flow.ErrCrowded) {
+			t.Errorf("one follower too many: %v", err)
+		}
+		if o, err := f.take(t.Context(), code.ID{2}, func() outcome { return outcome{end: flow.Pending} }); err != nil || o.end != flow.Pending {
+			t.Errorf("another code: %+v, %v", o, err)
+		}
+		close(landed)
+		all.Wait()
+	}
+	if f.callers != 0 || len(f.open) != 0 {
+		t.Errorf("%d callers and %d flights are left", f.callers, len(f.open))
+	}
+}
+
+// A limiter is memory: whoever makes one leaves no goroutine behind.
+func TestLimitersLeaveNoGoroutine(t *testing.T) {
+	for range 3 {
+		newLimiter[int](1).take(1)
+	}
+	stacks := make([]byte, 16<<20)
+	if stacks = stacks[:runtime.Stack(stacks, true)]; bytes.Contains(stacks, []byte("golang-lru")) {
+		t.Error("a goroutine cleans up for each")
+	}
+}
+
+// The times fit into each other: a request that has arrived is answered before
+// its connection is cut, by the deadline of its answer or by a stop.
+func TestAnEdgeStopsAfterItsLongestRequest(t *testing.T) {
+	for _, wait := range []time.Duration{10 * time.Millisecond, 5 * time.Second, time.Minute} {
+		cfg := DefaultConfig()
+		cfg.PurchaseWait, cfg.Drain = wait, 10*time.Second
+		longest := bodyTimeout + readTimeout + lookPatience + max(wait, cfg.CheckoutWait) + lookPatience
+		if got := cfg.StopTime(); got < cfg.Drain+longest+lastWords {
+			t.Errorf("a wait of %v: a stop takes %v, a request up to %v", wait, got, longest)
+		}
+	}
+	cfg := DefaultConfig()
+	if e := newEdge(t, cfg); e.server.WriteTimeout <= cfg.longestRequest() {
+		t.Errorf("an answer has %v, a request takes up to %v", e.server.WriteTimeout, cfg.longestRequest())
+	}
+}
+
+// A user of whom a limiter keeps the name may have sent it in a line of any
+// length; only the name is kept.
+func TestALimiterKeepsNoRequests(t *testing.T) {
+	r := newRates(Config{RatePerUser: 1})
+	const users, line = 4000, 8 << 10
+	c, _ := gin.CreateTestContext(httptest.NewRecorder())
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	for n := range users {
+		p := parseCheckout(&url.URL{RawQuery: fmt.Sprintf("user_id=u%d&id=1&x=%s", n, strings.Repeat("x", line))})
+		r.admitUser(c, p.user)
+	}
+	if grown := heap() - before; grown > users*line/4 {
+		t.Errorf("%d users are remembered in %d bytes", users, grown)
+	}
+	runtime.KeepAlive(r)
+}
