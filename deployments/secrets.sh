@@ -50,7 +50,7 @@ if [ ! -e "$dir/complete" ]; then
 	{
 		echo "user default off"
 		echo "user edge on >$edge ~* &* -@all +@read +@connection -@dangerous"
-		echo "user allocator on >$allocator ~* &* -@all +@read +@write +@connection +@transaction -@dangerous"
+		echo "user allocator on >$allocator ~* &* -@all +@read +@write +@connection +eval -@dangerous"
 	} | write redis_users.acl
 	echo "redis://edge:$edge@redis:6379/0" | write edge_redis_url
 	echo "redis://allocator:$allocator@redis:6379/0" | write allocator_redis_url

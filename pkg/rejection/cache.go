@@ -2,6 +2,7 @@ package rejection
 
 import (
 	"context"
+	_ "embed" // the script
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,12 @@ const markField = "mark"
 
 // ErrPaused says that the cache failed a moment ago and was not asked.
 var ErrPaused = errors.New("rejection: redis is left alone after an error")
+
+// ErrMoved says that a sale's mark is not the one that was looked at.
+var ErrMoved = errors.New("rejection: the facts in redis are not those that were looked at")
+
+//go:embed learn.lua
+var learnScript string
 
 // Cache is a connection to Redis, safe for any number of callers.
 type Cache struct {
@@ -119,70 +126,66 @@ func (c *Cache) Ask(ctx context.Context, questions []Question) ([]Answer, error)
 	return answers, nil
 }
 
-// Learn stores facts of a batch up to the mark. They must be committed in the
-// ledger, and the cache must hold nothing that another history says: see Mark.
-func (c *Cache) Learn(ctx context.Context, id sale.UUID, upTo Mark, f *allocation.Facts) error {
+// Learn stores the facts of a batch that ends at upTo, where the sale's mark is
+// still from, and returns the mark after it; of no facts there is none to store.
+// Where the mark is another one it stores nothing and returns ErrMoved: an
+// earlier state of Redis may have been brought back since it was looked at. The
+// facts must be committed in the ledger; see Mark for what else is asked.
+func (c *Cache) Learn(ctx context.Context, id sale.UUID, from, upTo Mark, f *allocation.Facts) (Mark, error) {
 	if len(f.Owners) == 0 && len(f.AtLimit) == 0 && !f.SoldOut {
-		return nil
+		return from, nil
 	}
-	fields := make([]any, 0, 2*len(f.Owners)+2)
+	args := make([]any, 0, 5+2*len(f.Owners)+2*len(f.AtLimit))
+	args = append(args, from.encode(), upTo.encode(), int64(factLife.Seconds()), f.SoldOut, 2*len(f.Owners))
 	for _, o := range f.Owners {
-		fields = append(fields, int64(o.Item), o.Code[:])
+		args = append(args, int64(o.Item), o.Code[:])
 	}
-	fields = append(fields, markField, upTo.encode())
-	return c.write(ctx, "storing facts in redis", func(ctx context.Context, pipe redis.Pipeliner) {
-		pipe.HSet(ctx, itemsKey(id), fields...)
-		pipe.Expire(ctx, itemsKey(id), factLife)
-		if len(f.AtLimit) > 0 {
-			users := make([]any, 0, 2*len(f.AtLimit))
-			for _, u := range f.AtLimit {
-				users = append(users, string(u.User), joined(u.Codes))
-			}
-			pipe.HSet(ctx, usersKey(id), users...)
-			pipe.Expire(ctx, usersKey(id), factLife)
+	for _, u := range f.AtLimit {
+		args = append(args, string(u.User), joined(u.Codes))
+	}
+	return upTo, c.call(ctx, "storing facts in redis", func(ctx context.Context) error {
+		stored, err := c.rdb.Eval(ctx, learnScript, []string{itemsKey(id), usersKey(id), soldKey(id)}, args...).Bool()
+		if err == nil && !stored {
+			return ErrMoved
 		}
-		if f.SoldOut {
-			pipe.Set(ctx, soldKey(id), "1", factLife)
-		}
+		return err
 	})
 }
 
-// Mark returns up to which place the sale's facts were learned; false: there is
-// no mark. Whoever begins to decide a sale looks for it in the ledger before
-// learning anything, and forgets facts whose mark the ledger does not know.
-func (c *Cache) Mark(ctx context.Context, id sale.UUID) (m Mark, found bool, err error) {
-	if c.learning.paused() {
-		return Mark{}, false, ErrPaused
-	}
-	ctx, cancel := context.WithTimeout(ctx, Timeout)
-	defer cancel()
-	text, err := c.rdb.HGet(ctx, itemsKey(id), markField).Result()
-	if errors.Is(err, redis.Nil) {
-		err = nil
-	}
-	if err = c.done(&c.learning, "reading the mark in redis", err); err != nil {
-		return Mark{}, false, err
-	}
-	m, found = decodeMark(text)
-	return m, found, nil
+// Mark returns up to which place the sale's facts were learned; the zero one:
+// nothing that is there proves anything. Whoever begins to decide a sale looks
+// for it in the ledger before learning anything, and forgets facts whose mark
+// the ledger does not know.
+func (c *Cache) Mark(ctx context.Context, id sale.UUID) (m Mark, err error) {
+	err = c.call(ctx, "reading the mark in redis", func(ctx context.Context) error {
+		text, err := c.rdb.HGet(ctx, itemsKey(id), markField).Result()
+		m = decodeMark(text)
+		if errors.Is(err, redis.Nil) {
+			return nil
+		}
+		return err
+	})
+	return m, err
 }
 
-// Forget removes all facts of a sale.
+// Forget removes all facts of a sale, and its mark.
 func (c *Cache) Forget(ctx context.Context, id sale.UUID) error {
-	return c.write(ctx, "removing facts from redis", func(ctx context.Context, pipe redis.Pipeliner) {
-		pipe.Del(ctx, itemsKey(id), usersKey(id), soldKey(id))
+	return c.call(ctx, "removing facts from redis", func(ctx context.Context) error {
+		return c.rdb.Del(ctx, itemsKey(id), usersKey(id), soldKey(id)).Err()
 	})
 }
 
-func (c *Cache) write(ctx context.Context, what string, commands func(context.Context, redis.Pipeliner)) error {
+// call makes one round trip of those that belong to learning.
+func (c *Cache) call(ctx context.Context, what string, trip func(context.Context) error) error {
 	if c.learning.paused() {
 		return ErrPaused
 	}
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
-	pipe := c.rdb.Pipeline()
-	commands(ctx, pipe)
-	_, err := pipe.Exec(ctx)
+	err := trip(ctx)
+	if errors.Is(err, ErrMoved) {
+		return err
+	}
 	return c.done(&c.learning, what, err)
 }
 

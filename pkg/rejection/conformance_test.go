@@ -1,6 +1,7 @@
 package rejection_test
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -168,15 +169,15 @@ func TestKeys(t *testing.T) {
 		if n, err := s.raw.DBSize(t.Context()).Result(); err != nil || n != 3 {
 			t.Errorf("%d keys, %v", n, err)
 		}
-		if got, found, err := s.cache.Mark(t.Context(), ours); err != nil || !found || got != mark {
-			t.Errorf("mark %+v, %v, %v, want %+v", got, found, err, mark)
+		if got, err := s.cache.Mark(t.Context(), ours); err != nil || got != mark {
+			t.Errorf("mark %+v, %v, want %+v", got, err, mark)
 		}
 		retry(t, "forget", func() error { return s.cache.Forget(t.Context(), ours) })
 		if n, err := s.raw.DBSize(t.Context()).Result(); err != nil || n != 0 {
 			t.Errorf("%d keys after all is forgotten, %v", n, err)
 		}
-		if _, found, err := s.cache.Mark(t.Context(), ours); err != nil || found {
-			t.Errorf("a mark after all is forgotten: %v, %v", found, err)
+		if got, err := s.cache.Mark(t.Context(), ours); err != nil || got != none {
+			t.Errorf("a mark after all is forgotten: %+v, %v", got, err)
 		}
 	})
 }
@@ -188,11 +189,73 @@ func TestFactsWithoutAMarkProveNothing(t *testing.T) {
 		s.learn(t, ours, allocation.Facts{Owners: owner(other), AtLimit: atLimit(other), SoldOut: true})
 		for _, text := range []string{"", "1", strings.Repeat("x", 47)} {
 			s.set(t, "HSET", fmt.Sprintf("notsale:{%v}:items", ours), "mark", text)
-			if _, found, err := s.cache.Mark(t.Context(), ours); err != nil || found {
-				t.Errorf("%q is a mark: %v, %v", text, found, err)
+			if got, err := s.cache.Mark(t.Context(), ours); err != nil || got != none {
+				t.Errorf("%q is a mark: %+v, %v", text, got, err)
 			}
 			if got := s.ask(t, purchase, checkout); got[0] != granted || got[1] != granted {
 				t.Errorf("mark %q: %v", text, got)
+			}
+		}
+	})
+}
+
+// Facts are added to those that were looked at, and to no others: an earlier
+// state of Redis may have been brought back meanwhile.
+func TestFactsAreAddedOnlyToThoseThatWereLookedAt(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *store) {
+		next := rejection.Mark{Generation: 1, Sequence: 3, Chain: allocation.Hash{4}}
+		s.learn(t, ours, allocation.Facts{Owners: owner(other)})
+		for _, from := range []rejection.Mark{none, next} {
+			retry(t, "learn", func() error {
+				if _, err := s.cache.Learn(t.Context(), ours, from, next, &allocation.Facts{Owners: elsewhere, AtLimit: atLimit(other), SoldOut: true}); !errors.Is(err, rejection.ErrMoved) {
+					return fmt.Errorf("want ErrMoved: %w", err)
+				}
+				return nil
+			})
+		}
+		if got, err := s.cache.Mark(t.Context(), ours); err != nil || got != mark {
+			t.Errorf("mark %+v, %v, want %+v", got, err, mark)
+		}
+		if got := s.ask(t, purchase, checkout); got[0] != taken || got[1] != taken {
+			t.Errorf("what was not stored is known: %v", got)
+		}
+		retry(t, "learn", func() error {
+			got, err := s.cache.Learn(t.Context(), ours, mark, next, &allocation.Facts{SoldOut: true})
+			if errors.Is(err, rejection.ErrMoved) { // by a try of which no answer came
+				return nil
+			}
+			if err == nil && got != next {
+				t.Errorf("mark %+v, want %+v", got, next)
+			}
+			return err
+		})
+		if got := s.ask(t, purchase, checkout); got[0] != soldOut || got[1] != soldOut {
+			t.Errorf("what was added is not known: %v", got)
+		}
+		// Without a mark, what is there must not begin to prove something.
+		s.set(t, "HDEL", fmt.Sprintf("notsale:{%v}:items", ours), "mark")
+		s.learn(t, ours, allocation.Facts{Owners: elsewhere})
+		if got := s.ask(t, purchase, checkout); got[0] != granted || got[1] != granted {
+			t.Errorf("facts without a mark are believed again: %v", got)
+		}
+	})
+}
+
+// More facts come from one batch than a script's call takes.
+func TestABatchOfManyFacts(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, s *store) {
+		const many = 2501
+		var f allocation.Facts
+		for n := range many {
+			f.Owners = append(f.Owners, allocation.Owner{Item: sale.ItemID(n + 1), Code: other})
+			f.AtLimit = append(f.AtLimit, allocation.UserAtLimit{User: sale.UserID(fmt.Sprintf("u%d", n)), Codes: []code.ID{other}})
+		}
+		s.learn(t, ours, f)
+		for key, want := range map[string]int64{"items": many + 1, "users": many} {
+			if n, err := s.raw.HLen(t.Context(), fmt.Sprintf("notsale:{%v}:%s", ours, key)).Result(); err != nil || n != want {
+				t.Errorf("%s: %d, %v, want %d", key, n, err, want)
 			}
 		}
 	})

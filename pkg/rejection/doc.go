@@ -20,7 +20,14 @@
 // partial or emptied cache is never wrong. After a restore of Postgres or NATS
 // that lost commits the history is another one, in which the mark is unknown:
 // whoever begins to decide a sale compares the mark with the ledger, and calls
-// Forget if the ledger does not know it. Without a mark, facts prove nothing.
+// Forget if the ledger does not know it. Facts are only added to those whose mark
+// was looked at: Learn compares it in the same script that stores them, so an
+// earlier state of Redis that is brought back later does not become valid by what
+// is learned after it; it is looked at anew, at the next commit or, by an
+// allocator of an idle sale, some seconds later. Edges do not compare marks: only
+// the ledger knows which are true, and a first purchase does without it. Until an
+// allocator has looked they may believe facts of a lost history. Without a mark,
+// facts prove nothing.
 //
 // Failure behaviour: Redis down, slow, empty or refusing to write makes edges
 // publish more. After an error the cache is left alone for Pause, so that nobody

@@ -66,8 +66,8 @@ func (g *group) judge(questions []Question, answers []Answer) {
 	if len(items) != len(g.indexes)+1 || len(users) != len(g.indexes) {
 		return
 	}
-	mark, isText := items[len(g.indexes)].(string)
-	if _, marked := decodeMark(mark); !isText || !marked {
+	mark, _ := items[len(g.indexes)].(string)
+	if decodeMark(mark) == (Mark{}) {
 		return
 	}
 	k := Known{SoldOut: g.sold.Val() == "1"}

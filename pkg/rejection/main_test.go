@@ -120,7 +120,13 @@ func retry(t tb, what string, try func() error) {
 
 func (s *store) learn(t tb, id sale.UUID, f allocation.Facts) {
 	t.Helper()
-	retry(t, "learn", func() error { return s.cache.Learn(context.Background(), id, mark, &f) })
+	retry(t, "learn", func() error {
+		from, err := s.cache.Mark(context.Background(), id)
+		if err == nil {
+			_, err = s.cache.Learn(context.Background(), id, from, mark, &f)
+		}
+		return err
+	})
 }
 
 func (s *store) ask(t tb, questions ...rejection.Question) (reasons []allocation.Reason) {
@@ -145,6 +151,9 @@ func (s *store) set(t *testing.T, command ...any) {
 	t.Helper()
 	retry(t, "set", func() error { return s.raw.Do(t.Context(), command...).Err() })
 }
+
+// none is no mark.
+var none rejection.Mark
 
 // mark is of some commit.
 var mark = rejection.Mark{Generation: 1, Sequence: 2, Chain: allocation.Hash{3}}

@@ -89,7 +89,7 @@ func failsFreely(t *testing.T, c *rejection.Cache) {
 	if !slices.Equal(answers, blank) {
 		t.Errorf("ask again: %v", answers)
 	}
-	err = c.Learn(t.Context(), ours, mark, &allocation.Facts{SoldOut: true})
+	_, err = c.Learn(t.Context(), ours, mark, mark, &allocation.Facts{SoldOut: true})
 	if since := time.Since(failed); !errors.Is(err, rejection.ErrPaused) && since < rejection.Pause {
 		t.Errorf("learn after %v: %v, want ErrPaused", since, err)
 	}
@@ -107,7 +107,7 @@ func TestLearningPausesToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	started := time.Now()
-	if err := s.cache.Learn(t.Context(), ours, mark, &allocation.Facts{SoldOut: true}); err == nil || errors.Is(err, rejection.ErrPaused) {
+	if _, err := s.cache.Learn(t.Context(), ours, none, mark, &allocation.Facts{SoldOut: true}); err == nil || errors.Is(err, rejection.ErrPaused) {
 		t.Errorf("first: %v", err)
 	}
 	failed := time.Now()

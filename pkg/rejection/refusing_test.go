@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -66,7 +69,7 @@ func TestARedisThatRefusesToWrite(t *testing.T) {
 			}
 			for range 3 {
 				retry(t, "refused", func() error {
-					err := cache.Learn(context.Background(), ours, mark, &allocation.Facts{Owners: elsewhere})
+					_, err := cache.Learn(context.Background(), ours, mark, mark, &allocation.Facts{Owners: elsewhere})
 					var refused redis.Error
 					if errors.As(err, &refused) {
 						return nil
@@ -87,4 +90,37 @@ func TestARedisThatRefusesToWrite(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The accounts that deployments/secrets.sh makes may do what their services do,
+// the edge's no more.
+func TestTheAccountsOfTheDeploymentSuffice(t *testing.T) {
+	t.Parallel()
+	backendstest.RequireReal(t, "redis-server", backends.FindRedis() != "")
+	script, err := os.ReadFile("../../deployments/secrets.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := backendstest.New(t, backendstest.WithOwnRedis).Redis
+	s := openStore(t, r.URL())
+	as := map[string]*store{}
+	for _, line := range regexp.MustCompile(`"user (\w+) on >\$\w+ (.+)"`).FindAllStringSubmatch(string(script), -1) {
+		args := []any{"ACL", "SETUSER", line[1], "on", ">secret"}
+		for _, rule := range strings.Fields(line[2]) {
+			args = append(args, rule)
+		}
+		s.set(t, args...)
+		as[line[1]] = openStore(t, "redis://"+line[1]+":secret@"+r.Address())
+	}
+	if len(as) != 2 {
+		t.Fatalf("%d accounts", len(as))
+	}
+	as["allocator"].learn(t, ours, allocation.Facts{Owners: owner(other), AtLimit: atLimit(other), SoldOut: true})
+	if got := as["edge"].ask(t, purchase, checkout); got[0] != soldOut || got[1] != soldOut {
+		t.Errorf("%v", got)
+	}
+	if err := as["edge"].cache.Forget(t.Context(), ours); !strings.Contains(fmt.Sprint(err), "NOPERM") {
+		t.Errorf("an edge forgets: %v", err)
+	}
+	retry(t, "forget", func() error { return as["allocator"].cache.Forget(t.Context(), ours) })
 }

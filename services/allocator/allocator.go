@@ -181,6 +181,7 @@ func (a *Allocator) lead(lease ledger.Lease) {
 	a.mu.Unlock()
 	a.metrics.takeovers.Inc()
 	a.metrics.leading.Set(float64(len(a.loops)))
+	l.progress.begin(term.ReadLedger{}, a.attended.Load()) // it is looked after from now on
 	a.wait.Go(func() {
 		warm := a.standby.hand(lease.Sale)
 		defer a.standby.release(lease.Sale)

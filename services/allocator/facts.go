@@ -2,44 +2,85 @@ package allocator
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/rejection"
 )
 
-// align makes the cache forget the sale's facts, unless the ledger knows the
-// commit up to which they were learned: after a restore they may be of a history
-// that never was. It is tried again until it succeeds, also while the sale is
-// idle, and reports whether it has.
-func (l *loop) align(ctx context.Context) bool {
-	if l.aligned {
-		return true
+// alignEvery is how often the mark of a sale is looked at while nothing is
+// learned. So long edges may believe facts of a lost history, after a restore,
+// when Redis, too, is put back to an earlier moment.
+const alignEvery = 5 * time.Second
+
+// alignTimeout bounds the look into the ledger: shoppers wait for their answers
+// meanwhile, and the next look will do. alignLimit is how long align takes with
+// its two calls to the cache.
+const (
+	alignTimeout = 5 * time.Second
+	alignLimit   = 2*rejection.Timeout + alignTimeout
+)
+
+// align makes the cache forget the sale's facts, unless they are those that this
+// loop has looked at, or the ledger knows the commit up to which they were
+// learned: after a restore they may be of a history that never was. It is tried
+// again until it succeeds, also while the sale is idle.
+func (l *loop) align(ctx context.Context) {
+	mark, err := l.cache.Mark(ctx, l.of)
+	if err == nil && l.aligned && mark == l.mark {
+		return
 	}
-	mark, found, err := l.cache.Mark(ctx, l.of)
-	known := false
-	if err == nil && found {
-		ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
-		defer cancel()
-		known, err = l.ledger.Committed(ctx, l.lease.Sale, mark.Generation, mark.Sequence, mark.Chain)
-	}
-	if err == nil && !known {
-		err = l.cache.Forget(ctx, l.of)
-	}
-	if err != nil {
+	l.aligned = false
+	if err != nil { // the cache has warned
 		l.log.Debug("the cache is not compared with the ledger", "error", err)
-		return false
+		return
 	}
-	if found && !known {
-		l.log.Warn("the cache holds facts of commits that the ledger does not know: it was restored, they are forgotten", "generation", mark.Generation, "sequence", mark.Sequence)
+	known, err := l.committed(ctx, mark)
+	l.warned.about(l.log, "the cache's facts are not compared with the ledger, trying on", err)
+	if err != nil {
+		return
 	}
-	l.aligned = true
-	return true
+	if !known {
+		err = l.forget(ctx, mark)
+		mark = rejection.Mark{}
+	}
+	l.mark, l.aligned = mark, err == nil
 }
 
-// learn gives the cache what a committed batch proves.
+func (l *loop) committed(ctx context.Context, mark rejection.Mark) (bool, error) {
+	if mark == (rejection.Mark{}) {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, alignTimeout)
+	defer cancel()
+	return l.ledger.Committed(ctx, l.lease.Sale, mark.Generation, mark.Sequence, mark.Chain)
+}
+
+// forget removes all facts, whose mark the ledger does not know, or which have
+// none.
+func (l *loop) forget(ctx context.Context, mark rejection.Mark) error {
+	err := l.cache.Forget(ctx, l.of)
+	if mark == (rejection.Mark{}) || errors.Is(err, rejection.ErrPaused) {
+		return err
+	}
+	l.warned.about(l.log, "the cache holds facts of commits that the ledger does not know, and does not forget them: shoppers are refused wrongly, trying on", err)
+	if err == nil {
+		l.log.Warn("the cache held facts of commits that the ledger does not know: one of them was restored, the facts are forgotten", "generation", mark.Generation, "sequence", mark.Sequence)
+	}
+	return err
+}
+
+// learn gives the cache what a committed batch proves. Where that fails, the
+// facts are not given again: the next refusals repeat them.
 func (l *loop) learn(ctx context.Context, b *allocation.Batch) error {
-	if !l.align(ctx) {
+	if !l.aligned {
+		l.align(ctx)
+	}
+	if !l.aligned {
 		return nil
 	}
-	return l.cache.Learn(ctx, l.of, rejection.MarkOf(&b.After), &b.Facts)
+	mark, err := l.cache.Learn(ctx, l.of, l.mark, rejection.MarkOf(&b.After), &b.Facts)
+	l.mark, l.aligned = mark, err == nil
+	return err
 }

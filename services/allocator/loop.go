@@ -9,6 +9,7 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/crash"
 	"notsale/pkg/ledger"
+	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/services/allocator/term"
@@ -24,8 +25,10 @@ type loop struct {
 	reader   *stream.Reader // owned by run
 	of       sale.UUID      // since the ledger was read; owned by run
 	// aligned: the cache holds nothing of the sale that the ledger, as it was
-	// last read, does not know. Owned by run.
+	// last read, does not know, as long as its mark is this. Owned by run.
 	aligned bool
+	mark    rejection.Mark
+	warned  warnOnce // owned by run
 	out     replies
 	err     error // why run returned; written before the loop is sent to ended
 }
@@ -191,18 +194,25 @@ func (l *loop) openReader(ctx context.Context, from uint64) term.Event {
 
 // await waits for a message and takes those behind it, without waiting more.
 func (l *loop) await(ctx context.Context, patience time.Duration) term.Event {
-	timer := time.NewTimer(patience)
+	timer, look := time.NewTimer(patience), time.NewTicker(alignEvery)
 	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return term.ReaderFailed{Err: ctx.Err()}
-	case <-timer.C:
-		return term.Quiet{}
-	case m, open := <-l.reader.Messages():
-		if !open {
-			return term.ReaderFailed{Err: l.reader.Err()}
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return term.ReaderFailed{Err: ctx.Err()}
+		case <-timer.C:
+			return term.Quiet{}
+		case <-look.C:
+			l.progress.align(l.attended.Load())
+			l.align(ctx)
+			l.progress.begin(term.Await{Patience: patience}, l.attended.Load())
+		case m, open := <-l.reader.Messages():
+			if !open {
+				return term.ReaderFailed{Err: l.reader.Err()}
+			}
+			return term.Arrived{Messages: l.drain([]stream.Message{m})}
 		}
-		return term.Arrived{Messages: l.drain([]stream.Message{m})}
 	}
 }
 

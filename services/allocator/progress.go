@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"notsale/pkg/rejection"
 	"notsale/services/allocator/term"
 )
 
@@ -19,8 +20,8 @@ const stallSlack = 2 * time.Second
 // again.
 const troubleAfter = 5 * time.Second
 
-// limitOf says what an effect is called, and how long it takes at most by the
-// timeouts of its calls.
+// limitOf says what an effect is called, and how long it takes at most: the sum
+// of the timeouts of its calls, one after the other.
 func limitOf(e term.Effect) (what string, limit time.Duration) {
 	switch e := e.(type) {
 	case term.Await:
@@ -28,7 +29,7 @@ func limitOf(e term.Effect) (what string, limit time.Duration) {
 	case term.Pause:
 		return "a pause", e.Length
 	case term.ReadLedger:
-		return "reading the ledger", 2 * ledgerTimeout
+		return "reading the ledger", ledgerTimeout
 	case term.ReadStream, term.OpenReader:
 		return "reading the stream", streamLimit
 	case term.Peek, term.Compare:
@@ -40,7 +41,7 @@ func limitOf(e term.Effect) (what string, limit time.Duration) {
 	case term.Commit:
 		return "a commit", ledgerTimeout
 	case term.Publish:
-		return "telling what is committed", time.Second
+		return "telling what is committed", alignLimit + rejection.Timeout
 	}
 	return "an alarm", 0
 }
@@ -72,6 +73,15 @@ func (p *progress) begin(e term.Effect, attended int64) {
 	case term.Await, term.Publish:
 		p.failing = nil
 	}
+}
+
+// align says that the effect under way, which waits, looks at the cache, until
+// begin is called again.
+func (p *progress) align(attended int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doing, p.limit = "comparing the cache", alignLimit
+	p.since, p.began = time.Now(), attended
 }
 
 // queue says that the effect under way waits for its turn among the loops, to

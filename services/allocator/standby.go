@@ -30,8 +30,7 @@ func newStandby(l *ledger.Ledger, log *slog.Logger) *standby {
 	return &standby{ledger: l, log: log, engines: map[sale.ID]*allocation.Engine{}, mine: map[sale.ID]int{}}
 }
 
-// hand gives the engine of a sale away, to the term that now decides it. It
-// waits while the engine is brought up to date.
+// hand gives the engine of a sale away, to the term that now decides it.
 func (s *standby) hand(id sale.ID) *allocation.Engine {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,8 +102,8 @@ func (s *standby) catchUp(ctx context.Context, id sale.ID) error {
 	if err != nil {
 		return err
 	}
-	if s.extend(ctx, id, pos.Cursor) {
-		return nil
+	if done, err := s.extend(ctx, id, pos.Cursor); done || err != nil {
+		return err
 	}
 	row, err := s.ledger.Sale(ctx, id)
 	if err != nil {
@@ -125,22 +124,45 @@ func (s *standby) catchUp(ctx context.Context, id sale.ID) error {
 	return nil
 }
 
-// extend brings an engine that exists up to the cursor. The lock is held
-// meanwhile: it is little that was committed since the last look, and a term
-// that takes over now waits for less than it would have to read.
-func (s *standby) extend(ctx context.Context, id sale.ID, to allocation.Cursor) bool {
+// extend brings an engine that exists up to the cursor, and reports whether
+// nothing more is to be done. The lock is not held while the ledger is read: a
+// term that takes over meanwhile gets the engine as it is.
+func (s *standby) extend(ctx context.Context, id sale.ID, to allocation.Cursor) (done bool, err error) {
+	e, after := s.standing(id)
+	if e == nil {
+		return false, nil
+	}
+	var decisions []allocation.Decision // of the time since the last look
+	for d, err := range s.ledger.Decisions(ctx, id, after, to.Position) {
+		if err != nil {
+			return false, err
+		}
+		decisions = append(decisions, d)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.engines[id]
-	if s.mine[id] > 0 {
-		return true
+	if s.engines[id] != e { // it was handed over
+		return true, nil
 	}
-	if e == nil {
-		return false
-	}
-	if err := e.Extend(to, s.ledger.Decisions(ctx, id, e.Cursor().Position, to.Position)); err != nil {
+	err = e.Extend(to, func(yield func(allocation.Decision, error) bool) {
+		for _, d := range decisions {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	})
+	if err != nil {
 		delete(s.engines, id)
-		return false
 	}
-	return true
+	return err == nil, nil
+}
+
+// standing returns the engine of a sale, or nil, and where it stands.
+func (s *standby) standing(id sale.ID) (e *allocation.Engine, position int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e = s.engines[id]; e != nil {
+		position = e.Cursor().Position
+	}
+	return e, position
 }

@@ -423,7 +423,12 @@ func TestFactsDoNotOutliveARestore(t *testing.T) {
 		Owners:  []allocation.Owner{{Item: of.FirstItem, Code: code.ID{8}}},
 		AtLimit: []allocation.UserAtLimit{{User: "bob", Codes: []code.ID{{8}}}}, SoldOut: true,
 	}
-	notsaletest.Eventually(t, "the cache is what the restore left", func() bool { return f.Cache("past").Learn(t.Context(), of.UUID, lost, &facts) == nil })
+	past := f.Cache("past")
+	notsaletest.Eventually(t, "the cache is what the restore left", func() bool {
+		_, _ = past.Learn(t.Context(), of.UUID, rejection.Mark{}, lost, &facts)
+		now, err := past.Mark(t.Context(), of.UUID)
+		return err == nil && now == lost
+	})
 	expectation{status: 410}.check(t, f.Post(t, notsaletest.CheckoutPath("ann", int64(of.FirstItem))))
 	f.allocate()
 	for item, user := range map[sale.ItemID]string{of.FirstItem: "ann", of.LastItem(): "bob"} {

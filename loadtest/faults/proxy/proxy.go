@@ -24,14 +24,14 @@ const (
 	bufferSize  = 64 << 10
 )
 
-// Proxy listens on a loopback port and forwards to one target. Its methods may
+// Proxy listens on a loopback port and forwards to a target. Its methods may
 // be called from any goroutine.
 type Proxy struct {
-	target   string
 	listener net.Listener
 	done     sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
+	target  string
 	changed chan struct{}
 	mode    Mode
 	delay   time.Duration
@@ -72,6 +72,13 @@ func (p *Proxy) Set(m Mode) {
 		p.resetAll()
 	}
 	p.wake()
+}
+
+// Lead forwards the connections that are made from now on to another target.
+func (p *Proxy) Lead(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
 }
 
 // Slow delays every read by delay and at most jitter more, in both directions.
@@ -141,8 +148,11 @@ func (p *Proxy) serve(client net.Conn) {
 	if !p.pass(l) { // a hole swallows also the SYN
 		return
 	}
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
 	dialer := net.Dialer{Timeout: dialTimeout}
-	server, err := dialer.DialContext(context.Background(), "tcp", p.target)
+	server, err := dialer.DialContext(context.Background(), "tcp", target)
 	if err != nil {
 		return
 	}

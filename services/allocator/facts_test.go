@@ -1,0 +1,120 @@
+//go:build unix
+
+package allocator_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"notsale/loadtest/faults/proxy"
+	"notsale/pkg/allocation"
+	"notsale/pkg/code"
+	"notsale/pkg/rejection"
+	"notsale/pkg/sale"
+	"notsale/services/notsale/notsaletest"
+)
+
+// past brings a state of Redis back in which somebody else owns the item, by a
+// commit that the ledger does not know.
+func (d *desk) past(of sale.Sale, item sale.ItemID) {
+	d.t.Helper()
+	options, err := redis.ParseURL(d.RedisURL)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	owner := code.ID{9}
+	pipe := client.TxPipeline()
+	for _, what := range []string{"items", "users", "sold"} {
+		pipe.Del(d.t.Context(), fmt.Sprintf("notsale:{%v}:%s", of.UUID, what))
+	}
+	pipe.HSet(d.t.Context(), fmt.Sprintf("notsale:{%v}:items", of.UUID), int64(item), owner[:], "mark", bytes.Repeat([]byte{7}, 48))
+	if _, err := pipe.Exec(d.t.Context()); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// asked waits until the cache answers so about an item.
+func (d *desk) asked(what string, of sale.Sale, item sale.ItemID, want allocation.Reason) {
+	d.t.Helper()
+	cache := d.Cache("asker")
+	notsaletest.Eventually(d.t, what, func() bool {
+		answers, err := cache.Ask(d.t.Context(), []rejection.Question{{Sale: of.UUID, Item: item, User: "eve", Code: code.ID{1}}})
+		return err == nil && answers[0].Reason == want
+	})
+}
+
+// An older state of Redis is brought back after the ledger was, while the sale
+// is decided: what it says of a history that never was is forgotten, at the next
+// commit, and where there is none.
+func TestFactsThatComeBackAreForgotten(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	of := d.OpenSale(20, 10)
+	foreign := of.LastItem()
+	d.allocate("allocator-1", nil)
+	d.decided(of, 1)
+	d.asked("what was sold is cached", of, of.FirstItem+1, allocation.ItemTaken)
+	d.past(of, foreign)
+	d.asked("the past is back", of, foreign, allocation.ItemTaken)
+	d.decided(of, 2)
+	d.asked("a commit makes it be forgotten", of, foreign, allocation.Granted)
+	d.past(of, foreign)
+	d.asked("it is forgotten without one", of, foreign, allocation.Granted)
+	d.check(of.ID)
+}
+
+// through puts a proxy before the server of a URL, and returns the URL through
+// it.
+func (d *desk) through(address string) (string, *proxy.Proxy) {
+	d.t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	way, err := proxy.New(u.Host, 1)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(way.Close)
+	u.Host = way.Address()
+	return u.String(), way
+}
+
+// Redis comes back, with facts that are to be compared with a ledger that is
+// far; later Redis is far, too. No loop counts as stalled: the lease is kept, and
+// the sale goes on.
+func TestComparingTheCacheIsNoStall(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	of := d.OpenSale(20, 10)
+	database, cache := d.DatabaseURL, d.RedisURL
+	var toPostgres, toRedis *proxy.Proxy
+	d.DatabaseURL, toPostgres = d.through(database)
+	d.RedisURL, toRedis = d.through(cache)
+	toRedis.Set(proxy.Reset)
+	_, reg := d.allocate("allocator-1", nil)
+	d.DatabaseURL, d.RedisURL = database, cache
+	d.decided(of, 1)
+	d.past(of, of.LastItem())
+	toPostgres.Slow(time.Second, 0) // comparing takes two round trips, with which the loop has to be patient
+	toRedis.Set(proxy.Forward)
+	d.decided(of, 2)
+	d.asked("what a lost history says is forgotten", of, of.LastItem(), allocation.Granted)
+	toPostgres.Slow(0, 0)
+	toRedis.Slow(150*time.Millisecond, 0)
+	d.decided(of, 3)
+	if n := counter(t, reg, "notsale_allocator_alarms_total"); n != 0 {
+		t.Errorf("%v alarms", n)
+	}
+	if n := d.Count(`SELECT epoch FROM cursors`); n != 1 {
+		t.Errorf("epoch %d, though nobody had gone", n)
+	}
+	d.check(of.ID)
+}
