@@ -200,18 +200,16 @@ func pending(t *testing.T, post func() notsaletest.Answer) (a notsaletest.Answer
 // Posts of one code at once become one request, and each gets its answer.
 func TestPostsOfOneCodeAtOnceAreOneRequest(t *testing.T) {
 	t.Parallel()
-	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = 2 * time.Second })
+	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = notsaletest.Patience })
 	of := f.OpenSale(5, 10)
-	text := f.code(f.keys, of, 1, "ann", time.Hour)
-	posts := make([]string, 50)
-	for i := range posts {
-		posts[i] = notsaletest.PurchasePath(text)
-	}
-	for _, a := range atOnce(t, f.Shop, posts) {
-		expectation{status: 202}.check(t, a)
-	}
+	posts := slices.Repeat([]string{notsaletest.PurchasePath(f.code(f.keys, of, 1, "ann", time.Hour))}, 50)
+	answered := make(chan []notsaletest.Answer, 1)
+	go func() { answered <- atOnce(t, f.Shop, posts) }()
+	notsaletest.Eventually(t, "a request is queued", func() bool { return f.last(t, of) > 1 })
 	f.allocate()
-	notsaletest.Eventually(t, "it is decided", func() bool { return f.Get(t, notsaletest.PurchasePath(text)).Status == http.StatusOK })
+	for _, a := range <-answered {
+		expectation{status: 200}.check(t, a)
+	}
 	// A position is taken by each request. Whoever came after the first answers
 	// on a busy machine has begun another.
 	if n := f.Count(`SELECT max(position) FROM cursors`); n > 5 {

@@ -72,21 +72,21 @@ func TestAFloodOfPageReadsDoesNotTurnOffTheLookUps(t *testing.T) {
 		return f.Count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE '-- Which of the items%'`)
 	}
 	notsaletest.Eventually(t, "pages are read", func() bool { return reading() >= 2 })
-	const tries, most = 10, 3 // a machine that is busy enough answers late
-	posts, gets := 0, 0       // that the look-ups did not answer
-	for range tries {
-		last := f.last(t, of)
-		sameAnswer(t, "a repeat", f.Purchase(t, text), sold)
-		if f.last(t, of) != last {
-			posts++
+	notsaletest.Eventually(t, "most repeats stay out of the stream, and most winners who ask are told", func() bool {
+		const tries, most = 10, 3 // that a busy machine answers late
+		posts, gets := 0, 0       // that the look-ups did not answer
+		for range tries {
+			last := f.last(t, of)
+			sameAnswer(t, "a repeat", decided(t, f.Shop, text), sold)
+			if f.last(t, of) != last {
+				posts++
+			}
+			if a := f.Get(t, notsaletest.PurchasePath(text)); a.Status != http.StatusOK {
+				gets++
+			}
 		}
-		if a := f.Get(t, notsaletest.PurchasePath(text)); a.Status != http.StatusOK {
-			gets++
-		}
-	}
-	if posts > most || gets > most {
-		t.Errorf("beside a flood of pages %d of %d repeats went into the stream, and %d winners who asked were not told", posts, tries, gets)
-	}
+		return posts <= most && gets <= most
+	})
 	a := <-pages
 	expectation{status: 503}.check(t, a)
 }
