@@ -185,19 +185,19 @@ func (r *natsRun) watch() {
 			r.logger.log.Error("the disk is full and nothing can be sold: free some space, all else follows by itself", "folder", r.dir, "need", spareRoom, "error", full)
 			told = true
 		}
-		if !r.server.Running() || !r.server.JetStreamEnabled() || full != nil && hasRoom(r.dir) {
+		if !r.server.Running() || !r.server.JetStreamEnabled() || full != nil && hasRoom(r.dir, spareRoom) {
 			close(r.ended)
 			return
 		}
 	}
 }
 
-// hasRoom tells whether so much can be written to a folder that it is worth
-// starting; if that cannot be found out, it is.
-func hasRoom(dir string) bool {
+// hasRoom tells whether so many bytes can be written to a folder; if that cannot be
+// found out, they can.
+func hasRoom(dir string, need uint64) bool {
 	var disk unix.Statfs_t
 	err := unix.Statfs(dir, &disk)
-	return err != nil || disk.Bavail >= spareRoom/uint64(disk.Bsize)
+	return err != nil || disk.Bavail >= need/uint64(disk.Bsize)
 }
 
 // died says why the server ended by itself.

@@ -201,9 +201,14 @@ func ensureDatabase(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
+const (
+	diskFull = "the disk is full: free some space, or choose a folder on another disk with --data"
+	walRoom  = 16 << 20 // bytes of a segment of its log, which it needs to start
+)
+
 // advice maps what Postgres writes into its log to what the reader can do.
 var advice = []struct{ sign, todo string }{
-	{"No space left on device", "the disk is full: free some space, or choose a folder on another disk with --data"},
+	{"No space left on device", diskFull},
 	{"is not compatible with", "the data was made by another version of PostgreSQL: set PG_BIN to the folder of that version's programs, or choose another folder with --data"},
 	{"lock file \"postmaster.pid\" already exists", "another postgres runs on this folder: stop it"},
 	{"shared memory block", "processes of an earlier postgres still run on this folder: stop them"},
@@ -211,7 +216,8 @@ var advice = []struct{ sign, todo string }{
 	{"Permission denied", "check the owner and mode of the data folder and its parents"},
 }
 
-// explain adds to a failed run what the end of its log suggests.
+// explain adds to a failed run what the end of its log suggests, or the disk,
+// which may have been too full for the log as well.
 func (p *Postgres) explain(err error, c *child) error {
 	tail := c.tail()
 	if strings.Contains(tail, "Address already in use") {
@@ -224,6 +230,9 @@ func (p *Postgres) explain(err error, c *child) error {
 		if strings.Contains(tail, a.sign) {
 			return fmt.Errorf("%s: %w", a.todo, err)
 		}
+	}
+	if !hasRoom(p.dir, walRoom) {
+		return fmt.Errorf("%s: %w", diskFull, err)
 	}
 	return err
 }

@@ -221,6 +221,22 @@ func TestExplainKnowsPostgresLogs(t *testing.T) {
 	}
 }
 
+// A disk may be too full for the log that would say so.
+func TestExplainKnowsAFullDisk(t *testing.T) {
+	disk := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk).CombinedOutput(); err != nil {
+		t.Skipf("needs to mount a small disk: %v: %s", err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", disk).Run() })
+	silent := &child{spec: childSpec{log: filepath.Join(disk, "postgres.log")}}
+	if err := (&Postgres{dir: disk}).explain(errors.New("it ended"), silent); !strings.Contains(err.Error(), "the disk is full") {
+		t.Errorf("%q does not say that the disk is full", err)
+	}
+	if err := (&Postgres{dir: t.TempDir()}).explain(errors.New("it ended"), silent); strings.Contains(err.Error(), "full") {
+		t.Errorf("%q", err)
+	}
+}
+
 func TestFindPostgresPassesByWrappers(t *testing.T) {
 	real := installed(t)
 	wrapped := t.TempDir()

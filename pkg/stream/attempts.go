@@ -23,13 +23,31 @@ func (c *Client) PublishAttempts(ctx context.Context, id sale.ID, data []byte) e
 	if !errors.Is(err, ErrUnavailable) || !c.nc.IsConnected() {
 		return err
 	}
-	parts, errParts := c.UnsoldParts(ctx) // a part that is not there, full or closed has a successor
-	if errParts != nil || len(parts) == 0 || int64(parts[len(parts)-1]) == part {
-		return err
+	for range 2 { // one that is not there, full or closed has a successor
+		if last := c.lastUnsold(ctx); last != part {
+			return c.publish(ctx, checkoutSubject(wire.AttemptStream{Part: int(last)}), data)
+		}
 	}
-	part = int64(parts[len(parts)-1])
-	c.unsold.Store(part)
-	return c.publish(ctx, checkoutSubject(wire.AttemptStream{Part: int(part)}), data)
+	return err
+}
+
+// lastUnsold looks which part takes attempts now; the last one that is known, if
+// that cannot be found out. All who ask at once share one look, lest a flood that
+// a full part refuses becomes one of requests to JetStream. The look may have
+// begun before this call; the one after it has not.
+func (c *Client) lastUnsold(ctx context.Context) int64 {
+	looked := c.looking.DoChan("", func() (any, error) {
+		parts, err := c.UnsoldParts(context.WithoutCancel(ctx))
+		if err == nil && len(parts) > 0 {
+			c.unsold.Store(int64(parts[len(parts)-1]))
+		}
+		return nil, err
+	})
+	select {
+	case <-ctx.Done():
+	case <-looked:
+	}
+	return c.unsold.Load()
 }
 
 // ReadAttempts opens a reader of a stream of attempts that starts at the given

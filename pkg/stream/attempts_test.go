@@ -211,3 +211,45 @@ func TestAttemptsSurviveARestart(t *testing.T) {
 		t.Errorf("%q", m.Data)
 	}
 }
+
+// A flood of bad checkouts that a full part refuses is no flood of requests to
+// JetStream, in which schedulers would find no hearing.
+func TestARefusedFloodAsksLittle(t *testing.T) {
+	t.Parallel()
+	test, c := start(t)
+	if err := c.CreateUnsold(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	full, err := c.Size(t.Context(), "CHECKOUTS_0_1")
+	if err == nil {
+		err = c.Resize(t.Context(), full, 1)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	js := look(t, test.NATSURL)
+	asked := func() int {
+		t.Helper()
+		info, err := js.AccountInfo(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return int(info.API.Total)
+	}
+	before := asked()
+	const flood = 1000
+	var refused sync.WaitGroup
+	for range flood {
+		refused.Go(func() {
+			if err := c.PublishAttempts(t.Context(), 0, []byte("bad")); err == nil {
+				t.Error("a full part has taken it")
+			}
+		})
+	}
+	refused.Wait()
+	if n := asked() - before; n > flood {
+		t.Errorf("%d requests to JetStream for %d refused checkouts", n, flood)
+	} else {
+		t.Logf("%d requests to JetStream for %d refused checkouts", n, flood)
+	}
+}

@@ -62,6 +62,8 @@ type Client struct {
 	permissions *permissions
 	unsold      atomic.Int64 // part of the streams of no sale that took attempts last; a hint
 
+	looking singleflight.Group // for the last of these parts
+
 	measuring singleflight.Group
 
 	mu      sync.Mutex      // guards what follows

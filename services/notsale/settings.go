@@ -146,8 +146,8 @@ func (s *settings) readURLs() error {
 	return errors.Join(errs[:]...)
 }
 
-// ownDatabase keeps what libpq's variables say of another database (PGSERVICE,
-// PGSSLMODE …) from connections to the one that this program started.
+// ownDatabase keeps what libpq's variables say of another database (PGSSLMODE,
+// PGTARGETSESSIONATTRS …) from connections to the one that this program started.
 func ownDatabase() {
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")

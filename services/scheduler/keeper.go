@@ -35,6 +35,9 @@ const (
 	// maxLooks bounds the streams that are read in one look; where more are
 	// watched they take turns.
 	maxLooks = 64
+	// booksTimeout bounds asking the ledger which sales still sell: streams must grow
+	// while it hangs.
+	booksTimeout = time.Second
 	// maxHints bounds the hints that wait; the streams of lost ones are found by
 	// the next hint, or the next look at all.
 	maxHints = 64
@@ -224,12 +227,7 @@ func (k *keeper) lookAtAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if open, err := k.ledger.UnsoldSales(ctx); err == nil { // else as it was: streams grow while Postgres is away
-		k.unsold = map[sale.ID]bool{}
-		for _, id := range open {
-			k.unsold[id] = true
-		}
-	}
+	k.askBooks(ctx)
 	k.remember(sizes)
 	k.took, k.listed = time.Since(started), time.Now()
 	k.watchStore()
@@ -239,6 +237,21 @@ func (k *keeper) lookAtAll(ctx context.Context) error {
 		errs = append(errs, k.fit(ctx, s))
 	}
 	return errors.Join(errs...)
+}
+
+// askBooks reads which sales still sell. What was known stays so while the ledger
+// does not answer.
+func (k *keeper) askBooks(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, booksTimeout)
+	defer cancel()
+	open, err := k.ledger.UnsoldSales(ctx)
+	if err != nil {
+		return
+	}
+	k.unsold = map[sale.ID]bool{}
+	for _, id := range open {
+		k.unsold[id] = true
+	}
 }
 
 // remember takes over what was read of all streams.

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/pkg/backends"
+	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/effort"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
@@ -28,7 +29,7 @@ type storeroom struct {
 	reg *prometheus.Registry
 }
 
-func newStoreroom(t *testing.T, size int64) *storeroom {
+func newStoreroom(t *testing.T, size int64, opts ...backendstest.Option) *storeroom {
 	t.Helper()
 	n, err := backends.StartNATS(t.Context(), backends.Config{Data: t.TempDir(), Ephemeral: true, StreamStore: size}, notsaletest.Logger(t))
 	if err != nil {
@@ -39,7 +40,7 @@ func newStoreroom(t *testing.T, size int64) *storeroom {
 			t.Error(err)
 		}
 	})
-	stage := notsaletest.New(t)
+	stage := notsaletest.New(t, opts...)
 	stage.NATSURL = n.URL()
 	return &storeroom{
 		clockroom: &clockroom{Stage: stage, t: t, ledger: stage.Ledger("looker"), stream: stage.Stream("looker")},
@@ -162,6 +163,28 @@ func TestAFloodMakesTheStreamGrow(t *testing.T) {
 		t.Errorf("%+v", now)
 	}
 	s.openWhenThereIsRoom()
+}
+
+// Postgres hangs: a flood makes the stream grow all the same.
+func TestStreamsGrowWhilePostgresHangs(t *testing.T) {
+	t.Parallel()
+	s := newStoreroom(t, 256<<20, backendstest.WithOwnPostgres)
+	s.keep(time.Hour)
+	next := s.rows()[0].Sale
+	next.ID++
+	if err := s.Postgres.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Postgres.Resume(); err != nil {
+			t.Error(err)
+		}
+	}()
+	// A new stream makes the keeper look at all, and so ask the ledger.
+	if _, err := s.stream.CreateSale(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	s.store(64<<20, s.stream.PublishPack, 1, never)
 }
 
 // A flood of checkouts takes the room for checkouts, with an alarm before, and

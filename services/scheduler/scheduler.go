@@ -184,6 +184,8 @@ func (s *Scheduler) turns(ctx context.Context) error {
 
 // pause is the time to the next slot, at most retryPause.
 func (s *Scheduler) pause(ctx context.Context) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, retryPause)
+	defer cancel()
 	next, err := s.ledger.NextSlot(ctx, s.cfg.Every)
 	if err != nil || next <= 0 {
 		return retryPause

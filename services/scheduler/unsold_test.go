@@ -96,20 +96,20 @@ func (c *till) checkOut(part int) {
 	}
 }
 
-// record records the messages of a part, up to one.
-func (c *till) record(part int, upTo uint64) {
+// record records the first message of a part.
+func (c *till) record(part int) {
 	c.t.Helper()
 	of := wire.AttemptStream{Part: part}
 	info, err := c.stream.AttemptInfo(c.t.Context(), of)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	m, err := c.stream.AttemptMessage(c.t.Context(), of, upTo)
+	m, err := c.stream.AttemptMessage(c.t.Context(), of, 1)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	from, err := c.ledger.AttemptCursor(c.t.Context(), of)
-	to := ledger.AttemptCursor{Sequence: upTo, Time: m.Time, Hash: m.Hash(), Created: sale.InstantOf(info.Created)}
+	to := ledger.AttemptCursor{Sequence: 1, Time: m.Time, Hash: m.Hash(), Created: sale.InstantOf(info.Created)}
 	if err != nil {
 		from.Created = to.Created
 	}
@@ -158,7 +158,7 @@ func TestBadCheckoutsDoNotFillTheirStreamForGood(t *testing.T) {
 	c.longAgo(horizon + time.Hour)
 	c.turn()
 	c.expect("old, and not recorded", 0, 1, 2, 3)
-	c.record(1, 1)
+	c.record(1)
 	c.turn()
 	c.expect("recorded a moment ago: a backup of yesterday lacks it", 0, 1, 2, 3)
 	c.longAgo(horizon - time.Hour)
@@ -172,7 +172,7 @@ func TestBadCheckoutsDoNotFillTheirStreamForGood(t *testing.T) {
 		t.Error("the ledger does not say that it is removed")
 	}
 	c.checkOut(3)
-	c.record(3, 1)
+	c.record(3)
 	c.longAgo(horizon + time.Hour)
 	c.turn()
 	c.expect("the last one, which takes checkouts", 0, 2, 3)
@@ -187,7 +187,7 @@ func TestARestoredLedgerLearnsWhatWasRemoved(t *testing.T) {
 	next := func(part int) {
 		c.t.Helper()
 		c.checkOut(part)
-		c.record(part, 1)
+		c.record(part)
 		c.nats.older = 25 * time.Hour
 		c.turn()
 	}
@@ -219,7 +219,7 @@ func TestNumbersOfPartsAreNeverUsedAgain(t *testing.T) {
 	c.turn()
 	c.expect("the first", 1)
 	c.checkOut(1)
-	c.record(1, 1)
+	c.record(1)
 	if err := c.stream.CloseUnsold(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
