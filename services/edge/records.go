@@ -73,8 +73,8 @@ func (l *lookups) read(ctx context.Context, asked []*inquest) error {
 		l.paused = time.Now().Add(recordsPause)
 		return err
 	}
-	for i := range verdicts {
-		asked[i].verdict = verdicts[i]
+	for i, one := range asked {
+		one.verdict = verdicts[i]
 	}
 	return nil
 }

@@ -114,7 +114,7 @@ func TestOneCodePostedByACrowdLeavesRoomForOthers(t *testing.T) {
 		a, _ := f.Do(http.MethodPost, notsaletest.PurchasePath(f.code(f.keys, of, 2, "bob", time.Hour)))
 		other <- a
 	}()
-	notsaletest.Eventually(t, "both codes' requests are queued", func() bool { return f.last(t, of) == 3 })
+	notsaletest.Eventually(t, "both codes' requests are queued", func() bool { return f.last(t, of) >= 3 })
 	f.allocate()
 	expectation{status: 200}.check(t, <-other)
 	first := <-posted
