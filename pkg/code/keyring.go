@@ -87,6 +87,12 @@ func (r *Keyring) SigningWith(id uint32) *Keyring {
 	return &Keyring{signing: key, byID: r.byID}
 }
 
+// Has reports whether the ring has a key of this id.
+func (r *Keyring) Has(id uint32) bool {
+	_, found := r.byID[id]
+	return found
+}
+
 // Signing returns the id of the key that signs.
 func (r *Keyring) Signing() uint32 { return r.signing.ID }
 

@@ -359,7 +359,7 @@ func TestNothingIsToldBeforeTheCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectReasons(t, d.awaitReplies(second), allocation.Granted)
-	notsaletest.Eventually(t, "the cache knows it", taken)
+	d.cached(of, 2)
 	d.check(of.ID)
 }
 

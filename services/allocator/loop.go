@@ -294,7 +294,8 @@ func (l *loop) publish(ctx context.Context, e term.Publish) term.Event {
 	}
 	crash.At("allocator/after-learn")
 	crash.At("allocator/before-reply")
-	l.out.send(b.Replies, l.stream.MaxMessage(), l.stream.Reply, l.log)
+	err := l.out.send(b.Replies, l.stream.MaxMessage(), l.stream.Reply)
+	l.warned.about(l.log, "decisions are not told: shoppers wait, and are told to ask again", err)
 	crash.At("allocator/after-reply")
 	return term.Published{}
 }

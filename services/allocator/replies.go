@@ -1,8 +1,6 @@
 package allocator
 
 import (
-	"log/slog"
-
 	"notsale/pkg/allocation"
 	"notsale/pkg/wire"
 )
@@ -18,9 +16,9 @@ type replies struct {
 }
 
 // send sends one message per edge, more where they would be too large. A
-// message that cannot be sent is dropped: its waiters ask again. most is the
-// size of the largest message.
-func (r *replies) send(all []allocation.Reply, most int, reply func(edge string, data []byte) error, log *slog.Logger) {
+// message that cannot be sent is dropped: its waiters ask again; the error is the
+// last such. most is the size of the largest message.
+func (r *replies) send(all []allocation.Reply, most int, reply func(edge string, data []byte) error) (failed error) {
 	if r.byEdge == nil {
 		r.byEdge = map[string][]wire.Reply{}
 	}
@@ -35,10 +33,11 @@ func (r *replies) send(all []allocation.Reply, most int, reply func(edge string,
 			n := min(len(list), repliesPerMessage(most))
 			r.buffer = wire.AppendReplies(r.buffer[:0], list[:n])
 			if err := reply(edge, r.buffer); err != nil {
-				log.Debug("replies not sent", "error", err)
+				failed = err
 			}
 			list = list[n:]
 		}
 		delete(r.byEdge, edge)
 	}
+	return failed
 }

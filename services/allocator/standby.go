@@ -51,10 +51,9 @@ func (s *standby) release(id sale.ID) {
 
 // run follows until ctx ends.
 func (s *standby) run(ctx context.Context) {
+	var warned warnOnce
 	for ctx.Err() == nil {
-		if err := s.follow(ctx); err != nil && ctx.Err() == nil {
-			s.log.Debug("other allocators' sales are not followed", "error", err)
-		}
+		warned.about(s.log, "other allocators' sales are not followed, taking one over would take longer", s.follow(ctx))
 		sleep(ctx, followEvery)
 	}
 }
@@ -110,7 +109,7 @@ func (s *standby) catchUp(ctx context.Context, id sale.ID) error {
 		return err
 	}
 	e, err := restoreEngine(ctx, s.ledger, row.Sale, pos.Cursor)
-	if errors.Is(err, allocation.ErrRules) {
+	if errors.Is(err, allocation.ErrRules) || errors.Is(err, allocation.ErrHistory) {
 		return nil // whoever takes it raises the alarm; the other sales are followed
 	}
 	if err != nil {

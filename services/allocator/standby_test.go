@@ -14,15 +14,16 @@ import (
 	"notsale/services/notsale/notsaletest"
 )
 
-// A sale under rules that this program does not have keeps a standby from no
-// other sale.
-func TestStandbyPassesOverUnknownRules(t *testing.T) {
+// A sale under rules that this program does not have, or whose decisions do not
+// fit its cursor, keeps a standby from no other sale.
+func TestStandbyPassesOverWhatCannotBeDecided(t *testing.T) {
 	t.Parallel()
 	stage := notsaletest.New(t)
-	unknown, known := stage.OpenSale(5, 2), stage.OpenSale(5, 2)
+	unknown, wrong, known := stage.OpenSale(5, 2), stage.OpenSale(5, 2), stage.OpenSale(5, 2)
 	for _, text := range []string{
 		`UPDATE sales SET rules = 1073741824 WHERE sale_id = 1`,
 		`UPDATE cursors SET position = 1`, // only sales of which something is decided are followed
+		`UPDATE cursors SET sold = 1 WHERE sale_id = 2`,
 	} {
 		if _, err := stage.DB.Exec(t.Context(), text); err != nil {
 			t.Fatal(err)
@@ -32,8 +33,8 @@ func TestStandbyPassesOverUnknownRules(t *testing.T) {
 	if err := s.follow(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if s.hand(unknown.ID) != nil || s.hand(known.ID) == nil {
-		t.Error("want an engine of the sale with known rules, and none of the other")
+	if s.hand(unknown.ID) != nil || s.hand(wrong.ID) != nil || s.hand(known.ID) == nil {
+		t.Error("want an engine of the sale that can be decided, and none of the others")
 	}
 }
 

@@ -64,11 +64,15 @@ func openKeys(path string, delay time.Duration) (*keyFile, error) {
 	}
 	// In a file that has just been changed, the last key may be new to others.
 	if due := info.ModTime().Add(delay); len(list) > 1 && time.Now().Before(due) {
-		f.ring = f.ring.SigningWith(list[len(list)-2].ID)
+		f.ring = f.ring.SigningWith(signsFirst(list))
 		f.next, f.due = list[len(list)-1].ID, due
 	}
 	return f, nil
 }
+
+// signsFirst is the key with which an edge signs that starts when the file has
+// just been changed: the last but one, or the only one.
+func signsFirst(list []code.Key) uint32 { return list[max(0, len(list)-2)].ID }
 
 // ensureKeys is openKeys, after making the file if it does not exist.
 func ensureKeys(path string, delay time.Duration) (*keyFile, error) {
@@ -146,9 +150,10 @@ func (f *keyFile) watch(ctx context.Context, use func(*code.Keyring), log *slog.
 // follow brings the ring up to the file.
 func (f *keyFile) follow(now time.Time, log *slog.Logger) {
 	text, list, err := f.read()
+	before := f.ring
 	var ring *code.Keyring
 	if err == nil {
-		ring, err = f.ring.With(list)
+		ring, err = before.With(list)
 	}
 	if err != nil {
 		if !f.broken.Swap(true) {
@@ -159,6 +164,9 @@ func (f *keyFile) follow(now time.Time, log *slog.Logger) {
 	f.ring, f.text = ring, text
 	f.broken.Store(false)
 	if list != nil {
+		if first := signsFirst(list); f.delay > 0 && !before.Has(first) {
+			log.Warn("an edge that starts now signs with a key that other edges may not know yet, and they refuse its codes: leave the former key in the file until the new one signs, and add one at a time", "key", first)
+		}
 		f.appoint(list[len(list)-1].ID, now)
 		log.Info("code keys read again", "keys", len(list), "key that signs", f.ring.Signing(), "next", f.next, "from", f.due)
 	}

@@ -150,6 +150,45 @@ func TestAnAddedKeySignsWhenAllEdgesKnowIt(t *testing.T) {
 	}
 }
 
+// Keys are changed so that an edge which starts now signs with one that those
+// that run may not have read yet: whoever reads it warns. One that is added
+// behind the former is as it should be.
+func TestAChangeOfKeysThatAStartMakesUnsafeIsWarnedOf(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, after []uint32
+		warns         bool
+	}{
+		"one is added":         {[]uint32{1}, []uint32{1, 2}, false},
+		"and another, later":   {[]uint32{1, 2}, []uint32{1, 2, 3}, false},
+		"the oldest is taken":  {[]uint32{1, 2}, []uint32{2}, false},
+		"one takes its place":  {[]uint32{1}, []uint32{2}, true},
+		"two are added":        {[]uint32{1}, []uint32{1, 2, 3}, true},
+		"two take their place": {[]uint32{1, 2}, []uint32{3, 4}, true},
+	} {
+		path := filepath.Join(t.TempDir(), "keys.json")
+		writeKeys(t, path, c.before...)
+		running, err := openKeys(path, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeKeys(t, path, c.after...)
+		started, err := openKeys(path, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := running.ring.Verify(signedBy(started)); (err != nil) != c.warns {
+			t.Errorf("%s: refused %v", name, err)
+		}
+		var said bytes.Buffer
+		for range 3 {
+			running.follow(time.Now(), slog.New(slog.NewTextHandler(&said, nil)))
+		}
+		if n := strings.Count(said.String(), "level=WARN"); n > 1 || (n == 1) != c.warns {
+			t.Errorf("%s: %d warnings:\n%s", name, n, &said)
+		}
+	}
+}
+
 // While the file cannot be used, what is known is used, with one warning; and it
 // can be repaired.
 func TestABrokenKeyFileIsWarnedOfOnce(t *testing.T) {
