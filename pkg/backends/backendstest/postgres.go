@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"notsale/pkg/backends"
+	"notsale/pkg/backends/backendstest/seed"
 )
 
 var (
@@ -58,6 +59,33 @@ func execute(address, statement string) error {
 	return err
 }
 
+// startPostgres starts a Postgres on data that are those of a new one.
+func startPostgres(cfg backends.Config) (*backends.Postgres, error) {
+	if err := SeedPostgres(cfg.Data); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	return backends.StartPostgres(ctx, cfg, quiet())
+}
+
+// SeedPostgres fills the data folder, which is made if need be, with what a
+// Postgres keeps there that has just been started for the first time, and
+// stopped.
+func SeedPostgres(data string) error {
+	return seed.Postgres(data, func(data string) error {
+		cfg := backends.DefaultConfig()
+		cfg.Data, cfg.Ephemeral = data, true
+		ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+		defer cancel()
+		p, err := backends.StartPostgres(ctx, cfg, quiet())
+		if err != nil {
+			return err
+		}
+		return p.Stop(ctx)
+	})
+}
+
 // ownPostgres starts a Postgres for one test.
 func ownPostgres(t testing.TB, o options) *backends.Postgres {
 	t.Helper()
@@ -69,9 +97,7 @@ func ownPostgres(t testing.TB, o options) *backends.Postgres {
 		cfg.PGBin = o.pgBin
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(cfg.Data) })
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	p, err := backends.StartPostgres(ctx, cfg, quiet())
+	p, err := startPostgres(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -56,9 +58,7 @@ func (s *shared) startPostgres(ephemeral bool) (*backends.Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	p, err := backends.StartPostgres(ctx, cfg, quiet())
+	p, err := startPostgres(cfg)
 	if err == nil {
 		s.onStop(p.Stop)
 	}
@@ -159,11 +159,18 @@ type Runner struct {
 // the exit code.
 func (r Runner) Run() int {
 	defer process.stop()
-	if flag.Lookup(randomChecks) != nil && !effort.Long() {
-		_ = flag.Set(randomChecks, fewChecks) // unless the command line says otherwise
+	if !effort.Long() { // unless the command line says otherwise
+		_ = flag.Set("test.parallel", strconv.Itoa(atOnce*runtime.GOMAXPROCS(0)))
+		if flag.Lookup(randomChecks) != nil {
+			_ = flag.Set(randomChecks, fewChecks)
+		}
 	}
 	return r.M.Run()
 }
+
+// atOnce is how many parallel tests run for each processor in the short form:
+// tests on real servers mostly wait, for leases to end and servers to start.
+const atOnce = 3
 
 // Random histories are tried on real servers a hundred times in the long form,
 // which is rapid's default, and so often in the short one.
