@@ -24,12 +24,18 @@ var (
 	maxTestName = 40 // bytes of a test's name in its database's; Postgres allows 63 in all
 )
 
-// newDatabase gives a test an empty database, until the test ends.
-func newDatabase(t testing.TB, p *backends.Postgres) string {
+// The databases of a server that those of tests are copies of.
+const (
+	emptyModel    = "template1"
+	preparedModel = "prepared"
+)
+
+// newDatabase gives a test a copy of a database, until the test ends.
+func newDatabase(t testing.TB, p *backends.Postgres, model string) string {
 	t.Helper()
 	test := notInName.ReplaceAllString(strings.ToLower(t.Name()), "_")
 	name := fmt.Sprintf("t%d_%.*s", databases.Add(1), maxTestName, test)
-	if err := execute(p.URL(), "CREATE DATABASE "+name); err != nil {
+	if err := execute(p.URL(), "CREATE DATABASE "+name+" TEMPLATE "+model); err != nil {
 		t.Fatalf("create test database: %v", err)
 	}
 	t.Cleanup(func() {
@@ -37,12 +43,36 @@ func newDatabase(t testing.TB, p *backends.Postgres) string {
 			t.Errorf("drop test database: %v", err)
 		}
 	})
-	u, err := url.Parse(p.URL())
-	if err != nil {
-		t.Fatalf("URL of test Postgres: %v", err)
-	}
-	u.Path = "/" + name
+	return urlOf(p, name)
+}
+
+// urlOf is the URL of a database of the server.
+func urlOf(p *backends.Postgres, database string) string {
+	u, _ := url.Parse(p.URL()) // which was made by url.URL
+	u.Path = "/" + database
 	return u.String()
+}
+
+// prepareOnce makes the prepared database of the server, unless it is there.
+func (s *shared) prepareOnce(p *backends.Postgres, how Preparation) error {
+	s.preparing.Lock()
+	defer s.preparing.Unlock()
+	if s.prepared[p] {
+		return nil
+	}
+	err := execute(p.URL(), "CREATE DATABASE "+preparedModel)
+	if err == nil {
+		err = prepare(how, urlOf(p, preparedModel))
+	}
+	s.prepared[p] = err == nil
+	return err
+}
+
+func prepare(how Preparation, url string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	_, err := how(ctx, url)
+	return err
 }
 
 // execute uses a connection of its own: a pool would leave goroutines behind

@@ -32,6 +32,9 @@ type shared struct {
 	folders []string
 	stops   []func(context.Context) error // in the order of the starts
 
+	preparing sync.Mutex
+	prepared  map[*backends.Postgres]bool // has its prepared database; guarded by preparing
+
 	ephemeral, durable func() (*backends.Postgres, error)
 	redis              func() (*redisPool, error)
 }
@@ -39,7 +42,7 @@ type shared struct {
 var process = newShared()
 
 func newShared() *shared {
-	s := &shared{}
+	s := &shared{prepared: map[*backends.Postgres]bool{}}
 	s.ephemeral = sync.OnceValues(func() (*backends.Postgres, error) { return s.startPostgres(true) })
 	s.durable = sync.OnceValues(func() (*backends.Postgres, error) { return s.startPostgres(false) })
 	s.redis = sync.OnceValues(s.startRedis)
