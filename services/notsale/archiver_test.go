@@ -42,6 +42,7 @@ func (f *front) state(t *testing.T, id sale.ID) sale.State {
 // Sold-out sales are archived by age, one at a time, by whoever holds the lease;
 // others are left, and what was granted is told again.
 func TestSoldOutSalesAreArchivedByAge(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	old, open := f.OpenSale(2, 1), f.OpenSale(5, 1)
 	before := f.hire(t, "before")
@@ -95,6 +96,7 @@ func TestSoldOutSalesAreArchivedByAge(t *testing.T) {
 
 // An archiver that died at any step leaves a sale that the next one finishes.
 func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	of := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1)}
 	before := f.hire(t, "before") // later, lest its scheduler opens a sale of this slot
@@ -141,6 +143,7 @@ func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
 
 // While requests come fast no sale is archived, and when they end it is.
 func TestNothingIsArchivedBesideABusySale(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	old, busy := f.OpenSale(2, 1), f.OpenSale(5, 1)
 	before := f.hire(t, "before")
