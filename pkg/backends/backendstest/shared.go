@@ -173,7 +173,7 @@ func (r Runner) Run() int {
 
 // atOnce is how many parallel tests run for each processor in the short form:
 // tests on real servers mostly wait, for leases to end and servers to start.
-const atOnce = 3
+const atOnce = 2
 
 // Random histories are tried on real servers a hundred times in the long form,
 // which is rapid's default, and so often in the short one.
