@@ -16,6 +16,7 @@ import (
 // exits, sales open and sell, and edges get ready, also where the directory was
 // made with a single replica, on that node.
 func TestClusterWithANodeAway(t *testing.T) {
+	t.Parallel()
 	a := arena.New(t, arena.Options{Stock: 20})
 	cluster := backendstest.NewCluster(t)
 	a.NATSURL = cluster.URL()

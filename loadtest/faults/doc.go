@@ -3,9 +3,10 @@
 // what everybody was told.
 //
 // Purpose: each cell of the fault matrix that needs a process to die, to stop,
-// to be cut off or to lose what it had stored.
+// to be cut off or to lose what it had stored; and processes that die at each
+// point which package crash names.
 //
-// They run under plain go test: first, alone, those that measure what the program
-// takes, then the others beside each other, which mostly wait. None fails by the
-// clock. The stage stands in arena, the network's faults in proxy.
+// They run under plain go test, beside each other, for they mostly wait; in the
+// long form those that measure what the program takes come first, alone. None
+// fails by the clock. The stage stands in arena, the network's faults in proxy.
 package faults

@@ -15,6 +15,7 @@ import (
 // An external NATS that acknowledges before it syncs is refused at start where
 // it can be asked, and where not, people are told once that it was not verified.
 func TestNATSThatIsNotDurable(t *testing.T) {
+	t.Parallel()
 	a := arena.New(t, arena.Options{})
 	a.Spoilt() // nothing is sold, and the server is gone before an audit
 	s, err := server.NewServer(&server.Options{

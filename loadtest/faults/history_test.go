@@ -15,7 +15,7 @@ import (
 // edge on the way, is one that a single shop could have given.
 func TestHistoryIsThatOfOneShop(t *testing.T) {
 	t.Parallel()
-	stock := effort.Of(2000, 30_000)
+	stock := effort.Of(1000, 30_000)
 	a := arena.New(t, arena.Options{Stock: stock})
 	edges, allocators := a.StartAll(1, 2, 1, 3)
 	crowd := a.Crowd(edges, arena.CrowdOptions{Clients: 256})

@@ -24,6 +24,7 @@ const (
 // Many sales are open, a thousand in the long form, and nobody buys: the program
 // is soon ready, and costs little.
 func TestThousandIdleSales(t *testing.T) {
+	effort.AloneIfLong(t)
 	sales := effort.Of(40, 1000)
 	a := arena.New(t, arena.Options{
 		Stock: 10, SaleBytes: 1 << 20, Measured: true, Stores: []backendstest.Option{backendstest.WithOwnPostgres, backendstest.WithOwnRedis},
@@ -129,6 +130,7 @@ func usage(a *arena.Arena, all []*arena.Process) (list []arena.Usage) {
 // A sale with many decisions, a million in the long form, changes hands: from nothing, and to a standby
 // that has followed.
 func TestRecoveryOfAMillionDecisions(t *testing.T) {
+	effort.AloneIfLong(t)
 	const (
 		stock, sold = 10_000, 9_000
 		cold, warm  = 5 * time.Second, 2 * time.Second

@@ -13,7 +13,7 @@ import (
 // Two processes of each role sell exactly what there is.
 func TestSellOutWithTwoOfEach(t *testing.T) {
 	t.Parallel()
-	stock := effort.Of(1000, 10_000)
+	stock := effort.Of(600, 10_000)
 	a := arena.New(t, arena.Options{Stock: stock})
 	edges, _ := a.StartAll(2, 2, 2, 2)
 	started := time.Now()

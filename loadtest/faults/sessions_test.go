@@ -29,6 +29,7 @@ func saysOf(a *arena.Arena, p *arena.Process, want string) {
 // writes; when it is over, purchases are decided again, though the connections
 // were left.
 func TestSessionsThatCannotWriteAreNotKept(t *testing.T) {
+	t.Parallel()
 	a := arena.New(t, arena.Options{Stock: 100})
 	edges, allocators := a.StartAll(1, 1, 0, 1)
 	sells(t, a, edges, 1)
@@ -67,6 +68,7 @@ func TestSessionsThatCannotWriteAreNotKept(t *testing.T) {
 // The holder stands still: the other may not end its sessions, and leads all the
 // same.
 func TestATakeoverNeedsNoPrivilege(t *testing.T) {
+	t.Parallel()
 	a := arena.New(t, arena.Options{Stock: 100, Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
 	var allocators []*arena.Process
 	for _, role := range []string{"one", "two"} {
@@ -94,6 +96,7 @@ func TestATakeoverNeedsNoPrivilege(t *testing.T) {
 // The leader's log is a pipe that nobody reads, and it is full: a sale goes on
 // all the same.
 func TestALogThatNobodyReads(t *testing.T) {
+	t.Parallel()
 	a := arena.New(t, arena.Options{Stock: 100, Stores: []backendstest.Option{backendstest.WithOwnRedis}})
 	first := a.Start(arena.Allocator, arena.Flags("--log-level", "debug"), arena.Unread)
 	edges, _ := a.StartAll(1, 0, 0, 1)
@@ -112,6 +115,7 @@ func TestALogThatNobodyReads(t *testing.T) {
 // A NATS account allows one consumer of a stream, and somebody has it. The
 // allocator that needs it is not ready, and says so once; then it is free.
 func TestAnAccountWithOneConsumer(t *testing.T) {
+	t.Parallel()
 	limited := limitedNATS(t)
 	a := arena.New(t, arena.Options{Stock: 100})
 	a.NATSURL = limited
@@ -164,6 +168,7 @@ func limitedNATS(t *testing.T) string {
 
 // PGSERVICE names a service that this machine has not: the URL says it all.
 func TestPGSERVICEIsNobodysBusiness(t *testing.T) {
+	t.Parallel()
 	a := arena.New(t, arena.Options{Stock: 100})
 	a.Start(arena.Allocator, arena.Env("PGSERVICE", "prod"))
 }

@@ -49,6 +49,7 @@ func takenOnce(t *testing.T, a *arena.Arena, edges []*arena.Process, first int64
 // Flushes of a disk take seconds: a sale goes on, slower, and when its
 // allocator is gone another leads it.
 func TestSlowFlushesAreLed(t *testing.T) {
+	t.Parallel()
 	flushes := backendstest.NewFlushes(t)
 	a := arena.New(t, arena.Options{Stock: 100, Stores: []backendstest.Option{backendstest.Durable, flushes.Postgres}})
 	edges, allocators := a.StartAll(1, 2, 0, 1)
@@ -67,6 +68,7 @@ func TestSlowFlushesAreLed(t *testing.T) {
 // The way to Postgres is long: a sale goes on, slower, and when its allocator is
 // gone another leads it.
 func TestSlowRoundTripsAreLed(t *testing.T) {
+	t.Parallel()
 	a := arena.New(t, arena.Options{Stock: 100})
 	allocators := []*arena.Process{a.Start(arena.Allocator, arena.Through), a.Start(arena.Allocator, arena.Through)}
 	edges, _ := a.StartAll(1, 0, 0, 1)

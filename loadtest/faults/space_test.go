@@ -74,11 +74,13 @@ func TestStoreNearlyFull(t *testing.T) {
 // tells the scheduler, opens its sale and sells it out, from streams that would
 // be full after a hundred requests if they did not grow.
 func TestASmallStoreSellsOut(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]arena.Options{
 		"max_file_store 265MB": {Stock: 300, StreamStore: 265 << 20, SaleBytes: 256 << 20},
 		"streams that grow":    {Stock: 300, SaleBytes: 16 << 10},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := arena.New(t, o)
 			edges, _ := a.StartAll(1, 1, 1, 1)
 			a.Audit(a.Crowd(edges, arena.CrowdOptions{Clients: 8}).Finish(), arena.Expect{SoldOut: true})

@@ -133,7 +133,7 @@ func TestNobodyEntersWithoutPassword(t *testing.T) {
 
 func TestSecondOnTheSameFolder(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Data: newData(t), Ephemeral: true}
+	cfg := Config{Data: newSeeded(t), Ephemeral: true}
 	start(t, cfg)
 	_, err := Start(t.Context(), cfg, discard())
 	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "--data") {
@@ -155,7 +155,7 @@ func TestSecondOnTheSameFolder(t *testing.T) {
 
 func TestFolderIsFreeAfterStop(t *testing.T) {
 	t.Parallel()
-	data := newData(t)
+	data := newSeeded(t)
 	b := start(t, Config{Data: data, Ephemeral: true})
 	stop(t, b.Stop)
 	if InUse(data) {

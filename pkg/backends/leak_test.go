@@ -10,7 +10,7 @@ import (
 
 func TestStopLeavesNoGoroutine(t *testing.T) {
 	before := goleak.IgnoreCurrent()
-	b := start(t, Config{Data: newData(t), Ephemeral: true})
+	b := start(t, Config{Data: newSeeded(t), Ephemeral: true})
 	stop(t, b.Stop)
 	goleak.VerifyNone(t, before)
 }

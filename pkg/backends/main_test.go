@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"notsale/pkg/backends/backendstest/seed"
 	"notsale/pkg/effort"
 )
 
@@ -64,6 +65,24 @@ func newData(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return parent + "/data"
+}
+
+// newSeeded gives a folder in which Postgres has started and stopped before, for
+// tests to which it is all one.
+func newSeeded(t *testing.T) string {
+	t.Helper()
+	data := newData(t)
+	err := seed.Postgres(data, func(data string) error {
+		p, err := StartPostgres(t.Context(), Config{Data: data, Ephemeral: true}, discard())
+		if err != nil {
+			return err
+		}
+		return p.Stop(t.Context())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func stop(t *testing.T, part func(context.Context) error) {

@@ -22,7 +22,7 @@ import (
 
 func TestPostgresSurvivesKill(t *testing.T) {
 	t.Parallel()
-	p := startPostgres(t, newData(t))
+	p := startPostgres(t, newSeeded(t))
 	address := p.Address()
 	query(t, p.URL(), "CREATE TABLE kept AS SELECT 'hello' AS word")
 	family, err := p.child.family()
@@ -45,7 +45,7 @@ func TestPostgresSurvivesKill(t *testing.T) {
 
 func TestPostgresPauses(t *testing.T) {
 	t.Parallel()
-	p := startPostgres(t, newData(t))
+	p := startPostgres(t, newSeeded(t))
 	conn, err := pgx.Connect(t.Context(), p.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestPostgresPauses(t *testing.T) {
 
 func TestPausedPostgresStops(t *testing.T) {
 	t.Parallel()
-	p := startPostgres(t, newData(t))
+	p := startPostgres(t, newSeeded(t))
 	if err := p.Pause(); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestPausedPostgresStops(t *testing.T) {
 // A pid file whose number now belongs to a stranger must not prevent a start.
 func TestStalePIDFileNamesAStranger(t *testing.T) {
 	t.Parallel()
-	data := newData(t)
+	data := newSeeded(t)
 	p := startPostgres(t, data)
 	pidFile := filepath.Join(p.dir, "postmaster.pid")
 	if err := p.Kill(); err != nil {
@@ -112,7 +112,7 @@ func TestStalePIDFileNamesAStranger(t *testing.T) {
 
 func TestPostgresWaitsForAnOrphan(t *testing.T) {
 	t.Parallel()
-	data := newData(t)
+	data := newSeeded(t)
 	p := startPostgres(t, data)
 	p.lock.release() // as if our predecessor had been killed, and its postgres were still ending
 	ended := make(chan error, 1)
@@ -131,7 +131,7 @@ func TestPostgresComplains(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }()
-	data := newData(t)
+	data := newSeeded(t)
 	stop(t, startPostgres(t, data).Stop)
 	version, password := filepath.Join(data, "postgres", "PG_VERSION"), filepath.Join(data, "postgres.password")
 	for _, c := range []struct {

@@ -20,7 +20,7 @@ import (
 
 func TestKilledParentLeavesNoChild(t *testing.T) {
 	t.Parallel()
-	data := newData(t)
+	data := newSeeded(t)
 	r := runParent(t, data)
 	eventually(t, "all children gone", func() bool { return !anyAlive([]int{r.Postgres, r.PostgresChild, r.Redis}) })
 	start(t, Config{Data: data})
@@ -29,7 +29,7 @@ func TestKilledParentLeavesNoChild(t *testing.T) {
 // The next start must not need to wait for the children's end by itself.
 func TestStartRightAfterTheParentWasKilled(t *testing.T) {
 	t.Parallel()
-	data := newData(t)
+	data := newSeeded(t)
 	for range 3 {
 		runParent(t, data)
 	}
@@ -119,7 +119,7 @@ func checkChildrenRunAs(t *testing.T, b *Backends, want uint32) {
 
 func TestChildrenLeadTheirGroups(t *testing.T) {
 	t.Parallel()
-	b := start(t, Config{Data: newData(t), Ephemeral: true})
+	b := start(t, Config{Data: newSeeded(t), Ephemeral: true})
 	for _, c := range []*child{b.postgres.child, b.redis.child} {
 		if c == nil {
 			continue

@@ -21,7 +21,7 @@ import (
 
 // A killed store comes back at the same address, with what it had stored.
 func TestKilledStoresAreStartedAgain(t *testing.T) {
-	b := start(t, Config{Data: newData(t)})
+	b := start(t, Config{Data: newSeeded(t)})
 	databaseURL, redisURL, natsURL := b.DatabaseURL(), b.RedisURL(), b.NATSURL()
 	query(t, databaseURL, "CREATE TABLE kept AS SELECT 'hello' AS word")
 	publish(t, natsURL)
@@ -86,7 +86,7 @@ var hasty = pauses{first: time.Millisecond, longest: time.Millisecond, steady: t
 // A store that cannot be started again is given up, saying what to do; a cache
 // is not, because selling goes on without it.
 func TestAStoreThatDoesNotComeBack(t *testing.T) {
-	p := startPostgres(t, newData(t))
+	p := startPostgres(t, newSeeded(t))
 	if err := os.WriteFile(filepath.Join(p.dir, "PG_VERSION"), []byte("9\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -43,11 +43,9 @@ type world struct {
 
 func newWorld(t *testing.T, opts ...backendstest.Option) *world {
 	t.Helper()
-	w := &world{Test: backendstest.New(t, opts...)}
-	if _, err := ledger.Migrate(t.Context(), w.DatabaseURL); err != nil {
-		t.Fatal(err)
-	}
+	w := &world{Test: backendstest.New(t, append(opts, backendstest.Prepared(ledger.Migrate))...)}
 	w.raw = w.session(t, w.DatabaseURL)
+	w.exec(t, `UPDATE installation SET id = gen_random_uuid()`) // no test is another's
 	return w
 }
 

@@ -296,6 +296,7 @@ func (a *archiving) gone() {
 // ever got, from edges that were there and from new ones, with the cache and
 // without, and nobody misses the streams.
 func TestArchivedSale(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	of, open := f.OpenSale(2, 1), f.OpenSale(5, 1)
 	before := f.hire(t, "before")
@@ -375,6 +376,7 @@ func (f *front) listed(t *testing.T) map[sale.ID]wire.Entry {
 
 // Whoever archives may die between any two steps and begin again.
 func TestArchivingMayBeInterrupted(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	const steps = 7
 	f.OpenSale(2, 1) // stays open
@@ -409,6 +411,7 @@ func TestArchivingMayBeInterrupted(t *testing.T) {
 // gone, answers purchases as the ledger does, and checkouts 503, until it hears
 // of it.
 func TestEdgeThatDoesNotKnowOfTheArchiving(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(2, 1)
 	staff := f.hire(t, "staff")
@@ -447,6 +450,7 @@ func TestEdgeThatDoesNotKnowOfTheArchiving(t *testing.T) {
 // A ledger that does not say that the sale is sold out, as after a restore,
 // makes no code of it final.
 func TestRestoredLedgerRefusesNothingOfAnArchivedSale(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil, backendstest.WithOwnPostgres)
 	f.spoilt = true // in the end the streams are gone, and Postgres is
 	of := f.OpenSale(2, 1)

@@ -45,6 +45,7 @@ func (f *front) state(t *testing.T, id sale.ID) sale.State {
 // Sold-out sales are archived by age, one at a time, by whoever holds the lease;
 // others are left, and what was granted is told again.
 func TestSoldOutSalesAreArchivedByAge(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	old, open := f.OpenSale(2, 1), f.OpenSale(5, 1)
 	before := f.hire(t, "before")
@@ -98,6 +99,7 @@ func TestSoldOutSalesAreArchivedByAge(t *testing.T) {
 
 // An archiver that died at any step leaves a sale that the next one finishes.
 func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	of := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1)}
 	before := f.hire(t, "before") // later, lest its scheduler opens a sale of this slot
@@ -146,6 +148,7 @@ func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
 // they have come for so long that the store would fill. Checkouts, of which
 // anybody may send as many as he likes, are not waited for.
 func TestNothingIsArchivedBesideABusySale(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	old := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1)}
 	before := f.hire(t, "before")

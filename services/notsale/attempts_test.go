@@ -19,6 +19,7 @@ type storedAttempt struct {
 // Every refused checkout is stored with its reason and with what was sent,
 // whatever that was; and nothing that was sent disturbs the sale.
 func TestRefusedCheckoutsAreStored(t *testing.T) {
+	t.Parallel()
 	p := runUp(t, "--sale-stock", "3")
 	of := p.FirstSale(t)
 	sell := func(user string, item int64) {

@@ -232,6 +232,7 @@ func (f *front) audit(t *testing.T, id sale.ID) *auditor.Report {
 }
 
 func TestAuditOfAnHonestSaleIsClean(t *testing.T) {
+	t.Parallel()
 	e := audited(t)
 	r := e.audit(t, e.of.ID)
 	if !r.Clean() || r.Sold != 8 || r.Decisions != 12 || r.Unproved != 6 || r.Position != 21 || r.Holes != 1 || r.Commits != 16 {

@@ -123,6 +123,7 @@ const narrowest = `(() => {
 
 // A shopper opens the page, sees the pictures, clicks and has bought.
 func TestBrowser(t *testing.T) {
+	t.Parallel()
 	ctx, found := openBrowser(t)
 	p := runUp(t, "--sale-stock", "100")
 	p.FirstSale(t)
@@ -181,6 +182,7 @@ func checkPolicy(ctx context.Context, t *testing.T, found *complaints) {
 
 // The page offers the open sales, newest first, and shows the newest.
 func TestBrowserListsSalesNewestFirst(t *testing.T) {
+	t.Parallel()
 	ctx, found := openBrowser(t)
 	p := runUp(t, "--sale-stock", "5", "--sale-every", "1s")
 	notsaletest.Eventually(t, "three sales are open", func() bool { return len(p.Sales(t)) >= 3 })

@@ -18,6 +18,7 @@ import (
 // The program is killed twice while everybody buys, and each time started
 // again on the same data; the shoppers only ever retry.
 func TestKillInMidSale(t *testing.T) {
+	t.Parallel()
 	stock := effort.Of(1000, 6000)
 	p := runUp(t, "--sale-stock", itoa(stock))
 	of := p.FirstSale(t)

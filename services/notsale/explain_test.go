@@ -69,11 +69,9 @@ func (f *front) decidedUpTo(t *testing.T, position int64) {
 // explainError runs the command.
 func (f *front) explainError(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	t.Setenv("DATABASE_URL", f.DatabaseURL)
-	t.Setenv("NATS_URL", f.NATSURL)
 	var out bytes.Buffer
 	cmd := newExplain()
-	cmd.SetArgs(append(args, "--log-level", "error"))
+	cmd.SetArgs(append(args, f.storesFlag(t), "--log-level", "error"))
 	cmd.SetOut(&out)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	err := cmd.ExecuteContext(t.Context())
@@ -165,6 +163,7 @@ var fates = map[int]fate{
 }
 
 func TestExplainEveryReason(t *testing.T) {
+	t.Parallel()
 	w := newTale(t)
 	for position, want := range fates {
 		k := w.tickets[position]
@@ -300,6 +299,7 @@ func (w *tale) checkPrivate(t *testing.T, own ticket, a notsaletest.Answer) {
 
 // A code that an edge refused from the cache is nowhere in the stream.
 func TestExplainWhatTheCacheRefused(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
 	f.allocate()
@@ -372,6 +372,7 @@ func TestExplainWhatTheCacheRefused(t *testing.T) {
 
 // What waits in the stream is said to wait, with the position that it will take.
 func TestExplainWhatWaits(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
 	first, second, unsent := f.sign(of, 1, "ann", time.Hour), f.sign(of, 1, "bob", time.Hour), f.sign(of, 2, "bob", time.Hour)
@@ -402,6 +403,7 @@ func TestExplainWhatWaits(t *testing.T) {
 }
 
 func TestExplainAnItem(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
 	f.allocate()
@@ -435,6 +437,7 @@ func TestExplainAnItem(t *testing.T) {
 }
 
 func TestExplainAUser(t *testing.T) {
+	t.Parallel()
 	w := newTale(t)
 	w.exec(t, `INSERT INTO checkout_attempts (attempt_id, sale_id, attempted_at, user_param, item_param, outcome, edge)
 		SELECT gen_random_uuid(), 1, now(), 'bob', '1', 'item-taken', 'edge' FROM generate_series(1, 3)`)
@@ -462,6 +465,7 @@ func TestExplainAUser(t *testing.T) {
 // Where the ledger says something else about what is asked, the command says so
 // and ends with status 1.
 func TestExplainDisagreement(t *testing.T) {
+	t.Parallel()
 	w := newTale(t)
 	code, other := []string{"--code", w.tickets[2].text}, []string{"--code", w.tickets[9].text}
 	item, user := []string{"--item", "1"}, []string{"--user", "bob", "--sale", "1"}
@@ -517,6 +521,7 @@ func TestExplainDisagreement(t *testing.T) {
 
 // What lies in a hole only the ledger knows, and the explanation says so.
 func TestExplainAcrossAHole(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
 	lost, late, after := f.sign(of, 1, "ann", time.Hour), f.sign(of, 1, "bob", time.Hour), f.sign(of, 2, "bob", time.Hour)
@@ -577,6 +582,7 @@ func TestExplainAcrossAHole(t *testing.T) {
 }
 
 func TestExplainChecksTheSignature(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
 	k := f.sign(of, 1, "ann", time.Hour)
@@ -615,6 +621,7 @@ func TestExplainChecksTheSignature(t *testing.T) {
 
 // What is asked of an archive gets the answer that ledger and streams gave.
 func TestExplainFromAnArchive(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(2, 1)
 	staff := f.hire(t, "staff")

@@ -21,6 +21,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/effort"
 	"notsale/services/notsale/notsaletest"
 	"notsale/services/notsale/notsaletest/audittest"
@@ -41,6 +42,7 @@ type process struct {
 
 	t      *testing.T
 	data   string
+	env    []string // beside the test's
 	args   []string
 	cmd    *exec.Cmd
 	stdin  io.Closer // closed: the child ends
@@ -48,8 +50,15 @@ type process struct {
 	ended  chan struct{} // closed when the child has ended
 }
 
-// runUp starts `notsale up` on a new data folder. The test ends with an audit.
+// runUp starts `notsale up` on a data folder in which Postgres has started and
+// stopped before, and nothing else. The test ends with an audit.
 func runUp(t *testing.T, args ...string) *process {
+	t.Helper()
+	return runUpWith(t, nil, args...)
+}
+
+// runUpWith is runUp with more variables.
+func runUpWith(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	// Not t.TempDir, through which the children of root may not pass.
 	data, err := os.MkdirTemp(effort.Folder(), "notsale-e2e-*")
@@ -59,7 +68,10 @@ func runUp(t *testing.T, args ...string) *process {
 	if err := os.Chmod(data, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, data: data, args: args}
+	if err := backendstest.SeedPostgres(filepath.Join(data, "stores")); err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, data: data, env: env, args: args}
 	t.Cleanup(func() {
 		if p.cmd != nil {
 			p.audit()
@@ -93,6 +105,7 @@ func (p *process) start(listen string) {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
+	cmd.Env = append(cmd.Env, p.env...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		p.t.Fatal(err)

@@ -24,15 +24,24 @@ import (
 	"notsale/services/notsale/notsaletest"
 )
 
+// storesFlag lets a command find the test's stores as it finds those of `up`: by
+// a file, not by variables, which all tests share.
+func (f *front) storesFlag(t *testing.T) string {
+	t.Helper()
+	s := newSettings()
+	s.data, s.databaseURL, s.redisURL, s.natsURL = t.TempDir(), f.DatabaseURL, f.RedisURL, f.NATSURL
+	if _, err := s.leaveURLs(); err != nil {
+		t.Fatal(err)
+	}
+	return "--data=" + s.data
+}
+
 // program runs a command of the program on the test's stores.
 func (f *front) program(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	t.Setenv("DATABASE_URL", f.DatabaseURL)
-	t.Setenv("REDIS_URL", f.RedisURL)
-	t.Setenv("NATS_URL", f.NATSURL)
 	var out bytes.Buffer
 	cmd := newRoot()
-	cmd.SetArgs(append(args, "--log-level", "error"))
+	cmd.SetArgs(append(args, f.storesFlag(t), "--log-level", "error"))
 	cmd.SetOut(&out)
 	err := cmd.ExecuteContext(t.Context())
 	return out.String(), err
@@ -58,6 +67,7 @@ func writeFile(t *testing.T, name, text string) string {
 }
 
 func TestPublishedStatement(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
 	staff := f.hire(t, "staff")
@@ -126,6 +136,7 @@ func (f *front) mustExec(t *testing.T, statement string, args ...any) {
 // What lies in a hole is the ledger's word, which may be made up afterwards: a
 // statement about it is not met, whatever the ledger says of its chain.
 func TestStatementIsNotMetInAHole(t *testing.T) {
+	t.Parallel()
 	e := audited(t)
 	p := statement.Statement{
 		Installation: e.of.Installation, Sale: e.of.ID, UUID: e.of.UUID, Generation: 1, Sequence: 12, Stock: e.of.Stock, Sold: e.of.Stock,
@@ -184,6 +195,7 @@ func (f *front) rewrite(t *testing.T, of sale.Sale) {
 // The command that archives a sale, from beginning to end, with a failure and
 // another try in between.
 func TestSaleArchive(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	of, open := f.OpenSale(2, 1), f.OpenSale(5, 1)
 	staff := f.hire(t, "staff")
@@ -263,6 +275,7 @@ func TestSaleArchive(t *testing.T) {
 // whose archive was lost, makes the same archive again; and a ledger restored to
 // before that takes the archive for what it is.
 func TestSaleArchiveAgain(t *testing.T) {
+	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(2, 1)
 	staff := f.hire(t, "staff")
@@ -310,6 +323,7 @@ func TestSaleArchiveAgain(t *testing.T) {
 
 // Nothing is done to the streams of another installation.
 func TestSaleArchiveOfAnotherInstallation(t *testing.T) {
+	t.Parallel()
 	f, other := newFront(t, nil), newFront(t, nil)
 	of := f.OpenSale(2, 1)
 	other.OpenSale(2, 1)

@@ -23,13 +23,11 @@ import (
 // reportOf runs the command as a user does, and returns what it printed.
 func (f *front) reportOf(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	t.Setenv("DATABASE_URL", f.DatabaseURL)
-	t.Setenv("NATS_URL", f.NATSURL)
 	cmd := newReport()
 	var out bytes.Buffer
 	cmd.SetOut(&out)
 	cmd.SetErr(&out)
-	cmd.SetArgs(args)
+	cmd.SetArgs(append(args, f.storesFlag(t)))
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	err := cmd.ExecuteContext(t.Context())
 	return out.String(), err
@@ -147,6 +145,7 @@ const overlaps = `(() => {
 
 // The page of a sale with takeovers, a hole and a finding, in a browser.
 func TestBrowserReport(t *testing.T) {
+	t.Parallel()
 	ctx, found := openBrowser(t)
 	e := audited(t)
 	e.exec(t, `UPDATE decisions SET user_id = 'friend' WHERE sale_id = 1 AND position = 1`)

@@ -26,6 +26,7 @@ func patient(p *process, users int) shopper.Config {
 }
 
 func TestSellOut(t *testing.T) {
+	t.Parallel()
 	stock, users := effort.Of(1000, 10_000), effort.Of(120, 1200)
 	p := runUp(t, "--sale-stock", itoa(stock))
 	of := p.FirstSale(t)
@@ -44,6 +45,9 @@ func TestSellOut(t *testing.T) {
 	checkLedger(t, db, of, stock)
 	checkOwners(t, db, result)
 	checkAttempts(t, db, result, 1)
+	notsaletest.Eventually(t, "the cache knows that all is sold", func() bool {
+		return p.Post(t, notsaletest.CheckoutPath("prober", of.FirstItem)).Status == http.StatusGone
+	})
 	if a := p.Purchase(t, held.Code); a.Status != http.StatusGone {
 		t.Errorf("a held code after the end: %d %s, want 410", a.Status, a.Body)
 	}

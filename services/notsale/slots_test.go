@@ -12,6 +12,7 @@ import (
 
 // Sales open slot after slot, and the ones before sell on.
 func TestSaleAfterSale(t *testing.T) {
+	t.Parallel()
 	const stock, every = 4, time.Second
 	p := runUp(t, "--sale-stock", itoa(stock), "--sale-every", every.String())
 	p.FirstSale(t)

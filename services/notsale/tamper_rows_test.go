@@ -13,6 +13,7 @@ import (
 
 // TestAuditFindsDeletedRows deletes each kind of row.
 func TestAuditFindsDeletedRows(t *testing.T) {
+	t.Parallel()
 	e := audited(t)
 	e.dropChecks(t)
 	for table, rows := range kinds {
@@ -65,6 +66,7 @@ func (e *exhibit) testRows(t *testing.T, name, do, undo, want string) {
 
 // TestAuditFindsRowsMadeUp inserts rows that nothing in the streams gives.
 func TestAuditFindsRowsMadeUp(t *testing.T) {
+	t.Parallel()
 	const (
 		unread   = `INSERT INTO decisions (sale_id, position, reason, decided_at) SELECT `
 		decision = `INSERT INTO decisions (sale_id, position, code_id, item_id, user_id, reason, decided_at) SELECT `
@@ -139,6 +141,7 @@ func TestAuditFindsRowsMadeUp(t *testing.T) {
 // A cursor that was set back to an earlier commit leaves everything after it
 // without foundation; and a sale that no stream has cannot be audited.
 func TestAuditFindsACursorSetBack(t *testing.T) {
+	t.Parallel()
 	e := audited(t)
 	e.dropChecks(t)
 	e.testRows(t, "set back by two commits",

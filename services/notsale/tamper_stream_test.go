@@ -22,6 +22,7 @@ import (
 // TestAuditNamesTheAlteredMessage alters each message of the stream in each way;
 // the first finding says which it was.
 func TestAuditNamesTheAlteredMessage(t *testing.T) {
+	t.Parallel()
 	e := audited(t)
 	id, own := e.of.ID, e.recorded.packs[e.of.ID]
 	request := func(change func(*allocation.Request)) func([]stream.Message, int) []stream.Message {
@@ -89,6 +90,7 @@ func TestAuditNamesTheAlteredMessage(t *testing.T) {
 // it was the record is told by the chain, from the first commit on. Only the
 // time at which it was stored is in no row, once a pack was decided.
 func TestAuditNamesTheAlteredOpening(t *testing.T) {
+	t.Parallel()
 	e := audited(t)
 	for field, change := range map[string]func(*sale.Sale){
 		"sale_uuid":    func(s *sale.Sale) { s.UUID[3]++ },
@@ -127,6 +129,7 @@ func TestAuditNamesTheAlteredOpening(t *testing.T) {
 // Who may do everything in NATS can make the stream again, of the same messages
 // or others. The server gives them new times, so the first pack tells.
 func TestAuditFindsAStreamMadeAgain(t *testing.T) {
+	t.Parallel()
 	e := audited(t)
 	e.spoilt = true
 	nc, err := nats.Connect(e.NATSURL)
@@ -179,6 +182,7 @@ func (e *exhibit) makeAgain(t *testing.T, js jetstream.JetStream, messages []str
 
 // TestAuditNamesTheAlteredAttempt alters the stream of attempts.
 func TestAuditNamesTheAlteredAttempt(t *testing.T) {
+	t.Parallel()
 	e := audited(t)
 	id := e.of.ID
 	for i, m := range e.recorded.attempts[id] {

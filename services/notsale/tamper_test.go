@@ -156,6 +156,7 @@ var (
 // TestAuditFindsEveryChangedColumn changes each column of each kind of row, in
 // each way that its type allows, past the constraints.
 func TestAuditFindsEveryChangedColumn(t *testing.T) {
+	t.Parallel()
 	e := audited(t)
 	e.dropChecks(t)
 	seen := map[string]bool{}

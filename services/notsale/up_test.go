@@ -55,13 +55,9 @@ func runProgram(t *testing.T, variables []string, args ...string) (stdout, stder
 // Foreign variables, killed stores, hangups, new keys and a second program on
 // the same folder: up sells on, until its folder is gone.
 func TestUpSellsOnWhateverHappens(t *testing.T) {
-	t.Setenv("PGSERVICE", "prod")
-	t.Setenv("PGSSLMODE", "verify-full")
-	t.Setenv("PGTARGETSESSIONATTRS", "standby")
-	p := runUp(t, "--code-keys-delay", "1ms")
-	for _, name := range []string{"PGSERVICE", "PGSSLMODE", "PGTARGETSESSIONATTRS"} { // not for what the test itself opens
-		_ = os.Unsetenv(name)
-	}
+	t.Parallel()
+	foreign := []string{"PGSERVICE=prod", "PGSSLMODE=verify-full", "PGTARGETSESSIONATTRS=standby"}
+	p := runUpWith(t, foreign, "--code-keys-delay", "1ms")
 	of, data := p.FirstSale(t), filepath.Join(p.data, "stores")
 	first := p.Checkout(t, "ann", of.FirstItem)
 	sold := p.Purchase(t, first.Code)
@@ -197,9 +193,10 @@ func (p *process) addKey(t *testing.T, of notsaletest.Sale, path string, sell fu
 	}
 }
 
-// The reader of the log stops reading, at its most talkative: up starts, sells,
-// and stops as if somebody read.
+// The reader of the log stops reading, at its most talkative: up starts on a
+// folder that is not there yet, sells, and stops as if somebody read.
 func TestALogThatNobodyReadsBlocksNothing(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts the stores")
 	}
@@ -301,6 +298,7 @@ func TestMalformedURLsTellNoSecret(t *testing.T) {
 
 // A port that is taken ends the program with one line, which says what to do.
 func TestATakenPortSaysWhatToDo(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -316,6 +314,7 @@ func TestATakenPortSaysWhatToDo(t *testing.T) {
 // A shell that sources what backends prints has the very URLs, and so has a
 // command that finds them; a closed terminal stops backends cleanly.
 func TestBackendsPrintsWhatAShellReads(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "new")
 	urls := []string{`DATABASE_URL=postgres://u:it's$HOME@h/d`, "REDIS_URL=redis://:a'b''c@h:1/0", "NATS_URL=nats://u:$(x)'@h:1"}
 	cmd := programCommand(urls, "backends", "--data", data)

@@ -128,12 +128,11 @@ func New(t testing.TB, o Options) *Arena {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &Arena{Test: backendstest.New(t, o.Stores...), t: t, options: o, program: path}
+	a := &Arena{Test: backendstest.New(t, append(o.Stores, backendstest.Prepared(ledger.Migrate))...), t: t, options: o, program: path}
 	if o.StreamStore > 0 {
 		a.smallStore()
 	}
 	a.makeKeys()
-	a.Migrate()
 	a.open()
 	t.Cleanup(a.auditEnd)
 	t.Cleanup(a.endAll)
@@ -189,6 +188,7 @@ func (a *Arena) open() {
 		a.t.Fatal(err)
 	}
 	a.DB = pool
+	a.Exec(`UPDATE installation SET id = gen_random_uuid()`) // no test is another's
 	a.t.Cleanup(pool.Close)
 }
 

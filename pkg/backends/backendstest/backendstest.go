@@ -32,13 +32,23 @@ type Option func(*options)
 type options struct {
 	durable, ownPostgres, ownRedis bool
 
-	pgBin string // of Config, for a Postgres of the test's own
+	pgBin   string // of Config, for a Postgres of the test's own
+	prepare Preparation
 }
+
+// Preparation brings a database, given by its URL, to the state that a test
+// begins with. It leaves no session behind.
+type Preparation func(ctx context.Context, url string) (steps int, err error)
+
+// Prepared gives a database that was prepared: once for all tests of the process that
+// share a server, which get copies. All must name the same preparation, and what
+// it draws at random is the same in all copies.
+func Prepared(prepare Preparation) Option { return func(o *options) { o.prepare = prepare } }
 
 // Durable gives a Postgres with fsync and a NATS with SyncAlways, as in `up`.
 func Durable(o *options) { o.durable = true }
 
-// WithOwnPostgres gives the test a Postgres server of its own (0.7 s) in
+// WithOwnPostgres gives the test a Postgres server of its own in
 // Test.Postgres.
 func WithOwnPostgres(o *options) { o.ownPostgres = true }
 
@@ -70,13 +80,26 @@ func (test *Test) takePostgres(o options) {
 	if o.ownPostgres {
 		test.Postgres = ownPostgres(t, o)
 		test.DatabaseURL = test.Postgres.URL()
+		if o.prepare == nil {
+			return
+		}
+		if err := prepare(o.prepare, test.DatabaseURL); err != nil {
+			t.Fatalf("test database: %v", err)
+		}
 		return
 	}
 	p, err := process.postgres(o.durable)
 	if err != nil {
 		t.Fatalf("test Postgres: %v", err)
 	}
-	test.DatabaseURL = newDatabase(t, p)
+	model := emptyModel
+	if o.prepare != nil {
+		model = preparedModel
+		if err := process.prepareOnce(p, o.prepare); err != nil {
+			t.Fatalf("test database: %v", err)
+		}
+	}
+	test.DatabaseURL = newDatabase(t, p, model)
 }
 
 func (test *Test) takeRedis(o options) {

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"notsale/pkg/backends"
+	"notsale/pkg/backends/backendstest/seed"
 )
 
 var (
@@ -23,12 +24,18 @@ var (
 	maxTestName = 40 // bytes of a test's name in its database's; Postgres allows 63 in all
 )
 
-// newDatabase gives a test an empty database, until the test ends.
-func newDatabase(t testing.TB, p *backends.Postgres) string {
+// The databases of a server that those of tests are copies of.
+const (
+	emptyModel    = "template1"
+	preparedModel = "prepared"
+)
+
+// newDatabase gives a test a copy of a database, until the test ends.
+func newDatabase(t testing.TB, p *backends.Postgres, model string) string {
 	t.Helper()
 	test := notInName.ReplaceAllString(strings.ToLower(t.Name()), "_")
 	name := fmt.Sprintf("t%d_%.*s", databases.Add(1), maxTestName, test)
-	if err := execute(p.URL(), "CREATE DATABASE "+name); err != nil {
+	if err := execute(p.URL(), "CREATE DATABASE "+name+" TEMPLATE "+model); err != nil {
 		t.Fatalf("create test database: %v", err)
 	}
 	t.Cleanup(func() {
@@ -36,12 +43,36 @@ func newDatabase(t testing.TB, p *backends.Postgres) string {
 			t.Errorf("drop test database: %v", err)
 		}
 	})
-	u, err := url.Parse(p.URL())
-	if err != nil {
-		t.Fatalf("URL of test Postgres: %v", err)
-	}
-	u.Path = "/" + name
+	return urlOf(p, name)
+}
+
+// urlOf is the URL of a database of the server.
+func urlOf(p *backends.Postgres, database string) string {
+	u, _ := url.Parse(p.URL()) // which was made by url.URL
+	u.Path = "/" + database
 	return u.String()
+}
+
+// prepareOnce makes the prepared database of the server, unless it is there.
+func (s *shared) prepareOnce(p *backends.Postgres, how Preparation) error {
+	s.preparing.Lock()
+	defer s.preparing.Unlock()
+	if s.prepared[p] {
+		return nil
+	}
+	err := execute(p.URL(), "CREATE DATABASE "+preparedModel)
+	if err == nil {
+		err = prepare(how, urlOf(p, preparedModel))
+	}
+	s.prepared[p] = err == nil
+	return err
+}
+
+func prepare(how Preparation, url string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	_, err := how(ctx, url)
+	return err
 }
 
 // execute uses a connection of its own: a pool would leave goroutines behind
@@ -58,6 +89,33 @@ func execute(address, statement string) error {
 	return err
 }
 
+// startPostgres starts a Postgres on data that are those of a new one.
+func startPostgres(cfg backends.Config) (*backends.Postgres, error) {
+	if err := SeedPostgres(cfg.Data); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	return backends.StartPostgres(ctx, cfg, quiet())
+}
+
+// SeedPostgres fills the data folder, which is made if need be, with what a
+// Postgres keeps there that has just been started for the first time, and
+// stopped.
+func SeedPostgres(data string) error {
+	return seed.Postgres(data, func(data string) error {
+		cfg := backends.DefaultConfig()
+		cfg.Data, cfg.Ephemeral = data, true
+		ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+		defer cancel()
+		p, err := backends.StartPostgres(ctx, cfg, quiet())
+		if err != nil {
+			return err
+		}
+		return p.Stop(ctx)
+	})
+}
+
 // ownPostgres starts a Postgres for one test.
 func ownPostgres(t testing.TB, o options) *backends.Postgres {
 	t.Helper()
@@ -69,9 +127,7 @@ func ownPostgres(t testing.TB, o options) *backends.Postgres {
 		cfg.PGBin = o.pgBin
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(cfg.Data) })
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	p, err := backends.StartPostgres(ctx, cfg, quiet())
+	p, err := startPostgres(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

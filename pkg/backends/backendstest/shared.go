@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +32,9 @@ type shared struct {
 	folders []string
 	stops   []func(context.Context) error // in the order of the starts
 
+	preparing sync.Mutex
+	prepared  map[*backends.Postgres]bool // has its prepared database; guarded by preparing
+
 	ephemeral, durable func() (*backends.Postgres, error)
 	redis              func() (*redisPool, error)
 }
@@ -37,7 +42,7 @@ type shared struct {
 var process = newShared()
 
 func newShared() *shared {
-	s := &shared{}
+	s := &shared{prepared: map[*backends.Postgres]bool{}}
 	s.ephemeral = sync.OnceValues(func() (*backends.Postgres, error) { return s.startPostgres(true) })
 	s.durable = sync.OnceValues(func() (*backends.Postgres, error) { return s.startPostgres(false) })
 	s.redis = sync.OnceValues(s.startRedis)
@@ -56,9 +61,7 @@ func (s *shared) startPostgres(ephemeral bool) (*backends.Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	p, err := backends.StartPostgres(ctx, cfg, quiet())
+	p, err := startPostgres(cfg)
 	if err == nil {
 		s.onStop(p.Stop)
 	}
@@ -159,11 +162,18 @@ type Runner struct {
 // the exit code.
 func (r Runner) Run() int {
 	defer process.stop()
-	if flag.Lookup(randomChecks) != nil && !effort.Long() {
-		_ = flag.Set(randomChecks, fewChecks) // unless the command line says otherwise
+	if !effort.Long() { // unless the command line says otherwise
+		_ = flag.Set("test.parallel", strconv.Itoa(atOnce*runtime.GOMAXPROCS(0)))
+		if flag.Lookup(randomChecks) != nil {
+			_ = flag.Set(randomChecks, fewChecks)
+		}
 	}
 	return r.M.Run()
 }
+
+// atOnce is how many parallel tests run for each processor in the short form:
+// tests on real servers mostly wait, for leases to end and servers to start.
+const atOnce = 2
 
 // Random histories are tried on real servers a hundred times in the long form,
 // which is rapid's default, and so often in the short one.

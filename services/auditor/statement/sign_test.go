@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -144,11 +145,7 @@ func TestEveryAlteredByteIsRefused(t *testing.T) {
 	all := []error{statement.ErrAltered, statement.ErrUnsigned, statement.ErrUnreadable}
 	try := func(what string, at int, altered []byte) {
 		t.Helper()
-		if got, err := statement.Verify(altered, k.verifierKey); err == nil {
-			t.Errorf("byte %d %s: accepted as %+v", at, what, got)
-		} else {
-			refused(t, what, altered, k.verifierKey, all...)
-		}
+		refused(t, fmt.Sprintf("byte %d %s", at, what), altered, k.verifierKey, all...)
 	}
 	body := bytes.Index(text, []byte("\n\n"))
 	for i := range text {

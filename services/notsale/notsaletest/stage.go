@@ -50,18 +50,18 @@ type Stage struct {
 // New sets the stage: stores of the test's own, with the schema.
 func New(t testing.TB, opts ...backendstest.Option) *Stage {
 	t.Helper()
-	s := &Stage{Test: backendstest.New(t, opts...), t: t, Log: Logger(t)}
+	s := &Stage{Test: backendstest.New(t, append(opts, backendstest.Prepared(ledger.Migrate))...), t: t, Log: Logger(t)}
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
-	if _, err := ledger.Migrate(ctx, s.DatabaseURL); err != nil {
-		t.Fatal(err)
-	}
 	pool, err := pgxpool.New(ctx, s.DatabaseURL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
 	s.DB = pool
+	if _, err := pool.Exec(ctx, `UPDATE installation SET id = gen_random_uuid()`); err != nil { // no test is another's
+		t.Fatal(err)
+	}
 	if _, err := s.Stream("stage").MakeDirectory(ctx); err != nil { // as a scheduler does
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package crashes_test
+package faults_test
 
 import (
 	"os/exec"
@@ -14,8 +14,6 @@ import (
 	"notsale/pkg/effort"
 )
 
-func TestMain(m *testing.M) { arena.Main(m) }
-
 // simulated are points that only a lost tail of the stream leads to: package
 // simulation crashes there a hundred times in its long form, and package
 // faults loses a real tail.
@@ -26,16 +24,15 @@ var simulated = map[string]bool{
 	"allocator/after-open-hole":  true,
 }
 
-const (
-	stock   = 40
-	clients = 8
-	// shortOf is of how many points one is tried in the short form.
-	shortOf = 7
-)
+// pointsForOne is of how many points one is tried in the short form.
+const pointsForOne = 7
 
-// At each point a process of its role dies while everybody buys; another goes
-// on, and exactly the stock is sold.
+// At each point that package crash names a process of its role dies while
+// everybody buys; another goes on, and exactly the stock is sold. What the
+// simulator shows of the logic is shown once of the program.
 func TestCrashPoints(t *testing.T) {
+	t.Parallel()
+	const stock = 40
 	program := filepath.Join(t.TempDir(), "notsale")
 	if text, err := exec.Command("go", "build", "-tags", "crashpoints", "-ldflags=-s -w", "-o", program, "notsale/services/notsale").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)
@@ -46,12 +43,12 @@ func TestCrashPoints(t *testing.T) {
 			if simulated[point] {
 				continue
 			}
-			if n++; !effort.Long() && n%shortOf != 0 {
+			if n++; !effort.Long() && n%pointsForOne != 0 {
 				continue
 			}
 			t.Run(strings.ReplaceAll(point, "/", " "), func(t *testing.T) {
 				t.Parallel()
-				s := &sale{Arena: arena.New(t, arena.Options{Stock: stock}), t: t, program: program, point: point}
+				s := &mortals{Arena: arena.New(t, arena.Options{Stock: stock}), t: t, program: program, point: point}
 				started := time.Now()
 				visits := s.run()
 				sold := time.Since(started)
@@ -63,8 +60,8 @@ func TestCrashPoints(t *testing.T) {
 	t.Logf("%d points tried", n)
 }
 
-// sale is a small sale during which somebody dies.
-type sale struct {
+// mortals are those of a small sale during which somebody dies.
+type mortals struct {
 	*arena.Arena
 
 	t       *testing.T
@@ -72,7 +69,7 @@ type sale struct {
 	point   string
 }
 
-func (s *sale) run() []*arena.Visit {
+func (s *mortals) run() []*arena.Visit {
 	role, _, _ := strings.Cut(s.point, "/")
 	switch {
 	case role == arena.Scheduler:
@@ -105,7 +102,7 @@ func (s *sale) run() []*arena.Visit {
 
 // needsTraffic reports whether an allocator comes to the point only when
 // somebody buys; until then another may be started as its standby.
-func (s *sale) needsTraffic() bool {
+func (s *mortals) needsTraffic() bool {
 	for _, step := range []string{"-commit", "-learn", "-reply"} {
 		if strings.HasSuffix(s.point, step) {
 			return true
@@ -115,13 +112,13 @@ func (s *sale) needsTraffic() bool {
 }
 
 // mortal starts a process that will die at the point.
-func (s *sale) mortal(role, times string) *arena.Process {
+func (s *mortals) mortal(role, times string) *arena.Process {
 	s.t.Helper()
 	return s.Start(role, arena.Unready, arena.Program(s.program), arena.Env("NOTSALE_CRASH_AT", s.point+times))
 }
 
 // dies waits until the process has died, by its own hand.
-func (s *sale) dies(m *arena.Process) {
+func (s *mortals) dies(m *arena.Process) {
 	s.t.Helper()
 	select {
 	case <-m.Ended():
@@ -133,7 +130,7 @@ func (s *sale) dies(m *arena.Process) {
 	}
 }
 
-func (s *sale) crowd(edges []*arena.Process) *arena.Crowd {
+func (s *mortals) crowd(edges []*arena.Process) *arena.Crowd {
 	s.t.Helper()
-	return s.Crowd(edges, arena.CrowdOptions{Clients: clients})
+	return s.Crowd(edges, arena.CrowdOptions{Clients: 8})
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package arena_test
+package faults_test
 
 import (
 	"net/http"
@@ -10,10 +10,9 @@ import (
 	"notsale/loadtest/faults/arena"
 )
 
-func TestMain(m *testing.M) { arena.Main(m) }
-
 // An audit that never finds anything proves nothing: each of these must be found.
 func TestAuditFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	a := arena.New(t, arena.Options{Stock: 60})
 	edges, _ := a.StartAll(1, 1, 1, 2)
 	visits := a.Crowd(edges, arena.CrowdOptions{Clients: 8}).Finish()
