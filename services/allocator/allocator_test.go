@@ -594,6 +594,7 @@ func TestDatabaseAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectReasons(t, d.awaitReplies(during), allocation.Granted)
+	d.DB.Reset()
 	d.check(of.ID)
 }
 
