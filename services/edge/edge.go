@@ -138,10 +138,10 @@ func (e *Edge) lane(id sale.ID) *lane {
 // hold none.
 func (e *Edge) published(encode func([]byte) []byte, publish func([]byte) error) error {
 	buffer := e.buffers.Get().(*[]byte) //nolint:forcetypeassert // nothing else is stored
-	defer e.buffers.Put(buffer)
 	*buffer = encode((*buffer)[:0])
 	err := publish(*buffer)
 	if err == nil {
+		e.buffers.Put(buffer) // else it may still be read
 		return nil
 	}
 	e.metrics.retried.Inc()
