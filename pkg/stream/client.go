@@ -17,10 +17,8 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// PublishTimeout ends a publish whose acknowledgement does not come.
-const PublishTimeout = time.Second
-
-// requestTimeout bounds the other requests to JetStream.
+// requestTimeout bounds a request to JetStream, and a publish whose context has no
+// deadline.
 const requestTimeout = 5 * time.Second
 
 // ErrAmbiguous is wrapped by the error of a publish that may have been stored.
@@ -64,6 +62,7 @@ type Client struct {
 
 	conn        atomic.Pointer[conn] // the last that was made
 	permissions *permissions
+	lag         lag
 	unsold      atomic.Int64 // part of the streams of no sale that took attempts last; a hint
 
 	looking singleflight.Group // for the last of these parts

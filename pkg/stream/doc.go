@@ -26,8 +26,8 @@
 // refused by a part looks for the last one, so no publish falls in between. What
 // was stored in both, because it was published again, is one attempt all the same.
 //
-// Failure behaviour: a publish ends after PublishTimeout or on disconnect. An
-// error that wraps ErrAmbiguous leaves open whether the message was stored;
+// Failure behaviour: a publish ends with its context or on disconnect, and by
+// nothing else: an acknowledgement may be slow, which is logged once. An error that wraps ErrAmbiguous leaves open whether the message was stored;
 // any other means that it was not. A Reader ends with an error at the first
 // gap, missed heartbeat or reconnect: open another and check the tail again.
 //

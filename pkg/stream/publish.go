@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,8 +13,8 @@ import (
 	"notsale/pkg/sale"
 )
 
-// PublishPack stores a pack of purchase requests in the sale's stream. When it
-// fails, the data may still be read, and must not be changed.
+// PublishPack stores a pack of purchase requests in the sale's stream. It waits for
+// the acknowledgement as long as its context and the session last. When it fails, the data may still be read, and must not be changed.
 func (c *Client) PublishPack(ctx context.Context, id sale.ID, data []byte) error {
 	return c.publish(ctx, purchaseSubject(id), data)
 }
@@ -22,14 +23,18 @@ func (c *Client) publish(ctx context.Context, subject string, data []byte) error
 	if !c.Connected() { // else the ended session might make it ambiguous
 		return errDisconnected
 	}
-	ctx, cancel := c.during(ctx, PublishTimeout)
+	ctx, cancel := c.inSession(ctx)
 	defer cancel()
 	ctx, done := c.permissions.during(ctx, subject)
 	defer done()
+	started := time.Now()
 	err := heed(ctx, func() error {
 		_, err := c.js.Publish(ctx, subject, data)
 		return err
 	})
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
+		c.lag.took(time.Since(started), c.log)
+	}
 	if err != nil && errors.Is(context.Cause(ctx), ErrDenied) {
 		return fmt.Errorf("%w: %w: to publish to %q", ErrUnavailable, ErrDenied, subject)
 	}

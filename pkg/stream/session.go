@@ -101,6 +101,16 @@ func (c *Client) endSession() {
 // when NATS disconnects.
 func (c *Client) during(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, leave := c.inSession(ctx)
+	return ctx, func() {
+		leave()
+		cancel()
+	}
+}
+
+// inSession returns a context that ends with the parent, or when NATS disconnects.
+func (c *Client) inSession(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(c.live(), cancel)
 	return ctx, func() {
 		stop()

@@ -54,9 +54,9 @@ func TestASessionThatEndsOnAPacksLastTryIsNotTold200(t *testing.T) {
 	last := pack.DefaultLimits()
 	last.Patience = time.Nanosecond // every try is the last
 	e.lanes.Store(of.ID, &lane{
-		requests: pack.New(last, func(ctx context.Context, items []allocation.Request) error {
+		requests: pack.New(last, func(ctx context.Context, items []allocation.Request) error { // the session ends it
 			return e.published(func(buf []byte) []byte { return wire.AppendPack(buf, e.id, items) },
-				func(data []byte) error { return e.stream.PublishPack(ctx, of.ID, data) })
+				func(data []byte) error { return e.stream.PublishPack(context.WithoutCancel(ctx), of.ID, data) })
 		}),
 		attempts: pack.New(last, func(context.Context, []wire.Attempt) error { return nil }),
 	})
