@@ -175,11 +175,11 @@ func TestASlowSendIsOneTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{gate: make(chan error)}
 		q := pack.New(limits(), r.send)
-		slow, lost := add(t, q, 1), (*pack.Ticket)(nil)
+		slow := add(t, q, 1)
 		time.Sleep(limits().Patience * 9 / 10)
 		r.gate <- nil
 		<-slow.Done()
-		lost = add(t, q, 2)
+		lost := add(t, q, 2)
 		<-lost.Done()
 		if slow.Err() != nil || !errors.Is(lost.Err(), pack.ErrAmbiguous) {
 			t.Error(slow.Err(), lost.Err())
