@@ -48,12 +48,15 @@ type conn struct {
 
 func (c *conn) Write(p []byte) (int, error) {
 	written := 0
-	for {
-		_ = c.SetWriteDeadline(time.Now().Add(writeStall)) // where it fails, so does the write
+	for progress := time.Now(); ; {
+		_ = c.SetWriteDeadline(time.Now().Add(writeStall / 4)) // where it fails, so does the write
 		n, failure := c.Conn.Write(p[written:])
 		written += n
+		if n > 0 {
+			progress = time.Now()
+		}
 		late := errors.Is(failure, os.ErrDeadlineExceeded)
-		if late && n > 0 {
+		if late && time.Since(progress) < writeStall {
 			continue
 		}
 		if failure == nil {
