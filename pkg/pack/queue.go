@@ -23,7 +23,7 @@ type Limits struct {
 	Items    int           // items in one pack
 	Bytes    int           // bytes in one pack, by the sizes given to Add
 	Queued   int           // items waiting, the pack in flight included
-	Patience time.Duration // how long an ambiguous pack is sent again
+	Patience time.Duration // how long a pack is sent, again while its fate is unknown
 }
 
 // DefaultLimits are the design's: at most 1,000 requests and 512 KiB in a
@@ -41,7 +41,8 @@ const (
 )
 
 // Sender stores a pack durably. It is called by one goroutine at a time, may
-// block until the context ends, and must not keep the slice. nil: every item is
+// block until the context ends, with the pack's patience at the latest, and must
+// not keep the slice. nil: every item is
 // stored. An error that wraps ErrAmbiguous: perhaps. Any other: none is.
 type Sender[T any] func(ctx context.Context, items []T) error
 
@@ -112,11 +113,14 @@ func (l Limits) Again(err error, tries int, spent time.Duration) (pause time.Dur
 	return pause, errors.Is(err, ErrAmbiguous) && spent+pause <= l.Patience
 }
 
-// deliver sends one pack, again while its fate is unknown.
+// deliver sends one pack, again while its fate is unknown. A try may last as long
+// as patience does: a slow acknowledgement is no lost one.
 func (q *Queue[T]) deliver(items []T) error {
+	ctx, cancel := context.WithTimeout(q.ctx, q.limits.Patience)
+	defer cancel()
 	started := time.Now()
 	for tries := 1; ; tries++ {
-		err := q.send(q.ctx, items)
+		err := q.send(ctx, items)
 		backoff, again := q.limits.Again(err, tries, time.Since(started))
 		if !again {
 			return err
@@ -124,7 +128,7 @@ func (q *Queue[T]) deliver(items []T) error {
 		pause := time.NewTimer(backoff)
 		select {
 		case <-pause.C:
-		case <-q.ctx.Done():
+		case <-ctx.Done():
 			pause.Stop()
 			return err
 		}

@@ -170,12 +170,33 @@ func TestPatienceEnds(t *testing.T) {
 	})
 }
 
+// A sender that waits is waited for as long as patience lasts, and no longer.
+func TestASlowSendIsOneTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{gate: make(chan error)}
+		q := pack.New(limits(), r.send)
+		slow := add(t, q, 1)
+		time.Sleep(limits().Patience * 9 / 10)
+		r.gate <- nil
+		<-slow.Done()
+		lost := add(t, q, 2)
+		<-lost.Done()
+		if slow.Err() != nil || !errors.Is(lost.Err(), pack.ErrAmbiguous) {
+			t.Error(slow.Err(), lost.Err())
+		}
+		if want := [][]int{{1}, {2}}; !reflect.DeepEqual(r.packs, want) {
+			t.Errorf("packs %v, want %v", r.packs, want)
+		}
+		_ = q.Close(t.Context())
+	})
+}
+
 func TestCloseBreaksOffAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{gate: make(chan error)}
 		q := pack.New(limits(), r.send)
 		ticket := add(t, q, 1)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), limits().Patience/2)
 		defer cancel()
 		if err := q.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)

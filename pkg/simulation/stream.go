@@ -43,6 +43,10 @@ func newBroker(w *world, lossy int) *broker {
 	}
 }
 
+// sessionEnds is when a publish that lost its message or its acknowledgement ends,
+// which only a connection that breaks loses.
+const sessionEnds = time.Second
+
 var errBroker = errors.New("simulated: NATS does not answer")
 
 // append stores a message.
@@ -69,7 +73,7 @@ func (b *broker) publish(p *process, store func(), done func(error)) {
 		p.in(time.Millisecond, func() { answer(stream.ErrUnavailable) })
 		return
 	}
-	p.in(stream.PublishTimeout, func() { answer(stream.ErrAmbiguous) })
+	p.in(sessionEnds, func() { answer(stream.ErrAmbiguous) })
 	if b.w.oneIn(b.lossy) {
 		return
 	}

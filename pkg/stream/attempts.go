@@ -13,14 +13,15 @@ import (
 )
 
 // PublishAttempts stores a message of checkout attempts; id 0 is for attempts
-// that belong to no sale.
+// that belong to no sale. When it fails, the data may still be read, and must not
+// be changed.
 func (c *Client) PublishAttempts(ctx context.Context, id sale.ID, data []byte) error {
 	if id != 0 {
 		return c.publish(ctx, checkoutSubject(wire.AttemptStream{Sale: id}), data)
 	}
 	part := c.unsold.Load()
 	err := c.publish(ctx, checkoutSubject(wire.AttemptStream{Part: int(part)}), data)
-	if !errors.Is(err, ErrUnavailable) || !c.nc.IsConnected() {
+	if !errors.Is(err, ErrUnavailable) || !c.Connected() {
 		return err
 	}
 	for range 2 { // one that is not there, full or closed has a successor

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -16,10 +17,8 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// PublishTimeout ends a publish whose acknowledgement does not come.
-const PublishTimeout = time.Second
-
-// requestTimeout bounds the other requests to JetStream.
+// requestTimeout bounds a request to JetStream, and a publish whose context has no
+// deadline.
 const requestTimeout = 5 * time.Second
 
 // ErrAmbiguous is wrapped by the error of a publish that may have been stored.
@@ -28,6 +27,8 @@ var ErrAmbiguous = errors.New("stream: it is not known whether the message was s
 // ErrUnavailable is wrapped by the error of a publish that NATS did not take:
 // it is away, or its stream is full.
 var ErrUnavailable = errors.New("stream: NATS does not take messages")
+
+var errDisconnected = fmt.Errorf("%w: not connected", ErrUnavailable)
 
 // Config says how to reach NATS and how to make streams.
 type Config struct {
@@ -59,7 +60,9 @@ type Client struct {
 	nc  *nats.Conn
 	js  jetstream.JetStream
 
+	conn        atomic.Pointer[conn] // the last that was made
 	permissions *permissions
+	lag         lag
 	unsold      atomic.Int64 // part of the streams of no sale that took attempts last; a hint
 
 	looking singleflight.Group // for the last of these parts
@@ -67,7 +70,7 @@ type Client struct {
 	measuring singleflight.Group
 
 	mu      sync.Mutex      // guards what follows
-	session context.Context // ends on disconnect
+	session context.Context // ends on disconnect; the next begins when NATS is connected again
 	end     context.CancelFunc
 	found   int64 // size of the store, where it was found out at foundAt in foundIn
 	foundAt time.Time
@@ -108,7 +111,9 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error)
 func (c *Client) options() []nats.Option {
 	return []nats.Option{
 		nats.Name(c.cfg.Name),
-		nats.Timeout(2 * time.Second),
+		nats.Timeout(handshakeTimeout),
+		nats.SetCustomDialer(&dialer{Dialer: net.Dialer{Timeout: dialTimeout}, last: &c.conn}),
+		nats.FlusherTimeout(0), // see conn, which knows a slow write from one that gets nowhere
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
@@ -138,62 +143,32 @@ func (c *Client) options() []nats.Option {
 	}
 }
 
-// begin starts a session, the time between connecting and disconnecting, unless
-// one is under way.
-func (c *Client) begin() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.session == nil || c.session.Err() != nil {
-		c.session, c.end = context.WithCancel(context.Background())
-	}
-}
-
-// live returns the session under way. The client library calls its handlers a
-// moment after it has connected; whoever comes first begins the session.
-func (c *Client) live() context.Context {
-	if c.nc.IsConnected() {
-		c.begin()
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.session
-}
-
-func (c *Client) endSession() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.end()
-}
-
-// during returns a context that ends with the parent, after the timeout, or
-// when NATS disconnects.
-func (c *Client) during(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	stop := context.AfterFunc(c.live(), cancel)
-	return ctx, func() {
-		stop()
-		cancel()
-	}
-}
-
-// Connected reports whether the connection is up, without asking the server.
-func (c *Client) Connected() bool { return c.nc.IsConnected() }
+// Connected reports whether the connection is up, without asking the server. It
+// waits for nothing.
+func (c *Client) Connected() bool { return c.live().Err() == nil }
 
 // Ping reports whether NATS answers, JetStream included.
 func (c *Client) Ping(ctx context.Context) error {
-	if !c.nc.IsConnected() {
-		return fmt.Errorf("%w: not connected", ErrUnavailable)
+	if !c.Connected() {
+		return errDisconnected
 	}
 	ctx, cancel := c.during(ctx, requestTimeout)
 	defer cancel()
-	if _, err := c.js.AccountInfo(ctx); err != nil {
+	err := heed(ctx, func() error {
+		_, err := c.js.AccountInfo(ctx)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return nil
 }
 
-// Close disconnects. What was published is stored; what was not fails.
+// Close disconnects. What was published is stored; what was not fails. A
+// connection that does not take what is written to it is cut after writeStall.
 func (c *Client) Close() {
+	cut := time.AfterFunc(writeStall, func() { _ = c.conn.Load().Close() })
+	defer cut.Stop()
 	c.nc.Close()
 	c.endSession()
 }

@@ -26,8 +26,13 @@
 // refused by a part looks for the last one, so no publish falls in between. What
 // was stored in both, because it was published again, is one attempt all the same.
 //
-// Failure behaviour: a publish ends after PublishTimeout or on disconnect. An
-// error that wraps ErrAmbiguous leaves open whether the message was stored;
+// Failure behaviour: a publish ends with its context or on disconnect, and by
+// nothing else: an acknowledgement may be slow, which is logged once. An error that wraps ErrAmbiguous leaves open whether the message was stored;
 // any other means that it was not. A Reader ends with an error at the first
 // gap, missed heartbeat or reconnect: open another and check the tail again.
+//
+// The library makes every call under one lock, which it holds while it writes to
+// the connection or makes one. A connection that takes no bytes is therefore given
+// up after a second or two, and what must not wait asks no library: Connected and
+// Deaf; Ping, Close and publishes end by their own bounds.
 package stream

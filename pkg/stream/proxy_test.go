@@ -1,20 +1,25 @@
 package stream_test
 
 import (
+	"errors"
 	"net"
 	"net/url"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // proxy stands between clients and NATS. It can lose what the server says,
-// while the server still hears the clients, and it can cut all connections.
+// while the server still hears the clients, and it can freeze or cut all
+// connections.
 type proxy struct {
 	listener net.Listener
 	server   string
 	deaf     atomic.Bool // what the server says is dropped; written by the test
 	wait     sync.WaitGroup
+	over     chan struct{} // closed when the test ends
 
 	mu    sync.Mutex
 	conns []net.Conn // guarded by mu
@@ -32,10 +37,11 @@ func between(t *testing.T, address string) (*proxy, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: listener, server: u.Host}
+	p := &proxy{listener: listener, server: u.Host, over: make(chan struct{})}
 	p.wait.Go(p.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
+		close(p.over)
 		p.cut()
 		p.wait.Wait()
 	})
@@ -57,12 +63,12 @@ func (p *proxy) accept() {
 		p.mu.Lock()
 		p.conns = append(p.conns, client, server)
 		p.mu.Unlock()
-		p.wait.Go(func() { forward(server, client, nil) })
-		p.wait.Go(func() { forward(client, server, &p.deaf) })
+		p.wait.Go(func() { p.forward(server, client, nil) })
+		p.wait.Go(func() { p.forward(client, server, &p.deaf) })
 	}
 }
 
-func forward(to, from net.Conn, drop *atomic.Bool) {
+func (p *proxy) forward(to, from net.Conn, drop *atomic.Bool) {
 	defer to.Close()
 	buf := make([]byte, 32<<10)
 	for {
@@ -72,9 +78,22 @@ func forward(to, from net.Conn, drop *atomic.Bool) {
 				return
 			}
 		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			<-p.over
+		}
 		if err != nil {
 			return
 		}
+	}
+}
+
+// freeze lets all connections be, and reads from none of them any more; new ones
+// are accepted.
+func (p *proxy) freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		_ = c.SetReadDeadline(time.Now())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,20 +13,28 @@ import (
 	"notsale/pkg/sale"
 )
 
-// PublishPack stores a pack of purchase requests in the sale's stream.
+// PublishPack stores a pack of purchase requests in the sale's stream. It waits for
+// the acknowledgement as long as its context and the session last. When it fails, the data may still be read, and must not be changed.
 func (c *Client) PublishPack(ctx context.Context, id sale.ID, data []byte) error {
 	return c.publish(ctx, purchaseSubject(id), data)
 }
 
 func (c *Client) publish(ctx context.Context, subject string, data []byte) error {
-	if !c.nc.IsConnected() { // else the ended session might make it ambiguous
-		return fmt.Errorf("%w: not connected", ErrUnavailable)
+	if !c.Connected() { // else the ended session might make it ambiguous
+		return errDisconnected
 	}
-	ctx, cancel := c.during(ctx, PublishTimeout)
+	ctx, cancel := c.inSession(ctx)
 	defer cancel()
 	ctx, done := c.permissions.during(ctx, subject)
 	defer done()
-	_, err := c.js.Publish(ctx, subject, data)
+	started := time.Now()
+	err := heed(ctx, func() error {
+		_, err := c.js.Publish(ctx, subject, data)
+		return err
+	})
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
+		c.lag.took(time.Since(started), c.log)
+	}
 	if err != nil && errors.Is(context.Cause(ctx), ErrDenied) {
 		return fmt.Errorf("%w: %w: to publish to %q", ErrUnavailable, ErrDenied, subject)
 	}
@@ -65,6 +74,9 @@ func (c *Client) MaxMessage() int { return int(c.nc.MaxPayload()) - payloadSpare
 // Reply sends a message of replies to an edge. It is not stored: an edge that
 // misses it asks again.
 func (c *Client) Reply(edge string, data []byte) error {
+	if !c.Connected() {
+		return errDisconnected
+	}
 	if err := c.nc.Publish(replySubject(edge), data); err != nil {
 		return fmt.Errorf("stream: replying: %w", err)
 	}

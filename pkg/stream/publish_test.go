@@ -91,7 +91,7 @@ func TestARestartOfNATS(t *testing.T) {
 	for range 200 {
 		certain(t, "while NATS is stopped", c.PublishPack(t.Context(), 1, []byte("never")))
 	}
-	effort.Figure(t, "200 publishes without NATS fail in", time.Since(started), stream.PublishTimeout/2)
+	effort.Figure(t, "200 publishes without NATS fail in", time.Since(started), time.Second/2)
 	if err := c.Ping(t.Context()); !errors.Is(err, stream.ErrUnavailable) {
 		t.Errorf("ping: %v", err)
 	}
@@ -111,7 +111,7 @@ func TestARestartOfNATS(t *testing.T) {
 }
 
 // The acknowledgement is lost on its way: the message is stored, and the
-// client says that it does not know.
+// client says that it does not know, once whoever waits does no more.
 func TestALostAcknowledgement(t *testing.T) {
 	t.Parallel()
 	test, direct := start(t)
@@ -121,19 +121,16 @@ func TestALostAcknowledgement(t *testing.T) {
 	publish(t, c, "heard")
 
 	p.deaf.Store(true)
-	started := time.Now()
-	err := c.PublishPack(t.Context(), 1, []byte("lost"))
+	err := c.PublishPack(brief(t), 1, []byte("lost"))
 	if !errors.Is(err, stream.ErrAmbiguous) || errors.Is(err, stream.ErrUnavailable) {
 		t.Errorf("%v, want ErrAmbiguous", err)
 	}
-	took := time.Since(started)
-	effort.Figure(t, "a publish without an acknowledgement ends after", took, stream.PublishTimeout)
-	if took < stream.PublishTimeout/2 {
-		t.Errorf("given up after %v, want %v", took, stream.PublishTimeout)
-	}
-	if got := last(t, direct); got != 3 {
-		t.Errorf("the stream ends at %d, want 3: the message was stored", got)
-	}
+	eventually(t, "the message is stored", func() error {
+		if got := last(t, direct); got != 3 {
+			return fmt.Errorf("the stream ends at %d, want 3", got)
+		}
+		return nil
+	})
 }
 
 // The connection breaks while an acknowledgement is awaited: nobody waits for

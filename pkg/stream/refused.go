@@ -26,7 +26,7 @@ var violation = regexp.MustCompile(`(?i)permissions violation for (publish|subsc
 // permissions is what a client does where NATS forbids something: the server
 // says so beside the calls that it refuses. Safe for any number of callers.
 type permissions struct {
-	mu        sync.Mutex
+	mu        sync.Mutex           // held over no call to the library
 	outgoing  map[*outgoing]bool   // publishes and requests under way; guarded by mu
 	listeners map[string]*listener // by subject; guarded by mu
 	refused   string               // subject of another subscription, until the next session; guarded by mu
@@ -136,14 +136,14 @@ func (c *Client) Deaf() error {
 type listener struct {
 	subject string
 	handle  nats.MsgHandler
+	deaf    bool // refused, and not accepted since; guarded by the mu of permissions
 
-	// guarded by the mu of permissions
+	mu     sync.Mutex // guards what follows, over calls to the library
 	sub    *nats.Subscription
-	deaf   bool // refused, and not accepted since
 	closed bool
 }
 
-// subscribe makes the subscription. The caller holds mu, or is alone.
+// subscribe makes the subscription. The caller holds mu.
 func (l *listener) subscribe(nc *nats.Conn) error {
 	sub, err := nc.Subscribe(l.subject, l.handle)
 	if err != nil {
@@ -161,15 +161,14 @@ func (l *listener) subscribe(nc *nats.Conn) error {
 // comes before its answer to the flush.
 func (l *listener) again(c *Client) {
 	before := c.nc.LastError()
-	p := c.permissions
-	p.mu.Lock()
+	l.mu.Lock()
 	if l.closed {
-		p.mu.Unlock()
+		l.mu.Unlock()
 		return
 	}
 	_ = l.sub.Unsubscribe() // the server does not know it any more
 	err := l.subscribe(c.nc)
-	p.mu.Unlock()
+	l.mu.Unlock()
 	if errors.Is(err, nats.ErrConnectionClosed) {
 		return
 	}
@@ -179,6 +178,7 @@ func (l *listener) again(c *Client) {
 	if after := c.nc.LastError(); err == nil && after != before { //nolint:errorlint // whether it is another one
 		err = after
 	}
+	p := c.permissions
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
@@ -194,18 +194,30 @@ func (l *listener) again(c *Client) {
 // the subscription, also later, it is made again until it is accepted: see Deaf.
 func (c *Client) Replies(edge string, handle func(data []byte)) (stop func(), err error) {
 	l := &listener{subject: replySubject(edge), handle: func(m *nats.Msg) { handle(m.Data) }}
-	p := c.permissions
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.permissions.listen(l)
 	if err := l.subscribe(c.nc); err != nil {
+		c.permissions.forget(l)
 		return nil, fmt.Errorf("stream: subscribing to replies: %w", err)
 	}
-	p.listeners[l.subject] = l
 	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		l.closed = true
-		delete(p.listeners, l.subject)
+		c.permissions.forget(l)
 		_ = l.sub.Unsubscribe()
 	}, nil
+}
+
+func (p *permissions) listen(l *listener) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.listeners[l.subject] = l
+}
+
+func (p *permissions) forget(l *listener) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.listeners, l.subject)
 }

@@ -55,7 +55,7 @@ func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
 	}
 	record := wire.EncodeOpening(s)
 	crash.At("scheduler/before-opening-record")
-	publish, cancel := c.during(ctx, PublishTimeout)
+	publish, cancel := c.during(ctx, requestTimeout)
 	defer cancel()
 	_, err := c.js.Publish(publish, purchaseSubject(s.ID), record, jetstream.WithExpectLastSequence(0))
 	if err != nil && !isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant) {

@@ -14,7 +14,9 @@ type Config struct {
 	// PurchaseWait is how long a purchase waits for its decision before it is
 	// answered 202, or 503 if it is not even known to be queued.
 	PurchaseWait time.Duration
-	// CheckoutWait is how long a checkout waits for its attempt to be stored.
+	// CheckoutWait is how long a checkout waits for its attempt to be stored: by
+	// default longer than two acknowledgements of a NATS whose flushes take 3 s,
+	// that of the pack before its own and of its own.
 	CheckoutWait time.Duration
 	// Waiting is the most purchases that may wait at once; each holds a
 	// connection and about 10 kB.
@@ -37,7 +39,7 @@ type Config struct {
 // DefaultConfig is the design's.
 func DefaultConfig() Config {
 	return Config{
-		Listen: ":8080", CodeTTL: time.Hour, PurchaseWait: 5 * time.Second, CheckoutWait: 2 * time.Second,
+		Listen: ":8080", CodeTTL: time.Hour, PurchaseWait: 5 * time.Second, CheckoutWait: 7 * time.Second,
 		Waiting: 16_384, Drain: 0,
 	}
 }

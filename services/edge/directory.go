@@ -146,8 +146,6 @@ var errNotRead = errors.New("edge: the ledger does not answer in time")
 
 // refresh reads the sales that were missed from the ledger into the directory.
 func (e *Edge) refresh(ctx context.Context, missed []miss) error {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
 	var uuids []sale.UUID
 	var items []sale.ItemID
 	for _, m := range missed {

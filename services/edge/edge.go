@@ -103,7 +103,7 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 
 // missLimits: a miss is a look into the ledger, whose answer serves all. A flood
 // of ids that there are none of waits for itself: one statement at a time.
-var missLimits = pack.Limits{Items: 1000, Bytes: 1000, Queued: 8000, Patience: time.Millisecond}
+var missLimits = pack.Limits{Items: 1000, Bytes: 1000, Queued: 8000, Patience: readTimeout}
 
 // UseKeys makes the edge sign and verify with this ring from now on. It must
 // have every key of the one before: codes of them are under way.
@@ -121,6 +121,9 @@ func (e *Edge) lane(id sale.ID) *lane {
 	}
 	l, _ := e.lanes.LoadOrStore(id, &lane{
 		requests: pack.New(requestLimits, func(ctx context.Context, items []allocation.Request) error {
+			if !e.waiters.any(items) {
+				return errNobodyWaits
+			}
 			e.metrics.packs.Observe(float64(len(items)))
 			return e.published(func(buf []byte) []byte { return wire.AppendPack(buf, e.id, items) },
 				func(data []byte) error { return e.stream.PublishPack(ctx, id, data) })
@@ -133,15 +136,20 @@ func (e *Edge) lane(id sale.ID) *lane {
 	return l.(*lane) //nolint:forcetypeassert // nothing else is stored
 }
 
+// errNobodyWaits says that every request of a pack was answered before it was sent,
+// or sent again: by its decision, or because its wait was over. Whoever still wants
+// an answer comes again.
+var errNobodyWaits = errors.New("edge: nobody waits for this pack")
+
 // published encodes a message, publishes it, and tells the queue what the
 // stream's adapter says. The memory is shared by all lanes: those of old sales
 // hold none.
 func (e *Edge) published(encode func([]byte) []byte, publish func([]byte) error) error {
 	buffer := e.buffers.Get().(*[]byte) //nolint:forcetypeassert // nothing else is stored
-	defer e.buffers.Put(buffer)
 	*buffer = encode((*buffer)[:0])
 	err := publish(*buffer)
 	if err == nil {
+		e.buffers.Put(buffer) // else it may still be read
 		return nil
 	}
 	e.metrics.retried.Inc()

@@ -20,7 +20,7 @@ type inquiry struct {
 
 // gateLimits: a thousand questions take about a millisecond. Beyond 8,000 the
 // edge publishes without asking: slower, never wrong.
-var gateLimits = pack.Limits{Items: 1000, Bytes: 1000, Queued: 8000, Patience: time.Millisecond}
+var gateLimits = pack.Limits{Items: 1000, Bytes: 1000, Queued: 8000, Patience: time.Second}
 
 func newGate(cache *rejection.Cache) *gate {
 	return &gate{queue: pack.New(gateLimits, func(ctx context.Context, asked []*inquiry) error {

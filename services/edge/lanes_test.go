@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/code"
 	"notsale/pkg/pack"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
@@ -27,8 +28,14 @@ func TestLanesOfOldSalesGiveTheirMemoryBack(t *testing.T) {
 	crowd := func(id sale.ID) {
 		t.Helper()
 		var tickets []*pack.Ticket
-		for n := range 1000 {
-			ticket, err := e.lane(id).requests.Add(allocation.Request{Number: uint64(n), User: "ann"}, wire.RequestSize)
+		w, err := e.waiters.add(code.ID{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer e.waiters.remove(w)
+		for range 1000 {
+			ticket, err := e.lane(id).requests.Add(allocation.Request{Number: w.number, User: "ann"}, wire.RequestSize)
 			if err != nil {
 				t.Error(err)
 				return

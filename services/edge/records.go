@@ -23,7 +23,7 @@ const recordsPause = time.Second
 // Limits of each kind's queue: a thousand rows by their keys take some
 // milliseconds; looking for users at their limit reads whole sales, too.
 // Beyond 8,000 requests nobody asks.
-var recordsLimits = pack.Limits{Items: 1000, Bytes: 1000, Queued: 8000, Patience: time.Millisecond}
+var recordsLimits = pack.Limits{Items: 1000, Bytes: 1000, Queued: 8000, Patience: readTimeout}
 
 var errPaused = errors.New("edge: the ledger is left alone after an error")
 
@@ -62,8 +62,6 @@ func (l *lookups) read(ctx context.Context, asked []*inquest) error {
 	if time.Now().Before(l.paused) {
 		return errPaused
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
 	questions := make([]ledger.Question, len(asked))
 	for i := range asked {
 		questions[i] = asked[i].question

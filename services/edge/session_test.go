@@ -3,9 +3,12 @@
 package edge
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
+	"runtime"
 	"testing"
 	"time"
 
@@ -18,35 +21,42 @@ import (
 	"notsale/services/notsale/notsaletest"
 )
 
+// viaProxy puts a proxy between NATS and who connects from now on.
+func viaProxy(t *testing.T, stage *notsaletest.Stage) (way *proxy.Proxy, direct string) {
+	t.Helper()
+	direct = stage.NATSURL
+	through, err := url.Parse(direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	way, err = proxy.New(through.Host, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(way.Close)
+	through.Host = way.Address()
+	stage.NATSURL = through.String()
+	return way, direct
+}
+
 // A NATS session that ends while a pack is on its last try ends its publish with
 // a cancelled context, which is no client that has left: whoever waits is
 // answered, and not 200.
 func TestASessionThatEndsOnAPacksLastTryIsNotTold200(t *testing.T) {
 	t.Parallel()
 	stage := notsaletest.New(t)
-	direct, err := url.Parse(stage.NATSURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	way, err := proxy.New(direct.Host, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(way.Close)
-	through := *direct
-	through.Host = way.Address()
-	stage.NATSURL = through.String()
+	way, direct := viaProxy(t, stage)
 	cfg := DefaultConfig()
 	cfg.PurchaseWait = time.Minute // it is not the wait that ends
 	e := edgeOn(t, stage, cfg)
-	stage.NATSURL = direct.String()
+	stage.NATSURL = direct
 	of := stage.OpenSale(5, 10)
 	last := pack.DefaultLimits()
 	last.Patience = time.Nanosecond // every try is the last
 	e.lanes.Store(of.ID, &lane{
-		requests: pack.New(last, func(ctx context.Context, items []allocation.Request) error {
+		requests: pack.New(last, func(ctx context.Context, items []allocation.Request) error { // the session ends it
 			return e.published(func(buf []byte) []byte { return wire.AppendPack(buf, e.id, items) },
-				func(data []byte) error { return e.stream.PublishPack(ctx, of.ID, data) })
+				func(data []byte) error { return e.stream.PublishPack(context.WithoutCancel(ctx), of.ID, data) })
 		}),
 		attempts: pack.New(last, func(context.Context, []wire.Attempt) error { return nil }),
 	})
@@ -66,4 +76,56 @@ func TestASessionThatEndsOnAPacksLastTryIsNotTold200(t *testing.T) {
 		t.Errorf("%d %q, want 503", a.Status, a.Body)
 	}
 	way.Set(proxy.Forward)
+}
+
+// The session dies without a word while large messages are written. The edge had
+// neither sold nor told its health for a minute, and did not stop for half of one.
+func TestASessionThatDiesInAWriteHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	stage := notsaletest.New(t)
+	way, direct := viaProxy(t, stage)
+	e := edgeOn(t, stage, DefaultConfig())
+	stage.NATSURL = direct
+	of := stage.OpenSale(5, 10)
+	shop := notsaletest.NewShop(t, e.Address())
+	checkout := notsaletest.CheckoutPath("ann", int64(of.FirstItem))
+	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
+	expect := func(what, method, target string, status int) {
+		t.Helper()
+		notsaletest.Eventually(t, what, func() bool {
+			a, err := shop.Do(method, target)
+			return err == nil && a.Status == status
+		})
+	}
+	expect("a checkout", http.MethodPost, checkout, http.StatusOK)
+	die := func() {
+		way.Freeze()
+		for range 24 { // more than a connection takes that nobody reads from
+			go func() { _ = e.stream.PublishPack(context.Background(), of.ID, make([]byte, wire.MaxMessage)) }()
+		}
+		notsaletest.Eventually(t, "a write waits", func() bool {
+			stacks := make([]byte, 16<<20)
+			return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("internal/poll.(*pollDesc).waitWrite"))
+		})
+	}
+	die()
+	answered := make(chan error, 1)
+	go func() {
+		_, err := shop.Do(http.MethodGet, "/health")
+		_, errReady := shop.Do(http.MethodGet, "/readyz")
+		answered <- errors.Join(err, errReady)
+	}()
+	select {
+	case err := <-answered:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(notsaletest.Patience / 2): // half of what the library waits by itself
+		t.Fatal("neither health nor readiness is told")
+	}
+	expect("a checkout in a new session", http.MethodPost, checkout, http.StatusOK)
+	die()
+	go func() { _, _ = shop.Do(http.MethodPost, checkout) }()
+	notsaletest.Eventually(t, "an attempt waits", func() bool { return e.lane(of.ID).attempts.Queued() > 0 })
+	// The stage stops the edge, and fails the test where that has an error.
 }

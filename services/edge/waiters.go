@@ -1,8 +1,10 @@
 package edge
 
 import (
+	"slices"
 	"sync"
 
+	"notsale/pkg/allocation"
 	"notsale/pkg/code"
 	"notsale/pkg/wire"
 	"notsale/services/edge/flow"
@@ -37,6 +39,13 @@ func (w *waiters) remove(one *waiter) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.open.Remove(one.number)
+}
+
+// any reports whether someone waits for one of the requests.
+func (w *waiters) any(requests []allocation.Request) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(requests, func(r allocation.Request) bool { return w.open.Waits(r.Number) })
 }
 
 // deliver hands replies to their waiters; one that comes twice is dropped.

@@ -12,6 +12,8 @@
 //	           the next Forward
 //	Reset      connections are reset, new ones as soon as they are accepted
 //
+// Freeze ends what passes on connections that are open, and only there.
+//
 // Invariants: order is kept in each direction; a byte is forwarded once or,
 // where its connection ends, never. The delays' jitter comes from the seed.
 //

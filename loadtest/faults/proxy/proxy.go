@@ -2,9 +2,11 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -72,6 +74,19 @@ func (p *Proxy) Set(m Mode) {
 		p.resetAll()
 	}
 	p.wake()
+}
+
+// Freeze lets the connections that are open be, as if their other end had gone
+// without a word: none is read from any more. New ones are as the mode says.
+func (p *Proxy) Freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		_ = l.client.SetReadDeadline(time.Now())
+		if l.server != nil {
+			_ = l.server.SetReadDeadline(time.Now())
+		}
+	}
 }
 
 // Lead forwards the connections that are made from now on to another target.
@@ -203,6 +218,9 @@ func (p *Proxy) pump(l *link, from, to net.Conn, held *int) {
 				chunks <- chunk{append([]byte(nil), buf[:n]...), time.Now().Add(p.wait())}
 				p.add(held, n)
 			}
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				p.untilEnd(l)
+			}
 			if err != nil {
 				return
 			}
@@ -244,6 +262,19 @@ func (p *Proxy) wait() time.Duration {
 		return p.delay
 	}
 	return p.delay + time.Duration(p.rng.Int64N(int64(p.jitter)))
+}
+
+// untilEnd waits until the link is to end.
+func (p *Proxy) untilEnd(l *link) {
+	for {
+		p.mu.Lock()
+		ended, changed := p.closed || p.mode == Reset || !p.links[l], p.changed
+		p.mu.Unlock()
+		if ended {
+			return
+		}
+		<-changed
+	}
 }
 
 // pass waits until bytes may pass; false: the link ends instead.

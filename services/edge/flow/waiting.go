@@ -43,6 +43,12 @@ func (w *Waiting[T]) Add(id code.ID, value T) (uint64, error) {
 // Remove forgets a purchase that waits no more.
 func (w *Waiting[T]) Remove(number uint64) { delete(w.open, number) }
 
+// Waits reports whether the purchase of this number waits.
+func (w *Waiting[T]) Waits(number uint64) bool {
+	_, waits := w.open[number]
+	return waits
+}
+
 // Deliver hands each reply to its purchase. A reply whose purchase is gone, or
 // that speaks of another code, is dropped.
 func (w *Waiting[T]) Deliver(replies []wire.Reply, hand func(T, wire.Reply)) {
