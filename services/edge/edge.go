@@ -95,8 +95,12 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	})
 	e.server = &http.Server{
 		Handler: e.routes(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		// A handler bounds the body's part itself; this is for answers that
+		// net/http gives without one.
+		ReadTimeout:  headerTimeout + bodyTimeout,
 		WriteTimeout: cfg.longestRequest() + readingTime, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		DisableGeneralOptionsHandler: true, // it reads bodies, and answers 200
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return e, nil
 }
@@ -159,7 +163,12 @@ func (e *Edge) Listen(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("edge: %w: choose another address with --listen", err)
 	}
-	e.listener = listener
+	most := mostConnections
+	if e.cfg.Connections > 0 {
+		most = func() int { return e.cfg.Connections }
+	}
+	limited := newConnections(listener, most, e.server.SetKeepAlivesEnabled, e.log)
+	e.listener, e.server.ConnState = limited, limited.changed
 	return nil
 }
 
