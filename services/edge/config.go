@@ -52,12 +52,15 @@ func (c Config) Validate() error {
 		return fmt.Errorf("--code-ttl %v: want at least 1s", c.CodeTTL)
 	case c.PurchaseWait < 10*time.Millisecond || c.PurchaseWait > time.Minute:
 		return fmt.Errorf("--purchase-wait %v: want 10ms to 1m", c.PurchaseWait)
-	case c.RatePerUser < 0 || c.RatePerAddress < 0:
-		return errors.New("--rate-per-user and --rate-per-address: want at least 0")
-	case checkProxies(c.TrustedProxies) != nil:
-		return fmt.Errorf("--trusted-proxies: %w", checkProxies(c.TrustedProxies))
+	case !validRate(c.RatePerUser):
+		return fmt.Errorf("--rate-per-user %v: want 0, or from %.2g to %.0g", c.RatePerUser, leastRate, mostRate)
+	case !validRate(c.RatePerAddress):
+		return fmt.Errorf("--rate-per-address %v: want 0, or from %.2g to %.0g", c.RatePerAddress, leastRate, mostRate)
 	case c.CheckoutWait <= 0 || c.Waiting < 1 || c.Connections < 0 || c.Drain < 0:
 		return errors.New("edge: waits and limits must be positive")
+	}
+	if _, err := newProxies(c.TrustedProxies, nil); err != nil {
+		return fmt.Errorf("--trusted-proxies: %w", err)
 	}
 	for _, origin := range c.CORSOrigins {
 		if err := validOrigin(origin); err != nil {

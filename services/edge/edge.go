@@ -75,6 +75,10 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	proxies, err := newProxies(cfg.TrustedProxies, log)
+	if err != nil {
+		return nil, err
+	}
 	var boot [8]byte
 	if _, err := rand.Read(boot[:]); err != nil {
 		return nil, fmt.Errorf("edge: boot id: %w", err)
@@ -83,7 +87,7 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 		cfg: cfg, id: "edge-" + hex.EncodeToString(boot[:]), ledger: l, stream: s, health: health, log: log, now: time.Now,
 		directory: newDirectory(), gate: newGate(c), records: newRecords(l, log),
 		memory: newMemory(), flights: newFlights(cfg.Waiting), waiters: newWaiters(cfg.Waiting),
-		checkouts: newRates(cfg), purchases: newRates(cfg), reads: newReads(),
+		checkouts: newRates(cfg, proxies), purchases: newRates(cfg, proxies), reads: newReads(),
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
 	}
 	e.keys.Store(keys)

@@ -141,7 +141,7 @@ func TestAnEdgeStopsAfterItsLongestRequest(t *testing.T) {
 // A user of whom a limiter keeps the name may have sent it in a line of any
 // length; only the name is kept.
 func TestALimiterKeepsNoRequests(t *testing.T) {
-	r := newRates(Config{RatePerUser: 1})
+	r := newRates(Config{RatePerUser: 1}, nil)
 	const users, line = 4000, 8 << 10
 	c, _ := gin.CreateTestContext(httptest.NewRecorder())
 	heap := func() int64 {

@@ -281,6 +281,17 @@ func TestAFloodOfFreshCodesMeets429(t *testing.T) {
 			},
 			func(n int) (string, []string) { return "v" + itoa(n), []string{"X-Forwarded-For", "10.0.0." + itoa(n)} },
 		},
+		"by address behind a trusted proxy that adds ports": {
+			func(c *edge.Config) {
+				c.RatePerAddress, c.TrustedProxies = 0.5, []string{"127.0.0.1", "2001:db8:ff::/48"}
+			},
+			func(n int) (string, []string) {
+				return "u" + itoa(n), []string{"X-Forwarded-For", "10.0.0." + itoa(n) + ", [2001:db8::" + itoa(n) + "]:471" + itoa(n) + ", \"[2001:db8:ff::1]:80\""}
+			},
+			func(n int) (string, []string) {
+				return "v" + itoa(n), []string{"X-Forwarded-For", "10.0.0." + itoa(n) + ":4711"}
+			},
+		},
 		"by address behind a trusted proxy that names none": {
 			func(c *edge.Config) { c.RatePerAddress, c.TrustedProxies = 0.5, []string{"127.0.0.0/8"} },
 			func(n int) (string, []string) {
