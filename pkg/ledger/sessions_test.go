@@ -81,6 +81,20 @@ func TestACancelledWaitForTheStandbyIsNoCommit(t *testing.T) {
 			t.Errorf("%s: %v, want ErrUnconfirmed", c.name, err)
 		}
 	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := l.Verdicts(t.Context(), []ledger.Question{{Code: codeOf(1, 1)}}, false)
+		read <- err
+	}()
+	eventually(t, "reading and confirming is one round trip", func() error {
+		if query := w.one(t, `SELECT COALESCE(max(query), '') FROM pg_stat_activity WHERE wait_event = 'SyncRep'`); !strings.HasPrefix(query, "-- What is known for good") {
+			return errors.New(query)
+		}
+		return nil
+	})
+	if err := w.cancelWaits(t, read); !errors.Is(err, ledger.ErrUnconfirmed) {
+		t.Errorf("%v, want ErrUnconfirmed", err)
+	}
 	if held, err := l.Renew(t.Context(), long); err != nil || len(held) != 0 { // waits for nobody
 		t.Errorf("held %v, %v", held, err)
 	}

@@ -4,10 +4,10 @@ import (
 	"context"
 	_ "embed" // the statements
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
@@ -37,10 +37,10 @@ type Verdict struct {
 	Reason allocation.Reason
 }
 
-// Verdicts answers the questions in their order, from one snapshot. Grants among
-// them are confirmed. That users
-// are at their limit it says only where limits is set, because that reads the
-// items of each sale asked about.
+// Verdicts answers the questions in their order, from one snapshot and in one
+// round trip. Grants among them are confirmed, as by Confirmed. That users are at
+// their limit it says only where limits is set, because that reads the items of
+// each sale asked about.
 func (l *Ledger) Verdicts(ctx context.Context, questions []Question, limits bool) ([]Verdict, error) {
 	n := len(questions)
 	sales, items, users, codes := make([][16]byte, n), make([]int64, n), make([]string, n), make([][16]byte, n)
@@ -48,19 +48,22 @@ func (l *Ledger) Verdicts(ctx context.Context, questions []Question, limits bool
 		q := &questions[i]
 		sales[i], items[i], users[i], codes[i] = q.Sale, int64(q.Item), string(q.User), q.Code
 	}
-	rows, err := l.pool.Query(ctx, sqlVerdicts, sales, items, users, codes, limits)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: reading %d decisions: %w", n, err)
-	}
-	verdicts, err := pgx.CollectRows(rows, scanVerdict)
+	var verdicts []Verdict
+	err := l.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		rows, err := c.Query(ctx, sqlVerdicts, sales, items, users, codes, limits)
+		if err != nil {
+			return err
+		}
+		if verdicts, err = pgx.CollectRows(rows, scanVerdict); err != nil { // it ends with the statement's commit
+			return err
+		}
+		return confirmed(c.Conn())
+	})
 	if err == nil && len(verdicts) != n {
 		err = fmt.Errorf("%d answers", len(verdicts))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ledger: reading %d decisions: %w", n, err)
-	}
-	if slices.ContainsFunc(verdicts, func(v Verdict) bool { return v.Decision != nil && v.Decision.Reason == allocation.Granted }) {
-		return verdicts, l.Confirmed(ctx)
 	}
 	return verdicts, nil
 }

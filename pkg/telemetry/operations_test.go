@@ -3,7 +3,9 @@ package telemetry_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"strings"
@@ -129,6 +131,48 @@ func TestAnAddressInUse(t *testing.T) {
 	_, err := telemetry.ListenOperations(t.Context(), strings.TrimPrefix(url, "http://"), telemetry.NewRegistry(), &telemetry.Health{}, nil, quiet())
 	if err == nil || !strings.Contains(err.Error(), "--ops-listen") {
 		t.Errorf("error %v does not name the flag", err)
+	}
+}
+
+// lines are what a logger writes, as messages of a channel.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
+}
+
+// What the server itself has to say, as when it can take no connection, goes
+// into the process's log, not past it to stderr.
+func TestTheServersOwnErrorsAreLogged(t *testing.T) {
+	t.Parallel()
+	logged := make(lines, 16)
+	panics := func(context.Context) error { panic("at the disco") }
+	o, err := telemetry.ListenOperations(t.Context(), "127.0.0.1:0", telemetry.NewRegistry(), &telemetry.Health{}, panics, slog.New(slog.NewTextHandler(logged, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- o.Serve() }()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+o.Address()+"/readyz", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Close = true
+	if response, err := http.DefaultClient.Do(request); err == nil {
+		response.Body.Close()
+		t.Error("a request that panicked was answered")
+	}
+	select {
+	case line := <-logged:
+		if !strings.Contains(line, "level=WARN") || !strings.Contains(line, "at the disco") {
+			t.Error(line)
+		}
+	case <-time.After(time.Minute):
+		t.Error("nothing is logged")
+	}
+	if err := errors.Join(o.Stop(context.WithoutCancel(t.Context())), <-served); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -21,6 +21,9 @@ type Config struct {
 	// Waiting is the most purchases that may wait at once; each holds a
 	// connection and about 10 kB.
 	Waiting int
+	// Connections is how many connections may be open at once; 0: as many as the
+	// process's limit of descriptors leaves.
+	Connections int
 	// Drain is how long the edge stays open, but not ready, after it was told
 	// to stop, so that balancers notice.
 	Drain time.Duration
@@ -51,12 +54,15 @@ func (c Config) Validate() error {
 		return fmt.Errorf("--code-ttl %v: want at least 1s", c.CodeTTL)
 	case c.PurchaseWait < 10*time.Millisecond || c.PurchaseWait > time.Minute:
 		return fmt.Errorf("--purchase-wait %v: want 10ms to 1m", c.PurchaseWait)
-	case c.RatePerUser < 0 || c.RatePerAddress < 0:
-		return errors.New("--rate-per-user and --rate-per-address: want at least 0")
-	case checkProxies(c.TrustedProxies) != nil:
-		return fmt.Errorf("--trusted-proxies: %w", checkProxies(c.TrustedProxies))
-	case c.CheckoutWait <= 0 || c.Waiting < 1 || c.Drain < 0:
+	case !validRate(c.RatePerUser):
+		return fmt.Errorf("--rate-per-user %v: want 0, or from %.2g to %.0g", c.RatePerUser, leastRate, mostRate)
+	case !validRate(c.RatePerAddress):
+		return fmt.Errorf("--rate-per-address %v: want 0, or from %.2g to %.0g", c.RatePerAddress, leastRate, mostRate)
+	case c.CheckoutWait <= 0 || c.Waiting < 1 || c.Connections < 0 || c.Drain < 0:
 		return errors.New("edge: waits and limits must be positive")
+	}
+	if _, err := newProxies(c.TrustedProxies, nil); err != nil {
+		return fmt.Errorf("--trusted-proxies: %w", err)
 	}
 	for _, origin := range c.CORSOrigins {
 		if err := validOrigin(origin); err != nil {
@@ -86,8 +92,11 @@ func (c Config) StopTime() time.Duration { return c.Drain + c.longestRequest() +
 // Limits of the HTTP server, against slow and large requests.
 const (
 	headerTimeout = 2 * time.Second
-	idleTimeout   = 2 * time.Minute
-	readingTime   = 3 * time.Second // for a client to take its answer
+	// idleTimeout is longer than what balancers keep a connection for, usually a
+	// minute: one that is closed as a request comes loses it. In a crowd idle
+	// connections are closed at once.
+	idleTimeout = 2 * time.Minute
+	readingTime = 3 * time.Second // for a client to take its answer
 	// maxHeader is what net/http reads of a request line and headers, to which
 	// it adds 4 KiB of slack; beyond, it answers 431 itself.
 	maxHeader = 8 << 10

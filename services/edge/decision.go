@@ -35,7 +35,7 @@ func (e *Edge) decision(c *gin.Context) {
 	if !ok {
 		return
 	}
-	if won := e.look(of, v, false); won.Recorded && won.Reply.Reason == allocation.Granted { // not held up by who reads pages
+	if won := e.lookOnce(of, v); won.Recorded && won.Reply.Reason == allocation.Granted { // not held up by who reads pages
 		decided(c, of, v, won.Reply.Reason, won.Reply.Position, won.Reply.At)
 		return
 	}

@@ -23,14 +23,17 @@
 // memory of decisions, a code that has expired, a sale that is listed as sold
 // out; before 202 or 503 is said; and for sales that the directory does not
 // have. All such reads are coalesced. What it knows for good is told without the
-// stream; a hint that it does not confirm, as after a restore, is none. Pages read
-// it in turns, few at a time: whoever floods them keeps no look-up waiting.
+// stream; a hint that it does not confirm, as after a restore, is none. A code that
+// was seen to be decided is not published because the ledger is slow or away: it
+// waits, and is told to come again. Pages read the ledger in turns, few at a time:
+// whoever floods them keeps no look-up waiting.
 //
 // Failure behaviour: what is not known to be queued is answered 503 with
 // Retry-After, what is queued but not decided in time 202; the same code may
 // be sent again at any edge, at any time. Every queue and map has a limit,
 // beyond which requests are refused early with 503, and one code has a small part
 // of the places in which purchases wait. Every read of a connection
-// has a deadline, also that of a body, which is ignored; a stop waits for
-// requests that have arrived, and for no connection.
+// has a deadline, also that of a body, which is ignored; connections leave the
+// process the descriptors that it needs itself, and idle ones give way to new
+// ones; a stop waits for requests that have arrived, and for no connection.
 package edge

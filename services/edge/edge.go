@@ -75,6 +75,10 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	proxies, err := newProxies(cfg.TrustedProxies, log)
+	if err != nil {
+		return nil, err
+	}
 	var boot [8]byte
 	if _, err := rand.Read(boot[:]); err != nil {
 		return nil, fmt.Errorf("edge: boot id: %w", err)
@@ -83,7 +87,7 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 		cfg: cfg, id: "edge-" + hex.EncodeToString(boot[:]), ledger: l, stream: s, health: health, log: log, now: time.Now,
 		directory: newDirectory(), gate: newGate(c), records: newRecords(l, log),
 		memory: newMemory(), flights: newFlights(cfg.Waiting), waiters: newWaiters(cfg.Waiting),
-		checkouts: newRates(cfg), purchases: newRates(cfg), reads: newReads(),
+		checkouts: newRates(cfg, proxies), purchases: newRates(cfg, proxies), reads: newReads(),
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
 	}
 	e.keys.Store(keys)
@@ -95,8 +99,12 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	})
 	e.server = &http.Server{
 		Handler: e.routes(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		// A handler bounds the body's part itself; this is for answers that
+		// net/http gives without one.
+		ReadTimeout:  headerTimeout + bodyTimeout,
 		WriteTimeout: cfg.longestRequest() + readingTime, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		DisableGeneralOptionsHandler: true, // it reads bodies, and answers 200
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return e, nil
 }
@@ -167,7 +175,12 @@ func (e *Edge) Listen(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("edge: %w: choose another address with --listen", err)
 	}
-	e.listener = listener
+	most := mostConnections
+	if e.cfg.Connections > 0 {
+		most = func() int { return e.cfg.Connections }
+	}
+	limited := newConnections(listener, most, e.server.SetKeepAlivesEnabled, e.log)
+	e.listener, e.server.ConnState = limited, limited.changed
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +54,48 @@ func TestPagesTakeTurns(t *testing.T) {
 	if len(r.line) > 0 || len(r.reading) > 0 {
 		t.Errorf("%d still wait, %d still read", len(r.line), len(r.reading))
 	}
+}
+
+// Whoever asks while the same is being read may know of what came after that read
+// began, as a buyer of his purchase: he is told what is read after he asked.
+func TestAReadThatHasBegunIsNotJoined(t *testing.T) {
+	r := newReads()
+	begun, release := make(chan struct{}), make(chan struct{})
+	var sold, begins atomic.Int32
+	ask := func() int32 {
+		v, err := shared(r, "item 1", func(context.Context) (int32, error) {
+			seen := sold.Load()
+			if begins.Add(1) == 1 {
+				close(begun)
+				<-release
+			}
+			return seen, nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		return v
+	}
+	var before sync.WaitGroup
+	before.Go(func() {
+		if v := ask(); v != 0 {
+			t.Errorf("read before the purchase: %d", v)
+		}
+	})
+	<-begun
+	sold.Store(1)
+	told := make(chan int32)
+	go func() { told <- ask() }()
+	select {
+	case v := <-told:
+		if v != 1 {
+			t.Errorf("after the purchase the page says %d", v)
+		}
+	case <-time.After(time.Minute):
+		t.Error("after the purchase the page waits for the read before it")
+	}
+	close(release)
+	before.Wait()
 }
 
 // Looking for users at their limit, which fails or is slow in a large sale, does
@@ -141,7 +184,7 @@ func TestAnEdgeStopsAfterItsLongestRequest(t *testing.T) {
 // A user of whom a limiter keeps the name may have sent it in a line of any
 // length; only the name is kept.
 func TestALimiterKeepsNoRequests(t *testing.T) {
-	r := newRates(Config{RatePerUser: 1})
+	r := newRates(Config{RatePerUser: 1}, nil)
 	const users, line = 4000, 8 << 10
 	c, _ := gin.CreateTestContext(httptest.NewRecorder())
 	heap := func() int64 {

@@ -100,12 +100,18 @@ const codeDetail = "The code is not one that a checkout of this shop gave."
 func (e *Edge) run(of *sale.Sale, v code.Verified) outcome {
 	p := flow.Purchase{Closed: e.directory.closed(of.ID)}
 	known := e.gate.ask(rejection.Question{Sale: of.UUID, Item: v.Item, User: v.User, Code: v.ID})
-	next := p.Known(known.Reason, known.Ours || e.hint(of, v))
+	latest := time.Now().Add(lookPatience + e.cfg.PurchaseWait) // however long the ledger took
+	p.Seen = known.Ours || e.memory.decidedCode(v.ID)
+	next := p.Known(known.Reason, p.Seen || e.hint(of, v))
 	if next == flow.Look {
-		next = p.Looked(e.look(of, v, false))
+		look := e.lookOnce
+		if p.Seen {
+			look = e.insist
+		}
+		next = p.Looked(look(of, v))
 	}
 	if next == flow.Submit {
-		next = e.submit(&p, of, v)
+		next = e.submit(&p, of, v, latest)
 	}
 	switch next { //nolint:exhaustive // the others say nothing of the item
 	case flow.Decided:
@@ -116,11 +122,11 @@ func (e *Edge) run(of *sale.Sale, v code.Verified) outcome {
 	return outcome{end: next, Purchase: p}
 }
 
-// hint reports whether the ledger is read before the request is queued: it may
-// have been decided. A code that has expired by this edge's clock was, or will
-// be refused; so each enters the stream once.
+// hint reports whether the ledger is read before a request is queued whose code
+// was not seen to be decided: it may have been. A code that has expired by this
+// edge's clock was, or will be refused; so each enters the stream once.
 func (e *Edge) hint(of *sale.Sale, v code.Verified) bool {
-	return e.memory.decidedCode(v.ID) || e.soldOut(of) || sale.InstantOf(e.now()) > v.Expires
+	return e.soldOut(of) || sale.InstantOf(e.now()) > v.Expires
 }
 
 // soldOut reports whether the sale has been seen to be sold out; the ledger says
@@ -130,16 +136,31 @@ func (e *Edge) soldOut(of *sale.Sale) bool {
 }
 
 // look asks the ledger for this very code.
-func (e *Edge) look(of *sale.Sale, v code.Verified, limits bool) flow.Verdict {
-	found := e.records.ask(ledger.Question{Sale: of.UUID, Item: v.Item, User: v.User, Code: v.ID}, limits)
+func (e *Edge) look(of *sale.Sale, v code.Verified, limits bool, patience time.Duration) flow.Verdict {
+	found := e.records.ask(ledger.Question{Sale: of.UUID, Item: v.Item, User: v.User, Code: v.ID}, limits, patience)
 	if found.Recorded {
 		e.memory.decided([]wire.Reply{found.Reply})
 	}
 	return found
 }
 
-// submit queues a request and waits for its decision.
-func (e *Edge) submit(p *flow.Purchase, of *sale.Sale, v code.Verified) flow.Action {
+func (e *Edge) lookOnce(of *sale.Sale, v code.Verified) flow.Verdict {
+	return e.look(of, v, false, lookPatience)
+}
+
+// insist asks the ledger for this very code until it answers, also after errors,
+// for as long as a purchase waits for its decision.
+func (e *Edge) insist(of *sale.Sale, v code.Verified) flow.Verdict {
+	for end := time.Now().Add(max(lookPatience, e.cfg.PurchaseWait)); ; time.Sleep(recordsPause) {
+		found := e.look(of, v, false, time.Until(end))
+		if !found.Unread || time.Until(end) < recordsPause {
+			return found
+		}
+	}
+}
+
+// submit queues a request and waits for its decision, until latest at most.
+func (e *Edge) submit(p *flow.Purchase, of *sale.Sale, v code.Verified, latest time.Time) flow.Action {
 	w, err := e.waiters.add(v.ID)
 	if err != nil {
 		return p.Submitted(err)
@@ -152,7 +173,7 @@ func (e *Edge) submit(p *flow.Purchase, of *sale.Sale, v code.Verified) flow.Act
 	if next != flow.Wait {
 		return next
 	}
-	patience := time.NewTimer(e.cfg.PurchaseWait)
+	patience := time.NewTimer(min(e.cfg.PurchaseWait, time.Until(latest)))
 	defer patience.Stop()
 	for stored := ticket.Done(); next == flow.Wait; {
 		select {
@@ -167,7 +188,7 @@ func (e *Edge) submit(p *flow.Purchase, of *sale.Sale, v code.Verified) flow.Act
 	if next != flow.Look {
 		return next
 	}
-	next = p.Looked(e.look(of, v, errors.Is(p.Err, stream.ErrFull)))
+	next = p.Looked(e.look(of, v, errors.Is(p.Err, stream.ErrFull), lookPatience))
 	select {
 	case r := <-w.reply: // it came while the ledger was asked
 		return p.Replied(r)

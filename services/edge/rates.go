@@ -25,10 +25,11 @@ const buckets = 1 << 16
 type rates struct {
 	users     *limiter[sale.UserID]
 	addresses *limiter[netip.Prefix]
+	proxies   *proxies
 }
 
-func newRates(cfg Config) rates {
-	return rates{newLimiter[sale.UserID](cfg.RatePerUser), newLimiter[netip.Prefix](cfg.RatePerAddress)}
+func newRates(cfg Config, p *proxies) rates {
+	return rates{newLimiter[sale.UserID](cfg.RatePerUser), newLimiter[netip.Prefix](cfg.RatePerAddress), p}
 }
 
 // limiter is a token bucket per key, safe for any number of callers.
@@ -68,7 +69,7 @@ func (l *limiter[K]) take(key K) bool {
 // admitAddress refuses a request of an address that asks too often, and reports
 // whether it goes on.
 func (r rates) admitAddress(c *gin.Context) bool {
-	if r.addresses == nil || r.addresses.take(network(c.ClientIP())) {
+	if r.addresses == nil || r.addresses.take(network(r.proxies.client(c.Request))) {
 		return true
 	}
 	tooOften(c, r.addresses.perSecond)
@@ -89,33 +90,29 @@ func tooOften(c *gin.Context, perSecond float64) {
 	refuse(c, problemRate, "Nothing was recorded or queued. Send the same request again later.")
 }
 
+// Rates that can be limited to, a second: by more, nobody is held up, and by less,
+// a day is not enough for two requests.
+const (
+	mostRate  = 1e6
+	leastRate = 1.0 / (24 * 60 * 60)
+)
+
+// validRate also says that what is no number is none.
+func validRate(perSecond float64) bool {
+	return perSecond == 0 || perSecond >= leastRate && perSecond <= mostRate
+}
+
 // ownNetwork is the length of the prefix that one client of IPv6 usually has for
 // itself.
 const ownNetwork = 64
 
-// network is whom an address counts for: itself, or its IPv6 network.
-func network(address string) netip.Prefix {
-	a, err := netip.ParseAddr(address)
-	if err != nil {
-		return netip.Prefix{} // one bucket for all that cannot be told apart
-	}
-	a = a.Unmap().WithZone("")
+// network is whom an address counts for: itself, or its IPv6 network. Addresses
+// that cannot be told apart share the zero one.
+func network(a netip.Addr) netip.Prefix {
 	bits := a.BitLen()
 	if a.Is6() {
 		bits = ownNetwork
 	}
 	p, _ := a.Prefix(bits) // bits fit
 	return p
-}
-
-// checkProxies reports what is neither an address nor a network.
-func checkProxies(list []string) error {
-	for _, text := range list {
-		_, errAddress := netip.ParseAddr(text)
-		_, errNetwork := netip.ParsePrefix(text)
-		if errAddress != nil && errNetwork != nil {
-			return errNetwork
-		}
-	}
-	return nil
 }

@@ -3,9 +3,8 @@ package edge
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 )
 
 // readTimeout bounds what a page reads from the ledger.
@@ -23,36 +22,70 @@ const (
 
 var errManyReads = errors.New("edge: too many pages are read at once")
 
-// reads are what pages read from the ledger: once for all that ask the same at
-// once, and few at a time. Safe for any number of callers.
+// reads are what pages read from the ledger: once for all that ask the same
+// before it is read, and few at a time. Safe for any number of callers.
 type reads struct {
-	same    singleflight.Group
 	line    chan struct{} // holds whoever waits or reads
 	reading chan struct{}
+
+	mu    sync.Mutex
+	ahead map[string]*pageRead // guarded by mu: those that have not begun, by key
+}
+
+// pageRead is one read, for all that joined it before it began.
+type pageRead struct {
+	done  chan struct{}
+	value any   // written before done is closed, as is err
+	err   error // errManyReads: its turn did not come
 }
 
 func newReads() *reads {
-	return &reads{line: make(chan struct{}, pageReads+pageLine), reading: make(chan struct{}, pageReads)}
+	return &reads{
+		line: make(chan struct{}, pageReads+pageLine), reading: make(chan struct{}, pageReads), ahead: map[string]*pageRead{},
+	}
 }
 
 // shared returns what read returns, in its turn, to all that ask for the same
-// key at once. errManyReads: its turn did not come.
+// key before it begins: what was so when somebody asked, he is told.
+// errManyReads: its turn did not come.
 func shared[T any](r *reads, key string, read func(context.Context) (T, error)) (T, error) {
-	value, err, _ := r.same.Do(key, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
-		defer cancel()
-		leave, err := r.turn(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer leave()
-		return read(ctx)
-	})
-	if err != nil {
-		var zero T
-		return zero, err
+	one, first := r.join(key)
+	if first {
+		r.lead(key, one, func(ctx context.Context) (any, error) { return read(ctx) })
 	}
-	return value.(T), nil //nolint:forcetypeassert // each key has one type
+	<-one.done
+	if one.err != nil {
+		var zero T
+		return zero, one.err
+	}
+	return one.value.(T), nil //nolint:forcetypeassert // each key has one type
+}
+
+func (r *reads) join(key string) (one *pageRead, first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	one, found := r.ahead[key]
+	if !found {
+		one = &pageRead{done: make(chan struct{}), err: errManyReads}
+		r.ahead[key] = one
+	}
+	return one, !found
+}
+
+// lead reads for all that join until its turn comes.
+func (r *reads) lead(key string, one *pageRead, read func(context.Context) (any, error)) {
+	defer close(one.done)
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	leave, err := r.turn(ctx)
+	r.mu.Lock()
+	delete(r.ahead, key)
+	r.mu.Unlock()
+	if err != nil {
+		return
+	}
+	defer leave()
+	one.value, one.err = read(ctx)
 }
 
 // turn waits for a turn to read, which lasts until leave is called.

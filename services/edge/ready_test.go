@@ -4,6 +4,7 @@ package edge
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,14 @@ func TestConfigIsValidated(t *testing.T) {
 		"--code-ttl":      func(c *Config) { c.CodeTTL = time.Millisecond },
 		"--purchase-wait": func(c *Config) { c.PurchaseWait = 2 * time.Minute },
 		"limits":          func(c *Config) { c.Waiting = 0 },
+
+		"--rate-per-user -1":       func(c *Config) { c.RatePerUser = -1 },
+		"--rate-per-user +Inf":     func(c *Config) { c.RatePerUser = math.Inf(1) },
+		"--rate-per-user 1e+19":    func(c *Config) { c.RatePerUser = 1e19 },
+		"--rate-per-address NaN":   func(c *Config) { c.RatePerAddress = math.NaN() },
+		"--rate-per-address 1e-09": func(c *Config) { c.RatePerAddress = 1e-9 },
+
+		"--trusted-proxies": func(c *Config) { c.TrustedProxies = []string{"10.0.0.0/8", "10.0.0.256"} },
 	} {
 		cfg := DefaultConfig()
 		if err := cfg.Validate(); err != nil {

@@ -13,7 +13,8 @@ import (
 )
 
 // lookPatience is how long a request waits for the ledger's word on it: without
-// it the request goes the way that needs no ledger.
+// it the request goes the way that needs no ledger. One whose code was seen to be
+// decided has none, and waits for as long as for a decision.
 const lookPatience = time.Second
 
 // recordsPause is how long the ledger is left alone after it did not answer, so
@@ -77,9 +78,9 @@ func (l *lookups) read(ctx context.Context, asked []*inquest) error {
 	return nil
 }
 
-// ask returns what the ledger says of a request, nothing where it does not
-// answer in time. limits: whether its user is at the limit, too.
-func (r *records) ask(q ledger.Question, limits bool) flow.Verdict {
+// ask returns what the ledger says of a request, Unread where it does not answer
+// in time. limits: whether its user is at the limit, too.
+func (r *records) ask(q ledger.Question, limits bool, patience time.Duration) flow.Verdict {
 	kind := r.keys
 	if limits {
 		kind = r.limits
@@ -87,18 +88,18 @@ func (r *records) ask(q ledger.Question, limits bool) flow.Verdict {
 	one := &inquest{question: q}
 	ticket, err := kind.queue.Add(one, 1)
 	if err != nil {
-		return flow.Verdict{}
+		return flow.Verdict{Unread: true}
 	}
-	patience := time.NewTimer(lookPatience)
-	defer patience.Stop()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	select {
 	case <-ticket.Done():
-	case <-patience.C:
-		return flow.Verdict{}
+	case <-timer.C:
+		return flow.Verdict{Unread: true}
 	}
 	if err := ticket.Err(); err != nil {
 		r.log.Debug("ledger not read", "error", err)
-		return flow.Verdict{}
+		return flow.Verdict{Unread: true}
 	}
 	d := one.verdict.Decision
 	if d == nil {

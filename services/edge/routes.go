@@ -17,9 +17,7 @@ import (
 func (e *Edge) routes() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
-	_ = r.SetTrustedProxies(e.cfg.TrustedProxies) // Validate has looked; else Gin trusts everybody
-	// Gin would turn to X-Real-IP, which many proxies pass on as the client sent it.
-	r.RemoteIPHeaders = []string{"X-Forwarded-For"}
+	_ = r.SetTrustedProxies(nil) // else Gin trusts everybody; see proxies
 	r.HandleMethodNotAllowed = true
 	r.RedirectTrailingSlash = false
 	r.Use(e.guard)

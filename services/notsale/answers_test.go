@@ -165,6 +165,44 @@ func TestRepeatsOfADecidedCodeDoNotGrowTheStream(t *testing.T) {
 	pending(t, func() notsaletest.Answer { return f.Purchase(t, old) })
 }
 
+// While the ledger does not answer, a code that the edge has seen decided waits
+// for it, is told to come again, and stays out of the stream; a first purchase is
+// queued as ever. Once the ledger answers, so does the edge.
+func TestRepeatsStayOutOfTheStreamWhenTheLedgerIsSlow(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = 300 * time.Millisecond })
+	of := f.OpenSale(5, 10)
+	stop := f.allocate()
+	text := f.code(f.keys, of, 1, "ann", time.Hour)
+	sold := decided(t, f.Shop, text)
+	expectation{status: http.StatusOK}.check(t, sold)
+	stop()
+	f.forget(t)
+	slow, err := f.DB.Begin(t.Context())
+	if err == nil {
+		_, err = slow.Exec(t.Context(), `LOCK TABLE decisions IN ACCESS EXCLUSIVE MODE`)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = slow.Rollback(context.WithoutCancel(t.Context())) }()
+	before := f.last(t, of)
+	for _, a := range atOnce(t, f.Shop, slices.Repeat([]string{notsaletest.PurchasePath(text)}, 5)) {
+		expectation{status: 503, slug: "ledger-unavailable"}.check(t, a)
+		if a.Header.Get("Retry-After") == "" {
+			t.Error("it does not say when to come again")
+		}
+	}
+	if last := f.last(t, of); last != before {
+		t.Errorf("repeats took the stream from %d to %d", before, last)
+	}
+	pending(t, func() notsaletest.Answer { return f.Purchase(t, f.code(f.keys, of, 2, "bob", time.Hour)) })
+	if err := slow.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sameAnswer(t, "the repeat", decided(t, f.Shop, text), sold)
+}
+
 // decided posts a code until its decision is told, which a short wait is over
 // before on a busy machine.
 func decided(t *testing.T, shop *notsaletest.Shop, text string) (a notsaletest.Answer) {
@@ -242,6 +280,17 @@ func TestAFloodOfFreshCodesMeets429(t *testing.T) {
 				return "u" + itoa(n), []string{"X-Forwarded-For", "1.2.3.4, 2001:db8::" + itoa(n)}
 			},
 			func(n int) (string, []string) { return "v" + itoa(n), []string{"X-Forwarded-For", "10.0.0." + itoa(n)} },
+		},
+		"by address behind a trusted proxy that adds ports": {
+			func(c *edge.Config) {
+				c.RatePerAddress, c.TrustedProxies = 0.5, []string{"127.0.0.1", "2001:db8:ff::/48"}
+			},
+			func(n int) (string, []string) {
+				return "u" + itoa(n), []string{"X-Forwarded-For", "10.0.0." + itoa(n) + ", [2001:db8::" + itoa(n) + "]:471" + itoa(n) + ", \"[2001:db8:ff::1]:80\""}
+			},
+			func(n int) (string, []string) {
+				return "v" + itoa(n), []string{"X-Forwarded-For", "10.0.0." + itoa(n) + ":4711"}
+			},
 		},
 		"by address behind a trusted proxy that names none": {
 			func(c *edge.Config) { c.RatePerAddress, c.TrustedProxies = 0.5, []string{"127.0.0.0/8"} },

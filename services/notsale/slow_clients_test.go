@@ -71,6 +71,11 @@ func TestABodyThatIsNeverSentHoldsNoConnection(t *testing.T) {
 		"HEAD /|Content-Length: 17|":                                                  http.StatusRequestTimeout,
 		"DELETE /purchase|Content-Length: 17|":                                        http.StatusRequestTimeout,
 		"GET /nowhere|Transfer-Encoding: chunked|":                                    http.StatusRequestTimeout,
+		"OPTIONS *|Content-Length: 17|":                                               http.StatusRequestTimeout,
+		"OPTIONS *|Transfer-Encoding: chunked|":                                       http.StatusRequestTimeout,
+		"OPTIONS *|Connection: close|":                                                http.StatusNotFound,
+		"POST /checkout?user_id=ann&id=8|Expect: foo\r\nContent-Length: 17|":          http.StatusExpectationFailed,
+		"GET /livez|Expect: foo\r\nTransfer-Encoding: chunked|":                       http.StatusExpectationFailed,
 	} {
 		all.Go(func() {
 			part := strings.SplitN(request, "|", 3)
@@ -88,6 +93,35 @@ func TestABodyThatIsNeverSentHoldsNoConnection(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// However many connections somebody opens and sends nothing on, or keeps after an
+// answer, others are served: there is a limit, and those give way.
+func TestConnectionsOfOneClientLockNobodyOut(t *testing.T) {
+	t.Parallel()
+	const limit = 40
+	f := newFront(t, func(c *edge.Config) { c.Connections = limit })
+	f.OpenSale(20, 10)
+	kept := make([]net.Conn, 0, limit)
+	for range limit {
+		conn := f.dial("GET /livez HTTP/1.1\r\nHost: shop\r\n\r\n")
+		if answer, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || answer.Body.Close() != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%v, %v", answer, err)
+		}
+		kept = append(kept, conn)
+	}
+	silent := make([]net.Conn, 0, 2*limit)
+	for range 2 * limit {
+		silent = append(silent, f.dial(""))
+	}
+	f.Checkout(t, "ann", 1)
+	for _, conn := range append(kept[:limit/2], silent[0]) {
+		checkClosed(t, "idle in a crowd", conn)
+	}
+	for _, conn := range append(kept, silent...) {
+		_ = conn.Close()
+	}
+	f.Checkout(t, "bob", 2)
 }
 
 // Connections on which nothing comes, or half a request, or that nobody reads

@@ -2,6 +2,9 @@
 -- user ($3) and code ($4; all zeros: a checkout). One snapshot: whoever has no
 -- decision in it, and whose item, sale or limit is gone in it, never gets the
 -- item. $5: look for users at their limit, too, which reads the sales' items.
+-- Where a grant is among the answers and commits wait for a standby, so does this
+-- statement, by a word in the log which tables know nothing of: for all that was
+-- written before its snapshot.
 WITH asked AS MATERIALIZED (
     SELECT q.number, q.item_id, q.user_id, q.code_id, s.sale_id, s.first_item, s.last_item, s.user_limit
     FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[]) WITH ORDINALITY AS q (sale_uuid, item_id, user_id, code_id, number)
@@ -13,14 +16,22 @@ WITH asked AS MATERIALIZED (
     WHERE i.user_id IN (SELECT user_id FROM asked)
     GROUP BY i.sale_id, i.user_id, s.user_limit
     HAVING count(*) >= s.user_limit
+), verdicts AS MATERIALIZED (
+    SELECT a.number,
+           COALESCE(c.sold = c.stock, false) AS sold_out,
+           l.user_id IS NOT NULL AS limit_reached,
+           COALESCE(i.code_id <> a.code_id, false) AS taken,
+           d.position, d.code_id, d.item_id, d.user_id, COALESCE(d.reason, 0) AS reason, COALESCE(d.decided_at, 'epoch') AS decided_at
+    FROM asked AS a
+    LEFT JOIN decisions AS d ON d.code_id = a.code_id
+    LEFT JOIN cursors AS c ON c.sale_id = a.sale_id
+    LEFT JOIN items AS i ON i.item_id = a.item_id AND i.sale_id = a.sale_id
+    LEFT JOIN at_limit AS l ON l.sale_id = a.sale_id AND l.user_id = a.user_id
+), confirmed AS MATERIALIZED (
+    SELECT pg_logical_emit_message(true, 'notsale', 'confirm')
+    WHERE current_setting('synchronous_standby_names') <> '' AND NOT pg_is_in_recovery()
+      AND EXISTS (SELECT FROM verdicts WHERE position IS NOT NULL AND reason = 0)
 )
-SELECT COALESCE(c.sold = c.stock, false) AS sold_out,
-       l.user_id IS NOT NULL AS limit_reached,
-       COALESCE(i.code_id <> a.code_id, false) AS taken,
-       d.position, d.code_id, d.item_id, d.user_id, COALESCE(d.reason, 0), COALESCE(d.decided_at, 'epoch')
-FROM asked AS a
-LEFT JOIN decisions AS d ON d.code_id = a.code_id
-LEFT JOIN cursors AS c ON c.sale_id = a.sale_id
-LEFT JOIN items AS i ON i.item_id = a.item_id AND i.sale_id = a.sale_id
-LEFT JOIN at_limit AS l ON l.sale_id = a.sale_id AND l.user_id = a.user_id
-ORDER BY a.number
+SELECT sold_out, limit_reached, taken, position, code_id, item_id, user_id, reason, decided_at
+FROM verdicts, (SELECT count(*) FROM confirmed) AS waited
+ORDER BY number

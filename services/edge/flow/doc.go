@@ -13,7 +13,8 @@
 // Invariants: "sold" follows only a decision (I5): a reply, or the ledger's
 // row; a checkout is answered only after its attempt is stored (I4); a request
 // that timed out is Pending only if it is known to be stored, and neither outcome
-// is a refusal; neither is given before the ledger was asked for this code. What
+// is a refusal; neither is given before the ledger was asked for this code. One
+// that was seen to be decided is queued only if the ledger says otherwise. What
 // the ledger refuses without a decision can never be granted, even if a request
 // waits in the stream (I6): see ledger.Verdict.
 package flow

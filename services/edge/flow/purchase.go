@@ -25,13 +25,13 @@ const (
 	Answer   Action = 10 // the attempt is stored: Outcome
 )
 
-// ErrNoAnswer says that the sale's stream takes nothing more, and that the
-// ledger has no answer, or was not read.
+// ErrNoAnswer says that the sale's stream takes nothing more, or that the code
+// was decided, and that the ledger has no answer, or was not read.
 var ErrNoAnswer = errors.New("edge: the ledger has no answer yet")
 
-// Verdict is what the ledger says of a request; the zero value: nothing, or it
-// was not read.
+// Verdict is what the ledger says of a request; the zero value: nothing.
 type Verdict struct {
+	Unread   bool              // it did not answer in time: the others are zero
 	Recorded bool              // the code's decision is Reply
 	Reply    wire.Reply        // when Recorded
 	Reason   allocation.Reason // else why it can never be granted; Granted: it may be
@@ -40,6 +40,7 @@ type Verdict struct {
 // Purchase is one purchase at an edge, after its code was verified.
 type Purchase struct {
 	Closed bool              // the sale's stream takes nothing more; set before Known
+	Seen   bool              // the code was seen to be decided: it is queued only if the ledger says otherwise
 	Reason allocation.Reason // why it is Refused
 	Reply  wire.Reply        // when Decided
 	Err    error             // why it is Unqueued
@@ -67,7 +68,7 @@ func (p *Purchase) Known(reason allocation.Reason, hint bool) Action {
 // waiting for it in vain. As long as it can be queued, only a sold-out sale
 // refuses it: the engine says best what else does.
 func (p *Purchase) Looked(v Verdict) Action {
-	fresh := p.Err == nil && !p.stored && !p.Closed
+	fresh := p.Err == nil && !p.stored && !p.Closed && (!p.Seen || !v.Unread)
 	switch {
 	case v.Recorded:
 		p.Reply = v.Reply
