@@ -209,11 +209,12 @@ func (a *Allocator) endStalled(ctx context.Context) {
 	}
 }
 
-// tellLate says of each takeover that takes long how far it is, once.
+// tellLate says of each takeover that takes long how far it is, once. It does not
+// wait for the log.
 func (a *Allocator) tellLate(now time.Time) {
 	for _, l := range a.running() {
 		if err := l.progress.late(now); err != nil {
-			l.log.Warn("the sale is not decided yet, shoppers wait", "error", err)
+			a.wait.Go(func() { l.log.Warn("the sale is not decided yet, shoppers wait", "error", err) })
 		}
 	}
 }

@@ -59,10 +59,10 @@ func newCrowded(t *testing.T) *crowded {
 	if c.gate, err = c.DB.Acquire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(c.open)
 	if _, err := c.gate.Exec(t.Context(), `SELECT pg_advisory_lock(1)`); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.open)
 	return c
 }
 
