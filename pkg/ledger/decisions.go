@@ -197,24 +197,47 @@ func columns(ds []allocation.Decision) decisionColumns {
 	return c
 }
 
+// DecisionPage returns the sale's decisions above a position, up to another, in
+// order, at most so many: fewer are all that there are. It appends them to room,
+// which it empties first. What stands up to a cursor never changes, so that the
+// pages of several calls are one history.
+func (l *Ledger) DecisionPage(ctx context.Context, id sale.ID, after, upTo int64, most int, room []allocation.Decision) ([]allocation.Decision, error) {
+	rows, err := l.pool.Query(ctx, sqlDecisions, int64(id), after, upTo, most)
+	page := room[:0]
+	if err == nil {
+		page, err = pgx.AppendRows(page, rows, func(row pgx.CollectableRow) (allocation.Decision, error) { return scanDecision(row) })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ledger: reading decisions of sale %d after position %d: %w", id, after, err)
+	}
+	return page, nil
+}
+
+// decisionPage is how many decisions a statement reads, so that none grows with
+// the sale: some 30 ms.
+const decisionPage = 10_000
+
 // Decisions yields the sale's decisions above a position, up to another, in
-// order, one session being busy until the loop ends. After an error it ends.
+// order, in pages, so that no session is busy while the loop's body runs; those
+// that are added meanwhile may come too. After an error it ends.
 func (l *Ledger) Decisions(ctx context.Context, id sale.ID, after, upTo int64) iter.Seq2[allocation.Decision, error] {
 	return func(yield func(allocation.Decision, error) bool) {
-		rows, err := l.pool.Query(ctx, sqlDecisions, int64(id), after, upTo)
-		if err != nil {
-			yield(allocation.Decision{}, fmt.Errorf("ledger: reading decisions of sale %d: %w", id, err))
-			return
-		}
-		defer rows.Close()
-		for rows.Next() {
-			d, err := scanDecision(rows)
-			if !yield(d, err) || err != nil {
+		var page []allocation.Decision
+		for {
+			var err error
+			if page, err = l.DecisionPage(ctx, id, after, upTo, decisionPage, page); err != nil {
+				yield(allocation.Decision{}, err)
 				return
 			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(allocation.Decision{}, fmt.Errorf("ledger: reading decisions of sale %d: %w", id, err))
+			for i := range page {
+				if !yield(page[i], nil) {
+					return
+				}
+			}
+			if len(page) < decisionPage {
+				return
+			}
+			after = page[len(page)-1].Position
 		}
 	}
 }

@@ -30,8 +30,8 @@ type Config struct {
 // DefaultConns suits a service that does one thing at a time and a few reads.
 const DefaultConns = 4
 
-// DefaultPatience suits services: a recovery streams a million rows in less,
-// and a commit waits for two flushes of a disk that takes seconds for each.
+// DefaultPatience suits services: what grows with a sale is read in pages, and a
+// commit waits for two flushes of a disk that takes seconds for each.
 const DefaultPatience = 15 * time.Second
 
 // connectTimeout bounds making a session: some six round trips, of up to 300 ms

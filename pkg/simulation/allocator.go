@@ -279,13 +279,33 @@ func (t *termRun) compare(of *streamOf, sequence uint64) term.Event {
 	return term.Compared{Same: same, Mark: mark, Err: err}
 }
 
+// restorePage is how many decisions are read at a time: few, so that most
+// engines are made of several pages.
+const restorePage = 16
+
 func (t *termRun) restore(e term.Restore) term.Event {
-	if e.Engine != nil {
-		err := e.Engine.Extend(e.To, t.sim.book.decisions(t.lease.Sale, e.Engine.Cursor().Position, e.To.Position))
-		return term.Restored{Engine: e.Engine, Err: err}
+	engine := e.Engine
+	if engine == nil {
+		var err error
+		if engine, err = term.Blank(e.Of, e.To); err != nil {
+			return term.Restored{Err: err}
+		}
 	}
-	engine, err := allocation.Restore(e.Of, e.To, t.sim.book.decisions(t.lease.Sale, 0, e.To.Position), 0)
-	return term.Restored{Engine: engine, Err: err}
+	for engine.Cursor() != e.To {
+		var page []allocation.Decision
+		for d, err := range t.sim.book.decisions(t.lease.Sale, engine.Cursor().Position, e.To.Position) {
+			if err != nil {
+				return term.Restored{Engine: engine, Err: err}
+			}
+			if page = append(page, d); len(page) == restorePage {
+				break
+			}
+		}
+		if err := term.Onward(engine, page, len(page) < restorePage, e.To); err != nil {
+			return term.Restored{Err: err}
+		}
+	}
+	return term.Restored{Engine: engine}
 }
 
 // await delivers what the reader has, or waits for it. A reader whose position

@@ -54,7 +54,7 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, c *rejection.Cache, log
 	return &Allocator{
 		cfg: cfg, ledger: l, stream: s, cache: c, log: log, metrics: newMetrics(reg, func() float64 { return float64(c.Failures()) }),
 		tenancy: term.NewTenancy(), registry: newRegistry(cfg, l, s), ended: make(chan *loop),
-		standby: newStandby(l, log), restores: make(chan struct{}, restoresAtOnce),
+		standby: newStandby(l, cfg.RestorePage, log), restores: make(chan struct{}, restoresAtOnce),
 		loops: map[sale.ID]*loop{}, renewed: time.Now(),
 	}, nil
 }
@@ -126,6 +126,7 @@ func (a *Allocator) hold(ctx context.Context) {
 			a.attended.Add(int64(min(now.Sub(looked), 2*a.cfg.Renewal))) // not while the whole process stood still
 			looked = now
 			a.endStalled(ctx)
+			a.tellLate(now)
 			warned.about(a.log, "leases are not renewed while NATS is away", a.registry.turn(ctx, &a.wait, a.tenancy))
 		}
 	}
@@ -204,6 +205,16 @@ func (a *Allocator) endStalled(ctx context.Context) {
 		if err := l.progress.stalled(a.attended.Load()); err != nil {
 			a.metrics.alarms.WithLabelValues("stalled").Inc()
 			a.finish(ctx, l, err)
+		}
+	}
+}
+
+// tellLate says of each takeover that takes long how far it is, once. It does not
+// wait for the log.
+func (a *Allocator) tellLate(now time.Time) {
+	for _, l := range a.running() {
+		if err := l.progress.late(now); err != nil {
+			a.wait.Go(func() { l.log.Warn("the sale is not decided yet, shoppers wait", "error", err) })
 		}
 	}
 }

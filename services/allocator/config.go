@@ -18,11 +18,14 @@ type Config struct {
 	BatchRequests int
 	// TakeAtOnce is how many free sales are taken in one transaction.
 	TakeAtOnce int
+	// RestorePage is how many decisions a statement reads of a sale that is
+	// taken over or followed: some 30 ms, of the 15 s that it may take.
+	RestorePage int
 }
 
 // DefaultConfig is the design's.
 func DefaultConfig() Config {
-	return Config{LeaseTTL: time.Second, Renewal: 250 * time.Millisecond, BatchRequests: 512, TakeAtOnce: 1000}
+	return Config{LeaseTTL: time.Second, Renewal: 250 * time.Millisecond, BatchRequests: 512, TakeAtOnce: 1000, RestorePage: 10_000}
 }
 
 // Validate reports a setting that cannot work.
@@ -30,8 +33,8 @@ func (c Config) Validate() error {
 	switch {
 	case c.Renewal <= 0 || c.LeaseTTL < 3*c.Renewal:
 		return errors.New("allocator: the lease must last at least three renewals")
-	case c.BatchRequests < 1 || c.TakeAtOnce < 1:
-		return errors.New("allocator: batch size and number of sales to take must be positive")
+	case c.BatchRequests < 1 || c.TakeAtOnce < 1 || c.RestorePage < 1:
+		return errors.New("allocator: sizes of a batch and of a page, and number of sales to take, must be positive")
 	}
 	return nil
 }

@@ -231,45 +231,11 @@ func (l *loop) drain(messages []stream.Message) []stream.Message {
 	return messages
 }
 
-// Timeouts of the ledger, after which a dead connection is given up: more than
-// the server lets a statement take, and a session to be made. A healthy ledger
-// commits in milliseconds and recovers a million decisions in seconds; one whose
-// disk takes 3 s for a flush commits in six.
-const (
-	ledgerTimeout  = ledger.DefaultPatience + 5*time.Second
-	recoverTimeout = time.Minute
-)
-
-// maxExpected bounds the memory that recovery asks for ahead of reading.
-const maxExpected = 1 << 20
-
-func (l *loop) restore(ctx context.Context, e term.Restore) term.Event {
-	crash.At("allocator/before-restore")
-	defer crash.At("allocator/after-restore")
-	if e.Engine == nil { // much to read: a few at a time, or commits find no connection
-		l.progress.queue()
-		select {
-		case l.restores <- struct{}{}:
-			defer func() { <-l.restores }()
-		case <-ctx.Done():
-			return term.Restored{Err: ctx.Err()}
-		}
-		l.progress.begin(e, l.attended.Load())
-	}
-	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
-	defer cancel()
-	if e.Engine != nil {
-		after := e.Engine.Cursor().Position
-		err := e.Engine.Extend(e.To, l.ledger.Decisions(ctx, l.lease.Sale, after, e.To.Position))
-		return term.Restored{Engine: e.Engine, Err: err}
-	}
-	engine, err := restoreEngine(ctx, l.ledger, e.Of, e.To)
-	return term.Restored{Engine: engine, Err: err}
-}
-
-func restoreEngine(ctx context.Context, from *ledger.Ledger, of sale.Sale, to allocation.Cursor) (*allocation.Engine, error) {
-	return allocation.Restore(of, to, from.Decisions(ctx, of.ID, 0, to.Position), int(min(to.Position, maxExpected)))
-}
+// ledgerTimeout bounds a call to the ledger, after which a dead connection is
+// given up: more than the server lets a statement take, and a session to be made.
+// A healthy ledger commits in milliseconds; one whose disk takes 3 s for a flush
+// commits in six.
+const ledgerTimeout = ledger.DefaultPatience + 5*time.Second
 
 func (l *loop) commit(ctx context.Context, b *allocation.Batch) term.Event {
 	crash.At("allocator/before-commit")

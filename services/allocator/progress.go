@@ -37,7 +37,7 @@ func limitOf(e term.Effect) (what string, limit time.Duration) {
 	case term.OpenHole:
 		return "recording a hole", ledgerTimeout
 	case term.Restore:
-		return "restoring from the ledger", recoverTimeout
+		return restoring, pageTimeout
 	case term.Commit:
 		return "a commit", ledgerTimeout
 	case term.Publish:
@@ -49,7 +49,10 @@ func limitOf(e term.Effect) (what string, limit time.Duration) {
 // streamLimit bounds an effect of up to three calls to NATS.
 const streamLimit = 15 * time.Second
 
-const waiting = "waiting for messages"
+const (
+	waiting   = "waiting for messages"
+	restoring = "restoring from the ledger"
+)
 
 // progress is what can be seen of a loop from outside.
 type progress struct {
@@ -60,6 +63,10 @@ type progress struct {
 	limit   time.Duration // most that it takes
 	failing error         // the first failure since the loop was well; nil: it is
 	failed  time.Time     // when that was
+
+	restore time.Time // when the restore under way began, over all its tries; zero: there is none
+	told    bool      // that it takes long
+	at, to  int64     // the position that it has come to, and the last
 }
 
 // begin says that the effect begins, at this moment of the attended time. A loop that waits for messages, or tells
@@ -72,7 +79,53 @@ func (p *progress) begin(e term.Effect, attended int64) {
 	switch e.(type) {
 	case term.Await, term.Publish:
 		p.failing = nil
+	case term.Peek: // nothing waits to be decided
+		p.restore = time.Time{}
 	}
+}
+
+// page says that a restore begins a step at this position: the effect under way
+// makes progress as long as one page is read after another.
+func (p *progress) page(e term.Restore, at, attended int64) {
+	p.begin(e, attended)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.restore.IsZero() {
+		p.restore, p.told = p.since, false
+	}
+	p.at, p.to = at, e.To.Position
+}
+
+// late returns, once of each restore, that it takes long at this moment; else nil.
+func (p *progress) late(now time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := p.unrestored(now)
+	if p.told || err == nil {
+		return nil
+	}
+	p.told = true
+	return err
+}
+
+func (p *progress) unrestored(now time.Time) error {
+	took := now.Sub(p.restore)
+	if p.restore.IsZero() || took <= troubleAfter {
+		return nil
+	}
+	return fmt.Errorf("%s takes %v already, position %d of %d is read", restoring, took.Round(time.Second), p.at, p.to)
+}
+
+// restored says that a restore has ended, and returns how long it took where it
+// was told that it takes long, else 0.
+func (p *progress) restored() (took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.told && !p.restore.IsZero() {
+		took = time.Since(p.restore)
+	}
+	p.restore, p.told = time.Time{}, false
+	return took
 }
 
 // align says that the effect under way, which waits, looks at the cache, until
@@ -120,9 +173,12 @@ func (p *progress) stalled(attended int64) error {
 func (p *progress) trouble(now time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	late := p.unrestored(now)
 	switch {
 	case p.failing != nil && now.Sub(p.failed) > troubleAfter:
 		return fmt.Errorf("for %v: %w", now.Sub(p.failed).Round(time.Second), p.failing)
+	case late != nil:
+		return late
 	case p.doing != "" && p.doing != waiting && now.Sub(p.since) > troubleAfter:
 		return fmt.Errorf("%s takes %v already", p.doing, now.Sub(p.since).Round(time.Second))
 	}

@@ -82,3 +82,21 @@ func TestUnknownRulesAreNotDecided(t *testing.T) {
 		t.Errorf("the cursor stands at %d, %v, want 1", pos.Cursor.Sequence, err)
 	}
 }
+
+// A sale whose decisions cannot have led to its cursor is not decided, and raises
+// the alarm, once it has been read twice.
+func TestALedgerThatNoHistoryGivesIsNotDecidedFrom(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	of := d.OpenSale(20, 10)
+	d.exec(`UPDATE cursors SET sold = 1`)
+	d.pack(of.ID, d.request(1, of.FirstItem, "ann"))
+	_, reg := d.allocate("allocator-1", nil)
+	notsaletest.Eventually(t, "the alarm is raised", func() bool { return raised(t, reg, "inconsistent-ledger") })
+	if restarts := counter(t, reg, "notsale_allocator_restarts_total"); restarts != 1 {
+		t.Errorf("it was read again %v times before, want once", restarts)
+	}
+	if n := d.Count(`SELECT count(*) FROM decisions`); n != 0 {
+		t.Errorf("%d requests are decided", n)
+	}
+}

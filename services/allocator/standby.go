@@ -10,12 +10,14 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
+	"notsale/services/allocator/term"
 )
 
 // standby keeps engines of the open sales that other allocators decide, so
 // that a takeover has to read only what was committed since the last look.
 type standby struct {
 	ledger *ledger.Ledger
+	pages  pages // owned by run
 	log    *slog.Logger
 
 	mu      sync.Mutex
@@ -26,8 +28,8 @@ type standby struct {
 // followEvery is the time between two looks at the other allocators' sales.
 const followEvery = 500 * time.Millisecond
 
-func newStandby(l *ledger.Ledger, log *slog.Logger) *standby {
-	return &standby{ledger: l, log: log, engines: map[sale.ID]*allocation.Engine{}, mine: map[sale.ID]int{}}
+func newStandby(l *ledger.Ledger, page int, log *slog.Logger) *standby {
+	return &standby{ledger: l, pages: pages{ledger: l, size: page}, log: log, engines: map[sale.ID]*allocation.Engine{}, mine: map[sale.ID]int{}}
 }
 
 // hand gives the engine of a sale away, to the term that now decides it.
@@ -60,9 +62,9 @@ func (s *standby) run(ctx context.Context) {
 
 // follow brings the engines up to date, once.
 func (s *standby) follow(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
+	look, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
-	positions, err := s.ledger.OpenPositions(ctx)
+	positions, err := s.ledger.OpenPositions(look)
 	if err != nil {
 		return err
 	}
@@ -96,64 +98,72 @@ func (s *standby) behind(positions map[sale.ID]int64) []sale.ID {
 	return ids
 }
 
+// catchUp brings the engine of a sale to the ledger's cursor, page by page. What
+// it has read stays, whatever happens to the next page.
 func (s *standby) catchUp(ctx context.Context, id sale.ID) error {
-	pos, err := s.ledger.Cursor(ctx, id)
-	if err != nil {
-		return err
-	}
-	if done, err := s.extend(ctx, id, pos.Cursor); done || err != nil {
-		return err
-	}
-	row, err := s.ledger.Sale(ctx, id)
-	if err != nil {
-		return err
-	}
-	e, err := restoreEngine(ctx, s.ledger, row.Sale, pos.Cursor)
-	if errors.Is(err, allocation.ErrRules) || errors.Is(err, allocation.ErrHistory) {
+	to, e, after, err := s.find(ctx, id)
+	if errors.Is(err, allocation.ErrRules) {
 		return nil // whoever takes it raises the alarm; the other sales are followed
 	}
 	if err != nil {
 		return err
+	}
+	for {
+		page, err := s.pages.read(ctx, id, after, to)
+		if err != nil {
+			return err
+		}
+		if after = s.keep(e, page, to); after < 0 {
+			return nil
+		}
+	}
+}
+
+// find returns the sale's cursor, and the engine that follows it with its
+// position: a new one where there is none.
+func (s *standby) find(ctx context.Context, id sale.ID) (to allocation.Cursor, e *allocation.Engine, after int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
+	pos, err := s.ledger.Cursor(ctx, id)
+	if err != nil {
+		return to, nil, 0, err
+	}
+	if e, after = s.standing(id); e != nil {
+		return pos.Cursor, e, after, nil
+	}
+	row, err := s.ledger.Sale(ctx, id)
+	if err == nil {
+		e, err = term.Blank(row.Sale, pos.Cursor)
+	}
+	if err != nil {
+		return to, nil, 0, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mine[id] == 0 {
 		s.engines[id] = e
 	}
-	return nil
+	return pos.Cursor, e, 0, nil
 }
 
-// extend brings an engine that exists up to the cursor, and reports whether
-// nothing more is to be done. The lock is not held while the ledger is read: a
-// term that takes over meanwhile gets the engine as it is.
-func (s *standby) extend(ctx context.Context, id sale.ID, to allocation.Cursor) (done bool, err error) {
-	e, after := s.standing(id)
-	if e == nil {
-		return false, nil
-	}
-	var decisions []allocation.Decision // of the time since the last look
-	for d, err := range s.ledger.Decisions(ctx, id, after, to.Position) {
-		if err != nil {
-			return false, err
-		}
-		decisions = append(decisions, d)
-	}
+// keep extends an engine by a page, and returns the position after which the
+// next is to be read; below 0: none is. The lock is not held while the ledger is
+// read: a term that takes over meanwhile has got the engine as it was.
+func (s *standby) keep(e *allocation.Engine, page []allocation.Decision, to allocation.Cursor) (after int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	id := e.Sale().ID
 	if s.engines[id] != e { // it was handed over
-		return true, nil
+		return -1
 	}
-	err = e.Extend(to, func(yield func(allocation.Decision, error) bool) {
-		for _, d := range decisions {
-			if !yield(d, nil) {
-				return
-			}
-		}
-	})
-	if err != nil {
-		delete(s.engines, id)
+	if err := s.pages.extend(e, page, to); err != nil {
+		delete(s.engines, id) // anew at the next look; whoever takes the sale raises the alarm
+		return -1
 	}
-	return err == nil, nil
+	if e.Cursor() == to {
+		return -1
+	}
+	return e.Cursor().Position
 }
 
 // standing returns the engine of a sale, or nil, and where it stands.

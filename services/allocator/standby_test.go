@@ -29,7 +29,7 @@ func TestStandbyPassesOverWhatCannotBeDecided(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := newStandby(stage.Ledger("standby"), stage.Log)
+	s := newStandby(stage.Ledger("standby"), DefaultConfig().RestorePage, stage.Log)
 	if err := s.follow(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -66,11 +66,11 @@ func TestATakeoverDoesNotWaitForTheStandbysRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := restoreEngine(t.Context(), leader, of, pos.Cursor)
+	e, err := allocation.Restore(of, pos.Cursor, leader.Decisions(t.Context(), of.ID, 0, pos.Cursor.Position), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newStandby(stage.Ledger("standby"), stage.Log)
+	s := newStandby(stage.Ledger("standby"), DefaultConfig().RestorePage, stage.Log)
 	grant(t, leader, e, leases[0].Epoch)
 	if err := s.follow(t.Context()); err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ type (
 	// Peek reads the stream's state, and the cursor. Peeked.
 	Peek struct{}
 	// Restore brings the engine, or a new one where it is nil, to the cursor
-	// from the ledger's decisions. Restored.
+	// from the ledger's decisions, or nearer to it. Restored.
 	Restore struct {
 		Engine *allocation.Engine
 		Of     sale.Sale
@@ -101,7 +101,9 @@ type (
 		Pos  ledger.Position
 		Err  error
 	}
-	// Restored brings the engine at the cursor asked for.
+	// Restored brings the engine at the cursor asked for; with an error, as near
+	// to it as it came, from where the next Restore goes on. No engine:
+	// allocation.ErrHistory, or nothing was read.
 	Restored struct {
 		Engine *allocation.Engine
 		Err    error

@@ -30,6 +30,7 @@ type Term struct {
 	doubt   bool              // a commit of batch failed in an unknown way
 	closed  bool              // the reader was closed by ReadLedger
 	missing bool              // the stream was not there at the last ReadStream
+	misfit  bool              // what the last Restore read was no history
 	poison  error             // a message that must not be decided stands next
 
 	low, high uint64          // search for the last matching message
@@ -289,17 +290,21 @@ func (t *Term) apply() {
 	}
 }
 
+// onRestored keeps what an engine has learned when the next page cannot be read.
+// One that no history gives is restored once more from nothing, after the ledger
+// was read again: it may be of a server that lost commits, as this lease's.
 func (t *Term) onRestored(e Restored) Effect {
+	t.engine = e.Engine
 	switch {
 	case e.Err == nil:
-		t.engine = e.Engine
+		t.misfit = false
 		return t.advance()
-	case t.engine != nil: // a warm engine that does not fit: once more from nothing
-		t.engine = nil
-		return t.advance()
-	case errors.Is(e.Err, allocation.ErrHistory):
+	case !errors.Is(e.Err, allocation.ErrHistory):
+		return t.again(e.Err)
+	case t.misfit:
 		return t.giveUp("inconsistent-ledger", e.Err)
 	}
+	t.engine, t.misfit = nil, true
 	return t.again(e.Err)
 }
 
