@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -129,4 +130,50 @@ func TestAuditNamesAStreamOfAnotherSale(t *testing.T) {
 	if !errors.Is(err, errFindings) || !strings.Contains(out, "sales 1 differs: sale_uuid") || !strings.Contains(out, of.UUID.String()) {
 		t.Errorf("%v\n%s", err, out)
 	}
+}
+
+// A backup from before a sale was archived: its archive says where its streams are,
+// and brings back the checkouts that the backup lacks. Until then an audit of all
+// names the sale, and audits the others.
+func TestARestoreToBeforeASaleWasArchived(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, nil)
+	of, other := f.OpenSale(2, 1), f.OpenSale(2, 1)
+	staff := f.hire(t, "before")
+	customers := f.sellOut(t, of)
+	f.Post(t, notsaletest.CheckoutPath("early", int64(of.LastItem())))
+	f.recorded(t, 1)
+	restore := f.backUp(t)
+	f.Post(t, notsaletest.CheckoutPath("late", int64(of.LastItem())))
+	f.recorded(t, 2)
+	path := filepath.Join(t.TempDir(), "sale.tar")
+	f.prints(t, "sale", "archive", "1", "--out", path)
+	staff.stop()
+	restore()
+	if n := f.Count(`SELECT count(*) FROM checkout_attempts`); n != 1 {
+		t.Fatalf("%d checkouts in the backup, want 1", n)
+	}
+	out, err := f.program(t, "audit", "--all")
+	if !errors.Is(err, errAudit) || !strings.Contains(err.Error(), "sale 1") || !strings.Contains(out, "sale 2: clean") || !strings.Contains(out, "no sale: clean") {
+		t.Errorf("the audit of all: %v\n%s", err, out)
+	}
+	if _, err := f.program(t, "sale", "archive", "1", "--out", path+".not"); !errors.Is(err, errAudit) || !strings.Contains(err.Error(), "give its archive") {
+		t.Errorf("without the archive: %v", err)
+	}
+	f.prints(t, "sale", "archive", "1", "--out", path)
+	if n := f.Count(`SELECT count(*) FROM checkout_attempts`); n != 2 {
+		t.Errorf("%d checkouts are recorded, want 2", n)
+	}
+	if text := f.prints(t, "audit", "--archive", path, "--ledger"); strings.Contains(text, "wait") {
+		t.Error(text)
+	}
+	f.prints(t, "audit", "--all")
+	f.forget(t)
+	sameAnswer(t, customers[0].what, f.Purchase(t, customers[0].code), customers[0].first)
+	after := f.hire(t, "after")
+	if a := f.Purchase(t, f.Checkout(t, "zoe", int64(other.FirstItem)).Code); a.Status != http.StatusOK {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	f.recorded(t, 3)
+	after.content()
 }
