@@ -27,10 +27,13 @@ GRANT UPDATE ON installation TO notsale_scheduler;
 -- It removes old streams of attempts of no sale.
 GRANT UPDATE (removed_at) ON attempt_cursors TO notsale_scheduler;
 
--- People archive sales, which takes the lease of a sale away for good.
+-- People archive sales, which takes the lease of a sale away for good; from an
+-- archive they record the checkouts that a restored database has forgotten.
 GRANT UPDATE (state) ON sales TO notsale_operator;
 GRANT INSERT ON archives TO notsale_operator;
 GRANT UPDATE (holder) ON cursors, leases TO notsale_operator;
 GRANT UPDATE ON archiver_lease TO notsale_operator;
+GRANT INSERT ON checkout_attempts TO notsale_operator;
+GRANT INSERT, UPDATE ON attempt_cursors TO notsale_operator;
 
 COMMIT;

@@ -8,6 +8,8 @@ var (
 	sqlCommit string
 	//go:embed queries/open_slot.sql
 	sqlOpenSlot string
+	//go:embed queries/adopt_sale.sql
+	sqlAdoptSale string
 	//go:embed queries/sales.sql
 	sqlSales string
 	//go:embed queries/unsold_sales.sql

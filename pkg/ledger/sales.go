@@ -26,6 +26,8 @@ type Template struct {
 	Stock     int
 	UserLimit int
 	Seed      uint64 // of the catalogue, fresh for each sale
+	// Newest is the number of a sale that is known to have been made; 0: none is.
+	Newest sale.ID
 	// Other is a clock that the database's must agree with to MaxClockSkew; zero:
 	// it is believed.
 	Other Reading
@@ -44,18 +46,29 @@ const MaxClockSkew = time.Minute
 // ErrClocks says that two clocks differ too much to open a sale by.
 var ErrClocks = errors.New("ledger: the clocks of Postgres and NATS differ")
 
+// ErrWentBack says that the ledger lacks a sale that was in it: it was restored
+// from a backup.
+var ErrWentBack = errors.New("ledger: it was put back to before a sale was opened")
+
 // OpenSlot makes the row of the current slot's sale, in state Preparing, unless
 // it exists. Slots that were missed are not made up. It reports whether a row
 // was made; any number of schedulers may call it at once. ErrClocks: it cannot be
-// told which slot it is, and no row was made.
+// told which slot it is, ErrWentBack: t.Newest is not there, and its number is not
+// given away; no row was made.
 func (l *Ledger) OpenSlot(ctx context.Context, t Template) (made bool, err error) {
 	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT id FROM installation FOR UPDATE`); err != nil {
 			return err
 		}
-		var now time.Time
-		if err := tx.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+		var (
+			now    time.Time
+			newest sale.ID
+		)
+		if err := tx.QueryRow(ctx, `SELECT clock_timestamp(), (SELECT COALESCE(max(sale_id), 0) FROM sales)`).Scan(&now, &newest); err != nil {
 			return err
+		}
+		if newest < t.Newest {
+			return fmt.Errorf("%w: its newest sale is %d, and there was a sale %d", ErrWentBack, newest, t.Newest)
 		}
 		if other := t.Other; !other.At.IsZero() && now.Sub(other.now()).Abs() > MaxClockSkew {
 			return fmt.Errorf("%w: Postgres says %v, NATS %v", ErrClocks, now.UTC(), other.now().UTC())
@@ -68,6 +81,37 @@ func (l *Ledger) OpenSlot(ctx context.Context, t Template) (made bool, err error
 		return false, fmt.Errorf("ledger: opening the slot's sale: %w", err)
 	}
 	return made, nil
+}
+
+// ErrTaken says that another sale has the number, the UUID, the time or some of
+// the items of a sale.
+var ErrTaken = errors.New("ledger: another sale is in its place")
+
+// Adopt makes the row of a sale, in state Preparing, as its opening record says:
+// the ledger was restored to before it was opened. A row of that number that was
+// never opened gives way. A sale that is there already stays as it is. ErrTaken:
+// nothing was changed.
+func (l *Ledger) Adopt(ctx context.Context, of sale.Sale) error {
+	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT id FROM installation FOR UPDATE`); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, sqlAdoptSale, int64(of.ID), [16]byte(of.UUID), [16]byte(of.Installation), of.OpensAt,
+			of.Stock, of.UserLimit, int64(of.FirstItem), int64(of.Seed), of.Rules)
+		if err != nil || tag.RowsAffected() == 1 {
+			return err
+		}
+		var there bool
+		err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM sales WHERE sale_id = $1 AND sale_uuid = $2)`, int64(of.ID), [16]byte(of.UUID)).Scan(&there)
+		if err == nil && !there {
+			err = ErrTaken
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ledger: taking sale %d over: %w", of.ID, err)
+	}
+	return nil
 }
 
 // NextSlot returns how long it is until the next slot begins, by the

@@ -283,3 +283,64 @@ func TestSalesAreFoundByNumberAndUUID(t *testing.T) {
 		}
 	}
 }
+
+// A sale comes back as its opening record says. What was opened never gives way,
+// and no item, time or UUID is that of two sales.
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	l, _ := w.open(t, "scheduler")
+	_, first := openSlot(t, l, template())
+	adopt := func(what string, of sale.Sale, want error) {
+		t.Helper()
+		before, err := l.Sales(t.Context(), 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Adopt(t.Context(), of); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", what, err, want)
+		}
+		after, err := l.Sales(t.Context(), 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want != nil && !reflect.DeepEqual(before, after) {
+			t.Errorf("%s: the sales are now %+v, before %+v", what, after, before)
+		}
+		if row, err := l.Sale(t.Context(), of.ID); want == nil && (err != nil || row.Sale != of) {
+			t.Errorf("%s: %+v, %v, want %+v", what, row, err, of)
+		}
+	}
+	of := first.Sale
+	of.UUID, of.OpensAt, of.Stock, of.Seed = sale.UUID{1}, of.OpensAt.Add(-time.Hour), of.Stock+7, 3
+	adopt("in the place of a row that never opened", of, nil)
+	genesis := allocation.Genesis(allocation.Hash{1}, 1)
+	if err := l.MarkOpen(t.Context(), of.ID, genesis, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	adopt("what is there", of, nil)
+	other := of
+	other.UUID = sale.UUID{2}
+	adopt("in the place of a sale that was opened", other, ledger.ErrTaken)
+	next := of
+	next.ID, next.UUID, next.OpensAt, next.FirstItem = 3, sale.UUID{3}, of.OpensAt.Add(time.Hour), of.LastItem()+1
+	for what, change := range map[string]func(*sale.Sale){
+		"another's UUID": func(s *sale.Sale) { s.UUID = of.UUID },
+		"another's time": func(s *sale.Sale) { s.OpensAt = of.OpensAt },
+		"another's item": func(s *sale.Sale) { s.FirstItem-- },
+	} {
+		s := next
+		change(&s)
+		adopt(what, s, ledger.ErrTaken)
+	}
+	adopt("behind a gap", next, nil)
+	tmpl := template()
+	tmpl.Every, tmpl.Newest = time.Millisecond, 4
+	if made, err := l.OpenSlot(t.Context(), tmpl); made || !errors.Is(err, ledger.ErrWentBack) {
+		t.Errorf("a number that was given away: made %v, %v", made, err)
+	}
+	tmpl.Newest = 3
+	if made, row := openSlot(t, l, tmpl); !made || row.Sale.ID != 4 || row.Sale.FirstItem != next.LastItem()+1 {
+		t.Errorf("made %v, %+v", made, row)
+	}
+}

@@ -3,6 +3,8 @@ package simulation
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"notsale/pkg/sale"
@@ -147,6 +149,17 @@ func (b *broker) CreateSale(_ context.Context, s sale.Sale) (stream.Opening, err
 		return stream.Opening{}, err
 	}
 	return b.opening(s.ID)
+}
+
+func (b *broker) Sales(context.Context) ([]sale.ID, error) {
+	return slices.Sorted(maps.Keys(b.sales)), b.reach()
+}
+
+func (b *broker) Opening(_ context.Context, id sale.ID) (stream.Opening, error) {
+	if err := b.reach(); err != nil {
+		return stream.Opening{}, err
+	}
+	return b.opening(id)
 }
 
 func (b *broker) opening(id sale.ID) (stream.Opening, error) {

@@ -44,8 +44,14 @@ type Opening struct {
 
 // CreateSale makes the streams of a sale and its opening record, where they are
 // missing. It may be repeated. ErrForeign: a stream of that number exists and
-// belongs to another sale; nothing was changed.
+// belongs to another sale, whose opening record is returned if it can be read;
+// nothing was changed.
 func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
+	// A sale that has its record had both streams: they may be sealed, and one that
+	// is lost is not made again.
+	if opening, err := c.Opening(ctx, s.ID); !errors.Is(err, ErrLost) {
+		return opening, isOf(s, &opening, err)
+	}
 	if err := c.create(ctx, checkoutStream(s.ID), checkoutSubject(wire.AttemptStream{Sale: s.ID}), c.cfg.AttemptBytes, 0); err != nil {
 		return Opening{}, err
 	}
@@ -53,20 +59,28 @@ func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
 	if err := c.create(ctx, saleStream(s.ID), purchaseSubject(s.ID), c.cfg.SaleBytes, 0); err != nil {
 		return Opening{}, err
 	}
-	record := wire.EncodeOpening(s)
 	crash.At("scheduler/before-opening-record")
 	publish, cancel := c.during(ctx, requestTimeout)
 	defer cancel()
-	_, err := c.js.Publish(publish, purchaseSubject(s.ID), record, jetstream.WithExpectLastSequence(0))
+	_, err := c.js.Publish(publish, purchaseSubject(s.ID), wire.EncodeOpening(s), jetstream.WithExpectLastSequence(0))
 	if err != nil && !isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
 		return Opening{}, fmt.Errorf("stream: publishing the opening record of sale %d: %w", s.ID, classify(err))
 	}
 	crash.At("scheduler/after-opening-record")
 	opening, err := c.Opening(ctx, s.ID)
-	if errors.Is(err, wire.ErrMessage) || err == nil && !bytes.Equal(opening.Message.Data, record) {
-		return Opening{}, fmt.Errorf("%w: %s exists with another opening record: was the database emptied or replaced while NATS kept its data? Give both an empty store, or restore the database", ErrForeign, saleStream(s.ID))
+	return opening, isOf(s, &opening, err)
+}
+
+// isOf refuses the opening record of another sale.
+func isOf(s sale.Sale, o *Opening, err error) error {
+	switch {
+	case errors.Is(err, wire.ErrMessage):
+		return fmt.Errorf("%w: %s exists with another opening record, which cannot be read: %w", ErrForeign, saleStream(s.ID), err)
+	case err != nil || bytes.Equal(o.Message.Data, wire.EncodeOpening(s)):
+		return err
 	}
-	return opening, err
+	return fmt.Errorf("%w: %s exists with another opening record: of sale %v of installation %v, the ledger's is %v of %v",
+		ErrForeign, saleStream(s.ID), o.Sale.UUID, o.Sale.Installation, s.UUID, s.Installation)
 }
 
 func (c *Client) streamConfig(name, subject string, size int64) jetstream.StreamConfig {

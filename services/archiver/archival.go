@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -75,8 +76,8 @@ func (a *Archival) run(ctx context.Context) (err error) {
 	switch a.closed = a.row.State == sale.Archived; {
 	case a.closed:
 		return a.steps(ctx, a.recall, a.wait, a.export, a.wait, a.verify, a.List, a.Remove)
-	case a.row.State == sale.Archiving && a.gone: // a ledger that was restored to before it was finished
-		return a.steps(ctx, a.infer, a.wait, a.verify, a.Finish, a.List, a.Remove)
+	case a.gone && (a.row.State == sale.Archiving || a.row.State == sale.SoldOut): // a ledger that was restored to before it was finished
+		return a.steps(ctx, a.infer, a.wait, a.verify, a.Start, a.record, a.Finish, a.List, a.Remove)
 	}
 	return a.steps(ctx, a.wait, a.audit, a.writable, a.Start, a.List, a.Seal, a.Settle, a.wait, a.export, a.wait, a.verify, a.Finish, a.List, a.Remove)
 }
@@ -283,6 +284,50 @@ func (a *Archival) verify(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", a.Path, err)
 	}
 	return a.audited(ctx, a.Books, &LaterTape{Tape: file, Live: a.Tape})
+}
+
+// recordedAtOnce is how many checkouts are stored in one statement, as by a
+// recorder.
+const recordedAtOnce = 1000
+
+// record stores the checkouts that the ledger has forgotten: their stream is in
+// the archive alone, where no recorder reads it.
+func (a *Archival) record(ctx context.Context) error {
+	file, err := archive.Open(a.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // read only
+	of := wire.AttemptStream{Sale: a.Sale}
+	at, err := a.Books.AttemptCursor(ctx, of)
+	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
+		return err
+	}
+	to, waiting := at, []ledger.RecordedAttempt(nil)
+	store := func() error {
+		_, err := a.Books.RecordAttempts(ctx, of, at, to, waiting)
+		at, waiting = to, waiting[:0]
+		return err
+	}
+	for m, err := range file.AttemptMessages(ctx, a.Sale, at.Sequence+1, math.MaxUint64) {
+		if err != nil {
+			return err
+		}
+		edge, list, _ := wire.DecodeAttempts(m.Data) // what cannot be read is passed over, as by a recorder
+		for i := range list {
+			waiting = append(waiting, ledger.RecordedAttempt{Attempt: list[i], Edge: edge})
+		}
+		to = ledger.AttemptCursor{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Created: at.Created}
+		if len(waiting) >= recordedAtOnce {
+			if err := store(); err != nil {
+				return err
+			}
+		}
+	}
+	if to == at {
+		return nil
+	}
+	return store()
 }
 
 // syncFile makes sure that a file outlives a power cut, whoever wrote it.

@@ -17,6 +17,7 @@
 //
 // Failure behaviour: every step can be repeated, by any archiver that has the
 // folder; one that dies leaves a sale that is answered from the ledger, and that
-// the next one finishes. A sale that cannot be archived is tried again an hour
+// the next one finishes, and so is a sold-out sale without streams whose archive is
+// given, after a restore: what the ledger lacks of its checkouts is recorded from there. A sale that cannot be archived is tried again an hour
 // later, the others meanwhile; one with findings raises an alarm.
 package archiver

@@ -11,6 +11,7 @@ import (
 
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
+	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 )
 
@@ -232,7 +233,9 @@ type Library interface {
 
 // AuditRest audits what belongs to no sale: the attempts to check out items
 // that no sale has, rows that name a sale which does not exist, and streams of
-// sales that the ledger does not know. The report is that of sale 0.
+// sales that the ledger does not know, or knows as another sale that was never
+// opened (what was opened has an audit of its own, which compares them). The
+// report is that of sale 0.
 func AuditRest(ctx context.Context, books Estate, tape Library) (*Report, error) {
 	a := &audit{ctx: ctx, books: books, tape: tape, report: &Report{Findings: []Finding{}}, pace: newPace(0, sale.Open)}
 	strays, err := books.Strays(ctx, MaxFindings)
@@ -247,12 +250,38 @@ func AuditRest(ctx context.Context, books Estate, tape Library) (*Report, error)
 		return nil, err
 	}
 	for _, id := range ids {
-		switch _, err := books.Sale(ctx, id); {
-		case errors.Is(err, ledger.ErrNotFound):
-			a.report.add(Finding{Kind: Missing, Table: "sales", Row: id.String()})
-		case err != nil:
+		if err := a.unopened(books, id); err != nil {
 			return nil, err
 		}
 	}
 	return a.report, a.attempts()
+}
+
+// unopened compares the stream of a sale that the ledger has not opened with what
+// it knows of it.
+func (a *audit) unopened(books Estate, id sale.ID) error {
+	row, err := books.Sale(a.ctx, id)
+	if errors.Is(err, ledger.ErrNotFound) {
+		row.State, err = sale.Preparing, nil
+	}
+	if err != nil || row.State != sale.Preparing {
+		return err
+	}
+	at := Finding{Kind: Differs, Table: "sales", Row: id.String(), Field: "sale_uuid", Sequence: 1, Ledger: row.Sale.UUID.String()}
+	if row.Sale.UUID.IsZero() {
+		at.Kind, at.Ledger = Missing, "none"
+	}
+	opening, err := a.tape.Opening(a.ctx, id)
+	switch at.Stream = opening.Sale.UUID.String(); {
+	case errors.Is(err, stream.ErrLost) && at.Kind == Differs:
+		return nil // its opening is under way
+	case errors.Is(err, stream.ErrLost), errors.Is(err, wire.ErrMessage), errors.Is(err, wire.ErrVersion):
+		at.Stream = err.Error()
+	case err != nil:
+		return err
+	}
+	if at.Ledger != at.Stream {
+		a.report.add(at)
+	}
+	return nil
 }

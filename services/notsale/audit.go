@@ -17,6 +17,7 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
+	"notsale/pkg/wire"
 	"notsale/services/archiver"
 	"notsale/services/auditor"
 )
@@ -144,7 +145,8 @@ func printed(out io.Writer, report *auditor.Report, asJSON bool) error {
 	return nil
 }
 
-// everySale audits all sales whose streams there are, and what belongs to none.
+// everySale audits all sales whose streams there are, and what belongs to none. A
+// sale that cannot be audited keeps nobody from auditing the others.
 func (a *auditing) everySale(ctx context.Context) error {
 	books, tape, closeBoth, err := openEvidence(ctx, a.settings)
 	if err != nil {
@@ -159,18 +161,15 @@ func (a *auditing) everySale(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	reports := []error{}
-	for _, row := range rows {
-		id := row.Sale.ID
-		if _, here := slices.BinarySearch(streams, id); !here && row.State == sale.Archived {
-			fmt.Fprintf(os.Stderr, "sale %d is archived: audit its archive with --archive FILE --ledger\n", id)
+	reports, failed := []error{}, []error{}
+	for i := range rows {
+		err := a.oneOfAll(ctx, &rows[i], books, tape, streams)
+		switch {
+		case unauditable(err):
+			failed = append(failed, fmt.Errorf("sale %d: %w", rows[i].Sale.ID, err))
+			fmt.Fprintf(os.Stderr, "sale %d could not be audited: %v\n", rows[i].Sale.ID, err)
 			continue
-		}
-		err := a.one(ctx, &evidence{sale: id, books: books, tape: archiver.TapeOf(&row, tape, tape)}, auditor.Options{Share: a.share})
-		if row.State == sale.Preparing && (errors.Is(err, ledger.ErrNotFound) || errors.Is(err, stream.ErrLost)) {
-			continue // it was never opened
-		}
-		if err != nil && !errors.Is(err, errFindings) {
+		case err != nil && !errors.Is(err, errFindings):
 			return err
 		}
 		reports = append(reports, err)
@@ -182,7 +181,27 @@ func (a *auditing) everySale(ctx context.Context) error {
 	if errors.Join(append(reports, a.print(rest))...) != nil {
 		return errFindings
 	}
-	return nil
+	return errors.Join(failed...)
+}
+
+// oneOfAll audits a sale, if it was opened and has its streams.
+func (a *auditing) oneOfAll(ctx context.Context, row *ledger.SaleRow, books *ledger.Ledger, tape *stream.Client, streams []sale.ID) error {
+	id := row.Sale.ID
+	if _, here := slices.BinarySearch(streams, id); !here && row.State == sale.Archived {
+		fmt.Fprintf(os.Stderr, "sale %d is archived: audit its archive with --archive FILE --ledger\n", id)
+		return nil
+	}
+	err := a.one(ctx, &evidence{sale: id, books: books, tape: archiver.TapeOf(row, tape, tape)}, auditor.Options{Share: a.share})
+	if row.State == sale.Preparing && (errors.Is(err, ledger.ErrNotFound) || errors.Is(err, stream.ErrLost)) {
+		return nil // it was never opened
+	}
+	return err
+}
+
+// unauditable reports whether an error is about the one sale, and others can be
+// audited.
+func unauditable(err error) bool {
+	return errors.Is(err, ledger.ErrNotFound) || errors.Is(err, stream.ErrLost) || errors.Is(err, wire.ErrMessage) || errors.Is(err, wire.ErrVersion)
 }
 
 // openEvidence connects to the ledger and to the streams. The caller calls

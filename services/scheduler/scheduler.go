@@ -66,6 +66,7 @@ const (
 type Books interface {
 	Installation(ctx context.Context) (sale.UUID, error)
 	OpenSlot(ctx context.Context, t ledger.Template) (made bool, err error)
+	Adopt(ctx context.Context, of sale.Sale) error
 	Sales(ctx context.Context, before sale.ID, limit int) ([]ledger.SaleRow, error)
 	MarkOpen(ctx context.Context, id sale.ID, genesis allocation.Cursor, streamCreated time.Time) error
 	NextSlot(ctx context.Context, every time.Duration) (time.Duration, error)
@@ -76,6 +77,8 @@ type Books interface {
 type Streams interface {
 	UnsoldStreams
 	CreateSale(ctx context.Context, s sale.Sale) (stream.Opening, error)
+	Sales(ctx context.Context) ([]sale.ID, error)
+	Opening(ctx context.Context, id sale.ID) (stream.Opening, error)
 	Directory(ctx context.Context) (Directory, error)
 }
 
@@ -108,6 +111,8 @@ type Scheduler struct {
 	directory Directory              // opened by Run, which owns the rest
 	listed    map[sale.ID]sale.State // what this scheduler wrote into the directory
 	unsold    unsold
+	newest    sale.ID          // the highest number that a sale is known to have
+	refused   map[sale.ID]bool // streams that are another sale's, of which people were told
 	told      map[sale.ID]bool // sales of unknown rules or dated ahead, of which people were told
 	skewed    bool             // the clocks differed at the last look
 	repaired  time.Time        // when all sales were last looked at
@@ -131,11 +136,11 @@ func On(cfg Config, l Books, s Streams, log *slog.Logger, reg prometheus.Registe
 		return nil, err
 	}
 	sc := &Scheduler{
-		cfg: cfg, ledger: l, stream: s, log: log, listed: map[sale.ID]sale.State{}, told: map[sale.ID]bool{},
+		cfg: cfg, ledger: l, stream: s, log: log, listed: map[sale.ID]sale.State{}, told: map[sale.ID]bool{}, refused: map[sale.ID]bool{},
 		opened: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_sales_opened_total", Help: "Sales opened by this scheduler."}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_failures_total", Help: "Runs that could not finish."}),
 	}
-	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store or a stream fills up, clocks differ, a sale is dated ahead or has rules of a newer version."})
+	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store or a stream fills up, clocks differ, a sale is dated ahead or has rules of a newer version, a stream is another's."})
 	sc.claimed = make(chan struct{})
 	sc.claim = sync.OnceFunc(func() { close(sc.claimed) })
 	reg.MustRegister(sc.opened, sc.failed, sc.alarms)
@@ -164,7 +169,9 @@ func (s *Scheduler) turns(ctx context.Context) error {
 	for failing := false; ; {
 		err := s.Turn(ctx)
 		if errors.Is(err, stream.ErrForeign) {
-			return err // nothing that time could heal, and nothing may be sold
+			s.alarms.Inc()
+			s.log.Error("ALARM", "kind", "foreign-stream", "error", err, "do", "this scheduler ends: nothing that time could heal, and nothing may be sold")
+			return err
 		}
 		if err != nil && ctx.Err() == nil {
 			s.failed.Inc()
@@ -211,6 +218,9 @@ func (s *Scheduler) Turn(ctx context.Context) error {
 			return err
 		}
 		s.claim()
+		if err := s.adopt(ctx, installation); err != nil {
+			return err
+		}
 		s.directory, s.listed = directory, map[sale.ID]sale.State{}
 	}
 	seed, err := newSeed()
@@ -222,7 +232,8 @@ func (s *Scheduler) Turn(ctx context.Context) error {
 		return err
 	}
 	t := ledger.Template{
-		Every: s.cfg.Every, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit, Seed: seed, Other: ledger.Reading{Clock: clock, At: local},
+		Every: s.cfg.Every, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit, Seed: seed, Newest: s.newest,
+		Other: ledger.Reading{Clock: clock, At: local},
 	}
 	crash.At("scheduler/before-row")
 	made, err := s.ledger.OpenSlot(ctx, t)
@@ -268,7 +279,7 @@ func (s *Scheduler) repair(ctx context.Context, now time.Time) error {
 				s.dateAhead(row.Sale)
 			}
 			errs = append(errs, s.finish(ctx, row))
-			before = row.Sale.ID
+			before, s.newest = row.Sale.ID, max(s.newest, row.Sale.ID)
 		}
 		if !all || len(rows) < limit {
 			break
@@ -300,7 +311,7 @@ func (s *Scheduler) finish(ctx context.Context, row ledger.SaleRow) error {
 		return nil
 	}
 	if row.State == sale.Preparing {
-		if err := s.open(ctx, row.Sale); err != nil {
+		if err := s.open(ctx, row.Sale); err != nil || s.refused[row.Sale.ID] {
 			return err
 		}
 		row.State = sale.Open
@@ -342,8 +353,16 @@ func (s *Scheduler) dateAhead(of sale.Sale) {
 
 func (s *Scheduler) open(ctx context.Context, of sale.Sale) error {
 	opening, err := s.stream.CreateSale(ctx, of)
-	if err != nil {
+	switch {
+	case err == nil:
+		delete(s.refused, of.ID)
+	case !errors.Is(err, stream.ErrForeign):
 		return err
+	case opening.Sale.Installation == of.Installation && !s.refused[of.ID]: // the next turn takes that sale over
+		return fmt.Errorf("%w: %v", ledger.ErrWentBack, err) //nolint:errorlint // it is no foreign stream
+	default:
+		s.refuse(of.ID, err, foreignCure)
+		return nil
 	}
 	genesis := allocation.Genesis(opening.Message.Hash(), opening.Message.Time)
 	crash.At("scheduler/before-open")

@@ -303,9 +303,18 @@ func TestForeignSaleStreamIsRefused(t *testing.T) {
 	if _, err := c.stream.CreateSale(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
-	s := c.scheduler("one", always)
+	reg := prometheus.NewRegistry()
+	s, err := scheduler.New(scheduler.Config{Every: always, Stock: stock, UserLimit: 2}, c.Ledger("one"), c.Stream("one"), c.Log, reg)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
-		refusedAsForeign(t, s.Turn(t.Context()), "SALE_1", "another opening record")
+		if err := s.Turn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := count(t, reg, "notsale_scheduler_alarms_total"); n != 1 {
+		t.Errorf("%v alarms, want 1", n)
 	}
 	if rows := c.rows(); len(rows) != 1 || rows[0].State != sale.Preparing {
 		t.Errorf("sales %+v, want one that is not open", rows)
@@ -318,6 +327,10 @@ func TestForeignSaleStreamIsRefused(t *testing.T) {
 	if err != nil || errInfo != nil || opening.Sale != other || info.Last != 1 {
 		t.Errorf("the foreign stream is now %+v with %d messages: %v, %v", opening.Sale, info.Last, err, errInfo)
 	}
+	if err := errors.Join(c.stream.Seal(t.Context(), 1), c.stream.Remove(t.Context(), 1), s.Turn(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	c.check(always, 1) // as the alarm says
 }
 
 func refusedAsForeign(t *testing.T, err error, words ...string) {

@@ -1,0 +1,15 @@
+-- Makes the row of a sale from its opening record, unless another sale has its
+-- UUID, its time or some of its items. A row of its number that was never opened
+-- gives way: nothing was sold under its UUID. The caller holds the lock on the
+-- installation row.
+INSERT INTO sales (sale_id, sale_uuid, installation, opens_at, stock, user_limit, first_item, seed, rules)
+SELECT $1::bigint, $2::uuid, $3::uuid, $4::timestamptz, $5::integer, $6::integer, $7::bigint, $8::bigint, $9::integer
+WHERE NOT EXISTS (
+    SELECT FROM sales
+    WHERE sale_id <> $1
+      AND (sale_uuid = $2 OR opens_at = $4 OR first_item < $7::bigint + $5::integer AND last_item >= $7)
+)
+ON CONFLICT (sale_id) DO UPDATE
+SET sale_uuid = excluded.sale_uuid, installation = excluded.installation, opens_at = excluded.opens_at, stock = excluded.stock,
+    user_limit = excluded.user_limit, first_item = excluded.first_item, seed = excluded.seed, rules = excluded.rules
+WHERE sales.state = 'preparing' AND NOT EXISTS (SELECT FROM cursors WHERE cursors.sale_id = sales.sale_id)

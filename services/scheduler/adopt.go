@@ -1,0 +1,95 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/pkg/wire"
+)
+
+// adopt takes over the sales of this installation that have a stream and no row,
+// or one that was never opened: the ledger was restored to before they opened, and
+// codes were sold with what their opening records say. The rows are read after the
+// streams, so that a sale which another scheduler opens meanwhile has one. Numbers
+// go up, as items do.
+func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID) error {
+	ids, err := s.stream.Sales(ctx)
+	if err != nil {
+		return err
+	}
+	rows, err := s.allSales(ctx)
+	if err != nil {
+		return err
+	}
+	s.newest = 0
+	for _, id := range ids {
+		row, known := rows[id]
+		if known && row.State != sale.Preparing {
+			continue
+		}
+		opening, err := s.stream.Opening(ctx, id)
+		switch {
+		case errors.Is(err, stream.ErrLost): // nothing was ever sold with it
+		case errors.Is(err, wire.ErrMessage), errors.Is(err, wire.ErrVersion):
+			s.refuse(id, err, foreignCure)
+		case err != nil:
+			return err
+		case opening.Sale.Installation != installation, opening.Sale.ID != id:
+			s.refuse(id, stream.ErrForeign, foreignCure)
+		case row.Sale != opening.Sale:
+			if err := s.takeOver(ctx, opening.Sale); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// takeOver gives a sale its row; it is opened from there as any other. From the
+// first cursor on its decisions follow from its stream.
+func (s *Scheduler) takeOver(ctx context.Context, of sale.Sale) error {
+	err := s.ledger.Adopt(ctx, of)
+	if errors.Is(err, ledger.ErrTaken) {
+		s.refuse(of.ID, err, "keep the stream: what was sold with it stands only there; restore a newer backup of the database")
+		return nil
+	}
+	if err == nil {
+		s.newest = max(s.newest, of.ID)
+		s.log.Warn("the ledger was restored to before this sale opened: it is opened again as its stream says", "sale", of.ID, "uuid", of.UUID)
+	}
+	return err
+}
+
+// allSales reads the rows of all sales.
+func (s *Scheduler) allSales(ctx context.Context) (map[sale.ID]ledger.SaleRow, error) {
+	all := map[sale.ID]ledger.SaleRow{}
+	for before := sale.ID(0); ; {
+		rows, err := s.ledger.Sales(ctx, before, pageSize)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range rows {
+			all[row.Sale.ID], before = row, row.Sale.ID
+		}
+		if len(rows) < pageSize {
+			return all, nil
+		}
+	}
+}
+
+// foreignCure is what to do about a stream of another installation.
+const foreignCure = "no sale of this number opens, others do: give this installation a NATS of its own; if this one is, remove the stream, and the sale opens"
+
+// refuse tells people, once, of a stream with which the sale of its number is not
+// opened.
+func (s *Scheduler) refuse(id sale.ID, why error, cure string) {
+	if s.refused[id] {
+		return
+	}
+	s.refused[id] = true
+	s.alarms.Inc()
+	s.log.Error("ALARM", "kind", "foreign-stream", "sale", id, "error", why, "do", cure)
+}
