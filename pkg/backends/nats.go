@@ -87,7 +87,11 @@ func (n *NATS) start(ctx context.Context) (err error) {
 	if n.lock, err = takeLock(filepath.Join(n.dir, "notsale.lock")); err != nil {
 		return err
 	}
-	run, err := n.serve(ctx)
+	err = repairMetas(n.dir, n.log)
+	var run *natsRun
+	if err == nil {
+		run, err = n.serve(ctx)
+	}
 	if err != nil {
 		n.lock.release()
 		return err
