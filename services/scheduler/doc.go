@@ -8,13 +8,15 @@
 //
 // Authority: Postgres's clock says which slot it is, where NATS's agrees with it;
 // the rows say what exists. Only schedulers make streams and the directory, and
-// change their sizes and replicas: the keeper, beside the turns, looks often at
-// the streams that may fill fast, now and then at all, and at once at one that a
-// publisher found full.
+// change their sizes and replicas. Three loops, none of which waits for another:
+// one opens the slot's sale, one repairs what is there (it finishes other sales,
+// writes what the directory lacks, tends the streams of no sale), and the keeper
+// looks often at the streams that may fill fast, now and then at all, and at once
+// at one that a publisher found full.
 //
 // Invariants: no slot is opened twice (no two sales are dated within it); ids and item ids
-// run on from the row before; every step may be repeated, so each run first
-// finishes what the last one could not. Missed slots are not made up.
+// run on from the row before; every step may be repeated, so what one run could
+// not finish another does. Missed slots are not made up.
 //
 // Attempts of no sale go to one stream after the other: the next is made when the
 // last is a day old or nearly full, and one goes as a whole once it is recorded
