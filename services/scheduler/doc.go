@@ -23,7 +23,8 @@
 // and older than any backup that may be restored (--backup-horizon).
 //
 // Failure behaviour: with a dependency away the step is tried again every
-// second. A stream that belongs to another installation is never written to:
+// second, and a minute after its time people are told of a sale that is not open.
+// A stream that belongs to another installation is never written to:
 // the error says what to do. A row under rules that this program does not have
 // is left to a newer scheduler, with an alarm. While the clocks differ nothing is
 // opened, with an alarm, and a sale that was dated ahead stops no other. Streams

@@ -119,6 +119,9 @@ type Scheduler struct {
 	directory Directory // nil: to be looked for, or made
 	opened    uint64    // how often it was
 	skewed    bool      // the clocks differed at the last look
+	openUntil time.Time // by now: until then the slot's sale is known to be open, or this scheduler began
+	late      bool      // people were told that it is not
+	now       func() time.Time
 
 	mu   sync.Mutex
 	seen view // guarded by mu; written by whoever opens, read by whoever repairs
@@ -159,11 +162,11 @@ func On(cfg Config, l Books, s Streams, log *slog.Logger, reg prometheus.Registe
 		return nil, err
 	}
 	sc := &Scheduler{
-		cfg: cfg, ledger: l, stream: s, log: log, told: map[sale.ID]bool{}, atOnce: 1,
+		cfg: cfg, ledger: l, stream: s, log: log, told: map[sale.ID]bool{}, atOnce: 1, now: time.Now,
 		sales:  prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_sales_opened_total", Help: "Sales opened by this scheduler."}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_failures_total", Help: "Runs that could not finish."}),
 	}
-	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store or a stream fills up, clocks differ, a sale is dated ahead or has rules of a newer version."})
+	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store or a stream fills up, the slot's sale is not open, clocks differ, a sale is dated ahead or has rules of a newer version."})
 	sc.claimed = make(chan struct{})
 	sc.claim = sync.OnceFunc(func() { close(sc.claimed) })
 	reg.MustRegister(sc.sales, sc.failed, sc.alarms)
@@ -240,23 +243,35 @@ func (s *Scheduler) Turn(ctx context.Context) error {
 	return errors.Join(err, s.tend(ctx))
 }
 
-// openSlot opens the current slot's sale, if it is not yet open.
+// openSlot opens the current slot's sale, if it is not yet open, and tells people
+// of one that is not.
 func (s *Scheduler) openSlot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
+	err := s.openNewest(ctx)
+	s.watchOpen(err)
+	return err
+}
+
+// openNewest makes the slot's sale, which is then the newest, and opens it.
+func (s *Scheduler) openNewest(ctx context.Context) error {
 	clock, err := s.makeRow(ctx)
 	if err != nil {
 		return err
 	}
 	s.see(view{s.directory, s.opened, clock, s.skewed})
-	rows, err := s.ledger.Sales(ctx, 0, 1)
-	if err != nil || len(rows) == 0 || !s.opens(&rows[0]) {
+	rows, err := s.ledger.Sales(ctx, 0, recentSales)
+	if err != nil {
 		return err
 	}
-	if err := s.open(ctx, rows[0].Sale); err != nil {
-		return err
+	if len(rows) > 0 && s.opens(&rows[0]) {
+		if err = s.open(ctx, rows[0].Sale); err == nil {
+			rows[0].State = sale.Open
+			err = s.list(ctx, s.directory, wire.Entry{Sale: rows[0].Sale, State: sale.Open})
+		}
 	}
-	return s.list(ctx, s.directory, wire.Entry{Sale: rows[0].Sale, State: sale.Open})
+	s.lookWhatIsOpen(rows, clock)
+	return err
 }
 
 // opens reports whether the newest sale is to be opened.
@@ -331,6 +346,42 @@ func (s *Scheduler) watchClocks(differ error) {
 			"do", "no sale opens until they agree to a minute: set the clock that is wrong")
 	}
 	s.skewed = differ != nil
+}
+
+// openLate is how long after its time a sale that is not open is told of.
+const openLate = time.Minute
+
+// lookWhatIsOpen remembers how long the slot's sale is open, if one of these is
+// it: to the end of its slot.
+func (s *Scheduler) lookWhatIsOpen(rows []ledger.SaleRow, clock time.Time) {
+	for _, row := range rows {
+		opens := row.Sale.OpensAt
+		if row.State == sale.Preparing || opens.Sub(clock) > ledger.MaxClockSkew { // not open, or dated ahead
+			continue
+		}
+		ends := opens.Add(s.cfg.Every - time.Duration(opens.UnixNano()%int64(s.cfg.Every)))
+		left := ends.Sub(clock)
+		if until := s.now().Add(left); left > 0 && until.After(s.openUntil) {
+			s.openUntil = until
+		}
+	}
+}
+
+// watchOpen tells people that the slot's sale is not open, whatever it is that
+// keeps it: a minute after its time, or at once where that heals nothing. After a
+// start that minute begins anew.
+func (s *Scheduler) watchOpen(err error) {
+	now := s.now()
+	if s.openUntil.IsZero() {
+		s.openUntil = now
+	}
+	late := now.Sub(s.openUntil) > openLate || errors.Is(err, stream.ErrForeign) && !now.Before(s.openUntil)
+	if late && !s.late {
+		s.alarms.Inc()
+		s.log.Error("ALARM", "kind", "not-open", "since", s.openUntil.UTC(), "error", err,
+			"do", "the sale of this slot is not known to be open: see the error, or where there is none the alarm before this one")
+	}
+	s.late = late
 }
 
 func (s *Scheduler) open(ctx context.Context, of sale.Sale) error {
