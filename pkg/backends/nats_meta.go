@@ -90,7 +90,7 @@ func metaSum(text []byte, key string) (string, error) {
 func streamName(text []byte) (string, error) {
 	var info server.FileStreamInfo
 	err := decodeStrictly(text, &info)
-	return info.StreamConfig.Name, err
+	return info.Name, err
 }
 
 func consumerName(text []byte) (string, error) {
