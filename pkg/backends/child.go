@@ -208,6 +208,13 @@ func (c *child) kill() error {
 	return fmt.Errorf("%s: processes %v remain %v after SIGKILL", c.spec.name, family, killWait)
 }
 
+// exists tells whether there is a process of this number, though it may only wait
+// to be reaped.
+func exists(pid int) bool {
+	err := syscall.Kill(pid, 0)
+	return err == nil || errors.Is(err, syscall.EPERM)
+}
+
 func anyAlive(pids []int) bool {
 	for _, pid := range pids {
 		if alive(pid) {

@@ -56,11 +56,8 @@ func descendants(pid int) ([]int, error) {
 	return collect(parents, pid), nil
 }
 
-// alive tells whether a process exists.
-func alive(pid int) bool {
-	err := syscall.Kill(pid, 0)
-	return err == nil || errors.Is(err, syscall.EPERM)
-}
+// alive tells whether a process runs, as far as that is known here.
+func alive(pid int) bool { return exists(pid) }
 
 // occupants lists the postmaster that works in a data folder, if any.
 func occupants(dir string) []int {

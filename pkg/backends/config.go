@@ -26,8 +26,9 @@ type Config struct {
 	RedisURL    string // external Redis (redis://, rediss:// or unix://)
 	NATSURL     string // external NATS servers, comma-separated (nats://, tls://, ws:// or wss://)
 
-	// StreamStore is JetStream's largest file store in bytes; 0 lets the
-	// server size it from the free disk.
+	// StreamStore is JetStream's largest file store in bytes; 0 takes three
+	// quarters of the disk that is free or the store's own, but not less than at
+	// an earlier start.
 	StreamStore int64
 
 	// PGBin is the folder of initdb and postgres (version 14 or later). If

@@ -26,7 +26,8 @@
 //     anything.
 //   - What was acknowledged survives power loss: Postgres runs with fsync,
 //     synchronous_commit and full_page_writes on, NATS with SyncAlways, unless
-//     Config.Ephemeral gives that up for a test.
+//     Config.Ephemeral gives that up for a test. A stream whose settings the
+//     server was writing when it was killed is there again: see repairMetas.
 //   - No child outlives this process, even one that was killed with SIGKILL:
 //     on Linux the kernel signals the children (Pdeathsig), elsewhere a small
 //     watchdog shell does. Postgres is told to stop at once and recovers at the

@@ -32,6 +32,7 @@ type NATS struct {
 	log      *slog.Logger
 	dir      string // Data/nats
 	password string
+	store    int64 // size of the store in bytes; 0: the server sizes it
 
 	mu   sync.Mutex // guards what follows
 	addr string     // host:port, kept over a Restart
@@ -79,6 +80,9 @@ func (n *NATS) open(ctx context.Context) error {
 		return err
 	}
 	n.addr = n.cfg.NATSAddr
+	if n.store = n.cfg.StreamStore; n.store == 0 {
+		n.store = storeLimit(n.dir, n.log)
+	}
 	return n.start(ctx)
 }
 
@@ -87,7 +91,11 @@ func (n *NATS) start(ctx context.Context) (err error) {
 	if n.lock, err = takeLock(filepath.Join(n.dir, "notsale.lock")); err != nil {
 		return err
 	}
-	run, err := n.serve(ctx)
+	err = repairMetas(n.dir, n.log)
+	var run *natsRun
+	if err == nil {
+		run, err = n.serve(ctx)
+	}
 	if err != nil {
 		n.lock.release()
 		return err
@@ -113,7 +121,7 @@ func (n *NATS) options() (*server.Options, error) {
 		MaxPayload:             maxPayload,
 		JetStream:              true,
 		StoreDir:               n.dir,
-		JetStreamMaxStore:      n.cfg.StreamStore,
+		JetStreamMaxStore:      n.store,
 		SyncAlways:             !n.cfg.Ephemeral,
 		NoSigs:                 true, // signals are the program's business
 		DisableJetStreamBanner: true,

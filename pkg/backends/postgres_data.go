@@ -19,8 +19,10 @@ import (
 )
 
 const (
-	readyWait  = 2 * time.Minute // limit of a start: recovery after a crash replays up to 1 GB of log
-	vacateWait = 5 * time.Second // how long the postmaster of a killed parent may take to end
+	readyWait = 2 * time.Minute // limit of a start: recovery after a crash replays up to 1 GB of log
+	// vacateWait is how long the postgres of a killed parent may take to end, on a
+	// machine that is busy with the start after a crash.
+	vacateWait = 10 * time.Second
 )
 
 var (
@@ -103,8 +105,8 @@ func (p *Postgres) runInitdb(ctx context.Context, args ...string) error {
 
 // vacate waits until no postgres works in the data folder: that of a killed
 // parent may still be shutting down. We hold the lock, so nobody else starts
-// one. A pid file that then names a living process names a stranger, with
-// whom Postgres would mistake itself.
+// one. A pid file that then names a process names a stranger, or one that has
+// ended and that nobody has reaped yet: Postgres would take either for its like.
 func vacate(ctx context.Context, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, vacateWait)
 	defer cancel()
@@ -117,7 +119,7 @@ func vacate(ctx context.Context, dir string) error {
 			return fmt.Errorf("postgres processes %v still run on %s: stop them (kill -QUIT %d)", found, dir, found[0])
 		}
 	}
-	if pid, err := postmasterPID(dir); err == nil && alive(pid) {
+	if pid, err := postmasterPID(dir); err == nil && exists(pid) {
 		if err := os.Remove(filepath.Join(dir, "postmaster.pid")); err != nil {
 			return fmt.Errorf("remove stale pid file: %w", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -83,31 +84,41 @@ func TestPausedPostgresStops(t *testing.T) {
 	stop(t, p.Stop)
 }
 
-// A pid file whose number now belongs to a stranger must not prevent a start.
+// A pid file whose number now belongs to a stranger, or to a postmaster that was
+// killed and that nobody has reaped yet, must not prevent a start.
 func TestStalePIDFileNamesAStranger(t *testing.T) {
 	t.Parallel()
-	data := newSeeded(t)
-	p := startPostgres(t, data)
-	pidFile := filepath.Join(p.dir, "postmaster.pid")
-	if err := p.Kill(); err != nil {
-		t.Fatal(err)
+	for name, ends := range map[string]bool{"alive": false, "not reaped": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			data := newSeeded(t)
+			p := startPostgres(t, data)
+			pidFile := filepath.Join(p.dir, "postmaster.pid")
+			if err := p.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(pidFile)
+			if err != nil {
+				t.Fatalf("a killed postgres leaves its pid file: %v", err)
+			}
+			stop(t, p.Stop)
+			stranger := exec.Command("sleep", "60")
+			stranger.SysProcAttr = p.account.attr()
+			if err := stranger.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _, _ = stranger.Process.Kill(), stranger.Wait() }()
+			if ends {
+				_ = stranger.Process.Kill()
+				eventually(t, "it has ended", func() bool { return !alive(stranger.Process.Pid) || runtime.GOOS != "linux" })
+			}
+			_, rest, _ := strings.Cut(string(text), "\n")
+			if err := os.WriteFile(pidFile, fmt.Appendf(nil, "%d\n%s", stranger.Process.Pid, rest), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			startPostgres(t, data)
+		})
 	}
-	text, err := os.ReadFile(pidFile)
-	if err != nil {
-		t.Fatalf("a killed postgres leaves its pid file: %v", err)
-	}
-	stop(t, p.Stop)
-	stranger := exec.Command("sleep", "60")
-	stranger.SysProcAttr = p.account.attr()
-	if err := stranger.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _, _ = stranger.Process.Kill(), stranger.Wait() }()
-	_, rest, _ := strings.Cut(string(text), "\n")
-	if err := os.WriteFile(pidFile, fmt.Appendf(nil, "%d\n%s", stranger.Process.Pid, rest), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	startPostgres(t, data)
 }
 
 func TestPostgresWaitsForAnOrphan(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // A killed store comes back at the same address, with what it had stored.
@@ -198,6 +199,52 @@ func TestNATSSellsOnAfterAFullDisk(t *testing.T) {
 		t.Errorf("the first message: %v", err)
 	}
 	nothingDone(t, b)
+}
+
+// A disk that fills up while the store is stopped, or starts anew, and gets room
+// in two steps: the streams get what they would have had.
+func TestRoomThatCameAfterAStartOnAFullDiskIsUsed(t *testing.T) {
+	disk := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=200m,mode=0711", "tmpfs", disk).CombinedOutput(); err != nil {
+		t.Skipf("needs to mount a small disk: %v: %s", err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command("umount", disk).Run() })
+	cfg := Config{Data: filepath.Join(disk, "data"), Ephemeral: true}
+	first, err := StartNATS(t.Context(), cfg, discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := first.StreamStore()
+	reserve(t, first.URL(), "one", limit/2)
+	filler := filepath.Join(disk, "filler")
+	fillDisk(t, filler)
+	if err := os.Truncate(filler, 192<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := first.StreamStore(); n != limit {
+		t.Errorf("started again on a full disk it has a store of %d bytes, want %d", n, limit)
+	}
+	stop(t, first.Stop)
+	second := startNATS(t, cfg, discard())
+	if n := second.StreamStore(); n != limit {
+		t.Errorf("a new one on a full disk has a store of %d bytes, want %d", n, limit)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	reserve(t, second.URL(), "two", limit/4)
+}
+
+// reserve makes a stream that reserves so many bytes.
+func reserve(t *testing.T, url, name string, bytes int64) {
+	t.Helper()
+	cfg := jetstream.StreamConfig{Name: name, Subjects: []string{name}, MaxBytes: bytes}
+	if _, err := streamsOf(t, url).CreateStream(t.Context(), cfg); err != nil {
+		t.Errorf("no room for %d bytes: %v", bytes, err)
+	}
 }
 
 func fillDisk(t *testing.T, path string) {

@@ -185,6 +185,10 @@ func (b *broker) Claim(_ context.Context, id sale.UUID) error {
 
 func (b *broker) Count(context.Context) (int, error) { return len(b.listed), b.reach() }
 
+func (b *broker) Entries(context.Context) (map[sale.ID]wire.Entry, error) {
+	return maps.Clone(b.listed), b.reach()
+}
+
 func (b *broker) ServerTime(context.Context) (server, local time.Time, err error) {
 	return b.w.now.Time(), time.Time{}, b.reach()
 }

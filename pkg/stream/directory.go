@@ -112,6 +112,22 @@ func (d *Directory) Count(ctx context.Context) (int, error) {
 	return max(0, int(status.Values())-1), nil // one entry names the installation
 }
 
+// Entries returns all that the directory lists, by the sale's number: some round
+// trips, however many there are.
+func (d *Directory) Entries(ctx context.Context) (map[sale.ID]wire.Entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	entries, complete := map[sale.ID]wire.Entry{}, false
+	err := d.Watch(ctx, func(e wire.Entry) { entries[e.Sale.ID] = e }, func() {
+		complete = true
+		cancel()
+	})
+	if complete {
+		return entries, nil
+	}
+	return nil, fmt.Errorf("stream: listing the directory of sales: %w", err)
+}
+
 // Put writes the entry of a sale, unless the directory says the same of it, or
 // knows a later state: a state only moves forward, also where two write at once.
 func (d *Directory) Put(ctx context.Context, e wire.Entry) error {

@@ -3,6 +3,7 @@ package stream_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -72,6 +73,10 @@ func TestWatch(t *testing.T) {
 	}
 	put(t, d, 3, sale.Open)
 
+	all, err := d.Entries(t.Context())
+	if want := map[sale.ID]wire.Entry{1: entry(1, sale.SoldOut), 2: entry(2, sale.SoldOut), 3: entry(3, sale.Open)}; err != nil || !maps.Equal(all, want) {
+		t.Errorf("it lists %+v, %v", all, err)
+	}
 	events := watch(t, directory(t, connect(t, config(test.NATSURL))))
 	for _, want := range []wire.Entry{entry(1, sale.SoldOut), entry(2, sale.SoldOut), entry(3, sale.Open), {}} {
 		if got := receive(t, "what is there", events); got != want {

@@ -101,7 +101,7 @@ func (l *loop) miss(ctx context.Context, err error) {
 	if l.at.Sequence == 0 || l.removed(ctx) || time.Since(l.missed) < verdictTime && l.followed(ctx) {
 		return
 	}
-	l.alarm("lost-stream", err, "restore it from a backup; what was recorded stays recorded")
+	l.alarm("lost-stream", err, "restore it from a backup, or mend it where NATS says that checksums do not match, see README; what was recorded stays recorded")
 }
 
 // followed reports whether the stream is one of no sale that has a successor, so

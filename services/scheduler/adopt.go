@@ -10,6 +10,13 @@ import (
 	"notsale/pkg/wire"
 )
 
+// known is what is known of the sales that are to be there.
+type known struct {
+	newest  sale.ID          // the highest number that a sale is known to have
+	refused map[sale.ID]bool // streams that are another sale's, of which people were told
+	lacking bool             // the ledger may lack a sale that was opened
+}
+
 // adopt takes over the sales of this installation that have a stream and no row,
 // or one that was never opened: the ledger was restored to before they opened, and
 // codes were sold with what their opening records say. The rows are read after the
@@ -24,7 +31,7 @@ func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID) error {
 	if err != nil {
 		return err
 	}
-	s.newest = 0
+	s.forgetNewest()
 	for _, id := range ids {
 		row, known := rows[id]
 		if known && row.State != sale.Preparing {
@@ -45,6 +52,7 @@ func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID) error {
 			}
 		}
 	}
+	s.lacks(false)
 	return nil
 }
 
@@ -57,7 +65,7 @@ func (s *Scheduler) takeOver(ctx context.Context, of sale.Sale) error {
 		return nil
 	}
 	if err == nil {
-		s.newest = max(s.newest, of.ID)
+		s.knows(of.ID)
 		s.log.Warn("the ledger was restored to before this sale opened: it is opened again as its stream says", "sale", of.ID, "uuid", of.UUID)
 	}
 	return err
@@ -86,10 +94,57 @@ const foreignCure = "no sale of this number opens, others do: give this installa
 // refuse tells people, once, of a stream with which the sale of its number is not
 // opened.
 func (s *Scheduler) refuse(id sale.ID, why error, cure string) {
-	if s.refused[id] {
+	s.mu.Lock()
+	told := s.known.refused[id]
+	s.known.refused[id] = true
+	s.mu.Unlock()
+	if told {
 		return
 	}
-	s.refused[id] = true
 	s.alarms.Inc()
 	s.log.Error("ALARM", "kind", "foreign-stream", "sale", id, "error", why, "do", cure)
+}
+
+func (s *Scheduler) isRefused(id sale.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known.refused[id]
+}
+
+func (s *Scheduler) accept(id sale.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known.refused, id)
+}
+
+func (s *Scheduler) lacks(some bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known.lacking = some
+}
+
+func (s *Scheduler) lacking() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known.lacking
+}
+
+func (s *Scheduler) newest() sale.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known.newest
+}
+
+func (s *Scheduler) knows(id sale.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known.newest = max(s.known.newest, id)
+}
+
+// forgetNewest comes before the sales that are there are looked for: one that is
+// gone for good must not stop all others.
+func (s *Scheduler) forgetNewest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known.newest = 0
 }

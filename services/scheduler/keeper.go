@@ -76,6 +76,7 @@ type keeper struct {
 
 	space   stream.Space
 	known   map[string]*kept // by the stream's name
+	sums    sums             // over known
 	listed  time.Time        // when all were last read
 	took    time.Duration    // how long that took
 	fresh   bool             // some were read for the first time
@@ -205,16 +206,16 @@ func (k *keeper) lookAtWatched(ctx context.Context) error {
 	for _, s := range watched {
 		size, err := k.streams.Size(ctx, s.Name)
 		if errors.Is(err, stream.ErrLost) { // archived
-			delete(k.known, s.Name)
+			k.forget(s)
 			continue
 		}
 		if err != nil { // the others do not wait for it again: those that answer are listed next
-			delete(k.known, s.Name)
+			k.forget(s)
 			k.listed = time.Time{}
 			errs = append(errs, err)
 			continue
 		}
-		s.Size = size
+		k.update(s, size)
 		errs = append(errs, k.fit(ctx, s))
 	}
 	return errors.Join(errs...)
@@ -229,6 +230,7 @@ func (k *keeper) lookAtAll(ctx context.Context) error {
 	}
 	k.askBooks(ctx)
 	k.remember(sizes)
+	k.sum()
 	k.took, k.listed = time.Since(started), time.Now()
 	k.watchStore()
 	k.replicate(ctx)
@@ -311,7 +313,9 @@ func (k *keeper) resize(ctx context.Context, s *kept, size int64) error {
 	}
 	k.log.Debug("stream resized", "stream", s.Name, "used", s.Bytes, "from", s.MaxBytes, "to", size)
 	k.space.Reserved += size - s.MaxBytes
-	s.MaxBytes = size
+	now := s.Size
+	now.MaxBytes = size
+	k.update(s, now)
 	return nil
 }
 
@@ -343,20 +347,56 @@ func wanted(s *stream.Size, watched bool, room int64) int64 {
 // at once, leave a busy one nothing while the store is mostly free.
 func (k *keeper) room(s *kept) int64 {
 	free := max(0, k.space.Room()-nextSale)
-	taken, own, needs := s.MaxBytes, k.need(s), k.sellsOut()
-	for _, other := range k.known {
-		if other != s {
-			needs += k.need(other)
-			if s.Kind == stream.Attempts && other.Kind == stream.Attempts {
-				taken += other.MaxBytes
-			}
-		}
+	taken, own := s.MaxBytes, k.need(s)
+	needs := k.sellsOut() + k.sums.needs - own
+	if s.Kind == stream.Attempts {
+		taken = k.sums.attempts
 	}
 	room := max(0, free-min(needs, (free+taken)/2), min(own, free))
 	if s.Kind == stream.Attempts {
 		room = max(0, min(room, k.roomForAttempts(s)))
 	}
 	return room
+}
+
+// sums are over all streams that are known, so that a look at each stream need
+// not look at each other.
+type sums struct {
+	needs    int64 // what the streams of purchases lack, as need says
+	attempts int64 // reserved by the streams of attempts
+	unsold   int64 // likewise, by those of no sale
+}
+
+// sum makes the sums anew, after a look at all.
+func (k *keeper) sum() {
+	k.sums = sums{}
+	for _, s := range k.known {
+		k.count(s, 1)
+	}
+}
+
+// update takes over what was read or set of a stream.
+func (k *keeper) update(s *kept, now stream.Size) {
+	k.count(s, -1)
+	s.Size = now
+	k.count(s, 1)
+}
+
+func (k *keeper) forget(s *kept) {
+	k.count(s, -1)
+	delete(k.known, s.Name)
+}
+
+// count adds a stream to the sums, or takes it out: sign is 1 or -1.
+func (k *keeper) count(s *kept, sign int64) {
+	k.sums.needs += sign * k.need(s)
+	if s.Kind != stream.Attempts {
+		return
+	}
+	k.sums.attempts += sign * s.MaxBytes
+	if s.Sale == 0 {
+		k.sums.unsold += sign * s.MaxBytes
+	}
 }
 
 // A flood of checkouts exhausts the room for checkouts, never that for purchases.
@@ -368,17 +408,9 @@ const (
 // roomForAttempts is how much checkouts may still reserve. One of the streams of
 // no sale is followed by another before it is too large.
 func (k *keeper) roomForAttempts(s *kept) int64 {
-	left, unsold := k.space.Limit/attemptShare, k.space.Limit/unsoldShare
-	for _, other := range k.known {
-		if other.Kind == stream.Attempts {
-			left -= other.MaxBytes
-			if other.Sale == 0 {
-				unsold -= other.MaxBytes
-			}
-		}
-	}
+	left := k.space.Limit/attemptShare - k.sums.attempts
 	if s.Sale == 0 {
-		return min(left, unsold, stream.UnsoldBytes-s.MaxBytes)
+		return min(left, k.space.Limit/unsoldShare-k.sums.unsold, stream.UnsoldBytes-s.MaxBytes)
 	}
 	return left
 }

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"notsale/pkg/sale"
@@ -40,9 +41,95 @@ func TestRoomOfStreams(t *testing.T) {
 				add(stream.Attempts, id+2, 1)
 			}
 			purchases, attempts, unsold := add(stream.Purchases, 1, c.has.purchases), add(stream.Attempts, 1, c.has.attempts), add(stream.Attempts, 0, c.has.unsold)
+			k.sum()
 			if got := (sizes{k.room(purchases) >> 20, k.room(attempts) >> 20, k.room(unsold) >> 20}); got != c.room {
 				t.Errorf("%+v, want %+v", got, c.room)
 			}
 		})
+	}
+}
+
+// The room is what it is when each stream is looked at with all others, also
+// after streams were read again, resized and forgotten.
+func TestRoomIsThatOfAllStreamsTogether(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(50) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		k := randomKeeper(rng, 1+rng.IntN(40))
+		k.sum()
+		for _, s := range k.known {
+			switch rng.IntN(3) {
+			case 0:
+				k.forget(s)
+			case 1:
+				k.update(s, randomSize(rng, s.Name))
+			}
+		}
+		for _, s := range k.known {
+			if got, want := k.room(s), k.roomLookedUp(s); got != want {
+				t.Fatalf("seed %d: %d bytes of room for %+v, want %d", seed, got, s.Size, want)
+			}
+		}
+	}
+}
+
+// roomLookedUp is room without sums.
+func (k *keeper) roomLookedUp(s *kept) int64 {
+	free := max(0, k.space.Room()-nextSale)
+	taken, own, needs := s.MaxBytes, k.need(s), k.sellsOut()
+	left, unsold := k.space.Limit/attemptShare, k.space.Limit/unsoldShare
+	for _, other := range k.known {
+		if other != s {
+			needs += k.need(other)
+		}
+		if other.Kind != stream.Attempts {
+			continue
+		}
+		left -= other.MaxBytes
+		if other.Sale == 0 {
+			unsold -= other.MaxBytes
+		}
+		if s.Kind == stream.Attempts && other != s {
+			taken += other.MaxBytes
+		}
+	}
+	room := max(0, free-min(needs, (free+taken)/2), min(own, free))
+	switch {
+	case s.Kind != stream.Attempts:
+		return room
+	case s.Sale == 0:
+		left = min(left, unsold, stream.UnsoldBytes-s.MaxBytes)
+	}
+	return max(0, min(room, left))
+}
+
+func randomKeeper(rng *rand.Rand, streams int) *keeper {
+	k := &keeper{cfg: DefaultConfig(), known: map[string]*kept{}, unsold: map[sale.ID]bool{}}
+	k.space.Limit = rng.Int64N(4 << 30)
+	for i := range streams {
+		s := &kept{Size: randomSize(rng, fmt.Sprint(i))}
+		k.known[s.Name] = s
+		k.unsold[s.Sale] = rng.IntN(4) > 0
+		k.space.Reserved += s.MaxBytes
+	}
+	return k
+}
+
+func randomSize(rng *rand.Rand, name string) stream.Size {
+	kinds := []stream.Kind{stream.Purchases, stream.Attempts, stream.Listing}
+	return stream.Size{
+		Name: name, Kind: kinds[rng.IntN(len(kinds))], Sale: sale.ID(rng.IntN(4)),
+		MaxBytes: rng.Int64N(64 << 20), Sealed: rng.IntN(5) == 0,
+	}
+}
+
+// A year of unsold sales: the room of each of their streams.
+func BenchmarkRoomOfAYear(b *testing.B) {
+	k := randomKeeper(rand.New(rand.NewPCG(1, 0)), 2*8760)
+	for b.Loop() {
+		k.sum()
+		for _, s := range k.known {
+			_ = k.room(s)
+		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/crash"
@@ -59,7 +60,14 @@ const (
 	recentSales = 100              // sales looked at each time
 	fullRepair  = 30 * time.Second // between two looks at all sales
 	pageSize    = 1000
-	turnTimeout = time.Minute // for one turn; a thousand sales open within it
+	turnTimeout = time.Minute // for opening one sale, and for one look of the keeper
+	// repairTimeout is for one look at the sales that are there. What it does not
+	// get done the next one does, from where it was.
+	repairTimeout = time.Minute
+	unsoldTimeout = time.Minute // for one look at the streams of no sale
+	// putsAtOnce bounds the entries of the directory that are written at once: with
+	// NATS 300 ms away some 25 a second.
+	putsAtOnce = 16
 )
 
 // Books is the ledger, as a scheduler uses it. Every call may be repeated.
@@ -85,8 +93,9 @@ type Streams interface {
 // Directory is where edges and allocators learn of sales.
 type Directory interface {
 	Claim(ctx context.Context, installation sale.UUID) error
-	Put(ctx context.Context, e wire.Entry) error
+	Put(ctx context.Context, e wire.Entry) error // may be called by several goroutines
 	Count(ctx context.Context) (int, error)
+	Entries(ctx context.Context) (map[sale.ID]wire.Entry, error)
 	ServerTime(ctx context.Context) (server, local time.Time, err error)
 }
 
@@ -101,21 +110,41 @@ type Scheduler struct {
 	ledger Books
 	stream Streams
 	log    *slog.Logger
-	opened prometheus.Counter
+	sales  prometheus.Counter
 	failed prometheus.Counter
 	alarms prometheus.Counter
-	keeper *keeper // of the streams' sizes; none in the simulator
+	keeper *keeper // of the streams' sizes; nil: none
 
-	claimed   chan struct{}          // closed once NATS's store is known to be ours
-	claim     func()                 // closes it
-	directory Directory              // opened by Run, which owns the rest
-	listed    map[sale.ID]sale.State // what this scheduler wrote into the directory
-	unsold    unsold
-	newest    sale.ID          // the highest number that a sale is known to have
-	refused   map[sale.ID]bool // streams that are another sale's, of which people were told
-	told      map[sale.ID]bool // sales of unknown rules or dated ahead, of which people were told
-	skewed    bool             // the clocks differed at the last look
-	repaired  time.Time        // when all sales were last looked at
+	claimed chan struct{} // closed once NATS's store is known to be ours
+	claim   func()        // closes it
+
+	// Of whoever opens the slot's sale.
+	directory Directory // nil: to be looked for, or made
+	opened    uint64    // how often it was
+	skewed    bool      // the clocks differed at the last look
+	openUntil time.Time // by now: until then the slot's sale is known to be open, or this scheduler began
+	late      bool      // people were told that it is not
+	now       func() time.Time
+
+	mu    sync.Mutex
+	seen  view  // guarded by mu; written by whoever opens, read by whoever repairs
+	known known // guarded by mu
+
+	// Of whoever repairs.
+	listed   map[sale.ID]wire.Entry // what the directory has; nil: to be read
+	listedIn uint64                 // of which directory, as view.opened counts them
+	repaired time.Time              // when all sales were last looked at
+	told     map[sale.ID]bool       // sales of unknown rules or dated ahead, of which people were told
+	unsold   unsold
+	atOnce   int // entries of the directory that are written at once
+}
+
+// view is what the last look for the slot's sale has found out.
+type view struct {
+	directory Directory // nil: nothing yet
+	opened    uint64    // counts the directories that were looked for or made
+	clock     time.Time // NATS's
+	skewed    bool      // the clocks differ
 }
 
 // New returns a scheduler on open connections, which stay the caller's.
@@ -124,6 +153,7 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg p
 	if err != nil {
 		return nil, err
 	}
+	sc.atOnce = putsAtOnce
 	sc.keeper = &keeper{cfg: cfg, ledger: l, streams: s, log: log, alarms: sc.alarms}
 	sc.keeper.reserved = prometheus.NewGauge(prometheus.GaugeOpts{Name: "notsale_scheduler_store_reserved_ratio", Help: "Part of the stream store that is reserved."})
 	reg.MustRegister(sc.keeper.reserved)
@@ -136,38 +166,51 @@ func On(cfg Config, l Books, s Streams, log *slog.Logger, reg prometheus.Registe
 		return nil, err
 	}
 	sc := &Scheduler{
-		cfg: cfg, ledger: l, stream: s, log: log, listed: map[sale.ID]sale.State{}, told: map[sale.ID]bool{}, refused: map[sale.ID]bool{},
-		opened: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_sales_opened_total", Help: "Sales opened by this scheduler."}),
+		cfg: cfg, ledger: l, stream: s, log: log, told: map[sale.ID]bool{}, atOnce: 1, now: time.Now, known: known{refused: map[sale.ID]bool{}, lacking: true},
+		sales:  prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_sales_opened_total", Help: "Sales opened by this scheduler."}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_failures_total", Help: "Runs that could not finish."}),
 	}
-	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store or a stream fills up, clocks differ, a sale is dated ahead or has rules of a newer version, a stream is another's."})
+	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store or a stream fills up, the slot's sale is not open, clocks differ, a sale is dated ahead or has rules of a newer version, a stream is another's."})
 	sc.claimed = make(chan struct{})
 	sc.claim = sync.OnceFunc(func() { close(sc.claimed) })
-	reg.MustRegister(sc.opened, sc.failed, sc.alarms)
+	reg.MustRegister(sc.sales, sc.failed, sc.alarms)
 	return sc, nil
 }
 
-// Run opens a sale in every slot, and keeps the streams' sizes, until ctx ends.
+// Run opens a sale in every slot, and beside that repairs what is there and keeps
+// the streams' sizes, until ctx ends. Neither makes the next sale wait.
 func (s *Scheduler) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	kept := make(chan error, 1)
-	go func() {
-		defer cancel()
-		select {
-		case <-s.claimed:
-			kept <- s.keeper.run(ctx)
-		case <-ctx.Done():
-			kept <- nil
-		}
-	}()
-	err := s.turns(ctx)
-	cancel()
-	return errors.Join(err, <-kept)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return s.loop(ctx, "the sale cannot be opened, trying on", s.openSlot, s.pause)
+	})
+	group.Go(func() error {
+		return s.onceClaimed(ctx, func() error {
+			return s.loop(ctx, "sales cannot be repaired, trying on", s.tend, func(context.Context) time.Duration { return retryPause })
+		})
+	})
+	if s.keeper != nil {
+		group.Go(func() error {
+			return s.onceClaimed(ctx, func() error { return s.keeper.run(ctx) })
+		})
+	}
+	return group.Wait()
 }
 
-func (s *Scheduler) turns(ctx context.Context) error {
+// onceClaimed runs a loop as soon as NATS's store is known to be ours.
+func (s *Scheduler) onceClaimed(ctx context.Context, loop func() error) error {
+	select {
+	case <-s.claimed:
+		return loop()
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// loop takes a step again and again, until ctx ends or the streams are foreign.
+func (s *Scheduler) loop(ctx context.Context, failure string, step func(context.Context) error, pause func(context.Context) time.Duration) error {
 	for failing := false; ; {
-		err := s.Turn(ctx)
+		err := step(ctx)
 		if errors.Is(err, stream.ErrForeign) {
 			s.alarms.Inc()
 			s.log.Error("ALARM", "kind", "foreign-stream", "error", err, "do", "this scheduler ends: nothing that time could heal, and nothing may be sold")
@@ -175,16 +218,15 @@ func (s *Scheduler) turns(ctx context.Context) error {
 		}
 		if err != nil && ctx.Err() == nil {
 			s.failed.Inc()
-			s.directory, s.repaired = nil, time.Time{}
 			if !failing {
-				s.log.Error("the sale cannot be opened or repaired, trying on", "error", err)
+				s.log.Error(failure, "error", err)
 			}
 		}
 		failing = err != nil
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(s.pause(ctx)):
+		case <-time.After(pause(ctx)):
 		}
 	}
 }
@@ -200,53 +242,118 @@ func (s *Scheduler) pause(ctx context.Context) time.Duration {
 	return min(next, retryPause)
 }
 
-// Turn opens the current slot's sale, if it is not yet open, and finishes what
-// an earlier turn, of any scheduler, has left.
+// Turn opens the current slot's sale, if it is not yet open, and then finishes
+// what an earlier turn, of any scheduler, has left: a step of each of Run's loops.
 func (s *Scheduler) Turn(ctx context.Context) error {
+	err := s.openSlot(ctx)
+	return errors.Join(err, s.tend(ctx))
+}
+
+// openSlot opens the current slot's sale, if it is not yet open, and tells people
+// of one that is not.
+func (s *Scheduler) openSlot(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
-	if s.directory == nil {
-		directory, err := s.stream.Directory(ctx)
-		if err != nil {
-			return err
-		}
-		installation, err := s.ledger.Installation(ctx)
-		if err != nil {
-			return err
-		}
-		if err := directory.Claim(ctx, installation); err != nil {
-			return err
-		}
-		s.claim()
-		if err := s.adopt(ctx, installation); err != nil {
-			return err
-		}
-		s.directory, s.listed = directory, map[sale.ID]sale.State{}
-	}
-	seed, err := newSeed()
+	err := s.openNewest(ctx)
+	s.watchOpen(err)
+	return err
+}
+
+// openNewest makes the slot's sale, which is then the newest, and opens it.
+func (s *Scheduler) openNewest(ctx context.Context) error {
+	clock, err := s.makeRow(ctx)
 	if err != nil {
 		return err
+	}
+	s.see(view{s.directory, s.opened, clock, s.skewed})
+	rows, err := s.ledger.Sales(ctx, 0, recentSales)
+	if err != nil {
+		return err
+	}
+	if len(rows) > 0 {
+		s.knows(rows[0].Sale.ID)
+	}
+	if len(rows) > 0 && s.opens(&rows[0]) {
+		var opened bool
+		if opened, err = s.open(ctx, rows[0].Sale); opened {
+			rows[0].State = sale.Open
+			err = s.list(ctx, s.directory, wire.Entry{Sale: rows[0].Sale, State: sale.Open})
+		}
+	}
+	s.lookWhatIsOpen(rows, clock)
+	return err
+}
+
+// opens reports whether the newest sale is to be opened.
+func (s *Scheduler) opens(row *ledger.SaleRow) bool {
+	return row.State == sale.Preparing && !s.skewed && allocation.KnownRules(row.Sale.Rules)
+}
+
+// makeRow makes the row of the current slot's sale unless it is there, and
+// returns NATS's time.
+func (s *Scheduler) makeRow(ctx context.Context) (time.Time, error) {
+	if err := s.openDirectory(ctx); err != nil {
+		return time.Time{}, err
 	}
 	clock, local, err := s.directory.ServerTime(ctx)
 	if err != nil {
-		return err
+		s.directory = nil // it may be gone, and what it listed
+		return time.Time{}, err
+	}
+	seed, err := newSeed()
+	if err != nil {
+		return time.Time{}, err
 	}
 	t := ledger.Template{
-		Every: s.cfg.Every, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit, Seed: seed, Newest: s.newest,
+		Every: s.cfg.Every, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit, Seed: seed, Newest: s.newest(),
 		Other: ledger.Reading{Clock: clock, At: local},
 	}
 	crash.At("scheduler/before-row")
 	made, err := s.ledger.OpenSlot(ctx, t)
+	if errors.Is(err, ledger.ErrWentBack) {
+		s.lacks(true)
+	}
 	if err != nil && !errors.Is(err, ledger.ErrClocks) {
-		return err
+		return time.Time{}, err
 	}
 	s.watchClocks(err)
 	if made {
 		crash.At("scheduler/after-row")
 	}
-	err = s.repair(ctx, clock)
-	s.tendUnsold(ctx) // sales first
-	return err
+	return clock, nil
+}
+
+// openDirectory opens the directory unless it is open, sees that it is ours, and
+// that the ledger has all sales.
+func (s *Scheduler) openDirectory(ctx context.Context) error {
+	if s.directory != nil && !s.lacking() {
+		return nil
+	}
+	directory, err := s.stream.Directory(ctx)
+	if err != nil {
+		return err
+	}
+	installation, err := s.ledger.Installation(ctx)
+	if err != nil {
+		return err
+	}
+	if err := directory.Claim(ctx, installation); err != nil {
+		return err
+	}
+	if err := s.adopt(ctx, installation); err != nil {
+		return err
+	}
+	s.directory = directory
+	s.opened++
+	return nil
+}
+
+// see tells whoever repairs what was found out.
+func (s *Scheduler) see(now view) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = now
+	s.claim()
 }
 
 // watchClocks tells people that nothing is opened because two clocks differ.
@@ -259,120 +366,67 @@ func (s *Scheduler) watchClocks(differ error) {
 	s.skewed = differ != nil
 }
 
-// repair looks at the recent sales, and now and then at all.
-func (s *Scheduler) repair(ctx context.Context, now time.Time) error {
-	all, limit := time.Since(s.repaired) > fullRepair, recentSales
-	if all {
-		limit = pageSize
-		if err := s.relist(ctx); err != nil {
-			return err
+// openLate is how long after its time a sale that is not open is told of.
+const openLate = time.Minute
+
+// lookWhatIsOpen remembers how long the slot's sale is open, if one of these is
+// it: to the end of its slot.
+func (s *Scheduler) lookWhatIsOpen(rows []ledger.SaleRow, clock time.Time) {
+	for _, row := range rows {
+		opens := row.Sale.OpensAt
+		if row.State == sale.Preparing || opens.Sub(clock) > ledger.MaxClockSkew { // not open, or dated ahead
+			continue
+		}
+		ends := opens.Add(s.cfg.Every - time.Duration(opens.UnixNano()%int64(s.cfg.Every)))
+		left := ends.Sub(clock)
+		if until := s.now().Add(left); left > 0 && until.After(s.openUntil) {
+			s.openUntil = until
 		}
 	}
-	var errs []error
-	for before := sale.ID(0); ; {
-		rows, err := s.ledger.Sales(ctx, before, limit)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			if !s.skewed && row.Sale.OpensAt.Sub(now) > max(s.cfg.Every, ledger.MaxClockSkew) {
-				s.dateAhead(row.Sale)
-			}
-			errs = append(errs, s.finish(ctx, row))
-			before, s.newest = row.Sale.ID, max(s.newest, row.Sale.ID)
-		}
-		if !all || len(rows) < limit {
-			break
-		}
-	}
-	if all {
-		s.repaired = time.Now()
-	}
-	return errors.Join(errs...)
 }
 
-// relist forgets what was listed where the directory has lost entries.
-func (s *Scheduler) relist(ctx context.Context) error {
-	n, err := s.directory.Count(ctx)
-	if err == nil && n < len(s.listed) {
-		s.log.Warn("the directory of sales has lost entries, writing them again", "listed", len(s.listed), "left", n)
-		s.listed = map[sale.ID]sale.State{}
+// watchOpen tells people that the slot's sale is not open, whatever it is that
+// keeps it: a minute after its time, or at once where that heals nothing. After a
+// start that minute begins anew.
+func (s *Scheduler) watchOpen(err error) {
+	now := s.now()
+	if s.openUntil.IsZero() {
+		s.openUntil = now
 	}
-	return err
+	late := now.Sub(s.openUntil) > openLate || errors.Is(err, stream.ErrForeign) && !now.Before(s.openUntil)
+	if late && !s.late {
+		s.alarms.Inc()
+		s.log.Error("ALARM", "kind", "not-open", "since", s.openUntil.UTC(), "error", err,
+			"do", "the sale of this slot is not known to be open: see the error, or where there is none the alarm before this one")
+	}
+	s.late = late
 }
 
-// finish does what is missing of a sale's opening and lists it.
-func (s *Scheduler) finish(ctx context.Context, row ledger.SaleRow) error {
-	if row.State == sale.Preparing && !allocation.KnownRules(row.Sale.Rules) {
-		s.leave(row.Sale)
-		return nil
-	}
-	if row.State == sale.Preparing && s.skewed {
-		return nil
-	}
-	if row.State == sale.Preparing {
-		if err := s.open(ctx, row.Sale); err != nil || s.refused[row.Sale.ID] {
-			return err
-		}
-		row.State = sale.Open
-	}
-	if s.listed[row.Sale.ID] == row.State {
-		return nil
-	}
-	if err := s.directory.Put(ctx, wire.Entry{Sale: row.Sale, State: row.State}); err != nil {
-		return err
-	}
-	crash.At("scheduler/after-directory")
-	s.listed[row.Sale.ID] = row.State
-	return nil
-}
-
-// leave does not open a sale whose row a newer scheduler has made, under rules
-// that this program does not have: the newer one finishes it.
-func (s *Scheduler) leave(of sale.Sale) {
-	if s.told[of.ID] {
-		return
-	}
-	s.told[of.ID] = true
-	s.alarms.Inc()
-	s.log.Error("ALARM", "kind", "newer-version", "sale", of.ID, "rules", of.Rules,
-		"do", "the sale is not opened by this scheduler: upgrade it and every allocator")
-}
-
-// dateAhead tells people of a sale that was opened while the clocks were wrong.
-// The hours until its date open as ever.
-func (s *Scheduler) dateAhead(of sale.Sale) {
-	if s.told[of.ID] {
-		return
-	}
-	s.told[of.ID] = true
-	s.alarms.Inc()
-	s.log.Error("ALARM", "kind", "dated-ahead", "sale", of.ID, "opens_at", of.OpensAt,
-		"do", "a clock was wrong when it was opened: it sells as any other, and only the slot of its date will open none; see README, A clock that was wrong")
-}
-
-func (s *Scheduler) open(ctx context.Context, of sale.Sale) error {
+// open makes a sale's streams and opens it, unless its stream is another's, of
+// which people are told.
+func (s *Scheduler) open(ctx context.Context, of sale.Sale) (opened bool, err error) {
 	opening, err := s.stream.CreateSale(ctx, of)
 	switch {
 	case err == nil:
-		delete(s.refused, of.ID)
+		s.accept(of.ID)
 	case !errors.Is(err, stream.ErrForeign):
-		return err
-	case opening.Sale.Installation == of.Installation && !s.refused[of.ID]: // the next turn takes that sale over
-		return fmt.Errorf("%w: %v", ledger.ErrWentBack, err) //nolint:errorlint // it is no foreign stream
+		return false, err
+	case opening.Sale.Installation == of.Installation && !s.isRefused(of.ID): // it is taken over before the next is opened
+		s.lacks(true)
+		return false, fmt.Errorf("%w: %v", ledger.ErrWentBack, err) //nolint:errorlint // it is no foreign stream
 	default:
 		s.refuse(of.ID, err, foreignCure)
-		return nil
+		return false, nil
 	}
 	genesis := allocation.Genesis(opening.Message.Hash(), opening.Message.Time)
 	crash.At("scheduler/before-open")
 	if err := s.ledger.MarkOpen(ctx, of.ID, genesis, opening.Created); err != nil {
-		return err
+		return false, err
 	}
 	crash.At("scheduler/after-open")
-	s.opened.Inc()
+	s.sales.Inc()
 	s.log.Info("sale opened", "sale", of.ID, "opens_at", of.OpensAt, "stock", of.Stock, "first_item", of.FirstItem, "last_item", of.LastItem())
-	return nil
+	return true, nil
 }
 
 func newSeed() (uint64, error) {

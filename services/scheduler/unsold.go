@@ -48,8 +48,11 @@ type unsold struct {
 	failing bool      // people know of the failure that lasts
 }
 
-// tendUnsold is keepUnsold, which no sale waits for.
+// tendUnsold is keepUnsold, which no sale waits for, and whose failure is none of
+// theirs.
 func (s *Scheduler) tendUnsold(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, unsoldTimeout)
+	defer cancel()
 	err := s.keepUnsold(ctx)
 	if err != nil && ctx.Err() == nil {
 		s.failed.Inc()

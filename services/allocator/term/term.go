@@ -155,7 +155,7 @@ func (t *Term) onStream(e StreamRead) Effect {
 		t.missing = true // perhaps archived meanwhile, which the ledger knows
 		return t.again(e.Err)
 	case errors.Is(e.Err, stream.ErrLost):
-		return t.giveUp("lost-stream", fmt.Errorf("%w: restore it from a backup, or give its archive to notsale sale archive; what was sold stays sold", e.Err))
+		return t.giveUp("lost-stream", fmt.Errorf("%w: restore it from a backup, mend it where NATS says that checksums do not match, see README, or give its archive to notsale sale archive; what was sold stays sold", e.Err))
 	case e.Err != nil:
 		return t.again(e.Err)
 	case e.Opening.Sale != t.of:

@@ -1,0 +1,202 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/crash"
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/pkg/wire"
+)
+
+// tend repairs the sales that are there, then keeps the streams of no sale, each
+// in its own time. Before it is known that the store is ours nothing is written.
+func (s *Scheduler) tend(ctx context.Context) error {
+	s.mu.Lock()
+	seen := s.seen
+	s.mu.Unlock()
+	if seen.directory == nil {
+		return nil
+	}
+	err := s.repair(ctx, &seen)
+	s.tendUnsold(ctx)
+	return err
+}
+
+// repair looks at the recent sales, and now and then at all: those whose opening
+// was not finished, and those that the directory does not show as they are.
+func (s *Scheduler) repair(ctx context.Context, seen *view) error {
+	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
+	defer cancel()
+	if s.listedIn != seen.opened {
+		s.listedIn, s.listed, s.repaired = seen.opened, nil, time.Time{}
+	}
+	all, limit := time.Since(s.repaired) > fullRepair, recentSales
+	if all {
+		limit = pageSize
+		if err := s.relist(ctx, seen.directory); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for before := sale.ID(0); ctx.Err() == nil; {
+		rows, err := s.ledger.Sales(ctx, before, limit)
+		if err != nil {
+			return err
+		}
+		errs = append(errs, s.repairPage(ctx, seen, rows, before == 0)...)
+		if !all || len(rows) < limit {
+			break
+		}
+		before = rows[len(rows)-1].Sale.ID
+	}
+	err := errors.Join(ctx.Err(), summary(errs))
+	if err != nil {
+		s.repaired = time.Time{}
+	} else if all {
+		s.repaired = time.Now()
+	}
+	return err
+}
+
+// summary is one error for many: that of foreign streams, or else the first, and
+// how many more there are.
+func summary(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	first := errs[0]
+	for _, err := range errs {
+		if errors.Is(err, stream.ErrForeign) {
+			first = err
+			break
+		}
+	}
+	if len(errs) == 1 {
+		return first
+	}
+	return fmt.Errorf("%w; and %d more sales", first, len(errs)-1)
+}
+
+// relist reads what the directory has, where that is not known or it has lost
+// entries.
+func (s *Scheduler) relist(ctx context.Context, directory Directory) error {
+	if s.listed != nil {
+		n, err := directory.Count(ctx)
+		if err != nil || n >= len(s.listed) {
+			return err
+		}
+		s.log.Warn("the directory of sales has lost entries, writing them again", "listed", len(s.listed), "left", n)
+	}
+	listed, err := directory.Entries(ctx)
+	if err == nil {
+		s.listed = listed
+	}
+	return err
+}
+
+// repairPage finishes some sales, newest first, and lists those of which the
+// directory shows less. Of all sales the newest is left to openSlot.
+func (s *Scheduler) repairPage(ctx context.Context, seen *view, rows []ledger.SaleRow, newest bool) (errs []error) {
+	var entries []wire.Entry
+	for i, row := range rows {
+		if ctx.Err() != nil {
+			break
+		}
+		if !seen.skewed && row.Sale.OpensAt.Sub(seen.clock) > max(s.cfg.Every, ledger.MaxClockSkew) {
+			s.dateAhead(row.Sale)
+		}
+		if row.State == sale.Preparing {
+			if opened, err := s.finish(ctx, seen, row.Sale, newest && i == 0); err != nil || !opened {
+				errs = appendError(errs, err)
+				continue
+			}
+			row.State = sale.Open
+		}
+		had, found := s.listed[row.Sale.ID]
+		if !found || had.Sale != row.Sale || row.State.After(had.State) {
+			entries = append(entries, wire.Entry{Sale: row.Sale, State: row.State})
+		}
+	}
+	return append(errs, s.listAll(ctx, seen.directory, entries)...)
+}
+
+func appendError(errs []error, err error) []error {
+	if err != nil {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+// finish opens a sale whose opening was interrupted, if that can be.
+func (s *Scheduler) finish(ctx context.Context, seen *view, of sale.Sale, newest bool) (opened bool, err error) {
+	if !allocation.KnownRules(of.Rules) {
+		s.leave(of)
+		return false, nil
+	}
+	if seen.skewed || newest {
+		return false, nil
+	}
+	return s.open(ctx, of)
+}
+
+// listAll writes entries into the directory, some at once.
+func (s *Scheduler) listAll(ctx context.Context, directory Directory, entries []wire.Entry) (errs []error) {
+	for some := range slices.Chunk(entries, s.atOnce) {
+		if ctx.Err() != nil {
+			break
+		}
+		results := make([]error, len(some))
+		var running sync.WaitGroup
+		for i := 1; i < len(some); i++ {
+			running.Go(func() { results[i] = s.list(ctx, directory, some[i]) })
+		}
+		results[0] = s.list(ctx, directory, some[0])
+		running.Wait()
+		for i, err := range results {
+			if errs = appendError(errs, err); err == nil {
+				s.listed[some[i].Sale.ID] = some[i]
+			}
+		}
+	}
+	return errs
+}
+
+func (s *Scheduler) list(ctx context.Context, directory Directory, e wire.Entry) error {
+	if err := directory.Put(ctx, e); err != nil {
+		return err
+	}
+	crash.At("scheduler/after-directory")
+	return nil
+}
+
+// leave does not open a sale whose row a newer scheduler has made, under rules
+// that this program does not have: the newer one finishes it.
+func (s *Scheduler) leave(of sale.Sale) {
+	if s.told[of.ID] {
+		return
+	}
+	s.told[of.ID] = true
+	s.alarms.Inc()
+	s.log.Error("ALARM", "kind", "newer-version", "sale", of.ID, "rules", of.Rules,
+		"do", "the sale is not opened by this scheduler: upgrade it and every allocator")
+}
+
+// dateAhead tells people of a sale that was opened while the clocks were wrong.
+// The hours until its date open as ever.
+func (s *Scheduler) dateAhead(of sale.Sale) {
+	if s.told[of.ID] {
+		return
+	}
+	s.told[of.ID] = true
+	s.alarms.Inc()
+	s.log.Error("ALARM", "kind", "dated-ahead", "sale", of.ID, "opens_at", of.OpensAt,
+		"do", "a clock was wrong when it was opened: it sells as any other, and only the slot of its date will open none; see README, A clock that was wrong")
+}
