@@ -4,7 +4,7 @@ package allocator
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // as Postgres makes the codes
+	"crypto/md5"
 	"fmt"
 	"strings"
 	"testing"
@@ -54,7 +54,7 @@ func newCrowded(t *testing.T) *crowded {
 			IF at = %d THEN PERFORM pg_advisory_xact_lock_shared(1); END IF;
 			RETURN true;
 		END $$`, gated))
-	c.exec(`CREATE VIEW decisions AS SELECT * FROM kept WHERE seen(position)`)
+	c.exec(`CREATE VIEW decisions AS SELECT sale_id, position, code_id, item_id, user_id, reason, decided_at FROM kept WHERE seen(position)`)
 	var err error
 	if c.gate, err = c.DB.Acquire(t.Context()); err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func (c *cramped) CreateSale(ctx context.Context, of sale.Sale) (stream.Opening,
 }
 
 // People are told once of a sale that is not open a minute after its time,
-// whatever the cause, and not of one that is; at once where time heals nothing.
+// whatever the cause, and not of one that is.
 func TestASaleThatIsNotOpenIsToldOf(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -41,8 +41,8 @@ func TestASaleThatIsNotOpenIsToldOf(t *testing.T) {
 	}{
 		"no room":        {cause: stream.ErrNoRoom, after: [3]float64{0, 0, 1}},
 		"out of reach":   {cause: errors.New("away"), after: [3]float64{0, 0, 1}},
-		"foreign":        {cause: stream.ErrForeign, after: [3]float64{1, 1, 1}},
-		"clocks differ":  {clock: year, after: [3]float64{1, 1, 2}}, // and that they do
+		"foreign":        {cause: stream.ErrForeign, after: [3]float64{1, 1, 2}}, // and that its stream is
+		"clocks differ":  {clock: year, after: [3]float64{1, 1, 2}},              // and that they do
 		"nothing amiss":  {},
 		"a little ahead": {clock: 30 * time.Second},
 	} {

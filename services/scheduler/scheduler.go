@@ -386,14 +386,13 @@ func (s *Scheduler) lookWhatIsOpen(rows []ledger.SaleRow, clock time.Time) {
 }
 
 // watchOpen tells people that the slot's sale is not open, whatever it is that
-// keeps it: a minute after its time, or at once where that heals nothing. After a
-// start that minute begins anew.
+// keeps it, a minute after its time. After a start that minute begins anew.
 func (s *Scheduler) watchOpen(err error) {
 	now := s.now()
 	if s.openUntil.IsZero() {
 		s.openUntil = now
 	}
-	late := now.Sub(s.openUntil) > openLate || errors.Is(err, stream.ErrForeign) && !now.Before(s.openUntil)
+	late := now.Sub(s.openUntil) > openLate
 	if late && !s.late {
 		s.alarms.Inc()
 		s.log.Error("ALARM", "kind", "not-open", "since", s.openUntil.UTC(), "error", err,

@@ -62,7 +62,7 @@ func Postgres(data string, build func(data string) error) error {
 	if err := openFolder(data); err != nil {
 		return fmt.Errorf("seed: %w", err)
 	}
-	text, err := exec.Command("cp", "-a", filepath.Join(model, "postgres"), filepath.Join(model, "postgres.password"), data).CombinedOutput() //nolint:gosec // our own folders
+	text, err := exec.Command("cp", "-a", filepath.Join(model, "postgres"), filepath.Join(model, "postgres.password"), data).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("seed: %w: %s", err, text)
 	}
@@ -71,7 +71,7 @@ func Postgres(data string, build func(data string) error) error {
 
 // openFolder makes a folder that root's children may pass through.
 func openFolder(path string) error {
-	err := os.Mkdir(path, 0o711)
+	err := os.Mkdir(path, 0o711) //nolint:gosec // Postgres's user goes through it
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
@@ -80,7 +80,7 @@ func openFolder(path string) error {
 
 // lock waits for the lock on a file. It ends with the process, too.
 func lock(path string) (free func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // our own folder
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
