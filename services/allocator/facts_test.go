@@ -1,7 +1,5 @@
 //go:build unix
 
-//go:build unix
-
 package allocator_test
 
 import (
@@ -137,4 +135,19 @@ func TestComparingTheCacheIsNoStall(t *testing.T) {
 		t.Errorf("epoch %d, though nobody had gone", n)
 	}
 	d.check(of.ID)
+}
+
+// decided buys an item and waits for the decision.
+func (d *desk) decided(of sale.Sale, id uint16) {
+	d.t.Helper()
+	r := d.request(id, of.FirstItem+sale.ItemID(id), notsaletest.User(int(id)))
+	d.pack(of.ID, r)
+	expectReasons(d.t, d.awaitReplies(r), allocation.Granted)
+}
+
+func (d *desk) exec(statement string, args ...any) {
+	d.t.Helper()
+	if _, err := d.DB.Exec(d.t.Context(), statement, args...); err != nil {
+		d.t.Fatalf("%s: %v", statement, err)
+	}
 }

@@ -19,21 +19,6 @@ import (
 	"notsale/services/notsale/notsaletest"
 )
 
-func (d *desk) exec(statement string, args ...any) {
-	d.t.Helper()
-	if _, err := d.DB.Exec(d.t.Context(), statement, args...); err != nil {
-		d.t.Fatalf("%s: %v", statement, err)
-	}
-}
-
-// decided buys an item and waits for the decision.
-func (d *desk) decided(of sale.Sale, id uint16) {
-	d.t.Helper()
-	r := d.request(id, of.FirstItem+sale.ItemID(id), notsaletest.User(int(id)))
-	d.pack(of.ID, r)
-	expectReasons(d.t, d.awaitReplies(r), allocation.Granted)
-}
-
 func (d *desk) awaitHolder(name string) {
 	d.t.Helper()
 	notsaletest.Eventually(d.t, name+" leads", func() bool {
