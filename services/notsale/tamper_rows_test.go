@@ -22,7 +22,7 @@ func TestAuditFindsDeletedRows(t *testing.T) {
 			want := fmt.Sprintf("1 %s %s missing", table, r.key)
 			switch {
 			case table == "sales":
-				want = "1 not found; 0 sales 1 missing; 0 * unfounded" // all that names it
+				want = "1 not found; 0 sales 1 missing sale_uuid; 0 * unfounded" // all that names it
 			case table == "cursors":
 				want = "1 not found"
 			case table == "decisions" && slices.Contains(lostRefusals, k.name):

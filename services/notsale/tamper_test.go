@@ -98,7 +98,7 @@ type kind struct{ name, where string }
 // moved are the columns by which a row is another row: one is missing, and
 // there is one that nothing founds.
 var moved = map[string][]string{
-	"sales.sale_id":                {"1 not found", "0 sales 1 missing", "0 * unfounded"}, // all that named it
+	"sales.sale_id":                {"1 not found", "0 sales 1 missing sale_uuid", "0 * unfounded"}, // all that named it
 	"cursors.sale_id":              {"1 not found"},
 	"commits.sale_id":              {"1 commits {row} missing", "{stray}"},
 	"commits.generation":           {"1 commits {row} missing", "1 commits {new} unfounded"},
