@@ -26,7 +26,7 @@ var ErrGap = errors.New("stream: the next message did not come next")
 type Reader struct {
 	messages chan Message
 	iterator jetstream.MessagesContext
-	consumer string // its name
+	dismiss  func() // takes its consumer away
 	done     chan struct{}
 	err      error // written by pump before it closes messages
 }
@@ -55,7 +55,12 @@ func (c *Client) read(ctx context.Context, name string, from uint64) (*Reader, e
 	if err != nil {
 		return nil, fmt.Errorf("stream: reading %s: %w", name, err)
 	}
-	r := &Reader{messages: make(chan Message, ReadAhead), iterator: iterator, consumer: consumer.CachedInfo().Name, done: make(chan struct{})}
+	r := &Reader{messages: make(chan Message, ReadAhead), iterator: iterator, done: make(chan struct{})}
+	r.dismiss = func() {
+		ctx, cancel := c.during(context.Background(), requestTimeout)
+		defer cancel()
+		_ = c.js.DeleteConsumer(ctx, name, consumer.CachedInfo().Name)
+	}
 	stop := context.AfterFunc(c.live(), iterator.Stop)
 	go func() {
 		defer stop()
@@ -71,12 +76,15 @@ func (r *Reader) Messages() <-chan Message { return r.messages }
 // Err returns why Messages was closed.
 func (r *Reader) Err() error { return r.err }
 
-// Stop ends the reader and waits until it has.
+// Stop ends the reader and waits until it has. Its consumer goes a moment later:
+// whoever reads many stretches, or gives way to another recorder each second, must
+// not leave as many behind. Where that fails, the server does it after readerIdle.
 func (r *Reader) Stop() {
 	close(r.done)
 	r.iterator.Stop()
 	for range r.messages { //nolint:revive // drained, so that pump can end
 	}
+	go r.dismiss()
 }
 
 func (r *Reader) pump(next uint64) {

@@ -75,7 +75,7 @@ func (c *Client) deliver(ctx context.Context, name string, next, last uint64, yi
 	if err != nil {
 		return next, err
 	}
-	defer c.dismiss(ctx, name, r)
+	defer r.Stop()
 	quiet := time.NewTimer(replayQuiet)
 	defer quiet.Stop()
 	for next <= last {
@@ -96,14 +96,4 @@ func (c *Client) deliver(ctx context.Context, name string, next, last uint64, yi
 		}
 	}
 	return next, nil
-}
-
-// dismiss stops a reader and takes its consumer away: whoever replays many
-// stretches must not leave as many consumers behind. Where that fails, the
-// server does it after readerIdle.
-func (c *Client) dismiss(ctx context.Context, name string, r *Reader) {
-	r.Stop()
-	ctx, cancel := c.during(context.WithoutCancel(ctx), requestTimeout)
-	defer cancel()
-	_ = c.js.DeleteConsumer(ctx, name, r.consumer)
 }
