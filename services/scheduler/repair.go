@@ -180,23 +180,23 @@ func (s *Scheduler) list(ctx context.Context, directory Directory, e wire.Entry)
 // leave does not open a sale whose row a newer scheduler has made, under rules
 // that this program does not have: the newer one finishes it.
 func (s *Scheduler) leave(of sale.Sale) {
-	if s.told[of.ID] {
-		return
-	}
-	s.told[of.ID] = true
-	s.alarms.Inc()
-	s.log.Error("ALARM", "kind", "newer-version", "sale", of.ID, "rules", of.Rules,
+	s.tell(of.ID, "newer-version", "rules", of.Rules,
 		"do", "the sale is not opened by this scheduler: upgrade it and every allocator")
 }
 
 // dateAhead tells people of a sale that was opened while the clocks were wrong.
 // The hours until its date open as ever.
 func (s *Scheduler) dateAhead(of sale.Sale) {
-	if s.told[of.ID] {
+	s.tell(of.ID, "dated-ahead", "opens_at", of.OpensAt,
+		"do", "a clock was wrong when it was opened: it sells as any other, and only the slot of its date will open none; see README, A clock that was wrong")
+}
+
+// tell raises the alarm about a sale, once.
+func (s *Scheduler) tell(id sale.ID, kind string, more ...any) {
+	if s.told[id] {
 		return
 	}
-	s.told[of.ID] = true
+	s.told[id] = true
 	s.alarms.Inc()
-	s.log.Error("ALARM", "kind", "dated-ahead", "sale", of.ID, "opens_at", of.OpensAt,
-		"do", "a clock was wrong when it was opened: it sells as any other, and only the slot of its date will open none; see README, A clock that was wrong")
+	s.log.Error("ALARM", append([]any{"kind", kind, "sale", id}, more...)...)
 }
