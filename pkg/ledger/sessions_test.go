@@ -22,18 +22,11 @@ import (
 	"notsale/pkg/ledger"
 )
 
-// alter changes a setting of the test's own server.
-func (w *world) alter(t *testing.T, change string) {
-	t.Helper()
-	w.exec(t, "ALTER SYSTEM "+change)
-	w.exec(t, `SELECT pg_reload_conf()`)
-}
-
 // cancelWaits cancels what waits for a synchronous standby, until done.
 func (w *world) cancelWaits(t *testing.T, done <-chan error) error {
 	t.Helper()
 	for deadline := time.After(patience); ; {
-		w.exec(t, `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+		w.CancelWaits()
 		select {
 		case err := <-done:
 			return err
@@ -53,14 +46,7 @@ func TestACancelledWaitForTheStandbyIsNoCommit(t *testing.T) {
 	engine := w.openSale(t, l, 1, 10, 2)
 	w.lead(t, l, 1)
 	b := packed(engine, ask(engine.Sale(), 1, 0, "ann"))
-	w.alter(t, `SET synchronous_standby_names = 'nobody'`)
-	w.exec(t, `SET synchronous_commit = local`)
-	eventually(t, "the standby is waited for", func() error {
-		if names := w.one(t, `SHOW synchronous_standby_names`); names != "nobody" {
-			return errors.New(names)
-		}
-		return nil
-	})
+	found := w.LoseStandby()
 	for _, c := range []struct {
 		name string
 		call func(context.Context) error
@@ -98,7 +84,7 @@ func TestACancelledWaitForTheStandbyIsNoCommit(t *testing.T) {
 	if held, err := l.Renew(t.Context(), long); err != nil || len(held) != 0 { // waits for nobody
 		t.Errorf("held %v, %v", held, err)
 	}
-	w.alter(t, `RESET synchronous_standby_names`)
+	found()
 	if _, d, err := l.DecisionOf(t.Context(), codeOf(1, 1)); err != nil || d.Reason != allocation.Granted {
 		t.Errorf("read when it is confirmed: %v, %v", d, err)
 	}
@@ -125,7 +111,7 @@ func TestReadOnlySessionsAreDropped(t *testing.T) {
 	}
 	old := w.one(t, `SELECT string_agg(pid::text, ',') FROM pg_stat_activity WHERE application_name = $1`, name)
 	w.exec(t, `SET default_transaction_read_only = off`)
-	w.alter(t, `SET default_transaction_read_only = on`)
+	w.Alter(`SET default_transaction_read_only = on`)
 	eventually(t, "the session refuses to write", func() error {
 		if refused := new(pgconn.PgError); !errors.As(release(), &refused) || refused.Code != "25006" {
 			return errors.New("it did not")
@@ -146,7 +132,7 @@ func TestReadOnlySessionsAreDropped(t *testing.T) {
 	if err := reader.Ping(t.Context()); err != nil {
 		t.Errorf("a reader: %v", err)
 	}
-	w.alter(t, `RESET default_transaction_read_only`)
+	w.Alter(`RESET default_transaction_read_only`)
 	eventually(t, "it writes again", release)
 }
 
@@ -159,14 +145,14 @@ func TestHealthOfAWriterIsThatItCanWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.exec(t, `SET default_transaction_read_only = off`)
-	w.alter(t, `SET default_transaction_read_only = on`)
+	w.Alter(`SET default_transaction_read_only = on`)
 	eventually(t, "health says so", func() error {
 		if err := writer.Ping(t.Context()); !errors.Is(err, ledger.ErrReadOnly) {
 			return fmt.Errorf("health says %w", err)
 		}
 		return nil
 	})
-	w.alter(t, `RESET default_transaction_read_only`)
+	w.Alter(`RESET default_transaction_read_only`)
 	eventually(t, "it is healthy again", func() error { return writer.Ping(t.Context()) })
 }
 

@@ -39,6 +39,8 @@ type desk struct {
 	ledger  *ledger.Ledger
 	numbers uint64
 
+	looking sync.Mutex // held by receive
+
 	mu      sync.Mutex
 	replies map[uint64]wire.Reply // by request number; guarded by mu
 	early   []string              // replies that came before their commit; guarded by mu
@@ -56,27 +58,44 @@ func newDesk(t *testing.T, opts ...backendstest.Option) *desk {
 	return d
 }
 
-// receive looks at once whether what is told is in the ledger.
+// receive notes what is told, and looks at once whether it is in the ledger.
 func (d *desk) receive(data []byte) {
+	d.looking.Lock()
+	defer d.looking.Unlock()
 	replies, err := wire.DecodeReplies(data)
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err != nil {
-		d.early = append(d.early, err.Error())
-	}
 	for _, r := range replies {
 		d.replies[r.Number] = r
+	}
+	d.mu.Unlock()
+	var early []string
+	if err != nil {
+		early = append(early, err.Error())
+	}
+	for _, r := range replies {
 		if r.Code.IsZero() {
 			continue
 		}
-		_, stored, err := d.ledger.DecisionOf(context.Background(), r.Code)
-		for tries := 0; err != nil && !errors.Is(err, ledger.ErrNotFound) && tries < 10; tries++ { // sessions of a killed server
-			_, stored, err = d.ledger.DecisionOf(context.Background(), r.Code)
-		}
-		if err != nil || stored.Position != r.Position || stored.Reason != r.Reason || stored.At != r.At {
-			d.early = append(d.early, fmt.Sprintf("told %+v, the ledger says %+v, %v", r, stored, err))
+		if stored, err := d.stored(r.Code); err != nil || stored.Position != r.Position || stored.Reason != r.Reason || stored.At != r.At {
+			early = append(early, fmt.Sprintf("told %+v, the ledger says %+v, %v", r, stored, err))
 		}
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.early = append(d.early, early...)
+}
+
+// stored is what the ledger says of a code, also when sessions of a killed server
+// have to be found out first.
+func (d *desk) stored(id code.ID) (stored allocation.Decision, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), notsaletest.Patience)
+	defer cancel()
+	for range 10 {
+		if _, stored, err = d.ledger.DecisionOf(ctx, id); err == nil || errors.Is(err, ledger.ErrNotFound) {
+			break
+		}
+	}
+	return stored, err
 }
 
 // allocate runs an allocator, until stop.
@@ -205,6 +224,8 @@ func (d *desk) check(id sale.ID) {
 	if n := d.Count(`SELECT count(*) FROM items WHERE sale_id = $1`, int64(id)); n != int64(want.cursor.Sold) {
 		d.t.Errorf("%d items have an owner, the replay sold %d", n, want.cursor.Sold)
 	}
+	d.looking.Lock()
+	defer d.looking.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, text := range d.early {

@@ -198,32 +198,24 @@ func TestNobodyIsToldOfAnUnconfirmedCommit(t *testing.T) {
 	of := d.OpenSale(20, 10)
 	d.allocate("allocator-1", nil)
 	d.decided(of, 1)
-	d.exec(`ALTER SYSTEM SET synchronous_standby_names = 'nobody'`)
-	d.exec(`SELECT pg_reload_conf()`)
-	waits := `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`
+	found := d.LoseStandby()
 	r := d.request(2, 10, "ann")
-	notsaletest.Eventually(t, "the standby is waited for", func() bool {
-		return d.Count(`SELECT (current_setting('synchronous_standby_names') = 'nobody')::int`) == 1
-	})
 	d.pack(of.ID, r)
-	notsaletest.Eventually(t, "the commit waits", func() bool { return d.Count(waits) > 0 })
-	for n := 0; n < 5; { // the commit itself, and what tries to confirm it
-		notsaletest.Eventually(t, "a wait is cancelled", func() bool {
-			return d.Count(`SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`) > 0
-		})
-		n++
+	stands := `SELECT count(*) FROM decisions`
+	notsaletest.Eventually(t, "its wait is cancelled", func() bool { return d.CancelWaits() > 0 && d.Count(stands) == 2 })
+	for range 5 { // whatever tries to confirm it
+		notsaletest.Eventually(t, "a wait is cancelled", func() bool { return d.CancelWaits() > 0 })
 	}
-	notsaletest.Eventually(t, "it stands in the ledger", func() bool { return d.Count(`SELECT count(*) FROM decisions`) == 2 })
-	notsaletest.Eventually(t, "it waits again", func() bool { return d.Count(waits) > 0 })
+	notsaletest.Eventually(t, "it waits again", func() bool {
+		return d.Count(`SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`) > 0
+	})
 	d.mu.Lock()
 	_, told := d.replies[r.Number]
 	d.mu.Unlock()
 	if told {
 		t.Error("told of a commit that is not confirmed")
 	}
-	d.exec(`SET synchronous_commit = local`)
-	d.exec(`ALTER SYSTEM RESET synchronous_standby_names`)
-	d.exec(`SELECT pg_reload_conf()`)
+	found()
 	expectReasons(t, d.awaitReplies(r), allocation.Granted)
 	d.check(of.ID)
 }

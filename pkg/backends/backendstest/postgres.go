@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -89,6 +90,18 @@ func execute(address, statement string) error {
 	return err
 }
 
+// ask runs a query for one value, as execute does.
+func ask(address, query string, value any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, address)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	return conn.QueryRow(ctx, query).Scan(value)
+}
+
 // startPostgres starts a Postgres on data that are those of a new one.
 func startPostgres(cfg backends.Config) (*backends.Postgres, error) {
 	if err := SeedPostgres(cfg.Data); err != nil {
@@ -158,5 +171,54 @@ func stop(t testing.TB, f func(context.Context) error) {
 	defer cancel()
 	if err := f(ctx); err != nil {
 		t.Errorf("stop test server: %v", err)
+	}
+}
+
+// LoseStandby makes each commit on the test's own Postgres wait for a synchronous
+// standby that there is not, until found is called. It returns when one has waited:
+// sessions know the setting before the server heeds it.
+func (test *Test) LoseStandby() (found func()) {
+	test.t.Helper()
+	test.Alter(`SET synchronous_standby_names = 'nobody'`)
+	for waited := false; !waited; {
+		done := make(chan error, 1)
+		go func() { done <- execute(test.DatabaseURL, `SELECT pg_logical_emit_message(true, 'test', '')`) }()
+		for ended := false; !ended; {
+			select {
+			case err := <-done:
+				if err != nil {
+					test.t.Fatal(err)
+				}
+				ended = true
+			case <-time.After(10 * time.Millisecond):
+				waited = test.CancelWaits() > 0 || waited
+			}
+		}
+	}
+	return func() {
+		test.t.Helper()
+		test.Alter(`RESET synchronous_standby_names`)
+	}
+}
+
+// CancelWaits cancels the commits that wait for a synchronous standby, which then
+// stand in this server only, and returns how many.
+func (test *Test) CancelWaits() (n int64) {
+	test.t.Helper()
+	err := ask(test.DatabaseURL, `SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`, &n)
+	if err != nil {
+		test.t.Fatal(err)
+	}
+	return n
+}
+
+// Alter changes a setting of the test's own Postgres, by what follows ALTER SYSTEM.
+// Sessions heed it a moment later.
+func (test *Test) Alter(change string) {
+	test.t.Helper()
+	for _, statement := range []string{"ALTER SYSTEM " + change, "SELECT pg_reload_conf()"} {
+		if err := execute(test.DatabaseURL, statement); err != nil {
+			test.t.Fatal(err)
+		}
 	}
 }

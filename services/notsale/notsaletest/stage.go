@@ -145,8 +145,10 @@ func (s *Stage) Count(query string, args ...any) int64 {
 // Count runs a query for one number.
 func Count(t testing.TB, db *pgxpool.Pool, query string, args ...any) int64 {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
 	var n int64
-	if err := db.QueryRow(context.Background(), query, args...).Scan(&n); err != nil {
+	if err := db.QueryRow(ctx, query, args...).Scan(&n); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
 	return n
