@@ -247,3 +247,42 @@ func TestOldPartsAreRemovedOnlyWhenRecorded(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+// Attempts are read in pages: a reader that stands still, because a disk is slow or
+// a sale has millions of them, keeps no statement running that the server would end.
+func TestAttemptsAreReadInPages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	l, name := w.open(t, "reader")
+	const attempts = 12_000 // of a kilobyte: more than sockets hold
+	w.exec(t, `INSERT INTO checkout_attempts (attempt_id, sale_id, attempted_at, user_param, item_param, outcome, edge)
+		SELECT lpad(to_hex(n), 32, '0')::uuid, 1 + n % 2, now(), repeat('u', 1000), n::text, 'sold-out', 'edge' FROM generate_series(1, $1) AS n`, attempts)
+	read, last := 0, ""
+	for a, err := range l.Attempts(t.Context(), 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id := a.ID.String(); id <= last || a.Sale != 1 {
+			t.Fatalf("attempt %s of sale %d after %s", id, a.Sale, last)
+		} else {
+			last = id
+		}
+		if read++; read == 1 {
+			eventually(t, "no statement runs while the reader stands still", func() error {
+				if state := w.one(t, `SELECT state FROM pg_stat_activity WHERE application_name = $1 AND query LIKE 'FETCH%'`, name); state != "idle in transaction" {
+					return errors.New(state)
+				}
+				return nil
+			})
+		}
+	}
+	if read != attempts/2 {
+		t.Errorf("%d attempts were read, want %d", read, attempts/2)
+	}
+	for range l.Attempts(t.Context(), 1) { // a reader may leave
+		break
+	}
+	if n := w.one(t, `SELECT count(*)::text FROM pg_stat_activity WHERE application_name = $1 AND state <> 'idle'`, name); n != "0" {
+		t.Errorf("%s sessions are still busy", n)
+	}
+}

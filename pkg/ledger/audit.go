@@ -150,27 +150,40 @@ func (l *Ledger) Strays(ctx context.Context, most int) ([]RowKey, error) {
 	return strays, nil
 }
 
+// attemptsPage is how many attempts are read at a time: a few megabytes, long
+// before the server ends the statement.
+const attemptsPage = 5000
+
 // Attempts yields a sale's checkout attempts (0: those of no sale) by id,
 // one session being busy until the loop ends.
 func (l *Ledger) Attempts(ctx context.Context, id sale.ID) iter.Seq2[RecordedAttempt, error] {
 	return func(yield func(RecordedAttempt, error) bool) {
-		rows, err := l.pool.Query(ctx, sqlAuditAttempts, int64(id))
-		if err == nil {
-			defer rows.Close()
-			for rows.Next() {
-				var a RecordedAttempt
-				if a, err = scanAttempt(rows); err != nil || !yield(a, nil) {
-					break
+		stopped := false
+		err := pgx.BeginTxFunc(ctx, l.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "DECLARE attempts CURSOR FOR "+sqlAuditAttempts, int64(id))
+			for err == nil && !stopped {
+				var page []RecordedAttempt
+				if page, err = fetchAttempts(ctx, tx); len(page) == 0 {
+					return err
+				}
+				for i := 0; i < len(page) && !stopped; i++ {
+					stopped = !yield(page[i], nil)
 				}
 			}
-			if err == nil {
-				err = rows.Err()
-			}
-		}
-		if err != nil {
+			return err
+		})
+		if err != nil && !stopped {
 			yield(RecordedAttempt{}, fmt.Errorf("ledger: reading attempts of sale %d: %w", id, err))
 		}
 	}
+}
+
+func fetchAttempts(ctx context.Context, tx pgx.Tx) ([]RecordedAttempt, error) {
+	rows, err := tx.Query(ctx, fmt.Sprintf("FETCH %d FROM attempts", attemptsPage))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanAttempt)
 }
 
 func scanAttempt(row pgx.CollectableRow) (a RecordedAttempt, err error) {

@@ -19,17 +19,21 @@ func (c *Client) PublishAttempts(ctx context.Context, id sale.ID, data []byte) e
 	if id != 0 {
 		return c.publish(ctx, checkoutSubject(wire.AttemptStream{Sale: id}), data)
 	}
-	part := c.unsold.Load()
-	err := c.publish(ctx, checkoutSubject(wire.AttemptStream{Part: int(part)}), data)
-	if !errors.Is(err, ErrUnavailable) || !c.Connected() {
-		return err
-	}
-	for range 2 { // one that is not there, full or closed has a successor
-		if last := c.lastUnsold(ctx); last != part {
-			return c.publish(ctx, checkoutSubject(wire.AttemptStream{Part: int(last)}), data)
+	for part := c.unsold.Load(); ; { // one that is not there, full or closed has a successor
+		err := c.publish(ctx, checkoutSubject(wire.AttemptStream{Part: int(part)}), data)
+		if !errors.Is(err, ErrUnavailable) || !c.Connected() {
+			return err
+		}
+		tried := part
+		for range 2 {
+			if part = c.lastUnsold(ctx); part != tried {
+				break
+			}
+		}
+		if part == tried {
+			return err
 		}
 	}
-	return err
 }
 
 // lastUnsold looks which part takes attempts now; the last one that is known, if

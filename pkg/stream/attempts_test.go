@@ -111,6 +111,7 @@ func TestAttemptsOfNoSaleGoOnInTheNextPart(t *testing.T) {
 				text := fmt.Sprintf("%d of edge %d", n, p)
 				if err := edge.PublishAttempts(t.Context(), 0, []byte(text)); err != nil {
 					t.Errorf("%s: %v", text, err)
+					continue
 				}
 				mu.Lock()
 				sent[text] = true
