@@ -46,6 +46,7 @@ func (b *Backends) keep(ctx context.Context, p part, every pauses, log *slog.Log
 	log = log.With("part", p.name)
 	pause := every.first
 	var trouble time.Time // when it ended first, since it last was steady
+	tried := false        // to start it since then: a process that stood still gives up nothing untried
 	for {
 		ended, why := p.ended()
 		began := time.Now()
@@ -55,20 +56,20 @@ func (b *Backends) keep(ctx context.Context, p part, every pauses, log *slog.Log
 		case <-ended:
 		}
 		if trouble.IsZero() || time.Since(began) >= every.steady {
-			pause, trouble = every.first, time.Now()
+			pause, trouble, tried = every.first, time.Now(), false
 		}
 		for err := why(); err != nil && ctx.Err() == nil; pause = min(2*pause, every.longest) {
 			if gone := b.gone(); gone != nil {
 				return errors.Join(gone, err)
 			}
-			if p.needed && time.Since(trouble) >= every.giveUp {
+			if p.needed && tried && time.Since(trouble) >= every.giveUp {
 				return fmt.Errorf("%s does not stay up, tried for %v: %w", p.name, every.giveUp, err)
 			}
 			log.Error("a store ended by itself or does not start: starting it again", "pause", pause, "error", err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(pause):
-				err = p.restart(ctx)
+				err, tried = p.restart(ctx), true
 			}
 		}
 		if ctx.Err() != nil {

@@ -135,7 +135,8 @@ func (d *desk) pack(id sale.ID, requests ...allocation.Request) {
 	d.publish(id, wire.AppendPack(nil, edgeName, requests))
 }
 
-// awaitReplies waits for the replies to all of the requests.
+// awaitReplies waits for the replies to all of the requests, and until the ledger
+// was asked for them.
 func (d *desk) awaitReplies(requests ...allocation.Request) []wire.Reply {
 	d.t.Helper()
 	list := make([]wire.Reply, len(requests))
@@ -151,6 +152,8 @@ func (d *desk) awaitReplies(requests ...allocation.Request) []wire.Reply {
 		}
 		return true
 	})
+	d.looking.Lock() // until the last of them was looked for, too
+	defer d.looking.Unlock()
 	return list
 }
 
