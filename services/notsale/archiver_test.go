@@ -176,7 +176,7 @@ func TestNothingIsArchivedBesideABusySale(t *testing.T) {
 	}
 	var log output
 	archive := func(busyFor time.Duration) (done chan error) {
-		cfg := archiver.Config{To: t.TempDir(), Quiet: 100 * time.Millisecond, Busy: busyFor}
+		cfg := archiver.Config{To: t.TempDir(), Quiet: time.Second, Busy: busyFor} // the flood does not pause so long
 		a, err := archiver.New(cfg, "one", f.Ledger("one"), client, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
