@@ -47,20 +47,21 @@ type conn struct {
 }
 
 func (c *conn) Write(p []byte) (int, error) {
+	const looks = 4 // in vain, in a row: a process that stood still has looked but once
 	written := 0
-	for progress := time.Now(); ; {
-		_ = c.SetWriteDeadline(time.Now().Add(writeStall / 4)) // where it fails, so does the write
+	for idle := 0; ; {
+		_ = c.SetWriteDeadline(time.Now().Add(writeStall / looks)) // where it fails, so does the write
 		n, failure := c.Conn.Write(p[written:])
 		written += n
-		if n > 0 {
-			progress = time.Now()
-		}
-		late := errors.Is(failure, os.ErrDeadlineExceeded)
-		if late && time.Since(progress) < writeStall {
-			continue
-		}
 		if failure == nil {
 			return written, nil
+		}
+		if idle++; n > 0 {
+			idle = 0
+		}
+		late := errors.Is(failure, os.ErrDeadlineExceeded)
+		if late && idle < looks {
+			continue
 		}
 		if late {
 			c.stalled.Store(true)

@@ -49,7 +49,8 @@ func (s *Scheduler) repair(ctx context.Context, seen *view) error {
 	for before := sale.ID(0); ctx.Err() == nil; {
 		rows, err := s.ledger.Sales(ctx, before, limit)
 		if err != nil {
-			return err
+			errs = append(errs, err)
+			break
 		}
 		errs = append(errs, s.repairPage(ctx, seen, rows, before == 0)...)
 		if !all || len(rows) < limit {
