@@ -7,13 +7,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// refusals are the classes of SQLSTATE of a statement that is refused for what it
-// says: its data, a constraint, a name, a privilege.
-var refusals = []string{"22", "23", "42"}
+// Refused reports whether the database refuses the statement itself, for its data,
+// a constraint, a name or a privilege, so that it is refused again until somebody
+// changes the database.
+func Refused(err error) bool { return isClass(err, "22", "23", "42") }
 
-// Refused reports whether the database refuses the statement itself, so that it
-// is refused again until somebody changes the database.
-func Refused(err error) bool {
+// Contradicts reports whether what was to be written does not fit what the database
+// holds, or can hold.
+func Contradicts(err error) bool { return isClass(err, "22", "23") }
+
+// isClass reports whether the database refused with an SQLSTATE of such a class.
+func isClass(err error, classes ...string) bool {
 	var refused *pgconn.PgError
-	return errors.As(err, &refused) && len(refused.Code) == 5 && slices.Contains(refusals, refused.Code[:2])
+	return errors.As(err, &refused) && len(refused.Code) == 5 && slices.Contains(classes, refused.Code[:2])
 }

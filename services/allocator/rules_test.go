@@ -100,3 +100,30 @@ func TestALedgerThatNoHistoryGivesIsNotDecidedFrom(t *testing.T) {
 		t.Errorf("%d requests are decided", n)
 	}
 }
+
+// A batch that does not fit what the ledger holds, here a stray owner of an item, is
+// decided once more from what is there; then the alarm is raised and the sale left
+// alone, and once the row is gone it goes on.
+func TestABatchThatTheLedgerRefusesIsTold(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	of := d.OpenSale(20, 10)
+	d.exec(`INSERT INTO items (item_id, sale_id, user_id, code_id, position, sold_at) VALUES ($1, 1, 'stray', gen_random_uuid(), 9, now())`, int64(of.FirstItem))
+	r := d.request(1, of.FirstItem, "ann")
+	d.pack(of.ID, r)
+	_, reg := d.allocate("allocator-1", nil)
+	notsaletest.Eventually(t, "the alarm is raised", func() bool { return raised(t, reg, "inconsistent-ledger") })
+	if restarts := counter(t, reg, "notsale_allocator_restarts_total"); restarts != 1 {
+		t.Errorf("it was decided again %v times before, want once", restarts)
+	}
+	notsaletest.Eventually(t, "the lease is given back", func() bool {
+		return d.Count(`SELECT count(*) FROM leases WHERE holder = ''`) == 1
+	})
+	if n := d.Count(`SELECT count(*) FROM decisions`); n != 0 {
+		t.Errorf("%d requests are decided", n)
+	}
+	d.exec(`DELETE FROM items`)
+	d.allocate("allocator-2", nil)
+	expectReasons(t, d.awaitReplies(r), allocation.Granted)
+	d.check(of.ID)
+}

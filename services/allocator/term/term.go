@@ -31,6 +31,7 @@ type Term struct {
 	closed  bool              // the reader was closed by ReadLedger
 	missing bool              // the stream was not there at the last ReadStream
 	misfit  bool              // what the last Restore read was no history
+	refused bool              // the last commit did not fit what the ledger holds
 	poison  error             // a message that must not be decided stands next
 
 	low, high uint64          // search for the last matching message
@@ -311,8 +312,10 @@ func (t *Term) onRestored(e Restored) Effect {
 func (t *Term) onCommitted(e Committed) Effect {
 	switch {
 	case e.Err == nil:
-		t.pos.Cursor, t.failures = t.batch.After, 0
+		t.pos.Cursor, t.failures, t.refused = t.batch.After, 0, false
 		return Publish{t.of.UUID, t.batch}
+	case ledger.Contradicts(e.Err):
+		return t.onRefused(e.Err)
 	case !errors.Is(e.Err, ledger.ErrFenced):
 		t.doubt = true
 		t.then = Commit{t.batch}
@@ -321,6 +324,17 @@ func (t *Term) onCommitted(e Committed) Effect {
 		return ReadLedger{Settle: true}
 	}
 	return Stop{e.Err}
+}
+
+// onRefused decides once more what the ledger has refused whole, with an engine that
+// is made of what it holds now. No earlier try of the batch was made: it would have
+// moved the cursor, which the commit looks at first.
+func (t *Term) onRefused(err error) Effect {
+	if t.refused {
+		return t.giveUp("inconsistent-ledger", fmt.Errorf("what is decided does not fit what the ledger holds, `notsale audit --sale %d` names the rows: %w", t.id, err))
+	}
+	t.engine, t.batch, t.doubt, t.refused = nil, nil, false, true
+	return t.again(err)
 }
 
 func (t *Term) onPublished() Effect {
