@@ -76,22 +76,17 @@ func prepare(how Preparation, url string) error {
 	return err
 }
 
-// execute uses a connection of its own: a pool would leave goroutines behind
-// that leak checks find.
+// execute runs a statement.
 func execute(address, statement string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, address)
-	if err != nil {
+	return connected(address, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, statement)
 		return err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	_, err = conn.Exec(ctx, statement)
-	return err
+	})
 }
 
-// ask runs a query for one value, as execute does.
-func ask(address, query string, value any) error {
+// connected uses a connection of its own: a pool would leave goroutines behind
+// that leak checks find.
+func connected(address string, use func(context.Context, *pgx.Conn) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, address)
@@ -99,7 +94,7 @@ func ask(address, query string, value any) error {
 		return err
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	return conn.QueryRow(ctx, query).Scan(value)
+	return use(ctx, conn)
 }
 
 // startPostgres starts a Postgres on data that are those of a new one.
@@ -205,7 +200,9 @@ func (test *Test) LoseStandby() (found func()) {
 // stand in this server only, and returns how many.
 func (test *Test) CancelWaits() (n int64) {
 	test.t.Helper()
-	err := ask(test.DatabaseURL, `SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`, &n)
+	err := connected(test.DatabaseURL, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`).Scan(&n)
+	})
 	if err != nil {
 		test.t.Fatal(err)
 	}
