@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"notsale/pkg/sale"
@@ -194,6 +195,17 @@ func (d *Directory) Watch(ctx context.Context, update func(wire.Entry), ready fu
 			}
 		}
 	}
+}
+
+// Changed calls handle for each entry that is written into the directory, one at
+// a time, until stop is called. It may miss some, and comes before the entry can be
+// read; what an entry says of is in the ledger by then. The handler must be quick.
+func (c *Client) Changed(handle func()) (stop func(), err error) {
+	sub, err := c.nc.Subscribe("$KV."+directoryBucket+".>", func(*nats.Msg) { handle() })
+	if err != nil {
+		return nil, fmt.Errorf("stream: subscribing to the directory of sales: %w", err)
+	}
+	return func() { _ = sub.Unsubscribe() }, nil
 }
 
 func (d *Directory) read(entry jetstream.KeyValueEntry, update func(wire.Entry)) {

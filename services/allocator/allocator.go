@@ -105,9 +105,18 @@ func await(done <-chan struct{}, limit time.Duration) {
 func (a *Allocator) hold(ctx context.Context) {
 	a.wait.Go(func() { a.standby.run(ctx) })
 	a.wait.Go(func() { a.registry.listen(ctx) })
+	if stop, err := a.stream.Changed(a.registry.tell); err != nil {
+		a.log.Warn("new sales are led a little later", "error", err)
+	} else {
+		defer stop()
+	}
 	tick := time.NewTicker(a.cfg.Renewal)
 	defer tick.Stop()
 	var warned warnOnce
+	turn := func() {
+		warned.about(a.log, "leases are not renewed while NATS is away", a.registry.turn(ctx, &a.wait, a.tenancy))
+	}
+	turn()
 	for looked := time.Now(); ; {
 		select {
 		case <-ctx.Done():
@@ -127,7 +136,9 @@ func (a *Allocator) hold(ctx context.Context) {
 			looked = now
 			a.endStalled(ctx)
 			a.tellLate(now)
-			warned.about(a.log, "leases are not renewed while NATS is away", a.registry.turn(ctx, &a.wait, a.tenancy))
+			turn()
+		case <-a.registry.heardOf():
+			a.registry.seek(ctx, &a.wait, a.tenancy)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/sale"
+	"notsale/pkg/wire"
 	"notsale/services/allocator"
 	"notsale/services/notsale/notsaletest"
 )
@@ -24,6 +25,25 @@ func (d *desk) awaitHolder(name string) {
 	notsaletest.Eventually(d.t, name+" leads", func() bool {
 		return d.Count(`SELECT count(*) FROM leases AS l JOIN cursors AS c USING (sale_id, holder, epoch) WHERE holder = $1`, name) == 1
 	})
+}
+
+// Everyone comes at once when a sale opens: it is led then, not at the next
+// renewal.
+func TestANewSaleIsLedAtOnce(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	first := d.OpenSale(5, 2)
+	d.allocate("allocator-1", func(cfg *allocator.Config) { cfg.Renewal, cfg.LeaseTTL = time.Hour, 3*time.Hour })
+	d.decided(first, 1)
+	next := d.OpenSale(5, 2)
+	directory, err := d.stream.MakeDirectory(t.Context())
+	if err == nil {
+		err = directory.Put(t.Context(), wire.Entry{Sale: next, State: sale.Open})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.decided(next, 2)
 }
 
 // A lease that ends in a year, of a holder that is dead, was written by a clock

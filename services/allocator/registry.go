@@ -38,18 +38,43 @@ type registry struct {
 	renewals  chan renewal
 	takeovers chan takeover
 	left      chan sale.ID
-	renewing  bool // a renewal is under way; owned by hold, as what follows
-	taking    bool // a takeover is under way
-	alive     bool // the last renewal succeeded
+	news      chan struct{} // there may be a free sale
+	renewing  bool          // a renewal is under way; owned by hold, as what follows
+	taking    bool          // a takeover is under way
+	alive     bool          // the last renewal succeeded
 
 	mu    sync.Mutex
 	heard time.Time // when NATS answered last; guarded by mu
 	nats  error     // of the last question; guarded by mu
 }
 
-// onRenewal notes that a renewal has ended, onTakeover that a takeover has.
-func (r *registry) onRenewal(answer renewal) { r.renewing, r.alive = false, answer.err == nil }
-func (r *registry) onTakeover()              { r.taking = false }
+// onRenewal notes that a renewal has ended. After the first that succeeds free
+// sales may be taken.
+func (r *registry) onRenewal(answer renewal) {
+	was := r.alive
+	if r.renewing, r.alive = false, answer.err == nil; r.alive && !was {
+		r.tell()
+	}
+}
+
+// onTakeover notes that a takeover has ended.
+func (r *registry) onTakeover() { r.taking = false }
+
+// tell says that there may be a free sale.
+func (r *registry) tell() {
+	select {
+	case r.news <- struct{}{}:
+	default: // it is said already
+	}
+}
+
+// heardOf receives such news while it can be heeded.
+func (r *registry) heardOf() <-chan struct{} {
+	if r.taking {
+		return nil
+	}
+	return r.news
+}
 
 // renewal is the answer to one renewal.
 type renewal struct {
@@ -67,7 +92,7 @@ type takeover struct {
 func newRegistry(cfg Config, l *ledger.Ledger, s *stream.Client) *registry {
 	return &registry{
 		cfg: cfg, ledger: l, stream: s,
-		heard: time.Now(), renewals: make(chan renewal, 1), takeovers: make(chan takeover, 1), left: make(chan sale.ID),
+		heard: time.Now(), renewals: make(chan renewal, 1), takeovers: make(chan takeover, 1), left: make(chan sale.ID), news: make(chan struct{}, 1),
 	}
 }
 
@@ -114,12 +139,18 @@ func (r *registry) turn(ctx context.Context, wait *sync.WaitGroup, t *term.Tenan
 		held := t.Held()
 		wait.Go(func() { r.renew(ctx, held) })
 	}
-	if r.alive && !r.taking {
-		r.taking = true
-		skip := t.Skip(time.Now())
-		wait.Go(func() { r.take(ctx, skip) })
-	}
+	r.seek(ctx, wait, t)
 	return nil
+}
+
+// seek begins a takeover of what is free, where none is under way.
+func (r *registry) seek(ctx context.Context, wait *sync.WaitGroup, t *term.Tenancy) {
+	if !r.alive || r.taking {
+		return
+	}
+	r.taking = true
+	skip := t.Skip(time.Now())
+	wait.Go(func() { r.take(ctx, skip) })
 }
 
 func (r *registry) renew(ctx context.Context, held map[sale.ID]ledger.Lease) {
