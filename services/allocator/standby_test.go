@@ -150,7 +150,7 @@ func lose(t *testing.T, stage *notsaletest.Stage, of sale.Sale, look func(contex
 			t.Fatal(err)
 		}
 	}
-	exec(`CREATE TABLE before AS SELECT * FROM cursors`)
+	exec(`CREATE TABLE before AS TABLE cursors`)
 	leader := stage.Ledger("lost")
 	e, epoch := lead(t, leader, of)
 	for range 2 {
@@ -160,7 +160,7 @@ func lose(t *testing.T, stage *notsaletest.Stage, of sale.Sale, look func(contex
 		t.Fatal(err)
 	}
 	exec(`TRUNCATE decisions, items, commits, leases, allocators, cursors`)
-	exec(`INSERT INTO cursors SELECT * FROM before`)
+	exec(`INSERT INTO cursors TABLE before`)
 }
 
 // Postgres and NATS are put back together while a standby cannot look, and the
