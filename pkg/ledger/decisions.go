@@ -72,9 +72,11 @@ func scanCursor(row pgx.Row) (p Position, err error) {
 	return p, err
 }
 
-// OpenPositions returns how far each open sale is decided.
-func (l *Ledger) OpenPositions(ctx context.Context) (map[sale.ID]int64, error) {
-	rows, err := l.pool.Query(ctx, sqlOpenPositions)
+// OpenPositions returns how far each open sale is decided of whose stream a
+// message was applied that is no older than this. Its age is by the database's
+// clock and NATS's, which differ little, or there is an alarm.
+func (l *Ledger) OpenPositions(ctx context.Context, age time.Duration) (map[sale.ID]int64, error) {
+	rows, err := l.pool.Query(ctx, sqlOpenPositions, age)
 	if err != nil {
 		return nil, fmt.Errorf("ledger: reading positions: %w", err)
 	}

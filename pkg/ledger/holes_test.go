@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -191,7 +192,10 @@ func TestOpenPositions(t *testing.T) {
 	if err := s.ledger.Commit(t.Context(), 4, 1, packed(sold, ask(sold.Sale(), 1, 0, "ann"))); err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.ledger.OpenPositions(t.Context())
+	s.openSale(t, s.ledger, 5, 1, 1)
+	s.exec(t, `UPDATE cursors SET engine_time = now() - interval '59 minutes'`)
+	s.exec(t, `UPDATE cursors SET engine_time = now() - interval '61 minutes' WHERE sale_id = 5`)
+	got, err := s.ledger.OpenPositions(t.Context(), time.Hour)
 	if err != nil || len(got) != 2 || got[1] != 1 || got[3] != 0 {
 		t.Errorf("%v, %v, want sale 1 at 1, sale 3 at 0", got, err)
 	}

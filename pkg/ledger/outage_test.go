@@ -30,7 +30,7 @@ func calls(l *ledger.Ledger, b *allocation.Batch) map[string]func(context.Contex
 		"SoldItems":     func(ctx context.Context) error { _, err := l.SoldItems(ctx, 1, 2); return err },
 		"Cursor":        func(ctx context.Context) error { _, err := l.Cursor(ctx, 1); return err },
 		"Settled":       func(ctx context.Context) error { _, err := l.Settled(ctx, 1, 1); return err },
-		"OpenPositions": func(ctx context.Context) error { _, err := l.OpenPositions(ctx); return err },
+		"OpenPositions": func(ctx context.Context) error { _, err := l.OpenPositions(ctx, time.Hour); return err },
 		"Applied": func(ctx context.Context) error {
 			_, err := l.Applied(ctx, 1, 2, allocation.Mark{})
 			return err

@@ -24,7 +24,8 @@
 // was looked at: Learn compares it in the same script that stores them, so an
 // earlier state of Redis that is brought back later does not become valid by what
 // is learned after it; it is looked at anew, at the next commit or, by an
-// allocator of an idle sale, some seconds later. Edges do not compare marks: only
+// allocator of an idle sale, 5 s later. That the ledger alone was put back, such an
+// allocator finds by the cursor, up to 32 s later. Edges do not compare marks: only
 // the ledger knows which are true, and a first purchase does without it. Until an
 // allocator has looked they may believe facts of a lost history. Without a mark,
 // facts prove nothing.

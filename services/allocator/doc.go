@@ -11,7 +11,8 @@
 // true: commit first, then the rejection cache, then the replies.
 //
 // Authority: the ledger's cursor says where to go on; the stream says what was
-// asked. Memory is a copy of both and is thrown away at any doubt.
+// asked. Memory is a copy of both and is thrown away at any doubt; an engine is
+// brought on only from a place that the ledger still knows.
 //
 // What an allocator holds is what the ledger says, as its answers come in:
 // renewals have a session and a goroutine of their own, a takeover has as long

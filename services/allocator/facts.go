@@ -10,8 +10,10 @@ import (
 )
 
 // alignEvery is how often the mark of a sale is looked at while nothing is
-// learned. So long edges may believe facts of a lost history, after a restore,
-// when Redis, too, is put back to an earlier moment.
+// learned: so long edges may believe facts of a lost history where Redis is put
+// back to an earlier moment. Where only the ledger is, the mark stays as it was:
+// the cursor tells it, to the next request or to the look at an idle sale, up to
+// 32 s later.
 const alignEvery = 5 * time.Second
 
 // alignTimeout bounds the look into the ledger: shoppers wait for their answers

@@ -34,6 +34,20 @@ func (p *pages) read(ctx context.Context, id sale.ID, after int64, to allocation
 	return page, err
 }
 
+// leads reports whether what made an engine that stands at a cursor is in the
+// ledger, and so leads to the cursor that was read from it before. After a restore
+// that lost commits the sale may have gone beyond the engine's position by other
+// decisions. Of an engine that was read at the opening of a generation, which is no
+// commit, it says no, once it is left.
+func (p *pages) leads(ctx context.Context, id sale.ID, at, to allocation.Cursor) (bool, error) {
+	if at.Position == 0 || at.Chain == to.Chain {
+		return true, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
+	defer cancel()
+	return p.ledger.Committed(ctx, id, at.Generation, at.Sequence, at.Chain)
+}
+
 // extend brings an engine on by a page that was read for it. After an error the
 // engine is of no use.
 func (p *pages) extend(e *allocation.Engine, page []allocation.Decision, to allocation.Cursor) error {
@@ -45,12 +59,10 @@ func (p *pages) extend(e *allocation.Engine, page []allocation.Decision, to allo
 func (l *loop) restore(ctx context.Context, e term.Restore) term.Event {
 	crash.At("allocator/before-restore")
 	defer crash.At("allocator/after-restore")
-	engine := e.Engine
-	if engine == nil {
-		var err error
-		if engine, err = term.Blank(e.Of, e.To); err != nil {
-			return term.Restored{Err: err}
-		}
+	read := pages{ledger: l.ledger, size: l.cfg.RestorePage}
+	engine, err := l.base(ctx, &read, e)
+	if err != nil {
+		return term.Restored{Engine: engine, Err: err}
 	}
 	if at := engine.Cursor().Position; e.To.Position-at > int64(l.cfg.RestorePage) {
 		l.progress.page(e, at, l.attended.Load())
@@ -62,7 +74,6 @@ func (l *loop) restore(ctx context.Context, e term.Restore) term.Event {
 			return term.Restored{Engine: engine, Err: ctx.Err()}
 		}
 	}
-	read := pages{ledger: l.ledger, size: l.cfg.RestorePage}
 	for engine.Cursor() != e.To {
 		at := engine.Cursor().Position
 		l.progress.page(e, at, l.attended.Load())
@@ -79,3 +90,19 @@ func (l *loop) restore(ctx context.Context, e term.Restore) term.Event {
 	}
 	return term.Restored{Engine: engine}
 }
+
+// base returns the engine to go on with: the term's, or a new one where there is
+// none or the ledger does not know what it comes from.
+func (l *loop) base(ctx context.Context, read *pages, e term.Restore) (*allocation.Engine, error) {
+	if e.Engine != nil {
+		at := e.Engine.Cursor()
+		l.progress.page(e, at.Position, l.attended.Load())
+		if leads, err := read.leads(ctx, l.lease.Sale, at, e.To); leads || err != nil {
+			return e.Engine, err
+		}
+		l.log.Info(lostHistory, "position", at.Position)
+	}
+	return term.Blank(e.Of, e.To)
+}
+
+const lostHistory = "what was kept of the sale is not what the ledger holds, it is read anew"

@@ -152,17 +152,51 @@ func TestAStandbyGoesOnWhereItsReadingStopped(t *testing.T) {
 	if err := <-read; err == nil {
 		t.Error("a session was cut, and nothing has failed")
 	}
-	if _, at := s.standing(c.of.ID); at != before {
-		t.Errorf("the engine stands at %d, want %d", at, before)
+	if _, at := s.standing(c.of.ID); at.Position != before {
+		t.Errorf("the engine stands at %d, want %d", at.Position, before)
 	}
+	c.goOn(1)
 	go follow()
 	c.awaitGate()
 	c.open()
 	if err := <-read; err != nil {
 		t.Error(err)
 	}
-	c.expectRead(refusals + gated - before)
-	if e := s.hand(c.of.ID); e == nil || e.Cursor().Position != refusals || e.Cursor().Sequence != 1 {
+	c.expectRead(refusals + 1 + gated - before)
+	if e := s.hand(c.of.ID); e == nil || e.Cursor().Position != refusals+1 || e.Cursor().Sequence != 2 {
+		t.Errorf("the engine does not stand at the cursor: %v", e)
+	}
+}
+
+// goOn commits a refusal more, on a chain that begins with this byte.
+func (c *crowded) goOn(chain byte) {
+	c.t.Helper()
+	c.exec(`INSERT INTO kept SELECT 1, $1, gen_random_uuid(), 1, 'late', 5, now()`, refusals+1)
+	c.exec(`INSERT INTO commits SELECT sale_id, generation, sequence, position, chain, '', epoch FROM cursors`)
+	c.exec(`UPDATE cursors SET position = $1, sequence = 2, chain = $2`, refusals+1, append([]byte{chain}, make([]byte, 31)...))
+}
+
+// What a standby has read of half a history that is lost is read anew when the
+// ledger has gone on with another.
+func TestAStandbyReadsALostHistoryAnew(t *testing.T) {
+	t.Parallel()
+	c := newCrowded(t)
+	s := newStandby(c.Ledger("standby"), smallPage, c.Log)
+	read := make(chan error, 1)
+	go func() { read <- s.follow(t.Context()) }()
+	c.cut()
+	if err := <-read; err == nil {
+		t.Error("a session was cut, and nothing has failed")
+	}
+	c.open()
+	c.exec(`UPDATE kept SET code_id = gen_random_uuid()`)
+	c.exec(`UPDATE cursors SET chain = sha256(chain)`)
+	c.goOn(1)
+	if err := s.follow(t.Context()); err != nil {
+		t.Error(err)
+	}
+	c.expectRead(gated + refusals + 1)
+	if e := s.hand(c.of.ID); e == nil || e.Cursor().Position != refusals+1 {
 		t.Errorf("the engine does not stand at the cursor: %v", e)
 	}
 }

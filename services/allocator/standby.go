@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,11 +15,13 @@ import (
 	"notsale/services/allocator/term"
 )
 
-// standby keeps engines of the open sales that other allocators decide, so
-// that a takeover has to read only what was committed since the last look.
+// standby keeps engines of the open sales that other allocators decide, as long
+// as shoppers ask, so that a takeover has to read only what was committed since
+// the last look.
 type standby struct {
 	ledger *ledger.Ledger
-	pages  pages // owned by run
+	pages  pages                 // owned by run
+	rests  map[sale.ID]time.Time // sales that cannot be followed, and until when; owned by run
 	log    *slog.Logger
 
 	mu      sync.Mutex
@@ -25,11 +29,23 @@ type standby struct {
 	mine    map[sale.ID]int                // terms of this process, by sale; guarded by mu
 }
 
-// followEvery is the time between two looks at the other allocators' sales.
-const followEvery = 500 * time.Millisecond
+const (
+	// followEvery is the time between two looks at the other allocators' sales.
+	followEvery = 500 * time.Millisecond
+	// idleAfter is when a sale of which nobody wants anything is let go, as by a
+	// term: a thousand unsold ones would fill the memory. Whoever takes it reads it
+	// when somebody asks.
+	idleAfter = 15 * time.Minute
+	// misfitRest is how long a sale that cannot be followed is left alone: reading
+	// it takes seconds, and it needs a person, or a newer program.
+	misfitRest = 5 * time.Minute
+)
 
 func newStandby(l *ledger.Ledger, page int, log *slog.Logger) *standby {
-	return &standby{ledger: l, pages: pages{ledger: l, size: page}, log: log, engines: map[sale.ID]*allocation.Engine{}, mine: map[sale.ID]int{}}
+	return &standby{
+		ledger: l, pages: pages{ledger: l, size: page}, rests: map[sale.ID]time.Time{}, log: log,
+		engines: map[sale.ID]*allocation.Engine{}, mine: map[sale.ID]int{},
+	}
 }
 
 // hand gives the engine of a sale away, to the term that now decides it.
@@ -60,25 +76,33 @@ func (s *standby) run(ctx context.Context) {
 	}
 }
 
-// follow brings the engines up to date, once.
-func (s *standby) follow(ctx context.Context) error {
+// follow brings the engines up to date, once. A sale that cannot be read keeps it
+// from no other; the error is the first such.
+func (s *standby) follow(ctx context.Context) (failed error) {
 	look, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
-	positions, err := s.ledger.OpenPositions(look)
+	positions, err := s.ledger.OpenPositions(look, idleAfter)
 	if err != nil {
 		return err
 	}
 	for _, id := range s.behind(positions) {
-		if err := s.catchUp(ctx, id); err != nil {
-			return err
+		err := s.catchUp(ctx, id)
+		switch {
+		case errors.Is(err, allocation.ErrRules), errors.Is(err, allocation.ErrHistory): // whoever takes it raises the alarm
+			s.rests[id] = time.Now().Add(misfitRest)
+		case failed == nil:
+			failed = err
 		}
 	}
-	return nil
+	return failed
 }
 
-// behind drops the engines of sales that are sold out, which are loaded again
-// when somebody asks, and returns the sales whose engines are not up to date.
+// behind drops the engines of sales that are sold out or idle, which are loaded
+// again when somebody asks, and returns the sales whose engines are not up to
+// date, the newest first: it is the one that sells.
 func (s *standby) behind(positions map[sale.ID]int64) []sale.ID {
+	now := time.Now()
+	maps.DeleteFunc(s.rests, func(id sale.ID, until time.Time) bool { return positions[id] == 0 || !now.Before(until) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id := range s.engines {
@@ -87,11 +111,11 @@ func (s *standby) behind(positions map[sale.ID]int64) []sale.ID {
 		}
 	}
 	var ids []sale.ID
-	for id, position := range positions {
-		if s.mine[id] > 0 || position == 0 {
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(positions))) {
+		if _, rests := s.rests[id]; rests || s.mine[id] > 0 || positions[id] == 0 {
 			continue
 		}
-		if e := s.engines[id]; e == nil || e.Cursor().Position != position {
+		if e := s.engines[id]; e == nil || e.Cursor().Position != positions[id] {
 			ids = append(ids, id)
 		}
 	}
@@ -102,25 +126,18 @@ func (s *standby) behind(positions map[sale.ID]int64) []sale.ID {
 // it has read stays, whatever happens to the next page.
 func (s *standby) catchUp(ctx context.Context, id sale.ID) error {
 	to, e, after, err := s.find(ctx, id)
-	if errors.Is(err, allocation.ErrRules) {
-		return nil // whoever takes it raises the alarm; the other sales are followed
-	}
-	if err != nil {
-		return err
-	}
-	for {
-		page, err := s.pages.read(ctx, id, after, to)
-		if err != nil {
-			return err
-		}
-		if after = s.keep(e, page, to); after < 0 {
-			return nil
+	for err == nil && after >= 0 {
+		var page []allocation.Decision
+		if page, err = s.pages.read(ctx, id, after, to); err == nil {
+			after, err = s.keep(e, page, to)
 		}
 	}
+	return err
 }
 
 // find returns the sale's cursor, and the engine that follows it with its
-// position: a new one where there is none.
+// position: a new one where there is none, or where the ledger does not know what
+// it comes from.
 func (s *standby) find(ctx context.Context, id sale.ID) (to allocation.Cursor, e *allocation.Engine, after int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
@@ -128,8 +145,11 @@ func (s *standby) find(ctx context.Context, id sale.ID) (to allocation.Cursor, e
 	if err != nil {
 		return to, nil, 0, err
 	}
-	if e, after = s.standing(id); e != nil {
-		return pos.Cursor, e, after, nil
+	if e, at := s.standing(id); e != nil {
+		if leads, err := s.pages.leads(ctx, id, at, pos.Cursor); leads || err != nil {
+			return pos.Cursor, e, at.Position, err
+		}
+		s.log.Info(lostHistory, "sale", id, "position", at.Position)
 	}
 	row, err := s.ledger.Sale(ctx, id)
 	if err == nil {
@@ -149,29 +169,29 @@ func (s *standby) find(ctx context.Context, id sale.ID) (to allocation.Cursor, e
 // keep extends an engine by a page, and returns the position after which the
 // next is to be read; below 0: none is. The lock is not held while the ledger is
 // read: a term that takes over meanwhile has got the engine as it was.
-func (s *standby) keep(e *allocation.Engine, page []allocation.Decision, to allocation.Cursor) (after int64) {
+func (s *standby) keep(e *allocation.Engine, page []allocation.Decision, to allocation.Cursor) (after int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := e.Sale().ID
 	if s.engines[id] != e { // it was handed over
-		return -1
+		return -1, nil
 	}
 	if err := s.pages.extend(e, page, to); err != nil {
-		delete(s.engines, id) // anew at the next look; whoever takes the sale raises the alarm
-		return -1
+		delete(s.engines, id)
+		return -1, err
 	}
 	if e.Cursor() == to {
-		return -1
+		return -1, nil
 	}
-	return e.Cursor().Position
+	return e.Cursor().Position, nil
 }
 
 // standing returns the engine of a sale, or nil, and where it stands.
-func (s *standby) standing(id sale.ID) (e *allocation.Engine, position int64) {
+func (s *standby) standing(id sale.ID) (e *allocation.Engine, at allocation.Cursor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e = s.engines[id]; e != nil {
-		position = e.Cursor().Position
+		at = e.Cursor()
 	}
-	return e, position
+	return e, at
 }

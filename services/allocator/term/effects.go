@@ -32,8 +32,9 @@ type (
 	Await struct{ Patience time.Duration }
 	// Peek reads the stream's state, and the cursor. Peeked.
 	Peek struct{}
-	// Restore brings the engine, or a new one where it is nil, to the cursor
-	// from the ledger's decisions, or nearer to it. Restored.
+	// Restore brings the engine to the cursor from the ledger's decisions, or
+	// nearer to it; a new one where it is nil, or where the ledger does not know
+	// what it comes from: they were restored. Restored.
 	Restore struct {
 		Engine *allocation.Engine
 		Of     sale.Sale

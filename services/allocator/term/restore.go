@@ -16,7 +16,8 @@ func Blank(of sale.Sale, to allocation.Cursor) (*allocation.Engine, error) {
 
 // Onward brings an engine on by a page, the next of the ledger's decisions on its
 // way to a cursor: to that where it is the last, else to where the page ends,
-// which is no cursor of the sale's. After an error the engine is of no use.
+// which is no cursor of the sale's, but names the one that it was to lead to. After
+// an error the engine is of no use.
 func Onward(e *allocation.Engine, page []allocation.Decision, last bool, to allocation.Cursor) error {
 	if !last {
 		sold := e.Cursor().Sold
@@ -25,7 +26,7 @@ func Onward(e *allocation.Engine, page []allocation.Decision, last bool, to allo
 				sold++
 			}
 		}
-		to = allocation.Cursor{Generation: to.Generation, Position: page[len(page)-1].Position, Sold: sold}
+		to = allocation.Cursor{Generation: to.Generation, Sequence: to.Sequence, Chain: to.Chain, Position: page[len(page)-1].Position, Sold: sold}
 	}
 	return e.Extend(to, each(page))
 }

@@ -138,7 +138,7 @@ func (t *Term) onLedger(e LedgerRead) Effect {
 		return Stop{ledger.ErrFenced}
 	}
 	t.of, t.pos = e.Row, e.Pos
-	if t.engine != nil && t.engine.Cursor().Position > t.pos.Cursor.Position {
+	if e := t.engine; e != nil && (e.Cursor().Position > t.pos.Cursor.Position || e.Sale() != t.of) {
 		t.engine = nil // the ledger went back: a restore of an older backup
 	}
 	return ReadStream{t.pos.Cursor.Sequence}
