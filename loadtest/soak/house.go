@@ -45,7 +45,7 @@ func (o *options) open(s *stage, a *arena.Arena) *house {
 	h := &house{Arena: a, stage: s, archives: s.TempDir(), members: map[string][]*arena.Process{}}
 	h.flags = map[string][]string{
 		arena.Scheduler: {"--sale-every", o.slot.String()},
-		archiver:        {"--archive-to", h.archives, "--archive-after", (archiveAfter * o.slot).String()},
+		archiver:        {"--sale-every", o.slot.String(), "--archive-to", h.archives, "--archive-after", (archiveAfter * o.slot).String()},
 	}
 	for _, role := range roles {
 		for n := range perRole {

@@ -37,6 +37,8 @@ func allowanceOf(count string) allowance {
 		return allowance{floor: 40, share: 0.1, perSale: 14}
 	case count == descriptorsOf+storesName:
 		return allowance{floor: 40, share: 0.1, perSale: 6} // a stream's and its consumers' files
+	case count == memoryOf+archiver:
+		return allowance{floor: 24, share: 0.25} // of one process; unsold sales are nothing to it
 	case strings.HasPrefix(count, goroutinesOf), strings.HasPrefix(count, descriptorsOf):
 		return allowance{floor: 40, share: 0.1}
 	}
@@ -55,16 +57,24 @@ type course struct {
 	grown              bool
 }
 
-// courses compares the second quarter of the samples with the last.
+// courses compares the second quarter of the samples with the last; of what the
+// archivers need, which have nothing to do until a sale is old enough, so many
+// samples from when they had archived one, where that is later.
 func courses(samples []sample) (all []course) {
 	if len(samples) < leastSamples {
 		return nil
 	}
 	n := len(samples)
 	early, late := samples[n/4:n/2], samples[n-n/4:]
-	sales := float64(late[len(late)-1].unsold - early[0].unsold)
 	for _, count := range slices.Sorted(maps.Keys(samples[0].counts)) {
-		c := course{count: count, first: samples[0].counts[count], early: median(early, count), late: median(late, count)}
+		base := early
+		if strings.HasSuffix(count, archiver) {
+			if base = atWork(samples); base == nil {
+				continue
+			}
+		}
+		sales := float64(late[len(late)-1].unsold - base[0].unsold)
+		c := course{count: count, first: samples[0].counts[count], early: median(base, count), late: median(late, count)}
 		for _, s := range samples {
 			c.most = max(c.most, s.counts[count])
 		}
@@ -74,6 +84,18 @@ func courses(samples []sample) (all []course) {
 		all = append(all, c)
 	}
 	return all
+}
+
+// atWork returns the first quarter of all samples, but for the very first quarter
+// and the last, in which a sale had been archived; nil in a soak that is too short.
+func atWork(samples []sample) []sample {
+	n := len(samples)
+	from := slices.IndexFunc(samples, func(s sample) bool { return s.archived })
+	if from < 0 || from > n-2*(n/4) {
+		return nil
+	}
+	from = max(from, n/4)
+	return samples[from : from+n/4]
 }
 
 func median(samples []sample, count string) float64 {

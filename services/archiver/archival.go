@@ -26,6 +26,10 @@ const settleTime = time.Minute
 // agree; nothing was removed.
 var ErrFindings = errors.New("ledger and stream do not agree")
 
+// ErrFile says that a sale is not archived because the file of its archive is
+// missing, or another's, or damaged; nothing was removed.
+var ErrFile = errors.New("the archive is not as it must be")
+
 // Task is one sale to be archived.
 type Task struct {
 	Sale  sale.ID
@@ -79,7 +83,14 @@ func (a *Archival) run(ctx context.Context) (err error) {
 	case a.gone && (a.row.State == sale.Archiving || a.row.State == sale.SoldOut): // a ledger that was restored to before it was finished
 		return a.steps(ctx, a.infer, a.wait, a.verify, a.Start, a.record, a.Finish, a.List, a.Remove)
 	}
-	return a.steps(ctx, a.wait, a.audit, a.writable, a.Start, a.List, a.Seal, a.Settle, a.wait, a.export, a.wait, a.verify, a.Finish, a.List, a.Remove)
+	first := []func(context.Context) error{a.writable}
+	if a.row.State != sale.Archiving { // else an earlier try came at least so far
+		first = append(first, a.wait, a.audit, a.Start)
+	}
+	if err := a.steps(ctx, first...); err != nil {
+		return err
+	}
+	return a.steps(ctx, a.List, a.Seal, a.Settle, a.wait, a.export, a.wait, a.verify, a.Finish, a.List, a.Remove)
 }
 
 func (a *Archival) wait(ctx context.Context) error {
@@ -115,7 +126,7 @@ func (a *Archival) ours(ctx context.Context) error {
 
 // writable sees whether the archive can be written, before anything is closed.
 func (a *Archival) writable(context.Context) error {
-	f, err := os.CreateTemp(filepath.Dir(a.Path), ".notsale-archive-*")
+	f, err := archive.Temporary(a.Path)
 	if err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
@@ -206,7 +217,7 @@ func (a *Archival) export(ctx context.Context) error {
 		return err // what is there is verified as if it had just been made
 	}
 	if a.gone {
-		return fmt.Errorf("it is archived, its streams are removed and there is no file %s: give its archive, whose manifest has SHA-256 %x, by --out", a.Path, a.Ends.Manifest)
+		return fmt.Errorf("%w: its streams are removed and there is no file %s: give the archive whose manifest has SHA-256 %x by --out", ErrFile, a.Path, a.Ends.Manifest)
 	}
 	own, err := NewOwnBooks(ctx, a.Books, a.Tape, a.Sale)
 	if err != nil {
@@ -252,7 +263,7 @@ func (a *Archival) verify(ctx context.Context) error {
 		return err
 	}
 	if len(damages) > 0 {
-		return fmt.Errorf("%s is damaged, move it away and run this again: %v", a.Path, damages[0])
+		return fmt.Errorf("%w: %s is damaged, move it away and run this again: %v", ErrFile, a.Path, damages[0])
 	}
 	m, err := file.Manifest()
 	if err != nil {
@@ -264,15 +275,15 @@ func (a *Archival) verify(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", a.Path, err)
 	}
 	if recorded.Own != attempts {
-		return fmt.Errorf("%s was exported when %d of %d messages of attempts were recorded: move it away and run this again", a.Path, recorded.Own, attempts)
+		return fmt.Errorf("%w: %s was exported when %d of %d messages of attempts were recorded: move it away and run this again", ErrFile, a.Path, recorded.Own, attempts)
 	}
 	here := ledger.Archive{Manifest: m.Sum(), Sequence: m.Cursor.Sequence, Attempts: attempts, Chain: [32]byte(m.Cursor.Chain), At: a.Ends.At}
 	if !a.closed {
 		a.Ends.Manifest = here.Manifest
 	}
 	if here != a.Ends {
-		return fmt.Errorf("%s is not the archive of this sale as it is now (it has messages up to %d and attempts up to %d, the sale %d and %d): move it away and run this again",
-			a.Path, here.Sequence, here.Attempts, a.Ends.Sequence, a.Ends.Attempts)
+		return fmt.Errorf("%w: %s is not that of this sale as it is now (it has messages up to %d and attempts up to %d, the sale %d and %d): move it away and run this again",
+			ErrFile, a.Path, here.Sequence, here.Attempts, a.Ends.Sequence, a.Ends.Attempts)
 	}
 	if err := syncFile(a.Path); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,21 +15,46 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
+	"notsale/services/auditor/archive"
 )
 
 // Config says what is archived, and where to.
 type Config struct {
 	To    string        // folder of the archives; empty: nothing is archived
 	After time.Duration // how long a sale has been sold out
+	Pace
+}
+
+// Pace is how long an archiver waits, and for what.
+type Pace struct {
+	Lease time.Duration // after which an archiver that is gone is replaced
+	Look  time.Duration // between two looks for a sale, where there was none
+	Later time.Duration // until a sale is tried again that somebody must look at
 	Quiet time.Duration // how long to look whether sales are busy
 	Busy  time.Duration // how long to wait for busy sales, before each step that works hard
 }
 
-// DefaultConfig archives nothing. With three steps that work hard, a sale an hour
-// is archived also where some sale is always busy.
-func DefaultConfig() Config {
-	return Config{After: 7 * 24 * time.Hour, Quiet: 5 * time.Second, Busy: 10 * time.Minute}
+// Shortest paces, whatever the slot.
+const (
+	minLease = 5 * time.Second // a quarter of it is longer than a commit takes
+	minLook  = time.Second     // each asks both stores
+	minQuiet = time.Second     // a sale that sells through a fault pauses for less
+)
+
+// PaceOf follows the time from one sale to the next, so that a sale a slot is
+// archived, with three steps that work hard, also where some sale is always busy:
+// in a minute all is a sixtieth of what it is in an hour, down to the shortest. It
+// is never slower than with an hour.
+func PaceOf(slot time.Duration) Pace {
+	slot = min(slot, time.Hour)
+	return Pace{
+		Lease: max(slot/60, minLease), Look: max(slot/60, minLook), Later: slot,
+		Quiet: max(slot/720, minQuiet), Busy: slot / 6,
+	}
 }
+
+// DefaultConfig archives nothing, at the pace of a sale an hour.
+func DefaultConfig() Config { return Config{After: 7 * 24 * time.Hour, Pace: PaceOf(time.Hour)} }
 
 // Validate reports a setting that cannot be used.
 func (c Config) Validate() error {
@@ -45,15 +71,14 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Pace of an archiver.
 const (
-	leaseTTL  = time.Minute // an archiver that is gone is replaced after it
-	lookPause = time.Minute // between two looks for a sale, where there was none
-	later     = time.Hour   // until a sale that could not be archived is tried again
-	share     = 0.25        // of the time in which its audits work
+	share = 0.25 // of the time in which an archiver's audits work
 	// busyRate is how many packs of purchases a second all sales store while they
 	// need the machine: an edge that sells hard stores a hundred.
 	busyRate = 10
+	// othersFirst is after how many looks a sale is tried again that failed for a
+	// reason which passes: another one has had its turn by then.
+	othersFirst = 2
 )
 
 // Archiver archives sold-out sales by their age.
@@ -101,7 +126,7 @@ func (a *Archiver) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			a.release(ctx)
 			return nil
-		case <-time.After(lookPause):
+		case <-time.After(a.cfg.Look):
 		}
 	}
 }
@@ -116,7 +141,7 @@ func (a *Archiver) release(ctx context.Context) {
 // Turn archives one sale, if this archiver holds the lease and there is one that
 // is old enough, or whose archiving was interrupted. It reports whether there was.
 func (a *Archiver) Turn(ctx context.Context) (worked bool, err error) {
-	held, err := a.ledger.HoldArchiving(ctx, a.name, leaseTTL)
+	held, err := a.ledger.HoldArchiving(ctx, a.name, a.cfg.Lease)
 	if err != nil || !held {
 		return false, err
 	}
@@ -146,6 +171,9 @@ func (a *Archiver) next(ctx context.Context) (sale.ID, error) {
 
 func (a *Archiver) archive(ctx context.Context, id sale.ID) error {
 	path := filepath.Join(a.cfg.To, FileName(id))
+	if err := archive.Sweep(path); err != nil { // by whoever holds the lease
+		a.log.Warn("what a killed archiver left cannot be removed", "sale", id, "error", err)
+	}
 	ends, err := Archive(ctx, Task{Sale: id, Path: path, Books: a.ledger, Tape: a.stream, Share: share, Wait: a.wait})
 	switch {
 	case err == nil:
@@ -155,7 +183,7 @@ func (a *Archiver) archive(ctx context.Context, id sale.ID) error {
 	case ctx.Err() != nil:
 		return err
 	}
-	a.skip[id] = time.Now().Add(later)
+	a.skip[id] = time.Now().Add(a.again(err))
 	a.failed.Inc()
 	if errors.Is(err, ErrFindings) {
 		a.alarms.Inc()
@@ -163,6 +191,22 @@ func (a *Archiver) archive(ctx context.Context, id sale.ID) error {
 		return nil
 	}
 	return err
+}
+
+// again is after how long a sale is tried again that failed so: where somebody
+// must look first (ledger and stream do not agree, a file or a folder is not as
+// it must be) much later. Every other reason passes by itself: a store is away, a
+// connection broke, nobody decides what the streams hold.
+func (a *Archiver) again(err error) time.Duration {
+	for _, lasting := range [...]error{ErrFindings, ErrFile, archive.ErrDamaged, stream.ErrForeign, ledger.ErrArchive} {
+		if errors.Is(err, lasting) {
+			return a.cfg.Later
+		}
+	}
+	if _, lasting := errors.AsType[*fs.PathError](err); lasting {
+		return a.cfg.Later
+	}
+	return othersFirst * a.cfg.Look
 }
 
 var errLeaseLost = errors.New("archiver: another archiver has the lease")
@@ -177,9 +221,9 @@ func (a *Archiver) whileHeld(ctx context.Context, work func(context.Context) err
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(leaseTTL / 4):
+			case <-time.After(a.cfg.Lease / 4):
 			}
-			if held, err := a.ledger.HoldArchiving(ctx, a.name, leaseTTL); err == nil && !held {
+			if held, err := a.ledger.HoldArchiving(ctx, a.name, a.cfg.Lease); err == nil && !held {
 				cancel(errLeaseLost)
 			}
 		}

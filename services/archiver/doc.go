@@ -17,7 +17,12 @@
 //
 // Failure behaviour: every step can be repeated, by any archiver that has the
 // folder; one that dies leaves a sale that is answered from the ledger, and that
-// the next one finishes, and so is a sold-out sale without streams whose archive is
-// given, after a restore: what the ledger lacks of its checkouts is recorded from there. A sale that cannot be archived is tried again an hour
-// later, the others meanwhile; one with findings raises an alarm.
+// the next one finishes, from where its streams were closed, once the lease has
+// ended. So is a sold-out sale without streams whose archive is given, after a
+// restore: what the ledger lacks of its checkouts is recorded from there. A sale
+// whose archiving failed because a store was away is tried again when another has
+// had its turn; one that somebody must look at, a slot later: findings raise an
+// alarm, a file or folder that is not as it must be is told of in the log.
+//
+// Pace: lease, looks and waits follow the length of a slot.
 package archiver

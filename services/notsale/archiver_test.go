@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
 
 	"notsale/pkg/sale"
 	"notsale/services/archiver"
@@ -25,7 +27,9 @@ import (
 // archiver is one that looks for sales which have just been sold out.
 func (f *front) archiver(t *testing.T, name, folder string, after time.Duration) *archiver.Archiver {
 	t.Helper()
-	cfg := archiver.Config{To: folder, After: after, Quiet: 10 * time.Millisecond}
+	pace := archiver.PaceOf(time.Hour)
+	pace.Look, pace.Quiet = time.Millisecond, 10*time.Millisecond
+	cfg := archiver.Config{To: folder, After: after, Pace: pace}
 	a, err := archiver.New(cfg, name, f.Ledger(name), f.Stream(name), f.Log, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
@@ -33,13 +37,13 @@ func (f *front) archiver(t *testing.T, name, folder string, after time.Duration)
 	return a
 }
 
-func (f *front) state(t *testing.T, id sale.ID) sale.State {
+// state may be asked again and again: it opens no ledger.
+func (f *front) state(t *testing.T, id sale.ID) (state sale.State) {
 	t.Helper()
-	row, err := f.Ledger("looker").Sale(t.Context(), id)
-	if err != nil {
+	if err := f.DB.QueryRow(t.Context(), `SELECT state FROM sales WHERE sale_id = $1`, int64(id)).Scan(&state); err != nil {
 		t.Fatal(err)
 	}
-	return row.State
+	return state
 }
 
 // Sold-out sales are archived by age, one at a time, by whoever holds the lease;
@@ -97,7 +101,8 @@ func TestSoldOutSalesAreArchivedByAge(t *testing.T) {
 	}
 }
 
-// An archiver that died at any step leaves a sale that the next one finishes.
+// An archiver that died at any step leaves a sale that the next one finishes, and
+// does not begin again.
 func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
@@ -128,11 +133,23 @@ func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
 	if err == nil {
 		t.Fatal("the archiver was not interrupted")
 	}
+	left := filepath.Join(folder, "."+archiver.FileName(of[0].ID)+".1") // by a kill in the middle of the export
+	if err := os.WriteFile(left, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	heir := f.archiver(t, "heir", folder, time.Hour) // what was begun is finished, whatever its age
-	for range of {
-		if worked, err := heir.Turn(t.Context()); err != nil || !worked {
-			t.Errorf("%v, %v", worked, err)
-		}
+	if worked, err := heir.Turn(t.Context()); err != nil || !worked {
+		t.Errorf("%v, %v", worked, err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("half an archive is left: %v", err)
+	}
+	hard := 0
+	if _, err := archiver.Archive(t.Context(), archiver.Task{
+		Sale: of[1].ID, Path: filepath.Join(folder, archiver.FileName(of[1].ID)), Books: sealed.ledger, Tape: sealed.stream,
+		Wait: func(context.Context) error { hard++; return nil },
+	}); err != nil || hard != 2 {
+		t.Errorf("%v; %d steps that work hard, want 2: the audit before the streams are closed is done", err, hard)
 	}
 	for i := range of {
 		if state := f.state(t, of[i].ID); state != sale.Archived {
@@ -176,7 +193,9 @@ func TestNothingIsArchivedBesideABusySale(t *testing.T) {
 	}
 	var log output
 	archive := func(busyFor time.Duration) (done chan error) {
-		cfg := archiver.Config{To: t.TempDir(), Quiet: time.Second, Busy: busyFor} // the flood does not pause so long
+		pace := archiver.PaceOf(time.Hour)
+		pace.Quiet, pace.Busy = time.Second, busyFor // the flood does not pause so long
+		cfg := archiver.Config{To: t.TempDir(), Pace: pace}
 		a, err := archiver.New(cfg, "one", f.Ledger("one"), client, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
@@ -208,5 +227,96 @@ func TestNothingIsArchivedBesideABusySale(t *testing.T) {
 	purchases()
 	if err := errors.Join(client.Seal(t.Context(), busy.ID), client.Remove(t.Context(), busy.ID)); err != nil { // it is in no ledger
 		t.Fatal(err)
+	}
+}
+
+// Where a connection breaks, the sale is archived once it is back: the hour that
+// somebody has to look at findings is for findings.
+func TestABrokenConnectionKeepsNoSaleFromItsArchiveForAnHour(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, nil)
+	of := f.OpenSale(2, 1)
+	staff := f.hire(t, "staff")
+	f.sellOut(t, of)
+	notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of.ID) == sale.SoldOut })
+	hold, err := f.DB.Begin(t.Context())
+	if err == nil {
+		_, err = hold.Exec(t.Context(), `SELECT 1 FROM sales WHERE sale_id = $1 FOR UPDATE`, int64(of.ID))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := f.archiver(t, "cut", t.TempDir(), 0)
+	defer f.Run(a.Run)()
+	notsaletest.Eventually(t, "the connection breaks while the sale's row is awaited", func() bool {
+		return f.Count(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name = 'cut' AND wait_event_type = 'Lock'`) > 0
+	})
+	if err := hold.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	notsaletest.Eventually(t, "it is archived", func() bool { return f.state(t, of.ID) == sale.Archived })
+	staff.content()
+}
+
+// A sale that somebody must look at is not tried again and again, and holds up no
+// other.
+func TestASaleThatCannotBeArchivedHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, nil)
+	of := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1)}
+	defer f.hire(t, "staff").stop()
+	for i := range of {
+		f.sellOut(t, of[i])
+		notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
+	}
+	folder := t.TempDir()
+	inTheWay := filepath.Join(folder, archiver.FileName(of[0].ID))
+	if err := os.WriteFile(inTheWay, []byte("no archive"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := f.archiver(t, "one", folder, 0)
+	if worked, err := a.Turn(t.Context()); worked || !errors.Is(err, archiver.ErrFile) {
+		t.Errorf("%v, %v, want ErrFile", worked, err)
+	}
+	for i, want := range []bool{true, false} { // the other sale; then nothing, though what passes by itself would be tried again
+		if worked, err := a.Turn(t.Context()); err != nil || worked != want {
+			t.Errorf("turn %d: %v, %v, want %v", i, worked, err, want)
+		}
+	}
+	if first, other := f.state(t, of[0].ID), f.state(t, of[1].ID); first != sale.Archiving || other != sale.Archived {
+		t.Errorf("the sales are %v and %v", first, other)
+	}
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	if worked, err := f.archiver(t, "one", folder, 0).Turn(t.Context()); err != nil || !worked || f.state(t, of[0].ID) != sale.Archived {
+		t.Errorf("after the file was moved away: %v, %v, sale %d is %v", worked, err, of[0].ID, f.state(t, of[0].ID))
+	}
+}
+
+// The pace of an archiver follows the slot, down to what a lease needs.
+func TestAnArchiversPaceFollowsTheSlot(t *testing.T) {
+	t.Parallel()
+	hour := archiver.Pace{Lease: time.Minute, Look: time.Minute, Later: time.Hour, Quiet: 5 * time.Second, Busy: 10 * time.Minute}
+	minute := archiver.Pace{Lease: 5 * time.Second, Look: time.Second, Later: time.Minute, Quiet: time.Second, Busy: 10 * time.Second}
+	for slot, want := range map[time.Duration]archiver.Pace{time.Hour: hour, 24 * time.Hour: hour, time.Minute: minute} {
+		if got := archiver.PaceOf(slot); got != want {
+			t.Errorf("of %v: %+v, want %+v", slot, got, want)
+		}
+	}
+	s := newSettings()
+	for _, r := range roles() {
+		if r.name == "archiver" {
+			f := pflag.NewFlagSet(r.name, pflag.ContinueOnError)
+			r.flags(s, f)
+			if err := f.Parse([]string{"--sale-every", "1m"}); err != nil {
+				t.Fatal(err)
+			}
+			r.service(s)
+		}
+	}
+	if s.archiver.Pace != minute {
+		t.Errorf("of an archiver that is told of the slot: %+v", s.archiver.Pace)
 	}
 }

@@ -34,8 +34,12 @@ func roles() []roleSpec {
 		{"recorder", "Store checkout attempts", nil, func(s *settings) fx.Option { return recorder.Module(s.recorder) }, false, false},
 		{"scheduler", "Open a sale in every slot", (*settings).schedulerFlags, func(s *settings) fx.Option { return scheduler.Module(s.scheduler) }, false, false},
 		{
-			"archiver", "Move the streams of old sold-out sales into archives", (*settings).archiverFlags,
-			func(s *settings) fx.Option { return archiver.Module(s.archiver, instanceName("archiver")) }, false, false,
+			"archiver", "Move the streams of old sold-out sales into archives",
+			func(s *settings, f *pflag.FlagSet) { s.archiverFlags(f); s.slotFlag(f) },
+			func(s *settings) fx.Option {
+				s.archiver.Pace = archiver.PaceOf(s.scheduler.Every)
+				return archiver.Module(s.archiver, instanceName("archiver"))
+			}, false, false,
 		},
 	}
 }

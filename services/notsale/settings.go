@@ -92,8 +92,13 @@ func (s *settings) edgeFlags(f *pflag.FlagSet) {
 	f.DurationVar(&s.keysDelay, "code-keys-delay", s.keysDelay, "how long after a key was added to the file it begins to sign: longer than the file takes to reach all edges")
 }
 
-func (s *settings) schedulerFlags(f *pflag.FlagSet) {
+// slotFlag is read by schedulers, and by archivers, whose pace follows it.
+func (s *settings) slotFlag(f *pflag.FlagSet) {
 	f.DurationVar(&s.scheduler.Every, "sale-every", s.scheduler.Every, "a sale opens in every slot of this length, counted from the Unix epoch")
+}
+
+func (s *settings) schedulerFlags(f *pflag.FlagSet) {
+	s.slotFlag(f)
 	f.IntVar(&s.scheduler.Stock, "sale-stock", s.scheduler.Stock, "items per sale")
 	f.IntVar(&s.scheduler.UserLimit, "user-limit", s.scheduler.UserLimit, fmt.Sprintf("items that one user may buy per sale, at most %d", sale.MaxUserLimit))
 	f.DurationVar(&s.scheduler.BackupHorizon, "backup-horizon", s.scheduler.BackupHorizon, "age of the oldest backup of the database that may be restored: checkouts of no sale are kept in their streams for longer")

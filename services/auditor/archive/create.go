@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"notsale/pkg/sale"
 	"notsale/services/auditor"
@@ -20,8 +21,7 @@ func Create(ctx context.Context, path string, books auditor.Books, tape auditor.
 	if err := absent(path); err != nil {
 		return Manifest{}, err
 	}
-	folder := filepath.Dir(path)
-	file, err := os.CreateTemp(folder, "."+filepath.Base(path)+".*")
+	file, err := Temporary(path)
 	if err != nil {
 		return Manifest{}, fmt.Errorf("archive: %w", err)
 	}
@@ -37,7 +37,24 @@ func Create(ctx context.Context, path string, books auditor.Books, tape auditor.
 	if err := publish(file.Name(), path); err != nil {
 		return Manifest{}, err
 	}
-	return m, syncFolder(folder)
+	return m, syncFolder(filepath.Dir(path))
+}
+
+// Temporary makes the file in which an archive is written, beside the archive.
+func Temporary(path string) (*os.File, error) {
+	return os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+}
+
+// Sweep removes the temporary files of this archive, which whoever was killed has
+// left. A Create that is under way fails.
+func Sweep(path string) error {
+	names, err := os.ReadDir(filepath.Dir(path))
+	for _, name := range names {
+		if strings.HasPrefix(name.Name(), "."+filepath.Base(path)+".") {
+			err = errors.Join(err, os.Remove(filepath.Join(filepath.Dir(path), name.Name())))
+		}
+	}
+	return err
 }
 
 func absent(path string) error {
