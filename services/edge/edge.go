@@ -147,7 +147,7 @@ func (e *Edge) lane(id sale.ID) *lane {
 // errNobodyWaits says that every request of a pack was answered before it was sent,
 // or sent again: by its decision, or because its wait was over. Whoever still wants
 // an answer comes again.
-var errNobodyWaits = errors.New("edge: nobody waits for this pack")
+var errNobodyWaits = fmt.Errorf("edge: nobody waits for this pack: %w", pack.ErrUnwanted)
 
 // published encodes a message, publishes it, and tells the queue what the
 // stream's adapter says. The memory is shared by all lanes: those of old sales
