@@ -85,7 +85,7 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	}
 	e := &Edge{
 		cfg: cfg, id: "edge-" + hex.EncodeToString(boot[:]), ledger: l, stream: s, health: health, log: log, now: time.Now,
-		directory: newDirectory(), gate: newGate(c), records: newRecords(l, log),
+		directory: newDirectory(), gate: newGate(c), records: newRecords(l, log, cfg.PurchaseWait),
 		memory: newMemory(), flights: newFlights(cfg.Waiting), waiters: newWaiters(cfg.Waiting),
 		checkouts: newRates(cfg, proxies), purchases: newRates(cfg, proxies), reads: newReads(),
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
