@@ -60,7 +60,7 @@ func (c *Client) read(ctx context.Context, name string, from uint64) (*Reader, e
 			jetstream.PullHeartbeat(5*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	}
 	if err != nil {
-		go dismiss() // it may have been made
+		go dismiss() //nolint:gosec // it may have been made, also where the request has ended
 		return nil, fmt.Errorf("stream: reading %s: %w", name, err)
 	}
 	r := &Reader{messages: make(chan Message, ReadAhead), iterator: iterator, dismiss: dismiss, done: make(chan struct{})}

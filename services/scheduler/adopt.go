@@ -60,11 +60,15 @@ func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID) error {
 			if err != nil {
 				return err
 			}
-			if taken {
-				settled = max(settled, id)
-			}
+			settled = max(settled, taken)
 		}
 	}
+	return s.adopted(unread, settled, errUnread)
+}
+
+// adopted ends an adoption that could not read some streams, in order; settled is
+// the highest number of a sale that is there. It fails where it is not above them.
+func (s *Scheduler) adopted(unread []sale.ID, settled sale.ID, errUnread error) error {
 	if len(unread) > 0 && unread[len(unread)-1] > settled {
 		return errUnread
 	}
@@ -104,19 +108,19 @@ func (s *Scheduler) postpone(unread []sale.ID) {
 	}
 }
 
-// takeOver gives a sale its row, unless that is another's; it is opened from there
-// as any other. From the first cursor on its decisions follow from its stream.
-func (s *Scheduler) takeOver(ctx context.Context, of sale.Sale) (taken bool, err error) {
+// takeOver gives a sale its row and returns its number, or 0: the row is another's.
+// It is opened from there as any other. From the first cursor on its decisions follow from its stream.
+func (s *Scheduler) takeOver(ctx context.Context, of sale.Sale) (taken sale.ID, err error) {
 	err = s.ledger.Adopt(ctx, of)
 	if errors.Is(err, ledger.ErrTaken) {
 		s.refuse(of.ID, err, "keep the stream: what was sold with it stands only there; restore a newer backup of the database")
-		return false, nil
+		return 0, nil
 	}
 	if err == nil {
 		s.knows(of.ID)
 		s.log.Warn("the ledger was restored to before this sale opened: it is opened again as its stream says", "sale", of.ID, "uuid", of.UUID)
 	}
-	return err == nil, err
+	return of.ID, err
 }
 
 // allSales reads the rows of all sales.

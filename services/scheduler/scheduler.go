@@ -352,7 +352,7 @@ func (s *Scheduler) openDirectory(ctx context.Context) error {
 	if err != nil { // of streams that have waited already; no sale waits for them
 		s.knows(newest)
 		s.adoptAt = s.now().Add(fullRepair)
-		return nil
+		return nil //nolint:nilerr // it is looked again, and told of where it lasts
 	}
 	s.directory = directory
 	s.opened++
