@@ -23,7 +23,8 @@ import (
 // their settings. The server renames first the new settings into place, then
 // their checksum; where it was killed between the two, or found no room for the
 // second, its next start would pass over the stream, with all that it holds.
-// Settings that cannot be read, or say another name than their folder's, stay as
+// Settings that were damaged otherwise, and can be read, are taken as they are: what
+// the stream holds counts for more. Those that cannot be read, or say another name than their folder's, stay as
 // they are, and the server says what it thinks of them.
 func repairMetas(store string, log *slog.Logger) error {
 	folder := os.DirFS(filepath.Join(store, server.JetStreamStoreDir))
@@ -33,7 +34,7 @@ func repairMetas(store string, log *slog.Logger) error {
 	repair := func(meta, key string, name func([]byte) (string, error)) {
 		repaired, err := repairMeta(filepath.Join(store, server.JetStreamStoreDir, filepath.FromSlash(meta)), key, name)
 		if repaired {
-			log.Warn("the server was ended while it wrote the settings of a stream: their checksum is made anew", "of", key)
+			log.Warn("the settings of a stream do not fit their checksum, which is made anew: the server was ended while it wrote them, or else they were damaged", "of", key)
 		}
 		errs = append(errs, err)
 	}

@@ -14,7 +14,7 @@
 //
 // Failure behaviour: a full queue refuses at once with ErrFull (pushback,
 // nothing was queued). A send that fails for certain fails its pack only. One
-// that fails with ErrAmbiguous is repeated, and one that lasts is waited for,
-// until Patience is over; then the tickets get the error and the items may still
-// have been stored.
+// that fails with ErrAmbiguous is repeated, whatever becomes of the later tries, and
+// one that lasts is waited for, until it is stored or Patience is over; then the
+// tickets get ErrAmbiguous and the items may still have been stored.
 package pack

@@ -3,6 +3,7 @@ package pack
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -17,6 +18,10 @@ var ErrClosed = errors.New("pack: queue is closed")
 // ErrAmbiguous is wrapped by a Sender's error when the pack may have been
 // stored all the same.
 var ErrAmbiguous = errors.New("pack: it is not known whether the pack was stored")
+
+// ErrUnwanted is wrapped by a Sender's error when nobody wants the pack stored any
+// more: it was not sent, and is not sent again whatever became of it before.
+var ErrUnwanted = errors.New("pack: nobody wants the pack stored")
 
 // Limits bounds a queue. All are positive.
 type Limits struct {
@@ -105,12 +110,22 @@ func (q *Queue[T]) next() []T {
 	return items
 }
 
-// Again says whether a pack is sent once more, and after which pause: only one
-// whose fate is unknown, and only while patience lasts. tries are the sends so
-// far, spent is the time since the first.
-func (l Limits) Again(err error, tries int, spent time.Duration) (pause time.Duration, again bool) {
+// Fate is what is known of a pack when this try, of so many, has ended. There was
+// an earlier try only where that may have stored the pack: that a later one fails
+// for certain, as where the connection is not back yet, says nothing of it.
+func Fate(err error, tries int) error {
+	if err != nil && tries > 1 && !errors.Is(err, ErrAmbiguous) {
+		return fmt.Errorf("%w: %w", ErrAmbiguous, err)
+	}
+	return err
+}
+
+// Again says whether a pack of this fate is sent once more, and after which pause:
+// only one whose fate is unknown, which somebody wants, and only while patience
+// lasts. tries are the sends so far, spent is the time since the first.
+func (l Limits) Again(fate error, tries int, spent time.Duration) (pause time.Duration, again bool) {
 	pause = min(firstBackoff<<min(tries-1, 10), lastBackoff)
-	return pause, errors.Is(err, ErrAmbiguous) && spent+pause <= l.Patience
+	return pause, errors.Is(fate, ErrAmbiguous) && !errors.Is(fate, ErrUnwanted) && spent+pause <= l.Patience
 }
 
 // deliver sends one pack, again while its fate is unknown. A try may last as long
@@ -120,7 +135,7 @@ func (q *Queue[T]) deliver(items []T) error {
 	defer cancel()
 	started := time.Now()
 	for tries := 1; ; tries++ {
-		err := q.send(ctx, items)
+		err := Fate(q.send(ctx, items), tries)
 		backoff, again := q.limits.Again(err, tries, time.Since(started))
 		if !again {
 			return err

@@ -144,6 +144,42 @@ func TestAmbiguousPackGoesAgainBeforeNewerOnes(t *testing.T) {
 	})
 }
 
+// The connection is lost with the acknowledgement, and comes back while patience
+// lasts: that the tries between fail for certain says nothing of the first.
+func TestWhatFollowsAnAmbiguousTryIsNotCertain(t *testing.T) {
+	away := errors.New("not connected")
+	for name, c := range map[string]struct {
+		tries     []error // what they end with; the last is repeated
+		packs     int     // sent at most; 0: as many as patience allows
+		ambiguous bool    // in the end
+	}{
+		"it comes back":      {[]error{pack.ErrAmbiguous, away, away, nil}, 4, false},
+		"it does not":        {[]error{pack.ErrAmbiguous, away}, 0, true},
+		"nobody wants it":    {[]error{pack.ErrAmbiguous, away, pack.ErrUnwanted}, 3, true},
+		"it never was there": {[]error{away}, 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sent := 0
+				q := pack.New(limits(), func(context.Context, []int) error {
+					sent++
+					return c.tries[min(sent, len(c.tries))-1]
+				})
+				ticket := add(t, q, 1)
+				<-ticket.Done()
+				_ = q.Close(t.Context())
+				err, last := ticket.Err(), c.tries[len(c.tries)-1]
+				if !errors.Is(err, last) || errors.Is(err, pack.ErrAmbiguous) != c.ambiguous {
+					t.Errorf("%v, ambiguous: want %v", err, c.ambiguous)
+				}
+				if c.packs > 0 && sent != c.packs || c.packs == 0 && sent < 4 {
+					t.Errorf("sent %d times, want %d", sent, c.packs)
+				}
+			})
+		})
+	}
+}
+
 func TestPatienceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{gate: make(chan error)}

@@ -81,6 +81,7 @@ func (c *coalescer[T]) send(data []byte, tries int, first sale.Instant) {
 		if errors.Is(err, stream.ErrAmbiguous) {
 			err = fmt.Errorf("%w: %w", pack.ErrAmbiguous, err)
 		}
+		err = pack.Fate(err, tries)
 		spent := time.Duration(c.edge.w.now-first) * time.Microsecond
 		if pause, again := c.limits.Again(err, tries, spent); again {
 			c.edge.in(pause, func() { c.send(data, tries+1, first) })

@@ -24,14 +24,22 @@ const (
 	// measureSteps halve what lies between what was granted and what was
 	// refused, to a 32nd of it.
 	measureSteps = 5
+	// measureLimit is for all of it: some forty requests.
+	measureLimit = time.Minute
+	// askPause is before a request that another scheduler's came between.
+	askPause = 20 * time.Millisecond
 )
 
 // measured is the size of JetStream's file store where nobody tells it: a stream
 // asks for more and more until it is refused. Callers of one client share one
-// such look. Several schedulers may look at once: they ask for the same stream,
-// and each for its whole size. Where NATS forbids it the size is measureTop.
+// such look, which ends with none of them. Several schedulers may look at once: they
+// ask for the same stream, and each for its whole size. Where NATS forbids it the size
+// is measureTop.
 func (c *Client) measured(ctx context.Context) (int64, error) {
-	size, err, _ := c.measuring.Do("", func() (any, error) {
+	looking := context.WithoutCancel(ctx)
+	looked := c.measuring.DoChan("", func() (any, error) {
+		ctx, cancel := context.WithTimeout(looking, measureLimit)
+		defer cancel()
 		c.mu.Lock()
 		found, at, in := c.found, c.foundAt, c.foundIn
 		c.mu.Unlock()
@@ -52,7 +60,12 @@ func (c *Client) measured(ctx context.Context) (int64, error) {
 		c.found, c.foundAt, c.foundIn = found, time.Now(), session
 		return found, nil
 	})
-	return size.(int64), err //nolint:forcetypeassert // of the function above
+	select {
+	case r := <-looked:
+		return r.Val.(int64), r.Err //nolint:forcetypeassert // of the function above
+	case <-ctx.Done():
+		return 0, fmt.Errorf("stream: finding out the size of the store: %w", ctx.Err())
+	}
 }
 
 // measure returns what is reserved without the probe, and how much more can be,
@@ -150,6 +163,11 @@ func (c *Client) ask(ctx context.Context, size int64) error {
 			return fmt.Errorf("%w: to make or change the stream %s", ErrDenied, probeStream)
 		case !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) && !errors.Is(err, jetstream.ErrStreamNotFound):
 			return err
+		}
+		select {
+		case <-time.After(askPause):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

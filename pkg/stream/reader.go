@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -40,27 +41,29 @@ func (c *Client) Read(ctx context.Context, id sale.ID, from uint64) (*Reader, er
 func (c *Client) read(ctx context.Context, name string, from uint64) (*Reader, error) {
 	request, cancel := c.during(ctx, requestTimeout)
 	defer cancel()
+	own := rand.Text()
+	dismiss := func() {
+		ctx, cancel := c.during(context.Background(), requestTimeout)
+		defer cancel()
+		_ = c.js.DeleteConsumer(ctx, name, own)
+	}
 	consumer, err := c.js.CreateConsumer(request, name, jetstream.ConsumerConfig{
-		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+		Name: own, AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 		MemoryStorage: true, Replicas: 1, InactiveThreshold: readerIdle,
 	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("%w: stream %s does not exist", ErrLost, name)
 	}
+	var iterator jetstream.MessagesContext
+	if err == nil {
+		iterator, err = consumer.Messages(jetstream.PullMaxMessages(ReadAhead), jetstream.PullExpiry(readerIdle),
+			jetstream.PullHeartbeat(5*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	}
 	if err != nil {
+		go dismiss() //nolint:gosec // it may have been made, also where the request has ended
 		return nil, fmt.Errorf("stream: reading %s: %w", name, err)
 	}
-	iterator, err := consumer.Messages(jetstream.PullMaxMessages(ReadAhead), jetstream.PullExpiry(readerIdle),
-		jetstream.PullHeartbeat(5*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(true))
-	if err != nil {
-		return nil, fmt.Errorf("stream: reading %s: %w", name, err)
-	}
-	r := &Reader{messages: make(chan Message, ReadAhead), iterator: iterator, done: make(chan struct{})}
-	r.dismiss = func() {
-		ctx, cancel := c.during(context.Background(), requestTimeout)
-		defer cancel()
-		_ = c.js.DeleteConsumer(ctx, name, consumer.CachedInfo().Name)
-	}
+	r := &Reader{messages: make(chan Message, ReadAhead), iterator: iterator, dismiss: dismiss, done: make(chan struct{})}
 	stop := context.AfterFunc(c.live(), iterator.Stop)
 	go func() {
 		defer stop()

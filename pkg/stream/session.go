@@ -15,12 +15,18 @@ import (
 const (
 	dialTimeout      = time.Second
 	handshakeTimeout = 2 * time.Second
-	// writeStall is how long a write may get no byte across, which no link that
+	// writeStall is how long a write may get hardly a byte across, which no link that
 	// sells anything does to it.
 	writeStall = time.Second
+	// writeLooks is how often that is looked at: a process that stood still has
+	// looked but once.
+	writeLooks = 4
+	// writeLeast is how many bytes are not hardly any, between two looks: half of
+	// the smallest segment that a link carries in earnest.
+	writeLeast = 256
 )
 
-var errStalled = fmt.Errorf("NATS takes no bytes: not one could be written for %v", writeStall)
+var errStalled = fmt.Errorf("NATS takes no bytes: hardly any could be written for %v", writeStall)
 
 // dialer makes the connections of a client.
 type dialer struct {
@@ -38,29 +44,28 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	return c, nil
 }
 
-// conn is a connection to NATS that ends by itself when it takes no bytes: the
-// library waits in Write with its lock held, so that its pings, which else find
-// a dead connection, are not sent. A write that goes on, however slowly, may last.
+// conn is a connection to NATS that ends by itself when it takes hardly any bytes:
+// the library waits in Write with its lock held, so that its pings, which else find
+// a dead connection, are not sent. A write that goes on, if slowly, may last.
 type conn struct {
 	net.Conn
 	stalled atomic.Bool // written by Write
 }
 
 func (c *conn) Write(p []byte) (int, error) {
-	const looks = 4 // in vain, in a row: a process that stood still has looked but once
 	written := 0
 	for idle := 0; ; {
-		_ = c.SetWriteDeadline(time.Now().Add(writeStall / looks)) // where it fails, so does the write
+		_ = c.SetWriteDeadline(time.Now().Add(writeStall / writeLooks)) // where it fails, so does the write
 		n, failure := c.Conn.Write(p[written:])
 		written += n
 		if failure == nil {
 			return written, nil
 		}
-		if idle++; n > 0 {
+		if idle++; n >= writeLeast {
 			idle = 0
 		}
 		late := errors.Is(failure, os.ErrDeadlineExceeded)
-		if late && idle < looks {
+		if late && idle < writeLooks {
 			continue
 		}
 		if late {

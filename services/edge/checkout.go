@@ -102,7 +102,7 @@ func (e *Edge) outlook(of *sale.Sale, p *checkoutParams) flow.Checkout {
 	known := e.gate.ask(rejection.Question{Sale: of.UUID, Item: p.item, User: p.user})
 	hint := known.Blank || e.soldOut(of) || e.memory.soldItem(p.item)
 	if f.Known(known.Reason, hint) == flow.Look {
-		f.Looked(e.records.ask(ledger.Question{Sale: of.UUID, Item: p.item, User: p.user}, false, lookPatience))
+		f.Looked(e.records.ask(e.records.keys, ledger.Question{Sale: of.UUID, Item: p.item, User: p.user}, lookPatience))
 	}
 	return f
 }

@@ -10,6 +10,7 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
+	"notsale/services/edge/flow"
 )
 
 // explainedJSON is a refusal as GET /purchase tells it: what POST answers, and
@@ -35,8 +36,13 @@ func (e *Edge) decision(c *gin.Context) {
 	if !ok {
 		return
 	}
-	if won := e.lookOnce(of, v); won.Recorded && won.Reply.Reason == allocation.Granted { // not held up by who reads pages
+	seen := e.memory.decidedCode(v.ID)
+	switch won := e.recorded(of, v, seen); { // not held up by who reads pages
+	case won.Recorded && won.Reply.Reason == allocation.Granted:
 		decided(c, of, v, won.Reply.Reason, won.Reply.Position, won.Reply.At)
+		return
+	case won.Unread && seen:
+		e.failRead(c, flow.ErrNoAnswer, problemUndecided)
 		return
 	}
 	x, err := shared(e.reads, "code "+v.ID.String(), func(ctx context.Context) (ledger.Explanation, error) {

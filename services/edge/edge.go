@@ -85,7 +85,7 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	}
 	e := &Edge{
 		cfg: cfg, id: "edge-" + hex.EncodeToString(boot[:]), ledger: l, stream: s, health: health, log: log, now: time.Now,
-		directory: newDirectory(), gate: newGate(c), records: newRecords(l, log),
+		directory: newDirectory(), gate: newGate(c), records: newRecords(l, log, cfg.PurchaseWait),
 		memory: newMemory(), flights: newFlights(cfg.Waiting), waiters: newWaiters(cfg.Waiting),
 		checkouts: newRates(cfg, proxies), purchases: newRates(cfg, proxies), reads: newReads(),
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
@@ -147,7 +147,7 @@ func (e *Edge) lane(id sale.ID) *lane {
 // errNobodyWaits says that every request of a pack was answered before it was sent,
 // or sent again: by its decision, or because its wait was over. Whoever still wants
 // an answer comes again.
-var errNobodyWaits = errors.New("edge: nobody waits for this pack")
+var errNobodyWaits = fmt.Errorf("edge: nobody waits for this pack: %w", pack.ErrUnwanted)
 
 // published encodes a message, publishes it, and tells the queue what the
 // stream's adapter says. The memory is shared by all lanes: those of old sales

@@ -98,13 +98,15 @@ func TestAReadThatHasBegunIsNotJoined(t *testing.T) {
 	before.Wait()
 }
 
-// Looking for users at their limit, which fails or is slow in a large sale, does
-// not turn off the look-ups of rows by their keys; nor the other way round.
+// Looking for users at their limit, which fails or is slow in a large sale, or for
+// codes that were decided, does not turn off the look-ups of rows by their keys; nor
+// the other way round.
 func TestALookThatFailsPausesOnlyItsKind(t *testing.T) {
 	e := newEdge(t, DefaultConfig())
 	broken, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, c := range []struct{ failed, other *lookups }{{e.records.limits, e.records.keys}, {e.records.keys, e.records.limits}} {
+	keys, limits, decided := e.records.keys, e.records.limits, e.records.decided
+	for _, c := range []struct{ failed, other *lookups }{{limits, keys}, {keys, limits}, {decided, keys}, {keys, decided}} {
 		c.failed.paused, c.other.paused = time.Time{}, time.Time{}
 		ask := func(ctx context.Context, l *lookups) error {
 			return l.read(ctx, []*inquest{{question: ledger.Question{Item: 1}}})

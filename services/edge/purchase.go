@@ -104,11 +104,7 @@ func (e *Edge) run(of *sale.Sale, v code.Verified) outcome {
 	p.Seen = known.Ours || e.memory.decidedCode(v.ID)
 	next := p.Known(known.Reason, p.Seen || e.hint(of, v))
 	if next == flow.Look {
-		look := e.lookOnce
-		if p.Seen {
-			look = e.insist
-		}
-		next = p.Looked(look(of, v))
+		next = p.Looked(e.recorded(of, v, p.Seen))
 	}
 	if next == flow.Submit {
 		next = e.submit(&p, of, v, latest)
@@ -135,24 +131,24 @@ func (e *Edge) soldOut(of *sale.Sale) bool {
 	return e.directory.soldOut(of.ID) || e.memory.soldOut(of.UUID)
 }
 
-// look asks the ledger for this very code.
-func (e *Edge) look(of *sale.Sale, v code.Verified, limits bool, patience time.Duration) flow.Verdict {
-	found := e.records.ask(ledger.Question{Sale: of.UUID, Item: v.Item, User: v.User, Code: v.ID}, limits, patience)
+// look asks the ledger for this very code, by the look-ups of a kind.
+func (e *Edge) look(of *sale.Sale, v code.Verified, kind *lookups, patience time.Duration) flow.Verdict {
+	found := e.records.ask(kind, ledger.Question{Sale: of.UUID, Item: v.Item, User: v.User, Code: v.ID}, patience)
 	if found.Recorded {
 		e.memory.decided([]wire.Reply{found.Reply})
 	}
 	return found
 }
 
-func (e *Edge) lookOnce(of *sale.Sale, v code.Verified) flow.Verdict {
-	return e.look(of, v, false, lookPatience)
-}
-
-// insist asks the ledger for this very code until it answers, also after errors,
-// for as long as a purchase waits for its decision.
-func (e *Edge) insist(of *sale.Sale, v code.Verified) flow.Verdict {
+// recorded asks the ledger for this very code: once, or, where it was seen to be
+// decided, until it answers, also after errors, for as long as a purchase waits for
+// its decision.
+func (e *Edge) recorded(of *sale.Sale, v code.Verified, seen bool) flow.Verdict {
+	if !seen {
+		return e.look(of, v, e.records.keys, lookPatience)
+	}
 	for end := time.Now().Add(max(lookPatience, e.cfg.PurchaseWait)); ; time.Sleep(recordsPause) {
-		found := e.look(of, v, false, time.Until(end))
+		found := e.look(of, v, e.records.decided, time.Until(end))
 		if !found.Unread || time.Until(end) < recordsPause {
 			return found
 		}
@@ -188,7 +184,11 @@ func (e *Edge) submit(p *flow.Purchase, of *sale.Sale, v code.Verified, latest t
 	if next != flow.Look {
 		return next
 	}
-	next = p.Looked(e.look(of, v, errors.Is(p.Err, stream.ErrFull), lookPatience))
+	kind := e.records.keys
+	if errors.Is(p.Err, stream.ErrFull) {
+		kind = e.records.limits
+	}
+	next = p.Looked(e.look(of, v, kind, lookPatience))
 	select {
 	case r := <-w.reply: // it came while the ledger was asked
 		return p.Replied(r)

@@ -9,8 +9,11 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/loadtest/faults/proxy"
 	"notsale/pkg/allocation"
@@ -76,6 +79,49 @@ func TestASessionThatEndsOnAPacksLastTryIsNotTold200(t *testing.T) {
 		t.Errorf("%d %q, want 503", a.Status, a.Body)
 	}
 	way.Set(proxy.Forward)
+}
+
+// tries counts the publishes that failed.
+type tries struct {
+	prometheus.Counter
+
+	failed atomic.Int32
+}
+
+func (n *tries) Inc() { n.failed.Add(1) }
+
+// A session ends with a pack under way, and the next comes a moment later, as where
+// the only NATS server is restarted: the pack is sent again. The second try had
+// found no connection, and whoever waited was told 503.
+func TestAPackWhoseSessionEndsIsSentAgainInTheNext(t *testing.T) {
+	t.Parallel()
+	stage := notsaletest.New(t)
+	way, direct := viaProxy(t, stage)
+	cfg := DefaultConfig()
+	cfg.CheckoutWait = notsaletest.Patience
+	e := edgeOn(t, stage, cfg)
+	stage.NATSURL = direct
+	of := stage.OpenSale(5, 10)
+	failed := &tries{Counter: e.metrics.retried}
+	e.metrics.retried = failed
+	shop := notsaletest.NewShop(t, e.Address())
+	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
+	way.Set(proxy.Blackhole)
+	held := way.Held()
+	answers := make(chan notsaletest.Answer, 1)
+	go func() {
+		a, _ := shop.Do(http.MethodPost, notsaletest.CheckoutPath("ann", int64(of.FirstItem)))
+		answers <- a
+	}()
+	notsaletest.Eventually(t, "the pack is on its way", func() bool { return way.Held() > held+100 }) // more than pings are
+	way.Set(proxy.Reset)
+	notsaletest.Eventually(t, "more tries find no connection, or somebody was answered", func() bool {
+		return failed.failed.Load() > 2 || len(answers) > 0
+	})
+	way.Set(proxy.Forward)
+	if a := <-answers; a.Status != http.StatusOK {
+		t.Errorf("%d %q, want 200", a.Status, a.Body)
+	}
 }
 
 // The session dies without a word while large messages are written. The edge had

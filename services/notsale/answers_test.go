@@ -214,6 +214,35 @@ func decided(t *testing.T, shop *notsaletest.Shop, text string) (a notsaletest.A
 	return a
 }
 
+// Commits, and so whatever confirms a grant, wait for a synchronous standby that
+// takes longer than an edge asks of anything else: a code that it has seen decided is
+// answered as soon as the standby has it. Each look had been ended after three
+// seconds, and begun anew, so that a standby that slow was waited for in vain.
+func TestADecidedCodeIsToldHoweverSlowTheStandbyIs(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = notsaletest.Patience }, backendstest.WithOwnPostgres)
+	of := f.OpenSale(5, 10)
+	f.allocate()
+	text := f.code(f.keys, of, 1, "ann", time.Hour)
+	sold := decided(t, f.Shop, text)
+	found := f.LoseStandby()
+	answers := make(chan notsaletest.Answer, 2)
+	for _, method := range []string{http.MethodPost, http.MethodGet} {
+		go func() {
+			a, _ := f.Do(method, notsaletest.PurchasePath(text))
+			answers <- a
+		}()
+	}
+	notsaletest.Eventually(t, "a look waits longer than three seconds", func() bool {
+		return f.Count(`SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'edge'
+			AND clock_timestamp() - query_start > '3.5 s'`) > 0
+	})
+	found()
+	for range cap(answers) {
+		sameAnswer(t, "a sold code", <-answers, sold)
+	}
+}
+
 func isDecision(a notsaletest.Answer) bool {
 	return a.Status != http.StatusAccepted && a.Status != http.StatusServiceUnavailable
 }

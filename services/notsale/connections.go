@@ -16,6 +16,7 @@ import (
 	"notsale/pkg/rejection"
 	"notsale/pkg/stream"
 	"notsale/pkg/telemetry"
+	"notsale/services/edge"
 )
 
 // role is a service with connections of its own: an allocator's database
@@ -26,7 +27,11 @@ func role(name string, s *settings, service fx.Option) fx.Option {
 		fx.Provide(
 			fx.Private,
 			func(lc fx.Lifecycle) (*ledger.Ledger, error) {
-				l, err := ledger.Open(context.Background(), ledger.Config{URL: s.databaseURL, Name: instance, Conns: ledger.DefaultConns, ReadOnly: name == "edge"})
+				cfg := ledger.Config{URL: s.databaseURL, Name: instance, Conns: ledger.DefaultConns}
+				if name == "edge" {
+					cfg.Conns, cfg.ReadOnly = edge.LedgerConns, true
+				}
+				l, err := ledger.Open(context.Background(), cfg)
 				if err != nil {
 					return nil, err
 				}

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"time"
 
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
@@ -21,7 +22,9 @@ type known struct {
 // or one that was never opened: the ledger was restored to before they opened, and
 // codes were sold with what their opening records say. The rows are read after the
 // streams, so that a sale which another scheduler opens meanwhile has one. Numbers
-// go up, as items do.
+// go up, as items do. A stream that cannot be read, as where it has no leader, is
+// left for later, if a sale of a higher number is there: its number and its items
+// are not given away again. Else nothing may open before it was read.
 func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID) error {
 	ids, err := s.stream.Sales(ctx)
 	if err != nil {
@@ -32,6 +35,9 @@ func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID) error {
 		return err
 	}
 	s.forgetNewest()
+	settled := newestOpened(rows)
+	var unread []sale.ID
+	var errUnread error // of the last of them
 	for _, id := range ids {
 		row, known := rows[id]
 		if known && row.State != sale.Preparing {
@@ -43,32 +49,78 @@ func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID) error {
 		case errors.Is(err, wire.ErrMessage), errors.Is(err, wire.ErrVersion):
 			s.refuse(id, err, foreignCure)
 		case err != nil:
-			return err
+			unread, errUnread = append(unread, id), err
+			if ctx.Err() != nil || len(unread) == mostUnread {
+				return err
+			}
 		case opening.Sale.Installation != installation, opening.Sale.ID != id:
 			s.refuse(id, stream.ErrForeign, foreignCure)
 		case row.Sale != opening.Sale:
-			if err := s.takeOver(ctx, opening.Sale); err != nil {
+			taken, err := s.takeOver(ctx, opening.Sale)
+			if err != nil {
 				return err
 			}
+			settled = max(settled, taken)
 		}
 	}
+	return s.adopted(unread, settled, errUnread)
+}
+
+// adopted ends an adoption that could not read some streams, in order; settled is
+// the highest number of a sale that is there. It fails where it is not above them.
+func (s *Scheduler) adopted(unread []sale.ID, settled sale.ID, errUnread error) error {
+	if len(unread) > 0 && unread[len(unread)-1] > settled {
+		return errUnread
+	}
+	s.postpone(unread)
 	s.lacks(false)
 	return nil
 }
 
-// takeOver gives a sale its row; it is opened from there as any other. From the
-// first cursor on its decisions follow from its stream.
-func (s *Scheduler) takeOver(ctx context.Context, of sale.Sale) error {
-	err := s.ledger.Adopt(ctx, of)
+// mostUnread is how many streams that cannot be read are tried at a time: each may
+// take some seconds, in which the slot's sale waits.
+const mostUnread = 4
+
+// newestOpened returns the highest number of a sale that was opened.
+func newestOpened(rows map[sale.ID]ledger.SaleRow) (newest sale.ID) {
+	for id, row := range rows {
+		if row.State != sale.Preparing {
+			newest = max(newest, id)
+		}
+	}
+	return newest
+}
+
+// postpone looks again in a while for streams that could not be read, and tells
+// people of those that it could not be the last time either.
+func (s *Scheduler) postpone(unread []sale.ID) {
+	before := s.unread
+	s.unread, s.adoptAt = map[sale.ID]bool{}, time.Time{}
+	for _, id := range unread {
+		s.adoptAt = s.now().Add(fullRepair)
+		told, again := before[id]
+		s.unread[id] = again
+		if again && !told {
+			s.alarms.Inc()
+			s.log.Error("ALARM", "kind", "unread-stream", "sale", id,
+				"do", "the ledger lacks this sale, which has a stream, and it is not opened again before that can be read: see that NATS has a leader for it")
+		}
+	}
+}
+
+// takeOver gives a sale its row and returns its number, or 0: the row is another's.
+// It is opened from there as any other. From the first cursor on its decisions follow from its stream.
+func (s *Scheduler) takeOver(ctx context.Context, of sale.Sale) (taken sale.ID, err error) {
+	err = s.ledger.Adopt(ctx, of)
 	if errors.Is(err, ledger.ErrTaken) {
 		s.refuse(of.ID, err, "keep the stream: what was sold with it stands only there; restore a newer backup of the database")
-		return nil
+		return 0, nil
 	}
 	if err == nil {
 		s.knows(of.ID)
 		s.log.Warn("the ledger was restored to before this sale opened: it is opened again as its stream says", "sale", of.ID, "uuid", of.UUID)
 	}
-	return err
+	return of.ID, err
 }
 
 // allSales reads the rows of all sales.

@@ -18,7 +18,8 @@
 // run on from the row before; every step may be repeated, so what one run could
 // not finish another does. Missed slots are not made up. A sale that has a stream
 // and no row, since the ledger was restored to before it opened, gets its row from
-// its opening record before a number is given away.
+// its opening record before a number is given away; one whose stream cannot be read
+// is waited for only where no sale of a higher number is there, and is told of.
 //
 // Attempts of no sale go to one stream after the other: the next is made when the
 // last is a day old or nearly full, and one goes as a whole once it is recorded

@@ -36,9 +36,9 @@ func (s *Scheduler) repair(ctx context.Context, seen *view) error {
 	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
 	defer cancel()
 	if s.listedIn != seen.opened {
-		s.listedIn, s.listed, s.repaired = seen.opened, nil, time.Time{}
+		s.listedIn, s.listed, s.repaired, s.failures = seen.opened, nil, time.Time{}, 0
 	}
-	all, limit := time.Since(s.repaired) > fullRepair, recentSales
+	all, limit := s.now().Sub(s.repaired) >= s.fullPause(), recentSales
 	if all {
 		limit = pageSize
 		if err := s.relist(ctx, seen.directory); err != nil {
@@ -59,12 +59,25 @@ func (s *Scheduler) repair(ctx context.Context, seen *view) error {
 		before = rows[len(rows)-1].Sale.ID
 	}
 	err := errors.Join(ctx.Err(), summary(errs))
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
 		s.repaired = time.Time{}
-	} else if all {
-		s.repaired = time.Now()
+	case err != nil && (all || s.failures == 0):
+		s.failures, s.repaired = s.failures+1, s.now()
+	case err == nil && all:
+		s.failures, s.repaired = 0, s.now()
 	}
 	return err
+}
+
+// fullPause is the pause before the next look at all sales: after a failure there
+// is none, but where it lasts it grows, lest a thousand sales be read each second
+// because of one.
+func (s *Scheduler) fullPause() time.Duration {
+	if s.failures == 0 || s.failures > 5 {
+		return fullRepair
+	}
+	return min(retryPause<<s.failures-2*retryPause, fullRepair)
 }
 
 // summary is one error for many: that of foreign streams, or else the first, and

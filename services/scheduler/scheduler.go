@@ -110,6 +110,7 @@ type Scheduler struct {
 	ledger Books
 	stream Streams
 	log    *slog.Logger
+	now    func() time.Time
 	sales  prometheus.Counter
 	failed prometheus.Counter
 	alarms prometheus.Counter
@@ -119,12 +120,13 @@ type Scheduler struct {
 	claim   func()        // closes it
 
 	// Of whoever opens the slot's sale.
-	directory Directory // nil: to be looked for, or made
-	opened    uint64    // how often it was
-	skewed    bool      // the clocks differed at the last look
-	openUntil time.Time // by now: until then the slot's sale is known to be open, or this scheduler began
-	late      bool      // people were told that it is not
-	now       func() time.Time
+	directory Directory        // nil: to be looked for, or made
+	opened    uint64           // how often it was
+	skewed    bool             // the clocks differed at the last look
+	openUntil time.Time        // by now: until then the slot's sale is known to be open, or this scheduler began
+	late      bool             // people were told that it is not
+	unread    map[sale.ID]bool // streams without a sale that could not be read; true: people were told
+	adoptAt   time.Time        // by now: when they are looked at again; zero: there are none
 
 	mu    sync.Mutex
 	seen  view  // guarded by mu; written by whoever opens, read by whoever repairs
@@ -133,7 +135,8 @@ type Scheduler struct {
 	// Of whoever repairs.
 	listed   map[sale.ID]wire.Entry // what the directory has; nil: to be read
 	listedIn uint64                 // of which directory, as view.opened counts them
-	repaired time.Time              // when all sales were last looked at
+	repaired time.Time              // by now: when all sales were last looked at, or the first failure came
+	failures int                    // looks at all sales in a row that failed, or what made the first necessary
 	told     map[sale.ID]bool       // sales of unknown rules or dated ahead, of which people were told
 	unsold   unsold
 	atOnce   int // entries of the directory that are written at once
@@ -170,7 +173,7 @@ func On(cfg Config, l Books, s Streams, log *slog.Logger, reg prometheus.Registe
 		sales:  prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_sales_opened_total", Help: "Sales opened by this scheduler."}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_failures_total", Help: "Runs that could not finish."}),
 	}
-	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store or a stream fills up, the slot's sale is not open, clocks differ, a sale is dated ahead or has rules of a newer version, a stream is another's."})
+	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store or a stream fills up, the slot's sale is not open, clocks differ, a sale is dated ahead or has rules of a newer version, a stream is another's, or of a sale that the ledger lacks and cannot be read."})
 	sc.claimed = make(chan struct{})
 	sc.claim = sync.OnceFunc(func() { close(sc.claimed) })
 	reg.MustRegister(sc.sales, sc.failed, sc.alarms)
@@ -326,7 +329,8 @@ func (s *Scheduler) makeRow(ctx context.Context) (time.Time, error) {
 // openDirectory opens the directory unless it is open, sees that it is ours, and
 // that the ledger has all sales.
 func (s *Scheduler) openDirectory(ctx context.Context) error {
-	if s.directory != nil && !s.lacking() {
+	complete := s.directory != nil && !s.lacking()
+	if complete && (s.adoptAt.IsZero() || s.now().Before(s.adoptAt)) {
 		return nil
 	}
 	directory, err := s.stream.Directory(ctx)
@@ -340,8 +344,15 @@ func (s *Scheduler) openDirectory(ctx context.Context) error {
 	if err := directory.Claim(ctx, installation); err != nil {
 		return err
 	}
-	if err := s.adopt(ctx, installation); err != nil {
+	newest := s.newest()
+	err = s.adopt(ctx, installation)
+	if err != nil && !complete {
 		return err
+	}
+	if err != nil { // of streams that have waited already; no sale waits for them
+		s.knows(newest)
+		s.adoptAt = s.now().Add(fullRepair)
+		return nil //nolint:nilerr // it is looked again, and told of where it lasts
 	}
 	s.directory = directory
 	s.opened++

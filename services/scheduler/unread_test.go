@@ -1,0 +1,127 @@
+//go:build unix
+
+package scheduler_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/services/notsale/notsaletest"
+	"notsale/services/scheduler"
+)
+
+// headless is NATS with streams that have no leader.
+type headless struct {
+	*aged
+
+	without map[sale.ID]bool
+}
+
+var errLeaderless = errors.New("no leader")
+
+func (h *headless) Opening(ctx context.Context, id sale.ID) (stream.Opening, error) {
+	if h.without[id] {
+		return stream.Opening{}, errLeaderless
+	}
+	return h.aged.Opening(ctx, id)
+}
+
+// One stream has no leader, of a sale that a restored ledger lacks: the sales of
+// higher numbers come back, and the slot's sale opens; people are told, once, if it
+// lasts; and the sale comes back when its stream can be read. Where it is the last,
+// nothing opens before: its number and its items would be given away again.
+func TestAStreamThatCannotBeReadStopsNoSale(t *testing.T) {
+	t.Parallel()
+	c := newClockroom(t)
+	for range 4 {
+		c.OpenSale(stock, 2)
+	}
+	before := c.rows()
+	c.forgetSales(1)
+	nats := &headless{&aged{Client: c.stream}, map[sale.ID]bool{2: true, 4: true}}
+	reg := prometheus.NewRegistry()
+	s, err := scheduler.On(scheduler.Config{Every: time.Second, Stock: stock, UserLimit: 2, BackupHorizon: horizon}, c.ledger, nats, c.Log, reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	s.SetNow(func() time.Time { return now })
+	if err := s.Turn(t.Context()); !errors.Is(err, errLeaderless) || len(c.rows()) != 2 {
+		t.Fatalf("the last sale's stream cannot be read: %d sales, %v", len(c.rows()), err)
+	}
+	nats.without[4] = false
+	for _, alarms := range []float64{0, 1, 1} { // an alarm if it cannot be read the next time either
+		opened := len(c.rows())
+		notsaletest.Eventually(t, "the slot's sale opens", func() bool {
+			if err := s.Turn(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			rows := c.rows()
+			return len(rows) > max(opened, 3) && rows[0].State == sale.Open && rows[0].Sale.ID > 4
+		})
+		if n := count(t, reg, "notsale_scheduler_alarms_total"); n != alarms {
+			t.Errorf("%v alarms, want %v", n, alarms)
+		}
+		now = now.Add(31 * time.Second)
+	}
+	nats.without[2] = false
+	if err := s.Turn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rows := c.rows()
+	for i, was := range before {
+		if got := rows[len(rows)-len(before)+i]; got.Sale != was.Sale || got.State != sale.Open {
+			t.Errorf("sale %+v, want %+v", got, was)
+		}
+	}
+}
+
+// pages counts how often all sales are read.
+type pages struct {
+	*ledger.Ledger
+
+	all int
+}
+
+func (p *pages) Sales(ctx context.Context, before sale.ID, limit int) ([]ledger.SaleRow, error) {
+	if limit >= 1000 {
+		p.all++
+	}
+	return p.Ledger.Sales(ctx, before, limit)
+}
+
+// What fails for good costs a look at all sales now and then, and not at each turn.
+func TestAFailureThatLastsIsNoReasonToReadAllSales(t *testing.T) {
+	t.Parallel()
+	const sales, turns = 3, 40
+	c, files, _ := crowded(t, sales, always)
+	files.broken = func(context.Context, sale.ID) error { return errors.New("cannot be written") }
+	books := &pages{Ledger: c.ledger}
+	s, err := scheduler.On(scheduler.Config{Every: always, Stock: stock, UserLimit: 2, BackupHorizon: horizon}, books, files, c.Log, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	s.SetNow(func() time.Time { return now })
+	for range turns { // one a second
+		if s.Turn(t.Context()) == nil {
+			t.Fatal("no failure")
+		}
+		now = now.Add(time.Second)
+	}
+	if looks := books.all - 1; looks < 3 || looks > turns/4 { // but that of a start, for sales that the ledger lacks
+		t.Errorf("%d looks at all sales in %d turns", looks, turns)
+	}
+	files.broken = nil
+	now = now.Add(30 * time.Second)
+	if err := s.Turn(t.Context()); err != nil || len(files.take()) != sales {
+		t.Errorf("afterwards: %v, or not all were written", err)
+	}
+}
