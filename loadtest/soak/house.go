@@ -107,6 +107,10 @@ func (h *house) replace(role string, n int, end func(*arena.Process)) {
 	h.members[role][n] = nil // its end is no finding
 	h.mu.Unlock()
 	end(old)
+	<-old.Ended()
+	for _, way := range waysOf(old) {
+		way.Close()
+	}
 	flags := h.flags[role]
 	if role == arena.Edge {
 		flags = append([]string{"--listen", h.front[n]}, flags...)
@@ -170,12 +174,15 @@ func faults() (all []fault) {
 // ways changes the way from a process to one of its stores for a while, each in
 // turn.
 func (h *house) ways(role string, n int, spoil, heal func(*proxy.Proxy)) {
-	p := h.member(role, n)
-	for _, way := range []*proxy.Proxy{p.ToPostgres, p.ToNATS, p.ToRedis} {
+	for _, way := range waysOf(h.member(role, n)) {
 		spoil(way)
 		time.Sleep(faultTime / 3)
 		heal(way)
 	}
+}
+
+func waysOf(p *arena.Process) []*proxy.Proxy {
+	return []*proxy.Proxy{p.ToPostgres, p.ToNATS, p.ToRedis}
 }
 
 // again kills a store and starts it on what it kept.

@@ -57,25 +57,34 @@ type course struct {
 	grown              bool
 }
 
-// courses compares the second quarter of the samples with the last; of what the
-// archivers need, which have nothing to do until a sale is old enough, so many
-// samples from when they had archived one, where that is later.
+// courses compares the second quarter of the samples with the last. Of what could
+// not be counted in all of them, as the memory of archivers that have archived
+// something, the first quarter of those in which it was counted, but for the very
+// first quarter, is compared with the last such; it is left out where there are too
+// few.
 func courses(samples []sample) (all []course) {
 	if len(samples) < leastSamples {
 		return nil
 	}
 	n := len(samples)
-	early, late := samples[n/4:n/2], samples[n-n/4:]
-	for _, count := range slices.Sorted(maps.Keys(samples[0].counts)) {
-		base := early
-		if strings.HasSuffix(count, archiver) {
-			if base = atWork(samples); base == nil {
-				continue
-			}
+	names := map[string]bool{}
+	for _, s := range samples {
+		for count := range s.counts {
+			names[count] = true
 		}
-		sales := float64(late[len(late)-1].unsold - base[0].unsold)
-		c := course{count: count, first: samples[0].counts[count], early: median(base, count), late: median(late, count)}
-		for _, s := range samples {
+	}
+	for _, count := range slices.Sorted(maps.Keys(names)) {
+		counted := slices.DeleteFunc(slices.Clone(samples[n/4:]), func(s sample) bool {
+			_, is := s.counts[count]
+			return !is
+		})
+		if len(counted) < 2*(n/4) {
+			continue
+		}
+		early, late := counted[:n/4], counted[len(counted)-n/4:]
+		sales := float64(late[len(late)-1].unsold - early[0].unsold)
+		c := course{count: count, first: samples[0].counts[count], early: median(early, count), late: median(late, count)}
+		for _, s := range counted {
 			c.most = max(c.most, s.counts[count])
 		}
 		a := allowanceOf(count)
@@ -84,18 +93,6 @@ func courses(samples []sample) (all []course) {
 		all = append(all, c)
 	}
 	return all
-}
-
-// atWork returns the first quarter of all samples, but for the very first quarter
-// and the last, in which a sale had been archived; nil in a soak that is too short.
-func atWork(samples []sample) []sample {
-	n := len(samples)
-	from := slices.IndexFunc(samples, func(s sample) bool { return s.archived })
-	if from < 0 || from > n-2*(n/4) {
-		return nil
-	}
-	from = max(from, n/4)
-	return samples[from : from+n/4]
 }
 
 func median(samples []sample, count string) float64 {

@@ -14,10 +14,9 @@ import (
 
 // sample is what was counted at the end of a slot.
 type sample struct {
-	sale     int64
-	unsold   int  // open sales that nobody sells out
-	archived bool // some sale is
-	counts   map[string]float64
+	sale   int64
+	unsold int                // open sales that nobody sells out
+	counts map[string]float64 // what could not be counted is missing
 }
 
 // The counts.
@@ -33,13 +32,13 @@ const (
 	storesName       = "NATS"
 	mebibyte         = 1 << 20
 	sampleTime       = 10 * time.Second
-	archivedQuery    = `SELECT count(*) FROM sales WHERE state = 'archived'`
+	archivedMetric   = "notsale_archiver_sales_archived_total"
 	connectionsQuery = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
 )
 
 // look counts.
 func (h *house) look(of int64, unsold int) sample {
-	s := sample{sale: of, unsold: unsold, archived: h.Number(archivedQuery) > 0, counts: map[string]float64{}}
+	s := sample{sale: of, unsold: unsold, counts: map[string]float64{}}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.stage.ctx), sampleTime)
 	defer cancel()
 	if info, err := h.JetStream().AccountInfo(ctx); err == nil {
@@ -53,10 +52,11 @@ func (h *house) look(of int64, unsold int) sample {
 	s.counts[countStores] = resident(os.Getpid()) + resident(h.RedisPID())
 	for role, members := range h.all() {
 		for _, p := range members {
-			if role == archiver { // one at a time works, and which have depends on the faults
-				s.counts[memoryOf+role] = max(s.counts[memoryOf+role], resident(p.PID()))
-			} else {
+			switch {
+			case role != archiver:
 				s.counts[memoryOf+role] += resident(p.PID())
+			case p.Metric(archivedMetric) > 0: // one at a time works; which have, the faults decide
+				s.counts[memoryOf+role] = max(s.counts[memoryOf+role], resident(p.PID()))
 			}
 			s.counts[goroutinesOf+role] += p.Metric("go_goroutines")
 			s.counts[descriptorsOf+role] += descriptors(p.PID())
