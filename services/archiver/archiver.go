@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,8 +60,11 @@ func DefaultConfig() Config { return Config{After: 7 * 24 * time.Hour, Pace: Pac
 
 // Validate reports a setting that cannot be used.
 func (c Config) Validate() error {
-	if c.After < 0 {
+	switch {
+	case c.After < 0:
 		return fmt.Errorf("--archive-after %v: want 0 or more", c.After)
+	case c.Later <= 0:
+		return errors.New("--sale-every: want more than 0")
 	}
 	info, err := os.Stat(c.To)
 	if err != nil {
@@ -76,9 +81,9 @@ const (
 	// busyRate is how many packs of purchases a second all sales store while they
 	// need the machine: an edge that sells hard stores a hundred.
 	busyRate = 10
-	// othersFirst is after how many looks a sale is tried again that failed for a
-	// reason which passes: another one has had its turn by then.
-	othersFirst = 2
+	// passing is after how many looks a sale is tried again that failed for a
+	// reason which passes.
+	passing = 2
 )
 
 // Archiver archives sold-out sales by their age.
@@ -92,7 +97,7 @@ type Archiver struct {
 	failed   prometheus.Counter
 	alarms   prometheus.Counter
 
-	skip map[sale.ID]time.Time // sales that could not be archived, until when
+	failures map[sale.ID]time.Time // sales that could not be archived, and when they are tried again
 }
 
 // New returns an archiver on open connections, which stay the caller's. Its name
@@ -102,7 +107,7 @@ func New(cfg Config, name string, l *ledger.Ledger, s *stream.Client, log *slog.
 		return nil, err
 	}
 	a := &Archiver{
-		cfg: cfg, name: name, ledger: l, stream: s, log: log, skip: map[sale.ID]time.Time{},
+		cfg: cfg, name: name, ledger: l, stream: s, log: log, failures: map[sale.ID]time.Time{},
 		archived: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_archiver_sales_archived_total", Help: "Sales archived by this archiver."}),
 		failed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_archiver_failures_total", Help: "Sales that could not be archived, and are tried again."}),
 		alarms:   prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_archiver_alarms_total", Help: "Sales that are kept because ledger and stream do not agree."}),
@@ -153,20 +158,29 @@ func (a *Archiver) Turn(ctx context.Context) (worked bool, err error) {
 	return err == nil, err
 }
 
-// next returns the sale to archive, or 0.
+// next returns the sale to archive, or 0: one that has not failed, or else the
+// one whose time to be tried again came first, so that no number of sales that
+// fail again and again holds up the others.
 func (a *Archiver) next(ctx context.Context) (sale.ID, error) {
 	there, err := a.stream.Sales(ctx)
 	if err != nil {
 		return 0, err
 	}
-	var ids []sale.ID
+	var fresh, failed []sale.ID
 	for _, id := range there {
-		if time.Now().After(a.skip[id]) {
-			delete(a.skip, id)
-			ids = append(ids, id)
+		if until, has := a.failures[id]; !has {
+			fresh = append(fresh, id)
+		} else if time.Now().After(until) {
+			failed = append(failed, id)
 		}
 	}
-	return a.ledger.SaleToArchive(ctx, ids, a.cfg.After)
+	maps.DeleteFunc(a.failures, func(id sale.ID, _ time.Time) bool { return !slices.Contains(there, id) })
+	id, err := a.ledger.SaleToArchive(ctx, fresh, a.cfg.After)
+	if err != nil || id != 0 || len(failed) == 0 {
+		return id, err
+	}
+	first := slices.MinFunc(failed, func(x, y sale.ID) int { return a.failures[x].Compare(a.failures[y]) })
+	return a.ledger.SaleToArchive(ctx, []sale.ID{first}, a.cfg.After)
 }
 
 func (a *Archiver) archive(ctx context.Context, id sale.ID) error {
@@ -183,7 +197,7 @@ func (a *Archiver) archive(ctx context.Context, id sale.ID) error {
 	case ctx.Err() != nil:
 		return err
 	}
-	a.skip[id] = time.Now().Add(a.again(err))
+	a.failures[id] = time.Now().Add(a.again(err))
 	a.failed.Inc()
 	if errors.Is(err, ErrFindings) {
 		a.alarms.Inc()
@@ -206,7 +220,7 @@ func (a *Archiver) again(err error) time.Duration {
 	if _, lasting := errors.AsType[*fs.PathError](err); lasting {
 		return a.cfg.Later
 	}
-	return othersFirst * a.cfg.Look
+	return passing * a.cfg.Look
 }
 
 var errLeaseLost = errors.New("archiver: another archiver has the lease")

@@ -25,10 +25,13 @@ import (
 )
 
 // archiver is one that looks for sales which have just been sold out.
-func (f *front) archiver(t *testing.T, name, folder string, after time.Duration) *archiver.Archiver {
+func (f *front) archiver(t *testing.T, name, folder string, after time.Duration, change ...func(*archiver.Pace)) *archiver.Archiver {
 	t.Helper()
 	pace := archiver.PaceOf(time.Hour)
 	pace.Look, pace.Quiet = time.Millisecond, 10*time.Millisecond
+	for _, to := range change {
+		to(&pace)
+	}
 	cfg := archiver.Config{To: folder, After: after, Pace: pace}
 	a, err := archiver.New(cfg, name, f.Ledger(name), f.Stream(name), f.Log, prometheus.NewRegistry())
 	if err != nil {
@@ -292,6 +295,34 @@ func TestASaleThatCannotBeArchivedHoldsUpNoOther(t *testing.T) {
 	}
 	if worked, err := f.archiver(t, "one", folder, 0).Turn(t.Context()); err != nil || !worked || f.state(t, of[0].ID) != sale.Archived {
 		t.Errorf("after the file was moved away: %v, %v, sale %d is %v", worked, err, of[0].ID, f.state(t, of[0].ID))
+	}
+}
+
+// Two sales that fail again and again, at each look, take the turn of no third.
+func TestSalesThatFailAtEachLookHoldUpNoOther(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, nil)
+	of := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1), f.OpenSale(2, 1)}
+	defer f.hire(t, "staff").stop()
+	folder := t.TempDir()
+	for i := range of {
+		f.sellOut(t, of[i])
+		notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
+		if i == 2 {
+			break
+		}
+		if err := os.WriteFile(filepath.Join(folder, archiver.FileName(of[i].ID)), []byte("no archive"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := f.archiver(t, "one", folder, 0, func(p *archiver.Pace) { p.Later = time.Nanosecond })
+	for i, want := range []error{archiver.ErrFile, archiver.ErrFile, nil, archiver.ErrFile} {
+		if worked, err := a.Turn(t.Context()); !errors.Is(err, want) || worked != (want == nil) {
+			t.Errorf("turn %d: %v, %v, want %v", i, worked, err, want)
+		}
+	}
+	if state := f.state(t, of[2].ID); state != sale.Archived {
+		t.Errorf("the third sale is %v", state)
 	}
 }
 
