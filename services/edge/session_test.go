@@ -64,21 +64,29 @@ func TestASessionThatEndsOnAPacksLastTryIsNotTold200(t *testing.T) {
 		attempts: pack.New(last, func(context.Context, []wire.Attempt) error { return nil }),
 	})
 	text, _ := e.keys.Load().Sign(code.Claims{Sale: of.UUID, Item: of.FirstItem, User: "ann", Expires: sale.InstantOf(time.Now().Add(time.Hour))}, code.Nonce{})
+	answers := underWay(t, e, way, wire.RequestSize/2, notsaletest.PurchasePath(text))
+	way.Set(proxy.Reset)
+	if a := <-answers; a.Status != http.StatusServiceUnavailable {
+		t.Errorf("%d %q, want 503", a.Status, a.Body)
+	}
+	way.Set(proxy.Forward)
+}
+
+// underWay posts to an edge that is ready, and returns when its way to NATS, which
+// leads nowhere from now on, holds more than so many bytes of it.
+func underWay(t *testing.T, e *Edge, way *proxy.Proxy, least int, path string) <-chan notsaletest.Answer {
+	t.Helper()
 	shop := notsaletest.NewShop(t, e.Address())
 	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
 	way.Set(proxy.Blackhole)
 	held := way.Held()
 	answers := make(chan notsaletest.Answer, 1)
 	go func() {
-		a, _ := shop.Do(http.MethodPost, notsaletest.PurchasePath(text))
+		a, _ := shop.Do(http.MethodPost, path)
 		answers <- a
 	}()
-	notsaletest.Eventually(t, "the pack is on its way", func() bool { return way.Held() > held+wire.RequestSize/2 })
-	way.Set(proxy.Reset)
-	if a := <-answers; a.Status != http.StatusServiceUnavailable {
-		t.Errorf("%d %q, want 503", a.Status, a.Body)
-	}
-	way.Set(proxy.Forward)
+	notsaletest.Eventually(t, "the pack is on its way", func() bool { return way.Held() > held+least })
+	return answers
 }
 
 // tries counts the publishes that failed.
@@ -104,16 +112,7 @@ func TestAPackWhoseSessionEndsIsSentAgainInTheNext(t *testing.T) {
 	of := stage.OpenSale(5, 10)
 	failed := &tries{Counter: e.metrics.retried}
 	e.metrics.retried = failed
-	shop := notsaletest.NewShop(t, e.Address())
-	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
-	way.Set(proxy.Blackhole)
-	held := way.Held()
-	answers := make(chan notsaletest.Answer, 1)
-	go func() {
-		a, _ := shop.Do(http.MethodPost, notsaletest.CheckoutPath("ann", int64(of.FirstItem)))
-		answers <- a
-	}()
-	notsaletest.Eventually(t, "the pack is on its way", func() bool { return way.Held() > held+100 }) // more than pings are
+	answers := underWay(t, e, way, 100, notsaletest.CheckoutPath("ann", int64(of.FirstItem))) // more than pings are
 	way.Set(proxy.Reset)
 	notsaletest.Eventually(t, "more tries find no connection, or somebody was answered", func() bool {
 		return failed.failed.Load() > 2 || len(answers) > 0
