@@ -24,8 +24,8 @@ import (
 // their checksum; where it was killed between the two, or found no room for the
 // second, its next start would pass over the stream, with all that it holds.
 // Settings that were damaged otherwise, and can be read, are taken as they are: what
-// the stream holds counts for more. Those that cannot be read, or say another name than their folder's, stay as
-// they are, and the server says what it thinks of them.
+// the stream holds counts for more. Those that cannot be read, or say another name
+// than their folder's, stay as they are, and the server says what it thinks of them.
 func repairMetas(store string, log *slog.Logger) error {
 	folder := os.DirFS(filepath.Join(store, server.JetStreamStoreDir))
 	streams, _ := fs.Glob(folder, "*/streams/*/"+server.JetStreamMetaFile) // only a bad pattern fails

@@ -109,7 +109,8 @@ func (s *Scheduler) postpone(unread []sale.ID) {
 }
 
 // takeOver gives a sale its row and returns its number, or 0: the row is another's.
-// It is opened from there as any other. From the first cursor on its decisions follow from its stream.
+// It is opened from there as any other. From the first cursor on its decisions
+// follow from its stream.
 func (s *Scheduler) takeOver(ctx context.Context, of sale.Sale) (taken sale.ID, err error) {
 	err = s.ledger.Adopt(ctx, of)
 	if errors.Is(err, ledger.ErrTaken) {
