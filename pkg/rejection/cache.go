@@ -18,8 +18,9 @@ import (
 	"notsale/pkg/sale"
 )
 
-// Timeout bounds one round trip. A healthy Redis answers a hundred times
-// faster; a purchase must not wait longer for a mere hint.
+// Timeout bounds one round trip, unless the URL has a read_timeout. A healthy
+// Redis answers a hundred times faster; a purchase must not wait longer for a
+// mere hint.
 const Timeout = 50 * time.Millisecond
 
 // Pause is how long the cache is left alone after an error.
@@ -44,6 +45,7 @@ var learnScript string
 // Cache is a connection to Redis, safe for any number of callers.
 type Cache struct {
 	rdb      *redis.Client
+	timeout  time.Duration // of one round trip
 	log      *slog.Logger
 	asking   outage
 	learning outage
@@ -57,7 +59,8 @@ type outage struct {
 	told  atomic.Bool  // a warning was written since the last success
 }
 
-// Open makes a cache on a redis:// URL. It connects lazily.
+// Open makes a cache on a redis:// URL. It connects lazily. The URL's
+// read_timeout, if it has one, takes the place of Timeout.
 func Open(address, name string, log *slog.Logger) (*Cache, error) {
 	o, err := redis.ParseURL(address)
 	if no := (*url.Error)(nil); errors.As(err, &no) { // it repeats the URL
@@ -66,12 +69,16 @@ func Open(address, name string, log *slog.Logger) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rejection: REDIS_URL: %w", err)
 	}
+	timeout := Timeout
+	if o.ReadTimeout > 0 {
+		timeout = o.ReadTimeout
+	}
 	o.ClientName = name
 	o.MaxRetries = -1
-	o.DialTimeout = 4 * Timeout
-	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = Timeout, Timeout, Timeout
+	o.DialTimeout = 4 * timeout
+	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = timeout, timeout, timeout
 	o.ContextTimeoutEnabled = true
-	return &Cache{rdb: redis.NewClient(o), log: log}, nil
+	return &Cache{rdb: redis.NewClient(o), timeout: timeout, log: log}, nil
 }
 
 // Close ends the connections.
@@ -109,7 +116,7 @@ func (c *Cache) Ask(ctx context.Context, questions []Question) ([]Answer, error)
 	if c.asking.paused() {
 		return answers, ErrPaused
 	}
-	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	groups := bySale(questions)
 	pipe := c.rdb.Pipeline()
@@ -180,7 +187,7 @@ func (c *Cache) call(ctx context.Context, what string, trip func(context.Context
 	if c.learning.paused() {
 		return ErrPaused
 	}
-	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	err := trip(ctx)
 	if errors.Is(err, ErrMoved) {

@@ -1,11 +1,14 @@
 package rejection_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
@@ -352,6 +355,23 @@ func TestAnEmptiedCacheRefusesNothing(t *testing.T) {
 			t.Errorf("after: %v", got)
 		}
 	})
+}
+
+// The URL says for how long Redis is waited for.
+func TestTheURLsTimeoutIsTheCaches(t *testing.T) {
+	t.Parallel()
+	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0") // never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = silent.Close() })
+	patient := openStore(t, "redis://"+silent.Addr().String()+"?read_timeout=1h").cache
+	until := time.Now().Add(3 * rejection.Timeout)
+	ctx, cancel := context.WithDeadline(t.Context(), until)
+	defer cancel()
+	if _, err := patient.Ask(ctx, []rejection.Question{purchase}); err == nil || time.Now().Before(until) {
+		t.Errorf("it did not wait: %v", err)
+	}
 }
 
 func TestOpenRefusesWhatIsNoURL(t *testing.T) {

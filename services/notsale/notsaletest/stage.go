@@ -51,6 +51,7 @@ type Stage struct {
 func New(t testing.TB, opts ...backendstest.Option) *Stage {
 	t.Helper()
 	s := &Stage{Test: backendstest.New(t, append(opts, backendstest.Prepared(ledger.Migrate))...), t: t, Log: Logger(t)}
+	s.RedisURL += "?read_timeout=30s" // the hint that a busy machine is late with is waited for
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
 	pool, err := pgxpool.New(ctx, s.DatabaseURL)
