@@ -1,8 +1,10 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"notsale/pkg/ledger"
@@ -21,64 +23,59 @@ type known struct {
 // adopt takes over the sales of this installation that have a stream and no row,
 // or one that was never opened: the ledger was restored to before they opened, and
 // codes were sold with what their opening records say. The rows are read after the
-// streams, so that a sale which another scheduler opens meanwhile has one. Numbers
-// go up, as items do. A stream that cannot be read, as where it has no leader, is
-// left for later, if a sale of a higher number is there: its number and its items
-// are not given away again. Else nothing may open before it was read.
-func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID) error {
+// streams, so that a sale which another scheduler opens meanwhile has one. Streams
+// that cannot be read, as where they have no leader, are returned, to be tried
+// again, those of the last time after all others. It fails where there is no sale of
+// a higher number than theirs: its number and its items would be given away again.
+func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID, last []sale.ID) (unread []sale.ID, err error) {
 	ids, err := s.stream.Sales(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	rows, err := s.allSales(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.forgetNewest()
+	slices.SortFunc(ids, func(a, b sale.ID) int { // the newest first
+		if tried := slices.Contains(last, a); tried != slices.Contains(last, b) {
+			return map[bool]int{false: -1, true: 1}[tried]
+		}
+		return cmp.Compare(b, a)
+	})
 	settled := newestOpened(rows)
-	var unread []sale.ID
-	var errUnread error // of the last of them
 	for _, id := range ids {
 		row, known := rows[id]
 		if known && row.State != sale.Preparing {
 			continue
 		}
-		opening, err := s.stream.Opening(ctx, id)
+		opening, errRead := s.stream.Opening(ctx, id)
 		switch {
-		case errors.Is(err, stream.ErrLost): // nothing was ever sold with it
-		case errors.Is(err, wire.ErrMessage), errors.Is(err, wire.ErrVersion):
-			s.refuse(id, err, foreignCure)
-		case err != nil:
-			unread, errUnread = append(unread, id), err
-			if ctx.Err() != nil || len(unread) == mostUnread {
-				return err
-			}
+		case errors.Is(errRead, stream.ErrLost): // nothing was ever sold with it
+		case errors.Is(errRead, wire.ErrMessage), errors.Is(errRead, wire.ErrVersion):
+			s.refuse(id, errRead, foreignCure)
+		case errRead != nil:
+			unread, err = append(unread, id), errRead
 		case opening.Sale.Installation != installation, opening.Sale.ID != id:
 			s.refuse(id, stream.ErrForeign, foreignCure)
 		case row.Sale != opening.Sale:
-			taken, err := s.takeOver(ctx, opening.Sale)
-			if err != nil {
-				return err
+			taken, errTake := s.takeOver(ctx, opening.Sale)
+			if errTake != nil {
+				return nil, errTake
 			}
 			settled = max(settled, taken)
 		}
+		if ctx.Err() != nil || len(unread) == mostUnread {
+			break
+		}
 	}
-	return s.adopted(unread, settled, errUnread)
-}
-
-// adopted ends an adoption that could not read some streams, in order; settled is
-// the highest number of a sale that is there. It fails where it is not above them.
-func (s *Scheduler) adopted(unread []sale.ID, settled sale.ID, errUnread error) error {
-	if len(unread) > 0 && unread[len(unread)-1] > settled {
-		return errUnread
+	if ctx.Err() == nil && (len(unread) == 0 || slices.Max(unread) < settled) {
+		return unread, nil
 	}
-	s.postpone(unread)
-	s.lacks(false)
-	return nil
+	return nil, cmp.Or(err, ctx.Err())
 }
 
 // mostUnread is how many streams that cannot be read are tried at a time: each may
-// take some seconds, in which the slot's sale waits.
+// take some seconds.
 const mostUnread = 4
 
 // newestOpened returns the highest number of a sale that was opened.
@@ -91,21 +88,31 @@ func newestOpened(rows map[sale.ID]ledger.SaleRow) (newest sale.ID) {
 	return newest
 }
 
-// postpone looks again in a while for streams that could not be read, and tells
-// people of those that it could not be the last time either.
-func (s *Scheduler) postpone(unread []sale.ID) {
-	before := s.unread
-	s.unread, s.adoptAt = map[sale.ID]bool{}, time.Time{}
-	for _, id := range unread {
-		s.adoptAt = s.now().Add(fullRepair)
-		told, again := before[id]
-		s.unread[id] = again
-		if again && !told {
-			s.alarms.Inc()
-			s.log.Error("ALARM", "kind", "unread-stream", "sale", id,
-				"do", "the ledger lacks this sale, which has a stream, and it is not opened again before that can be read: see that NATS has a leader for it")
-		}
+// adoptUnread tries again, now and then, to adopt what could not be read, and tells
+// people where that lasts.
+func (s *Scheduler) adoptUnread(ctx context.Context) error {
+	if len(s.unread) == 0 || s.now().Before(s.adoptAt) {
+		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
+	defer cancel()
+	s.adoptAt = s.now().Add(fullRepair)
+	installation, err := s.ledger.Installation(ctx)
+	if err != nil {
+		return err
+	}
+	unread, err := s.adopt(ctx, installation, s.unread)
+	if err != nil {
+		return err
+	}
+	if len(unread) > 0 && !s.toldOf {
+		s.alarms.Inc()
+		s.log.Error("ALARM", "kind", "unread-stream", "sales", unread,
+			"do", "the ledger lacks these sales, which have streams, and they are not opened again before those can be read: see that NATS has a leader for each")
+	}
+	s.unread, s.toldOf = unread, len(unread) > 0
+	s.repaired = time.Time{} // what came back is opened
+	return nil
 }
 
 // takeOver gives a sale its row and returns its number, or 0: the row is another's.

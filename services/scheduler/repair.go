@@ -16,7 +16,7 @@ import (
 	"notsale/pkg/wire"
 )
 
-// tend repairs the sales that are there, then keeps the streams of no sale, each
+// tend adopts what could not be read before, repairs the sales that are there, then keeps the streams of no sale, each
 // in its own time. Before it is known that the store is ours nothing is written.
 func (s *Scheduler) tend(ctx context.Context) error {
 	s.mu.Lock()
@@ -25,7 +25,11 @@ func (s *Scheduler) tend(ctx context.Context) error {
 	if seen.directory == nil {
 		return nil
 	}
-	err := s.repair(ctx, &seen)
+	if s.listedIn != seen.opened {
+		s.listedIn, s.listed, s.repaired, s.failures = seen.opened, nil, time.Time{}, 0
+		s.unread, s.adoptAt = seen.unread, s.now().Add(fullRepair)
+	}
+	err := errors.Join(s.adoptUnread(ctx), s.repair(ctx, &seen))
 	s.tendUnsold(ctx)
 	return err
 }
@@ -35,9 +39,6 @@ func (s *Scheduler) tend(ctx context.Context) error {
 func (s *Scheduler) repair(ctx context.Context, seen *view) error {
 	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
 	defer cancel()
-	if s.listedIn != seen.opened {
-		s.listedIn, s.listed, s.repaired, s.failures = seen.opened, nil, time.Time{}, 0
-	}
 	all, limit := s.now().Sub(s.repaired) >= s.fullPause(), recentSales
 	if all {
 		limit = pageSize

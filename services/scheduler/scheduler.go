@@ -120,13 +120,12 @@ type Scheduler struct {
 	claim   func()        // closes it
 
 	// Of whoever opens the slot's sale.
-	directory Directory        // nil: to be looked for, or made
-	opened    uint64           // how often it was
-	skewed    bool             // the clocks differed at the last look
-	openUntil time.Time        // by now: until then the slot's sale is known to be open, or this scheduler began
-	late      bool             // people were told that it is not
-	unread    map[sale.ID]bool // streams without a sale that could not be read; true: people were told
-	adoptAt   time.Time        // by now: when they are looked at again; zero: there are none
+	directory Directory // nil: to be looked for, or made
+	opened    uint64    // how often it was
+	skewed    bool      // the clocks differed at the last look
+	openUntil time.Time // by now: until then the slot's sale is known to be open, or this scheduler began
+	late      bool      // people were told that it is not
+	left      []sale.ID // streams that could not be read when it was
 
 	mu    sync.Mutex
 	seen  view  // guarded by mu; written by whoever opens, read by whoever repairs
@@ -138,6 +137,9 @@ type Scheduler struct {
 	repaired time.Time              // by now: when all sales were last looked at, or the first failure came
 	failures int                    // looks at all sales in a row that failed, or what made the first necessary
 	told     map[sale.ID]bool       // sales of unknown rules or dated ahead, of which people were told
+	unread   []sale.ID              // streams without a sale that could not be read
+	adoptAt  time.Time              // by now: when they are tried again
+	toldOf   bool                   // people were told that this lasts
 	unsold   unsold
 	atOnce   int // entries of the directory that are written at once
 }
@@ -148,6 +150,7 @@ type view struct {
 	opened    uint64    // counts the directories that were looked for or made
 	clock     time.Time // NATS's
 	skewed    bool      // the clocks differ
+	unread    []sale.ID // of streams that could not be read then
 }
 
 // New returns a scheduler on open connections, which stay the caller's.
@@ -268,7 +271,7 @@ func (s *Scheduler) openNewest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.see(view{s.directory, s.opened, clock, s.skewed})
+	s.see(view{s.directory, s.opened, clock, s.skewed, s.left})
 	rows, err := s.ledger.Sales(ctx, 0, recentSales)
 	if err != nil {
 		return err
@@ -329,8 +332,7 @@ func (s *Scheduler) makeRow(ctx context.Context) (time.Time, error) {
 // openDirectory opens the directory unless it is open, sees that it is ours, and
 // that the ledger has all sales.
 func (s *Scheduler) openDirectory(ctx context.Context) error {
-	complete := s.directory != nil && !s.lacking()
-	if complete && (s.adoptAt.IsZero() || s.now().Before(s.adoptAt)) {
+	if s.directory != nil && !s.lacking() {
 		return nil
 	}
 	directory, err := s.stream.Directory(ctx)
@@ -344,17 +346,13 @@ func (s *Scheduler) openDirectory(ctx context.Context) error {
 	if err := directory.Claim(ctx, installation); err != nil {
 		return err
 	}
-	newest := s.newest()
-	err = s.adopt(ctx, installation)
-	if err != nil && !complete {
+	s.forgetNewest()
+	unread, err := s.adopt(ctx, installation, nil)
+	if err != nil {
 		return err
 	}
-	if err != nil { // of streams that have waited already; no sale waits for them
-		s.knows(newest)
-		s.adoptAt = s.now().Add(fullRepair)
-		return nil //nolint:nilerr // it is looked again, and told of where it lasts
-	}
-	s.directory = directory
+	s.lacks(false)
+	s.directory, s.left = directory, unread
 	s.opened++
 	return nil
 }

@@ -22,11 +22,23 @@ type headless struct {
 	*aged
 
 	without map[sale.ID]bool
+	asked   chan struct{} // nil, or told of each that is asked for,
+	silent  chan struct{} // which is answered when this is closed
 }
 
 var errLeaderless = errors.New("no leader")
 
 func (h *headless) Opening(ctx context.Context, id sale.ID) (stream.Opening, error) {
+	if h.without[id] && h.asked != nil {
+		select {
+		case h.asked <- struct{}{}:
+		default:
+		}
+		select {
+		case <-h.silent:
+		case <-ctx.Done():
+		}
+	}
 	if h.without[id] {
 		return stream.Opening{}, errLeaderless
 	}
@@ -45,7 +57,7 @@ func TestAStreamThatCannotBeReadStopsNoSale(t *testing.T) {
 	}
 	before := c.rows()
 	c.forgetSales(1)
-	nats := &headless{&aged{Client: c.stream}, map[sale.ID]bool{2: true, 4: true}}
+	nats := &headless{aged: &aged{Client: c.stream}, without: map[sale.ID]bool{2: true, 4: true}}
 	reg := prometheus.NewRegistry()
 	s, err := scheduler.On(scheduler.Config{Every: time.Second, Stock: stock, UserLimit: 2, BackupHorizon: horizon}, c.ledger, nats, c.Log, reg)
 	if err != nil {
@@ -74,6 +86,57 @@ func TestAStreamThatCannotBeReadStopsNoSale(t *testing.T) {
 	nats.without[2] = false
 	if err := s.Turn(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	rows := c.rows()
+	for i, was := range before {
+		if got := rows[len(rows)-len(before)+i]; got.Sale != was.Sale || got.State != sale.Open {
+			t.Errorf("sale %+v, want %+v", got, was)
+		}
+	}
+}
+
+// More streams have no leader than are tried at a time: the slot's sale opens all the
+// same, also while they are tried again, and all come back.
+func TestManyStreamsThatCannotBeReadStopNoSale(t *testing.T) {
+	t.Parallel()
+	c := newClockroom(t)
+	for range 8 {
+		c.OpenSale(stock, 2)
+	}
+	before := c.rows()
+	c.forgetSales(1)
+	nats := &headless{aged: &aged{Client: c.stream}, without: map[sale.ID]bool{2: true, 3: true, 4: true, 5: true, 6: true}}
+	s, err := scheduler.On(scheduler.Config{Every: time.Second, Stock: stock, UserLimit: 2, BackupHorizon: horizon}, c.ledger, nats, c.Log, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	s.SetNow(func() time.Time { return now })
+	opens := func(turn func()) {
+		from := c.rows()[0].Sale.ID
+		notsaletest.Eventually(t, "the slot's sale opens", func() bool {
+			turn()
+			rows := c.rows()
+			return rows[0].State == sale.Open && rows[0].Sale.ID > max(from, 8)
+		})
+	}
+	turn := func() {
+		if err := s.Turn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opens(turn)
+	now = now.Add(31 * time.Second)
+	nats.asked, nats.silent = make(chan struct{}, 1), make(chan struct{})
+	stop := c.Run(s.Run)
+	<-nats.asked
+	opens(func() {})
+	close(nats.silent)
+	stop()
+	nats.without = nil
+	for range 2 { // some at a time
+		now = now.Add(31 * time.Second)
+		turn()
 	}
 	rows := c.rows()
 	for i, was := range before {
