@@ -185,7 +185,7 @@ func (a *Archiver) next(ctx context.Context) (sale.ID, error) {
 
 func (a *Archiver) archive(ctx context.Context, id sale.ID) error {
 	path := filepath.Join(a.cfg.To, FileName(id))
-	if err := archive.Sweep(path); err != nil { // by whoever holds the lease
+	if err := archive.Sweep(path, a.cfg.Lease); err != nil { // whoever writes does so all the time
 		a.log.Warn("what a killed archiver left cannot be removed", "sale", id, "error", err)
 	}
 	ends, err := Archive(ctx, Task{Sale: id, Path: path, Books: a.ledger, Tape: a.stream, Share: share, Wait: a.wait})

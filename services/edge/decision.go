@@ -36,7 +36,7 @@ func (e *Edge) decision(c *gin.Context) {
 	if !ok {
 		return
 	}
-	seen := e.memory.decidedCode(v.ID)
+	_, seen := e.known(of, v)
 	switch won := e.recorded(of, v, seen); { // not held up by who reads pages
 	case won.Recorded && won.Reply.Reason == allocation.Granted:
 		decided(c, of, v, won.Reply.Reason, won.Reply.Position, won.Reply.At)

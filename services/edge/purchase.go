@@ -99,9 +99,9 @@ const codeDetail = "The code is not one that a checkout of this shop gave."
 // whoever waits.
 func (e *Edge) run(of *sale.Sale, v code.Verified) outcome {
 	p := flow.Purchase{Closed: e.directory.closed(of.ID)}
-	known := e.gate.ask(rejection.Question{Sale: of.UUID, Item: v.Item, User: v.User, Code: v.ID})
+	known, seen := e.known(of, v)
 	latest := time.Now().Add(lookPatience + e.cfg.PurchaseWait) // however long the ledger took
-	p.Seen = known.Ours || e.memory.decidedCode(v.ID)
+	p.Seen = seen
 	next := p.Known(known.Reason, p.Seen || e.hint(of, v))
 	if next == flow.Look {
 		next = p.Looked(e.recorded(of, v, p.Seen))
@@ -116,6 +116,13 @@ func (e *Edge) run(of *sale.Sale, v code.Verified) outcome {
 		e.memory.learned(of.UUID, v.Item, p.Reason)
 	}
 	return outcome{end: next, Purchase: p}
+}
+
+// known asks the cache about a request, and whether its code was seen to be decided,
+// there or here.
+func (e *Edge) known(of *sale.Sale, v code.Verified) (known rejection.Answer, seen bool) {
+	known = e.gate.ask(rejection.Question{Sale: of.UUID, Item: v.Item, User: v.User, Code: v.ID})
+	return known, known.Ours || e.memory.decidedCode(v.ID)
 }
 
 // hint reports whether the ledger is read before a request is queued whose code

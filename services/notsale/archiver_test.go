@@ -136,16 +136,32 @@ func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
 	if err == nil {
 		t.Fatal("the archiver was not interrupted")
 	}
-	left := filepath.Join(folder, "."+archiver.FileName(of[0].ID)+".1") // by a kill in the middle of the export
-	if err := os.WriteFile(left, nil, 0o600); err != nil {
+	left := make([]string, 3) // by a kill in the middle of the export, by one that goes on, and by what copies into the folder
+	for i := range left {
+		file, err := archive.Temporary(filepath.Join(folder, archiver.FileName(of[0].ID)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		left[i] = file.Name()
+		_ = file.Close()
+	}
+	copied := filepath.Join(folder, "."+archiver.FileName(of[0].ID)+".x3aPq1")
+	long := time.Now().Add(-time.Hour)
+	err = errors.Join(os.Chtimes(left[0], long, long), os.Rename(left[2], copied), os.Chtimes(copied, long, long))
+	if err != nil {
 		t.Fatal(err)
 	}
 	heir := f.archiver(t, "heir", folder, time.Hour) // what was begun is finished, whatever its age
 	if worked, err := heir.Turn(t.Context()); err != nil || !worked {
 		t.Errorf("%v, %v", worked, err)
 	}
-	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(left[0]); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("half an archive is left: %v", err)
+	}
+	for _, path := range []string{left[1], copied} {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("not the archiver's to remove: %v", err)
+		}
 	}
 	hard := 0
 	if _, err := archiver.Archive(t.Context(), archiver.Task{

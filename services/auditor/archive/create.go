@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"notsale/pkg/sale"
 	"notsale/services/auditor"
@@ -42,17 +43,26 @@ func Create(ctx context.Context, path string, books auditor.Books, tape auditor.
 
 // Temporary makes the file in which an archive is written, beside the archive.
 func Temporary(path string) (*os.File, error) {
-	return os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	return os.CreateTemp(filepath.Dir(path), unfinished(path)+"*")
 }
 
-// Sweep removes the temporary files of this archive, which whoever was killed has
-// left. A Create that is under way fails.
-func Sweep(path string) error {
-	names, err := os.ReadDir(filepath.Dir(path))
-	for _, name := range names {
-		if strings.HasPrefix(name.Name(), "."+filepath.Base(path)+".") {
-			err = errors.Join(err, os.Remove(filepath.Join(filepath.Dir(path), name.Name())))
+// unfinished is how the names of an archive's temporary files begin; those of what
+// copies files into the folder do not.
+func unfinished(path string) string { return "." + filepath.Base(path) + ".unfinished-" }
+
+// Sweep removes the temporary files of this archive that nobody has written to for
+// so long: whoever did was killed.
+func Sweep(path string, idle time.Duration) error {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), unfinished(path)) {
+			continue
 		}
+		info, errInfo := entry.Info()
+		if errInfo == nil && time.Since(info.ModTime()) > idle {
+			errInfo = os.Remove(filepath.Join(filepath.Dir(path), entry.Name()))
+		}
+		err = errors.Join(err, errInfo)
 	}
 	return err
 }
