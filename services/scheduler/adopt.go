@@ -42,7 +42,25 @@ func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID, last []sa
 		}
 		return cmp.Compare(b, a)
 	})
+	found, unread, errRead := s.openings(ctx, installation, ids, rows)
 	settled := newestOpened(rows)
+	for _, of := range found {
+		taken, err := s.takeOver(ctx, of)
+		if err != nil {
+			return nil, err
+		}
+		settled = max(settled, taken)
+	}
+	if len(unread) > 0 && slices.Max(unread) > settled {
+		return nil, errRead
+	}
+	return unread, nil
+}
+
+// openings reads the opening records of sales that have no row like them, until too
+// many could not be read; err is of the last of these. They are in order of their
+// numbers, in which rows that were made since the restore give way.
+func (s *Scheduler) openings(ctx context.Context, installation sale.UUID, ids []sale.ID, rows map[sale.ID]ledger.SaleRow) (found []sale.Sale, unread []sale.ID, err error) {
 	for _, id := range ids {
 		row, known := rows[id]
 		if known && row.State != sale.Preparing {
@@ -58,20 +76,14 @@ func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID, last []sa
 		case opening.Sale.Installation != installation, opening.Sale.ID != id:
 			s.refuse(id, stream.ErrForeign, foreignCure)
 		case row.Sale != opening.Sale:
-			taken, errTake := s.takeOver(ctx, opening.Sale)
-			if errTake != nil {
-				return nil, errTake
-			}
-			settled = max(settled, taken)
+			found = append(found, opening.Sale)
 		}
-		if ctx.Err() != nil || len(unread) == mostUnread {
+		if len(unread) == mostUnread {
 			break
 		}
 	}
-	if ctx.Err() == nil && (len(unread) == 0 || slices.Max(unread) < settled) {
-		return unread, nil
-	}
-	return nil, cmp.Or(err, ctx.Err())
+	slices.SortFunc(found, func(a, b sale.Sale) int { return cmp.Compare(a.ID, b.ID) })
+	return found, unread, err
 }
 
 // mostUnread is how many streams that cannot be read are tried at a time: each may

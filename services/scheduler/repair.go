@@ -16,8 +16,9 @@ import (
 	"notsale/pkg/wire"
 )
 
-// tend adopts what could not be read before, repairs the sales that are there, then keeps the streams of no sale, each
-// in its own time. Before it is known that the store is ours nothing is written.
+// tend adopts what could not be read before, repairs the sales that are there, then
+// keeps the streams of no sale, each in its own time. Before it is known that the
+// store is ours nothing is written.
 func (s *Scheduler) tend(ctx context.Context) error {
 	s.mu.Lock()
 	seen := s.seen
