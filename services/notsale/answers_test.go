@@ -131,13 +131,7 @@ func TestRepeatsOfADecidedCodeDoNotGrowTheStream(t *testing.T) {
 	expectation{status: 410, slug: "code-expired", contains: `"position":`}.check(t, expired)
 	other := f.anotherEdge(t)
 	repeats := slices.Repeat([]string{notsaletest.PurchasePath(text)}, 40)
-	nonce := 0
-	notsaletest.Eventually(t, "the cache has the fact", func() bool {
-		nonce++ // a refusal teaches it again what it was too slow to be told
-		f.Purchase(t, f.code(f.keys, of, 1, "eve", time.Hour+time.Duration(nonce)))
-		known, err := f.Cache("asker").Ask(t.Context(), []rejection.Question{{Sale: of.UUID, Item: 1, User: "eve", Code: code.ID{1}}})
-		return err == nil && known[0].Reason == allocation.ItemTaken
-	})
+	f.cached(t, of, 1)
 	withoutTheStream(t, f, of, func() {
 		for _, a := range append(atOnce(t, f.Shop, repeats), atOnce(t, other, repeats)...) {
 			if isDecision(a) {
@@ -214,6 +208,16 @@ func decided(t *testing.T, shop *notsaletest.Shop, text string) (a notsaletest.A
 	return a
 }
 
+// cached waits until the cache knows that an item is taken.
+func (f *front) cached(t *testing.T, of sale.Sale, item sale.ItemID) {
+	t.Helper()
+	cache := f.Cache("asker")
+	notsaletest.Eventually(t, "the cache has the fact", func() bool {
+		known, err := cache.Ask(t.Context(), []rejection.Question{{Sale: of.UUID, Item: item, User: "eve", Code: code.ID{1}}})
+		return err == nil && known[0].Reason == allocation.ItemTaken
+	})
+}
+
 // Commits, and so whatever confirms a grant, wait for a synchronous standby that
 // takes longer than an edge asks of anything else: a code that it has seen decided is
 // answered as soon as the standby has it. Each look had been ended after three
@@ -225,17 +229,20 @@ func TestADecidedCodeIsToldHoweverSlowTheStandbyIs(t *testing.T) {
 	f.allocate()
 	text := f.code(f.keys, of, 1, "ann", time.Hour)
 	sold := decided(t, f.Shop, text)
+	f.cached(t, of, 1) // for an edge that has not seen the decision
+	other := f.anotherEdge(t)
 	found := f.LoseStandby()
-	answers := make(chan notsaletest.Answer, 2)
-	for _, method := range []string{http.MethodPost, http.MethodGet} {
-		go func() {
-			a, _ := f.Do(method, notsaletest.PurchasePath(text))
-			answers <- a
-		}()
+	answers := make(chan notsaletest.Answer, 3)
+	ask := func(shop *notsaletest.Shop, method string) {
+		a, _ := shop.Do(method, notsaletest.PurchasePath(text))
+		answers <- a
 	}
-	notsaletest.Eventually(t, "a look waits longer than three seconds", func() bool {
-		return f.Count(`SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND application_name = 'edge'
-			AND clock_timestamp() - query_start > '3.5 s'`) > 0
+	go ask(f.Shop, http.MethodPost)
+	go ask(f.Shop, http.MethodGet)
+	go ask(other, http.MethodGet)
+	notsaletest.Eventually(t, "both edges' looks wait longer than three seconds", func() bool {
+		return f.Count(`SELECT count(DISTINCT application_name) FROM pg_stat_activity WHERE wait_event = 'SyncRep'
+			AND application_name IN ('edge', 'another-edge') AND clock_timestamp() - query_start > '3.5 s'`) == 2
 	})
 	found()
 	for range cap(answers) {

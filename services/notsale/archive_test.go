@@ -102,9 +102,7 @@ func (f *front) anotherEdge(t *testing.T) *notsaletest.Shop {
 // unreadyEdge is anotherEdge that nobody has waited for.
 func (f *front) unreadyEdge(t *testing.T) (*notsaletest.Shop, *edge.Edge) {
 	t.Helper()
-	cfg := edge.DefaultConfig()
-	cfg.Listen = "127.0.0.1:0"
-	e, err := edge.New(cfg, f.keys, f.Ledger("another-edge"), f.Stream("another-edge"), f.Cache("another-edge"), &telemetry.Health{}, f.Log, prometheus.NewRegistry())
+	e, err := edge.New(f.cfg, f.keys, f.Ledger("another-edge"), f.Stream("another-edge"), f.Cache("another-edge"), &telemetry.Health{}, f.Log, prometheus.NewRegistry())
 	if err == nil {
 		err = e.Listen(t.Context())
 	}

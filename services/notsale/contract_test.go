@@ -37,6 +37,7 @@ type front struct {
 
 	t       *testing.T
 	keys    *code.Keyring
+	cfg     edge.Config // of all edges
 	edge    *edge.Edge
 	metrics *prometheus.Registry // of the edge
 	stop    func()               // stops the edge
@@ -79,7 +80,7 @@ func frontOn(t *testing.T, stage *notsaletest.Stage, change func(*edge.Config)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.edge = e
+	f.cfg, f.edge = cfg, e
 	f.stop = f.Run(e.Run)
 	f.Shop = notsaletest.NewShop(t, e.Address())
 	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
