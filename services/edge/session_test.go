@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -112,7 +113,7 @@ func TestAPackWhoseSessionEndsIsSentAgainInTheNext(t *testing.T) {
 	of := stage.OpenSale(5, 10)
 	failed := &tries{Counter: e.metrics.retried}
 	e.metrics.retried = failed
-	answers := underWay(t, e, way, 100, notsaletest.CheckoutPath("ann", int64(of.FirstItem))) // more than pings are
+	answers := underWay(t, e, way, 250, notsaletest.CheckoutPath(strings.Repeat("a", 64), int64(of.FirstItem))) // more than any question is
 	way.Set(proxy.Reset)
 	notsaletest.Eventually(t, "more tries find no connection, or somebody was answered", func() bool {
 		return failed.failed.Load() > 2 || len(answers) > 0
