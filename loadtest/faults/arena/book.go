@@ -47,6 +47,7 @@ type holeRow struct {
 	chain      allocation.Hash
 	resume     uint64
 	epoch      int64
+	now        sale.Instant // engine time where the generation ended
 }
 
 // committed is when a position was committed, by the database's clock.
@@ -113,14 +114,16 @@ func (au *auditor) readHistory(b *book) {
 		b.commits = append(b.commits, c)
 		return err
 	})
-	au.each(`SELECT generation, matching_sequence, cursor_sequence, cursor_position, cursor_chain, resume_sequence, epoch
+	au.each(`SELECT generation, matching_sequence, cursor_sequence, cursor_position, cursor_chain, resume_sequence, epoch, cursor_time
 		FROM holes WHERE sale_id = $1 ORDER BY generation`, id, func(rows pgx.Rows) error {
 		var (
 			h     holeRow
 			chain []byte
+			now   time.Time
 		)
-		err := rows.Scan(&h.generation, &h.matching, &h.sequence, &h.position, &chain, &h.resume, &h.epoch)
+		err := rows.Scan(&h.generation, &h.matching, &h.sequence, &h.position, &chain, &h.resume, &h.epoch, &now)
 		copy(h.chain[:], chain)
+		h.now = sale.InstantOf(now)
 		b.holes = append(b.holes, h)
 		return err
 	})

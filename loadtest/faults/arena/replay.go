@@ -142,12 +142,16 @@ func (au *auditor) reopen(h *holeRow) *allocation.Engine {
 	lost := allocation.Cursor{Generation: h.generation - 1, Sequence: h.sequence, Position: h.position, Chain: h.chain}
 	for i := range au.book.decisions {
 		if d := &au.book.decisions[i]; d.Position <= h.position {
-			lost.Now = max(lost.Now, d.At) // later messages have later times
+			lost.Now = max(lost.Now, d.At)
 			if d.Reason == allocation.Granted {
 				lost.Sold++
 			}
 		}
 	}
+	if h.now < lost.Now { // later messages have later times, also those with repeats alone, which are in no row
+		au.wrongf("hole", "generation %d: it ends at %v, and what was decided in it at %v", h.generation, h.now, lost.Now)
+	}
+	lost.Now = h.now
 	engine, err := allocation.Restore(au.of, lost, au.before(h.position), 0)
 	if err != nil {
 		au.wrongf("hole", "generation %d: %v", h.generation, err)
