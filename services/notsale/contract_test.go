@@ -62,6 +62,7 @@ func frontOn(t *testing.T, stage *notsaletest.Stage, change func(*edge.Config)) 
 	})
 	cfg := edge.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
+	cfg.PurchaseWait, cfg.CheckoutWait = notsaletest.Patience, notsaletest.Patience // as long as a busy machine takes
 	if change != nil {
 		change(&cfg)
 	}
