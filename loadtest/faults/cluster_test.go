@@ -25,6 +25,11 @@ func TestClusterWithANodeAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	const directory = "KV_SALES"
+	t.Cleanup(func() {
+		if t.Failed() {
+			logReplicas(t, a, directory, "SALE_1", "CHECKOUTS_1", "SALE_2", "CHECKOUTS_2")
+		}
+	})
 	replicated := arena.Flags("--stream-replicas", "3")
 	first := a.Start(arena.Scheduler, replicated)
 	a.Eventually("the directory and the first sale's streams have three replicas", func() bool { return inSync(a, directory, "SALE_1", "CHECKOUTS_1") })
@@ -52,6 +57,23 @@ func TestClusterWithANodeAway(t *testing.T) {
 		}
 	}
 	a.Audit(visits, arena.Expect{Sale: 2, SoldOut: true})
+}
+
+// logReplicas says how far the replicas of streams are.
+func logReplicas(t *testing.T, a *arena.Arena, names ...string) {
+	ctx, cancel := context.WithTimeout(context.Background(), arena.Patience)
+	defer cancel()
+	for _, name := range names {
+		s, err := a.JetStream().Stream(ctx, name)
+		if err != nil || s.CachedInfo().Cluster == nil {
+			t.Logf("%s: no replicas: %v", name, err)
+			continue
+		}
+		t.Logf("%s: leader %q", name, s.CachedInfo().Cluster.Leader)
+		for _, r := range s.CachedInfo().Cluster.Replicas {
+			t.Logf("%s: %+v", name, *r)
+		}
+	}
 }
 
 // inSync reports whether streams have three replicas that have all messages.
