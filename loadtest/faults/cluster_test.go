@@ -5,6 +5,7 @@ package faults_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -20,10 +21,12 @@ func TestClusterWithANodeAway(t *testing.T) {
 	a := arena.New(t, arena.Options{Stock: 20})
 	cluster := backendstest.NewCluster(t)
 	a.NATSURL = cluster.URL()
-	_, err := a.JetStream().CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "SALES", History: 1, Storage: jetstream.FileStorage})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a.Eventually("the directory is made", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), oneAnswer)
+		defer cancel()
+		_, err := a.JetStream().CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "SALES", History: 1, Storage: jetstream.FileStorage})
+		return err == nil
+	})
 	const directory = "KV_SALES"
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -59,6 +62,10 @@ func TestClusterWithANodeAway(t *testing.T) {
 	a.Audit(visits, arena.Expect{Sale: 2, SoldOut: true})
 }
 
+// oneAnswer is how long an answer of a cluster is waited for before it is asked
+// again: a question that comes while nobody leads is never answered.
+const oneAnswer = 5 * time.Second
+
 // logReplicas says how far the replicas of streams are.
 func logReplicas(t *testing.T, a *arena.Arena, names ...string) {
 	ctx, cancel := context.WithTimeout(context.Background(), arena.Patience)
@@ -78,7 +85,7 @@ func logReplicas(t *testing.T, a *arena.Arena, names ...string) {
 
 // inSync reports whether streams have three replicas that have all messages.
 func inSync(a *arena.Arena, names ...string) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), arena.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), oneAnswer)
 	defer cancel()
 	for _, name := range names {
 		s, err := a.JetStream().Stream(ctx, name)
