@@ -459,8 +459,9 @@ func TestEdgeThatDoesNotKnowOfTheArchiving(t *testing.T) {
 // makes no code of it final.
 func TestRestoredLedgerRefusesNothingOfAnArchivedSale(t *testing.T) {
 	t.Parallel()
-	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = 5 * time.Second }, backendstest.WithOwnPostgres) // as long as a lost ledger is asked
-	f.spoilt = true                                                                                           // in the end the streams are gone, and Postgres is
+	lostLedger := 5 * time.Second // is asked for so long
+	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = lostLedger }, backendstest.WithOwnPostgres)
+	f.spoilt = true // in the end the streams are gone, and Postgres is
 	of := f.OpenSale(2, 1)
 	staff := f.hire(t, "staff")
 	customers := f.sellOut(t, of)

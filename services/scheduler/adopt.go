@@ -37,10 +37,13 @@ func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID, last []sa
 		return nil, err
 	}
 	slices.SortFunc(ids, func(a, b sale.ID) int { // the newest first
-		if tried := slices.Contains(last, a); tried != slices.Contains(last, b) {
-			return map[bool]int{false: -1, true: 1}[tried]
+		switch triedA, triedB := slices.Contains(last, a), slices.Contains(last, b); {
+		case triedA == triedB:
+			return cmp.Compare(b, a)
+		case triedA:
+			return 1
 		}
-		return cmp.Compare(b, a)
+		return -1
 	})
 	found, unread, errRead := s.openings(ctx, installation, ids, rows)
 	settled := newestOpened(rows)

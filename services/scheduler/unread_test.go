@@ -45,6 +45,28 @@ func (h *headless) Opening(ctx context.Context, id sale.ID) (stream.Opening, err
 	return h.aged.Opening(ctx, id)
 }
 
+// lose opens so many sales, of which the ledger forgets all but the first, and
+// returns what their rows were.
+func (c *clockroom) lose(sales int) (before []ledger.SaleRow) {
+	for range sales {
+		c.OpenSale(stock, 2)
+	}
+	before = c.rows()
+	c.forgetSales(1)
+	return before
+}
+
+// expectBack fails unless the first sales are open, as they were.
+func (c *clockroom) expectBack(before []ledger.SaleRow) {
+	c.t.Helper()
+	rows := c.rows()
+	for i, was := range before {
+		if got := rows[len(rows)-len(before)+i]; got.Sale != was.Sale || got.State != sale.Open {
+			c.t.Errorf("sale %+v, want %+v", got, was)
+		}
+	}
+}
+
 // One stream has no leader, of a sale that a restored ledger lacks: the sales of
 // higher numbers come back, and the slot's sale opens; people are told, once, if it
 // lasts; and the sale comes back when its stream can be read. Where it is the last,
@@ -52,11 +74,7 @@ func (h *headless) Opening(ctx context.Context, id sale.ID) (stream.Opening, err
 func TestAStreamThatCannotBeReadStopsNoSale(t *testing.T) {
 	t.Parallel()
 	c := newClockroom(t)
-	for range 4 {
-		c.OpenSale(stock, 2)
-	}
-	before := c.rows()
-	c.forgetSales(1)
+	before := c.lose(4)
 	nats := &headless{aged: &aged{Client: c.stream}, without: map[sale.ID]bool{2: true, 4: true}}
 	reg := prometheus.NewRegistry()
 	s, err := scheduler.On(scheduler.Config{Every: time.Second, Stock: stock, UserLimit: 2, BackupHorizon: horizon}, c.ledger, nats, c.Log, reg)
@@ -87,12 +105,7 @@ func TestAStreamThatCannotBeReadStopsNoSale(t *testing.T) {
 	if err := s.Turn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	rows := c.rows()
-	for i, was := range before {
-		if got := rows[len(rows)-len(before)+i]; got.Sale != was.Sale || got.State != sale.Open {
-			t.Errorf("sale %+v, want %+v", got, was)
-		}
-	}
+	c.expectBack(before)
 }
 
 // More streams have no leader than are tried at a time: the slot's sale opens all the
@@ -100,11 +113,7 @@ func TestAStreamThatCannotBeReadStopsNoSale(t *testing.T) {
 func TestManyStreamsThatCannotBeReadStopNoSale(t *testing.T) {
 	t.Parallel()
 	c := newClockroom(t)
-	for range 8 {
-		c.OpenSale(stock, 2)
-	}
-	before := c.rows()
-	c.forgetSales(1)
+	before := c.lose(8)
 	nats := &headless{aged: &aged{Client: c.stream}, without: map[sale.ID]bool{2: true, 3: true, 4: true, 5: true, 6: true}}
 	s, err := scheduler.On(scheduler.Config{Every: time.Second, Stock: stock, UserLimit: 2, BackupHorizon: horizon}, c.ledger, nats, c.Log, prometheus.NewRegistry())
 	if err != nil {
@@ -138,12 +147,7 @@ func TestManyStreamsThatCannotBeReadStopNoSale(t *testing.T) {
 		now = now.Add(31 * time.Second)
 		turn()
 	}
-	rows := c.rows()
-	for i, was := range before {
-		if got := rows[len(rows)-len(before)+i]; got.Sale != was.Sale || got.State != sale.Open {
-			t.Errorf("sale %+v, want %+v", got, was)
-		}
-	}
+	c.expectBack(before)
 }
 
 // pages counts how often all sales are read.
