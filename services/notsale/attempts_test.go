@@ -20,7 +20,7 @@ type storedAttempt struct {
 // whatever that was; and nothing that was sent disturbs the sale.
 func TestRefusedCheckoutsAreStored(t *testing.T) {
 	t.Parallel()
-	p := runUp(t, "--sale-stock", "3")
+	p := runUpToAsk(t, "--sale-stock", "3")
 	of := p.FirstSale(t)
 	sell := func(user string, item int64) {
 		t.Helper()

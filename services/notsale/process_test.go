@@ -57,6 +57,13 @@ func runUp(t *testing.T, args ...string) *process {
 	return runUpWith(t, nil, args...)
 }
 
+// runUpToAsk is runUp for tests that want to see what the rejection cache says: the
+// program waits for it.
+func runUpToAsk(t *testing.T, args ...string) *process {
+	t.Helper()
+	return runUpWith(t, []string{"REDIS_URL=" + notsaletest.PatientRedis(backendstest.New(t))}, args...)
+}
+
 // runUpWith is runUp with more variables.
 func runUpWith(t *testing.T, env []string, args ...string) *process {
 	t.Helper()

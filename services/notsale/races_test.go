@@ -60,7 +60,7 @@ func codes(t *testing.T, shop *notsaletest.Shop, checkouts []string) []string {
 // One program serves the races; each has items and users of its own.
 func TestRaces(t *testing.T) {
 	t.Parallel()
-	p := runUp(t, "--sale-stock", "1000")
+	p := runUpToAsk(t, "--sale-stock", "1000")
 	of := p.FirstSale(t)
 	t.Run("500 shoppers want one item", func(t *testing.T) {
 		const shoppers = 500
@@ -127,7 +127,7 @@ func checkLimit(t *testing.T, answers []notsaletest.Answer, granted, refused int
 func TestOneCodeOneAnswer(t *testing.T) {
 	t.Parallel()
 	const stock, repeats = 12, 50
-	p := runUp(t, "--sale-stock", itoa(stock), "--code-ttl", "5s")
+	p := runUpToAsk(t, "--sale-stock", itoa(stock), "--code-ttl", "5s")
 	of := p.FirstSale(t)
 	winner, loser := p.Checkout(t, "winner", of.FirstItem), p.Checkout(t, "loser", of.FirstItem)
 	targets := make([]string, repeats)

@@ -28,7 +28,7 @@ func patient(p *process, users int) shopper.Config {
 func TestSellOut(t *testing.T) {
 	t.Parallel()
 	stock, users := effort.Of(1000, 10_000), effort.Of(120, 1200)
-	p := runUp(t, "--sale-stock", itoa(stock))
+	p := runUpToAsk(t, "--sale-stock", itoa(stock))
 	of := p.FirstSale(t)
 	held := p.Checkout(t, "held", of.FirstItem)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*effort.Patience)

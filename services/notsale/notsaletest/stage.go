@@ -51,7 +51,7 @@ type Stage struct {
 func New(t testing.TB, opts ...backendstest.Option) *Stage {
 	t.Helper()
 	s := &Stage{Test: backendstest.New(t, append(opts, backendstest.Prepared(ledger.Migrate))...), t: t, Log: Logger(t)}
-	s.RedisURL += "?read_timeout=30s" // the hint that a busy machine is late with is waited for
+	s.RedisURL = PatientRedis(s.Test)
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
 	pool, err := pgxpool.New(ctx, s.DatabaseURL)
@@ -68,6 +68,10 @@ func New(t testing.TB, opts ...backendstest.Option) *Stage {
 	}
 	return s
 }
+
+// PatientRedis is a REDIS_URL with which services wait for a hint that a busy
+// machine is late with, for tests that want to see what the cache says.
+func PatientRedis(stores *backendstest.Test) string { return stores.RedisURL + "?read_timeout=30s" }
 
 // Ledger opens a ledger for a service of this name.
 func (s *Stage) Ledger(name string) *ledger.Ledger {
