@@ -74,26 +74,12 @@ func TestNATSAway(t *testing.T) {
 	before := crowd.Pushbacks()
 	a.Eventually("shoppers are sent away", func() bool { return crowd.Pushbacks() > before })
 	awayLong(a, down)
-	sold := a.Sold(1)
+	refused, sold := crowd.Pushbacks()-before, a.Sold(1)
 	a.StartNATS()
-	back := time.Now()
 	took := a.Eventually("it sells again", func() bool { return a.Sold(1) > sold })
 	a.Eventually("the edges are ready", func() bool { return isReady(edges[0]) && isReady(edges[1]) })
 	checkHealth(t, edges[0], "nats", "ok")
 	visits := crowd.Finish()
-	refused := 0
-	for _, v := range visits {
-		for _, list := range [][]arena.Call{v.Checkouts, v.Purchases} {
-			for i := range list {
-				if c := &list[i]; c.Status == http.StatusServiceUnavailable && c.At.After(down) && c.End.Before(back) {
-					refused++
-				}
-			}
-		}
-	}
-	if refused == 0 {
-		t.Error("nobody got a 503 while NATS was away")
-	}
 	effort.Figure(t, "sold again after NATS was back", took, 3*time.Second)
 	t.Logf("%d answers 503 meanwhile; purchases %v", refused, arena.Statuses(visits, true))
 	a.Audit(visits, arena.Expect{SoldOut: true})

@@ -28,6 +28,9 @@ func TestRefusedCheckoutsAreStored(t *testing.T) {
 			t.Fatalf("item %d: %d %s", item, a.Status, a.Body)
 		}
 	}
+	notsaletest.Eventually(t, "the stream of no sale is there", func() bool {
+		return p.Post(t, notsaletest.CheckoutPath("prober", of.LastItem+1)).Status == http.StatusNotFound
+	})
 	var want []storedAttempt
 	refused := func(query string, status int, outcome wire.Outcome, sale int64, user, item string) {
 		t.Helper()

@@ -161,7 +161,7 @@ func TestAStreamThatLostItsTailIsReadAgain(t *testing.T) {
 		tl.send(0, tl.attempts(0, 1))
 	}
 	tl.await(8)
-	if n := counter(t, reg, "alarms_total"); n != 1 {
+	if n := metric(t, reg, "alarms_total"); n != 1 {
 		t.Errorf("%v alarms, want 1", n)
 	}
 	if n := tl.Count(`SELECT count(*) FROM attempt_holes WHERE sale_id = 0 AND part = 1 AND sequence = 3`); n != 1 {
@@ -193,13 +193,13 @@ func TestALostStreamIsTold(t *testing.T) {
 	tl.exec(`UPDATE attempt_cursors SET removed_at = clock_timestamp() WHERE part = 1`)
 	tl.send(0, tl.attempts(0, 1))
 	tl.await(22)
-	if n := counter(t, reg, "alarms_total"); n != 0 {
+	if n := metric(t, reg, "alarms_total"); n != 0 {
 		t.Errorf("%v alarms by a stream that was removed", n)
 	}
 	if err := js.DeleteStream(t.Context(), "CHECKOUTS_0_2"); err != nil {
 		t.Fatal(err)
 	}
-	notsaletest.Eventually(t, "the alarm is raised", func() bool { return counter(t, reg, "alarms_total") == 1 })
+	notsaletest.Eventually(t, "the alarm is raised", func() bool { return metric(t, reg, "alarms_total") == 1 })
 }
 
 // The ledger refuses a row, for good: people are told once, nothing is passed over,
@@ -210,10 +210,10 @@ func TestWhatTheLedgerRefusesIsTold(t *testing.T) {
 	_, reg := tl.record("recorder-1")
 	tl.exec(`ALTER TABLE checkout_attempts ADD CONSTRAINT no_ann CHECK (user_param <> 'ann')`)
 	tl.send(0, tl.attempts(0, 3))
-	notsaletest.Eventually(t, "the alarm is raised", func() bool { return counter(t, reg, "alarms_total") == 1 })
+	notsaletest.Eventually(t, "the alarm is raised", func() bool { return metric(t, reg, "alarms_total") == 1 })
 	tl.exec(`ALTER TABLE checkout_attempts DROP CONSTRAINT no_ann`)
 	tl.await(3)
-	if n := counter(t, reg, "alarms_total"); n != 1 {
+	if n := metric(t, reg, "alarms_total"); n != 1 {
 		t.Errorf("%v alarms, want 1", n)
 	}
 }
@@ -297,11 +297,11 @@ func TestTheSecondOutageIsInTheLogToo(t *testing.T) {
 		tl.send(0, tl.attempts(0, 1))
 		stored++
 		tl.await(stored)
-		before := counter(t, reg, "failures_total")
+		before := metric(t, reg, "failures_total")
 		tl.exec(`ALTER TABLE checkout_attempts RENAME TO away`)
 		tl.send(0, tl.attempts(0, 1))
 		stored++
-		notsaletest.Eventually(t, "it fails again and again", func() bool { return counter(t, reg, "failures_total") >= before+4 })
+		notsaletest.Eventually(t, "it fails again and again", func() bool { return metric(t, reg, "failures_total") >= before+4 })
 		tl.exec(`ALTER TABLE away RENAME TO checkout_attempts`)
 		tl.await(stored)
 		if n := log.count("attempts are not recorded, trying on"); n != outage {
@@ -328,7 +328,7 @@ func TestALateRecorderWritesNothing(t *testing.T) {
 	}
 	tl.send(0, tl.attempts(0, 1))
 	tl.await(2)
-	if n := counter(t, reg, "failures_total"); n != 0 {
+	if n := metric(t, reg, "failures_total"); n != 0 {
 		t.Errorf("%v failures", n)
 	}
 }

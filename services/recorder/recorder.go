@@ -101,7 +101,8 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg p
 			Name: "notsale_recorder_batch_attempts", Help: "Attempts per commit.", Buckets: prometheus.ExponentialBuckets(1, 2, 13),
 		}),
 	}
-	reg.MustRegister(r.batches)
+	reg.MustRegister(r.batches, prometheus.NewGaugeFunc(
+		prometheus.GaugeOpts{Name: "notsale_recorder_streams", Help: "Streams of attempts that are followed."}, r.following))
 	return r, nil
 }
 
@@ -163,6 +164,12 @@ func (r *Recorder) followKnown(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+func (r *Recorder) following() float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return float64(len(r.runs))
 }
 
 // leave ends the loop of a stream that is gone, or will be at once.

@@ -15,6 +15,7 @@ import (
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
+	"notsale/services/notsale/notsaletest"
 	"notsale/services/scheduler"
 )
 
@@ -236,6 +237,10 @@ func TestAFloodOfBadCheckoutsLeavesRoomForSales(t *testing.T) {
 	t.Parallel()
 	s := newStoreroom(t, 64<<20)
 	s.keep(24 * time.Hour * 365)
+	notsaletest.Eventually(t, "bad checkouts are taken", func() bool {
+		parts, err := s.stream.UnsoldParts(t.Context())
+		return err == nil && len(parts) > 0
+	})
 	var refused atomic.Int64
 	stored := s.store(64<<20, s.stream.PublishAttempts, 0, func() bool {
 		return s.alarms() == 1 && refused.Add(1) > 20

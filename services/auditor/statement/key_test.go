@@ -205,10 +205,8 @@ func TestBadKeyFilesAreRefused(t *testing.T) {
 			if signer != nil || verifierKey != "" || created {
 				t.Errorf("%v, %q, created %v", signer, verifierKey, created)
 			}
-			for _, private := range []string{string(secret), string(before)} {
-				if fields := strings.SplitN(strings.TrimSpace(private), "+", 5); err != nil && len(fields) == 5 && strings.Contains(err.Error(), fields[4]) {
-					t.Errorf("the error tells the secret: %v", err)
-				}
+			if begin := strings.SplitN(string(secret), "+", 5)[4][:8]; err != nil && strings.Contains(err.Error(), begin) {
+				t.Errorf("the error tells the secret: %v", err)
 			}
 			if after, afterErr := os.ReadFile(path); string(after) != string(before) || errors.Is(afterErr, fs.ErrNotExist) != errors.Is(beforeErr, fs.ErrNotExist) {
 				t.Errorf("the file was changed to %q, %v", after, afterErr)
