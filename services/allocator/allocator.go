@@ -77,7 +77,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 	<-ctx.Done()
 	await(held, stopTimeout)
 	for _, l := range a.running() {
-		l.cancel()
+		l.cancel(nil)
 	}
 	idle := make(chan struct{})
 	go func() {
@@ -170,7 +170,7 @@ func (a *Allocator) onRenewal(r renewal) {
 	}
 	lost, adopted := a.tenancy.Renewed(r.held, r.leases, time.Now())
 	for _, lease := range lost {
-		a.end(lease.Sale)
+		a.end(lease.Sale, ledger.ErrFenced)
 		a.log.Warn("lease lost", "sale", lease.Sale, "epoch", lease.Epoch)
 	}
 	for _, lease := range adopted {
@@ -186,7 +186,7 @@ func (a *Allocator) onTakeover(t takeover) {
 }
 
 func (a *Allocator) lead(lease ledger.Lease) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	l := &loop{Allocator: a, lease: lease, log: a.log.With("sale", lease.Sale, "epoch", lease.Epoch), cancel: cancel}
 	a.mu.Lock()
 	a.loops[lease.Sale] = l
@@ -235,17 +235,17 @@ func (a *Allocator) finish(ctx context.Context, l *loop, why error) {
 	if a.loops[l.lease.Sale] != l {
 		return
 	}
-	a.end(l.lease.Sale)
+	a.end(l.lease.Sale, why)
 	if a.tenancy.Ended(l.lease, why, time.Now()) {
 		a.wait.Go(func() { a.registry.giveBack(ctx, l.lease, why, l.log) })
 	}
 }
 
-func (a *Allocator) end(id sale.ID) {
+func (a *Allocator) end(id sale.ID, why error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if l := a.loops[id]; l != nil {
-		l.cancel()
+		l.cancel(why)
 		delete(a.loops, id)
 		a.metrics.leading.Set(float64(len(a.loops)))
 	}

@@ -20,7 +20,7 @@ type loop struct {
 	*Allocator
 	lease    ledger.Lease
 	log      *slog.Logger
-	cancel   context.CancelFunc
+	cancel   context.CancelCauseFunc
 	progress progress
 	reader   *stream.Reader // owned by run
 	of       sale.UUID      // since the ledger was read; owned by run
@@ -39,14 +39,19 @@ func (l *loop) run(ctx context.Context, warm *allocation.Engine) error {
 	t := term.New(l.lease, l.cfg.BatchRequests, warm)
 	for next := term.Effect(term.ReadLedger{}); ctx.Err() == nil; {
 		if end, ok := next.(term.Stop); ok {
-			if errors.Is(end.Why, ledger.ErrFenced) && t.Undecided() {
-				l.metrics.fenced.Inc()
-			}
-			return end.Why
+			return l.ends(t, end.Why)
 		}
 		next = t.Step(l.perform(ctx, next))
 	}
-	return ctx.Err()
+	return l.ends(t, context.Cause(ctx))
+}
+
+// ends counts a commit that another allocator's lease refused.
+func (l *loop) ends(t *term.Term, why error) error {
+	if errors.Is(why, ledger.ErrFenced) && t.Undecided() {
+		l.metrics.fenced.Inc()
+	}
+	return why
 }
 
 // perform carries out one effect and returns what it led to.

@@ -54,7 +54,7 @@ func newMetrics(reg prometheus.Registerer, cacheFailures func() float64) *metric
 		}),
 		leading:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "notsale_allocator_sales", Help: "Sales that this allocator decides."}),
 		takeovers: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_allocator_leases_taken_total", Help: "Leases taken."}),
-		fenced:    prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_allocator_fenced_total", Help: "Commits refused because another allocator had the sale."}),
+		fenced:    prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_allocator_fenced_total", Help: "Commits refused, or given up, because another allocator had the sale."}),
 		restarts:  prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_allocator_restarts_total", Help: "Times that a sale's loop started over from the ledger."}),
 		alarms: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "notsale_allocator_alarms_total", Help: "Findings that need a person, by kind.",
