@@ -2,19 +2,22 @@ package stream
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// probeStream is empty and reserves next to nothing, but for the moments in
-// which the size of the store is found out.
+// probeStream is empty, and there only while the size of the store is found out,
+// by whoever has made it.
 const (
 	probeStream  = "ROOM"
 	probeSubject = "room.none"
 	probeBytes   = 4 << 10
+	probeMaker   = "notsale-maker" // the metadata that names who that is
 )
 
 // Bounds of finding out.
@@ -26,15 +29,17 @@ const (
 	measureSteps = 5
 	// measureLimit is for all of it: some forty requests.
 	measureLimit = time.Minute
-	// askPause is before a request that another scheduler's came between.
-	askPause = 20 * time.Millisecond
+	// probePause is between looks at the probe of another scheduler, and probeIdle
+	// how long one is left alone that does not change: its maker has died.
+	probePause = 20 * time.Millisecond
+	probeIdle  = requestTimeout
 )
 
 // measured is the size of JetStream's file store where nobody tells it: a stream
 // asks for more and more until it is refused. Callers of one client share one
-// such look, which ends with none of them. Several schedulers may look at once: they
-// ask for the same stream, and each for its whole size. Where NATS forbids it the size
-// is measureTop.
+// such look, which ends with none of them. Schedulers look one after the other: a
+// server that changes the size of one stream twice at once counts wrongly what is
+// reserved, until it is restarted. Where NATS forbids it the size is measureTop.
 func (c *Client) measured(ctx context.Context) (int64, error) {
 	looking := context.WithoutCancel(ctx)
 	looked := c.measuring.DoChan("", func() (any, error) {
@@ -48,6 +53,9 @@ func (c *Client) measured(ctx context.Context) (int64, error) {
 			return found, nil
 		}
 		found, err := c.measure(ctx)
+		for errors.Is(err, jetstream.ErrStreamNotFound) {
+			found, err = c.measure(ctx)
+		}
 		if errors.Is(err, ErrDenied) {
 			c.log.Warn("it is not known how large NATS's file store is: give --stream-store, or let this user make the stream "+probeStream, "error", err)
 			found, err = measureTop, nil
@@ -70,39 +78,74 @@ func (c *Client) measured(ctx context.Context) (int64, error) {
 
 // measure returns what is reserved without the probe, and how much more can be,
 // a 32nd too little at most. What is reserved is read before and after, and the
-// less is believed: another scheduler may have been asking meanwhile.
+// less is believed: other streams may be made meanwhile. ErrStreamNotFound: somebody
+// has removed the probe.
 func (c *Client) measure(ctx context.Context) (int64, error) {
-	before, err := c.withoutProbe(ctx)
+	maker := rand.Text()
+	err := c.claim(ctx, maker)
+	if err != nil && !noRoom(err) {
+		return 0, err
+	}
+	before, errAccount := c.account(ctx)
+	if errAccount != nil {
+		return 0, errAccount
+	}
+	if err != nil { // no room for the probe itself
+		return int64(before.ReservedStore), nil
+	}
+	defer func() { _ = c.giveBack(context.WithoutCancel(ctx)) }()
+	room, err := c.probe(ctx, maker)
+	if err == nil {
+		err = c.ask(ctx, maker, probeBytes)
+	}
 	if err != nil {
 		return 0, err
 	}
-	room, err := c.probe(ctx)
-	after, errAfter := c.withoutProbe(ctx)
-	return min(before, after) + room, errors.Join(err, errAfter)
-}
-
-// withoutProbe makes the probe small, and returns what all else has reserved.
-func (c *Client) withoutProbe(ctx context.Context) (int64, error) {
-	if err := c.giveBack(ctx); err != nil {
-		return 0, err
-	}
-	info, err := c.account(ctx)
+	after, err := c.account(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return max(0, int64(info.ReservedStore)-probeBytes), nil
+	return max(0, int64(min(before.ReservedStore, after.ReservedStore))-probeBytes) + room, nil
 }
 
-// giveBack makes the probe small. A store that is full refuses even that, and so
-// does one of which several schedulers were granted more than it has at the same
-// moment; then the probe goes. Whoever is finding out goes on all the same.
+// claim makes the probe. It waits for that of another scheduler to go, and removes
+// one whose maker has died.
+func (c *Client) claim(ctx context.Context, maker string) error {
+	var seen jetstream.StreamConfig
+	var since time.Time
+	for {
+		err := c.probing(ctx, "CREATE", func(ctx context.Context) error {
+			_, err := c.js.CreateStream(ctx, c.probeConfig(maker, probeBytes))
+			return err
+		})
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return err
+		}
+		info, err := c.lookAt(ctx, probeStream)
+		switch {
+		case errors.Is(err, ErrLost):
+			since = time.Time{}
+		case err != nil:
+			return err
+		case since.IsZero() || info.Config.MaxBytes != seen.MaxBytes || info.Config.Metadata[probeMaker] != seen.Metadata[probeMaker]:
+			seen, since = info.Config, time.Now()
+		case time.Since(since) > probeIdle:
+			if err := c.giveBack(ctx); err != nil {
+				return err
+			}
+			since = time.Time{}
+		}
+		select {
+		case <-time.After(probePause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// giveBack removes the probe. Whoever is finding out begins anew.
 func (c *Client) giveBack(ctx context.Context) error {
-	err := c.ask(ctx, probeBytes)
-	if noRoom(err) {
-		request, cancel := c.during(ctx, requestTimeout)
-		defer cancel()
-		err = c.js.DeleteStream(request, probeStream)
-	}
+	err := c.probing(ctx, "DELETE", func(ctx context.Context) error { return c.js.DeleteStream(ctx, probeStream) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil
 	}
@@ -124,10 +167,10 @@ func (c *Client) held(ctx context.Context) (int64, error) {
 }
 
 // probe returns how much the probe was granted.
-func (c *Client) probe(ctx context.Context) (int64, error) {
+func (c *Client) probe(ctx context.Context, maker string) (int64, error) {
 	granted, refused := int64(probeBytes), int64(measureTop)
 	for size := int64(MinStreamBytes); size < measureTop; size *= 2 {
-		if err := c.ask(ctx, size); noRoom(err) {
+		if err := c.ask(ctx, maker, size); noRoom(err) {
 			refused = size
 			break
 		} else if err != nil {
@@ -137,7 +180,7 @@ func (c *Client) probe(ctx context.Context) (int64, error) {
 	}
 	for range measureSteps {
 		middle := granted + (refused-granted)/2
-		if err := c.ask(ctx, middle); noRoom(err) {
+		if err := c.ask(ctx, maker, middle); noRoom(err) {
 			refused = middle
 		} else if err != nil {
 			return 0, err
@@ -148,26 +191,29 @@ func (c *Client) probe(ctx context.Context) (int64, error) {
 	return granted, nil
 }
 
-// ask sets what the probe reserves, and makes it where it is not: another
-// scheduler may have deleted it, or have made it meanwhile.
-func (c *Client) ask(ctx context.Context, size int64) error {
+// ask sets what the probe reserves.
+func (c *Client) ask(ctx context.Context, maker string, size int64) error {
+	return c.probing(ctx, "UPDATE", func(ctx context.Context) error {
+		_, err := c.js.UpdateStream(ctx, c.probeConfig(maker, size))
+		return err
+	})
+}
+
+func (c *Client) probeConfig(maker string, size int64) jetstream.StreamConfig {
+	cfg := c.streamConfig(probeStream, probeSubject, size)
+	cfg.Metadata = map[string]string{probeMaker: maker}
+	return cfg
+}
+
+// probing makes one request of JetStream's about the probe.
+func (c *Client) probing(ctx context.Context, verb string, request func(context.Context) error) error {
 	ctx, cancel := c.during(ctx, requestTimeout)
 	defer cancel()
-	ctx, done := c.permissions.during(ctx, "$JS.API.STREAM.UPDATE."+probeStream, "$JS.API.STREAM.CREATE."+probeStream)
+	ctx, done := c.permissions.during(ctx, "$JS.API.STREAM."+verb+"."+probeStream)
 	defer done()
-	cfg := c.streamConfig(probeStream, probeSubject, size)
-	for {
-		_, err := c.js.CreateOrUpdateStream(ctx, cfg)
-		switch {
-		case err != nil && errors.Is(context.Cause(ctx), ErrDenied):
-			return fmt.Errorf("%w: to make or change the stream %s", ErrDenied, probeStream)
-		case !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) && !errors.Is(err, jetstream.ErrStreamNotFound):
-			return err
-		}
-		select {
-		case <-time.After(askPause):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	err := request(ctx)
+	if err != nil && errors.Is(context.Cause(ctx), ErrDenied) {
+		return fmt.Errorf("%w: to %s the stream %s", ErrDenied, strings.ToLower(verb), probeStream)
 	}
+	return err
 }

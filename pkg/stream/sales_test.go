@@ -376,13 +376,9 @@ func TestADeadSchedulerHoldsNoRoom(t *testing.T) {
 	dies := func() {
 		t.Helper()
 		js := look(t, cfg.URL)
-		probe, err := js.Stream(t.Context(), "ROOM")
-		if err != nil {
-			t.Fatal(err)
-		}
-		probing := probe.CachedInfo().Config
-		for probing.MaxBytes = size; ; probing.MaxBytes -= 1 << 20 {
-			if _, err := js.UpdateStream(t.Context(), probing); err == nil {
+		probing := jetstream.StreamConfig{Name: "ROOM", Subjects: []string{"room.none"}, MaxBytes: size}
+		for ; ; probing.MaxBytes -= 1 << 20 {
+			if _, err := js.CreateStream(t.Context(), probing); err == nil {
 				return
 			}
 		}
@@ -392,7 +388,7 @@ func TestADeadSchedulerHoldsNoRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	dies()
-	if now, err := c.Space(t.Context()); err != nil || now != before {
+	if now, err := c.Space(t.Context()); err != nil || now.Limit != before.Limit || now.Room() < before.Room()-1<<20 {
 		t.Errorf("%+v, %v, want %+v", now, err, before)
 	}
 	if _, err := c.CreateSale(t.Context(), testSale(2)); err != nil {
