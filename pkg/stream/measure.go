@@ -113,12 +113,13 @@ func (c *Client) measure(ctx context.Context) (int64, error) {
 func (c *Client) claim(ctx context.Context, maker string) error {
 	var seen jetstream.StreamConfig
 	var since time.Time
-	for {
+	for began := time.Now(); ; {
 		err := c.probing(ctx, "CREATE", func(ctx context.Context) error {
 			_, err := c.js.CreateStream(ctx, c.probeConfig(maker, probeBytes))
 			return err
 		})
-		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		going := isCode(err, codeCreateFailed) && time.Since(began) < probeIdle // the last probe's folder is being removed
+		if !going && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return err
 		}
 		info, err := c.lookAt(ctx, probeStream)

@@ -363,6 +363,38 @@ func TestManyFindOutTheSizeOfTheStoreAtOnce(t *testing.T) {
 	})
 }
 
+// Nobody who asks while the size of the store is being found out takes the probe
+// for streams.
+func TestTheProbeIsNotTakenForStreams(t *testing.T) {
+	t.Parallel()
+	const size = 265 << 20
+	cfg := stream.DefaultConfig()
+	cfg.URL = shortStore(t, size)
+	for range 5 {
+		c := connect(t, cfg)
+		ask := func() {
+			if space, err := c.Space(t.Context()); err != nil || space.Reserved > 1<<20 {
+				t.Errorf("%+v, %v: there are no streams", space, err)
+			}
+		}
+		var looking sync.WaitGroup
+		found := make(chan struct{})
+		looking.Go(func() {
+			defer close(found)
+			ask()
+		})
+		for asked := false; !asked; {
+			looking.Go(ask)
+			select {
+			case <-found:
+				asked = true
+			case <-time.After(time.Millisecond):
+			}
+		}
+		looking.Wait()
+	}
+}
+
 // What a scheduler held that died while it was finding out the size of the store
 // stands in nobody's way, and is given back as soon as it is needed: another one
 // knows the size for an hour already.

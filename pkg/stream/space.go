@@ -30,6 +30,7 @@ const (
 	codeNoPeers               jetstream.ErrorCode = 10005
 	codeInsufficientResources jetstream.ErrorCode = 10023
 	codeStorageExceeded       jetstream.ErrorCode = 10047
+	codeCreateFailed          jetstream.ErrorCode = 10049
 	codeStoreFailed           jetstream.ErrorCode = 10077
 	codeSealed                jetstream.ErrorCode = 10109
 )
@@ -89,8 +90,11 @@ func (c *Client) Space(ctx context.Context) (Space, error) {
 	if s.Limit, err = c.measured(ctx); err != nil || s.Limit >= measureTop {
 		return s, err
 	}
+	if info, err = c.account(ctx); err != nil { // anew: it was read while the probe was made, perhaps
+		return Space{}, err
+	}
 	held, err := c.held(ctx)
-	s.Reserved = max(0, s.Reserved-held)
+	s.Reserved, s.Streams = max(0, int64(info.ReservedStore)-held), info.Streams
 	return s, err
 }
 

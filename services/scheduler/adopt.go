@@ -121,8 +121,7 @@ func (s *Scheduler) adoptUnread(ctx context.Context) error {
 		return err
 	}
 	if len(unread) > 0 && !s.toldOf {
-		s.alarms.Inc()
-		s.log.Error("ALARM", "kind", "unread-stream", "sales", unread,
+		s.alarms.raise("unread-stream", "sales", unread,
 			"do", "the ledger lacks these sales, which have streams, and they are not opened again before those can be read: see that NATS has a leader for each")
 	}
 	s.unread, s.toldOf = unread, len(unread) > 0
@@ -176,8 +175,7 @@ func (s *Scheduler) refuse(id sale.ID, why error, cure string) {
 	if told {
 		return
 	}
-	s.alarms.Inc()
-	s.log.Error("ALARM", "kind", "foreign-stream", "sale", id, "error", why, "do", cure)
+	s.alarms.raise("foreign-stream", "sale", id, "error", why, "do", cure)
 }
 
 func (s *Scheduler) isRefused(id sale.ID) bool {

@@ -71,7 +71,7 @@ type keeper struct {
 	ledger   *ledger.Ledger
 	streams  *stream.Client
 	log      *slog.Logger
-	alarms   prometheus.Counter
+	alarms   alarms
 	reserved prometheus.Gauge
 
 	space   stream.Space
@@ -431,8 +431,7 @@ func (k *keeper) sellsOut() int64 { return 4*reserve + int64(k.cfg.Stock)*400 }
 func (k *keeper) watchStream(s *kept, stuck bool) {
 	full := stuck && float64(s.Bytes) >= alarmShare*float64(s.MaxBytes)
 	if full && !s.told {
-		k.alarms.Inc()
-		k.log.Error("ALARM", "kind", "stream-full", "stream", s.Name, "used", s.Bytes, "size", s.MaxBytes,
+		k.alarms.raise("stream-full", "stream", s.Name, "used", s.Bytes, "size", s.MaxBytes,
 			"do", "it cannot grow and will refuse requests: give JetStream a larger max_file_store, or archive sold-out sales")
 	}
 	s.told = full
@@ -448,8 +447,7 @@ func (k *keeper) watchStore() {
 		return
 	}
 	if k.short++; k.short == 2 {
-		k.alarms.Inc()
-		k.log.Error("ALARM", "kind", "stream-store", "reserved", k.space.Reserved, "limit", k.space.Limit, "lasts", left.Round(time.Minute),
+		k.alarms.raise("stream-store", "reserved", k.space.Reserved, "limit", k.space.Limit, "lasts", left.Round(time.Minute),
 			"do", "give JetStream a larger max_file_store, or archive sold-out sales, as --archive-to does")
 	}
 }

@@ -213,6 +213,5 @@ func (s *Scheduler) tell(id sale.ID, kind string, more ...any) {
 		return
 	}
 	s.told[id] = true
-	s.alarms.Inc()
-	s.log.Error("ALARM", append([]any{"kind", kind, "sale", id}, more...)...)
+	s.alarms.raise(kind, append([]any{"sale", id}, more...)...)
 }

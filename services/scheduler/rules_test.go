@@ -60,7 +60,8 @@ func (c *clockroom) setRules(version int) {
 }
 
 // count reads a counter without labels.
-func count(t *testing.T, reg *prometheus.Registry, name string) float64 {
+// count is what a counter says, of all its labels' values.
+func count(t *testing.T, reg *prometheus.Registry, name string) (n float64) {
 	t.Helper()
 	families, err := reg.Gather()
 	if err != nil {
@@ -68,7 +69,10 @@ func count(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	}
 	for _, f := range families {
 		if f.GetName() == name {
-			return f.GetMetric()[0].GetCounter().GetValue()
+			for _, m := range f.GetMetric() {
+				n += m.GetCounter().GetValue()
+			}
+			return n
 		}
 	}
 	t.Fatalf("there is no counter %s", name)

@@ -113,7 +113,7 @@ type Scheduler struct {
 	now    func() time.Time
 	sales  prometheus.Counter
 	failed prometheus.Counter
-	alarms prometheus.Counter
+	alarms alarms
 	keeper *keeper // of the streams' sizes; nil: none
 
 	claimed chan struct{} // closed once NATS's store is known to be ours
@@ -175,11 +175,11 @@ func On(cfg Config, l Books, s Streams, log *slog.Logger, reg prometheus.Registe
 		cfg: cfg, ledger: l, stream: s, log: log, told: map[sale.ID]bool{}, atOnce: 1, now: time.Now, known: known{refused: map[sale.ID]bool{}, lacking: true},
 		sales:  prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_sales_opened_total", Help: "Sales opened by this scheduler."}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_failures_total", Help: "Runs that could not finish."}),
+		alarms: newAlarms(log),
 	}
-	sc.alarms = prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_scheduler_alarms_total", Help: "Findings that need a person: the stream store or a stream fills up, the slot's sale is not open, clocks differ, a sale is dated ahead or has rules of a newer version, a stream is another's, or of a sale that the ledger lacks and cannot be read."})
 	sc.claimed = make(chan struct{})
 	sc.claim = sync.OnceFunc(func() { close(sc.claimed) })
-	reg.MustRegister(sc.sales, sc.failed, sc.alarms)
+	reg.MustRegister(sc.sales, sc.failed, sc.alarms.raised)
 	return sc, nil
 }
 
@@ -218,8 +218,7 @@ func (s *Scheduler) loop(ctx context.Context, failure string, step func(context.
 	for failing := false; ; {
 		err := step(ctx)
 		if errors.Is(err, stream.ErrForeign) {
-			s.alarms.Inc()
-			s.log.Error("ALARM", "kind", "foreign-stream", "error", err, "do", "this scheduler ends: nothing that time could heal, and nothing may be sold")
+			s.alarms.raise("foreign-stream", "error", err, "do", "this scheduler ends: nothing that time could heal, and nothing may be sold")
 			return err
 		}
 		if err != nil && ctx.Err() == nil {
@@ -368,8 +367,7 @@ func (s *Scheduler) see(now view) {
 // watchClocks tells people that nothing is opened because two clocks differ.
 func (s *Scheduler) watchClocks(differ error) {
 	if differ != nil && !s.skewed {
-		s.alarms.Inc()
-		s.log.Error("ALARM", "kind", "clocks-differ", "error", differ,
+		s.alarms.raise("clocks-differ", "error", differ,
 			"do", "no sale opens until they agree to a minute: set the clock that is wrong")
 	}
 	s.skewed = differ != nil
@@ -403,8 +401,7 @@ func (s *Scheduler) watchOpen(err error) {
 	}
 	late := now.Sub(s.openUntil) > openLate
 	if late && !s.late {
-		s.alarms.Inc()
-		s.log.Error("ALARM", "kind", "not-open", "since", s.openUntil.UTC(), "error", err,
+		s.alarms.raise("not-open", "since", s.openUntil.UTC(), "error", err,
 			"do", "the sale of this slot is not known to be open: see the error, or where there is none the alarm before this one")
 	}
 	s.late = late

@@ -243,7 +243,7 @@ func TestAFloodOfBadCheckoutsLeavesRoomForSales(t *testing.T) {
 	})
 	var refused atomic.Int64
 	stored := s.store(64<<20, s.stream.PublishAttempts, 0, func() bool {
-		return s.alarms() >= 1 && refused.Add(1) > 20
+		return s.alarms("stream-full") >= 1 && refused.Add(1) > 20
 	})
 	if stored < 8<<20 || stored > 20<<20 {
 		t.Errorf("%d bytes of bad checkouts found room", stored)
