@@ -29,6 +29,8 @@ const (
 	measureSteps = 5
 	// measureLimit is for all of it: some forty requests.
 	measureLimit = time.Minute
+	// measureTries is how often it is begun, where others remove the probe.
+	measureTries = 10
 	// probePause is between looks at the probe of another scheduler, and probeIdle
 	// how long one is left alone that does not change: its maker has died.
 	probePause = 20 * time.Millisecond
@@ -53,7 +55,7 @@ func (c *Client) measured(ctx context.Context) (int64, error) {
 			return found, nil
 		}
 		found, err := c.measure(ctx)
-		for errors.Is(err, jetstream.ErrStreamNotFound) {
+		for tries := 1; tries < measureTries && removed(err); tries++ {
 			found, err = c.measure(ctx)
 		}
 		if errors.Is(err, ErrDenied) {
@@ -76,10 +78,15 @@ func (c *Client) measured(ctx context.Context) (int64, error) {
 	}
 }
 
+// removed reports whether the probe was removed by somebody who took its maker for
+// dead; while it is, a change of it fails.
+func removed(err error) bool {
+	return errors.Is(err, jetstream.ErrStreamNotFound) || isCode(err, codeUpdateFailed)
+}
+
 // measure returns what is reserved without the probe, and how much more can be,
 // a 32nd too little at most. What is reserved is read before and after, and the
-// less is believed: other streams may be made meanwhile. ErrStreamNotFound: somebody
-// has removed the probe.
+// less is believed: other streams may be made meanwhile.
 func (c *Client) measure(ctx context.Context) (int64, error) {
 	maker := rand.Text()
 	err := c.claim(ctx, maker)
@@ -108,38 +115,65 @@ func (c *Client) measure(ctx context.Context) (int64, error) {
 	return max(0, int64(min(before.ReservedStore, after.ReservedStore))-probeBytes) + room, nil
 }
 
-// claim makes the probe. It waits for that of another scheduler to go, and removes
-// one whose maker has died.
+// claim makes the probe, once that of another scheduler has gone.
 func (c *Client) claim(ctx context.Context, maker string) error {
-	var seen jetstream.StreamConfig
-	var since time.Time
-	for began := time.Now(); ; {
-		err := c.probing(ctx, "CREATE", func(ctx context.Context) error {
-			_, err := c.js.CreateStream(ctx, c.probeConfig(maker, probeBytes))
-			return err
+	for {
+		err := settled(ctx, func() error {
+			return c.probing(ctx, "CREATE", func(ctx context.Context) error {
+				_, err := c.js.CreateStream(ctx, c.probeConfig(maker, probeBytes))
+				return err
+			})
 		})
-		going := isCode(err, codeCreateFailed) && time.Since(began) < probeIdle // the last probe's folder is being removed
-		if !going && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return err
 		}
+		if err := c.outlive(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// outlive waits until there is no probe, and removes one that does not change any
+// more, whose maker has died: that of one who lives is not for others to touch.
+func (c *Client) outlive(ctx context.Context) error {
+	var seen *jetstream.StreamInfo
+	for since := time.Now(); ; {
 		info, err := c.lookAt(ctx, probeStream)
 		switch {
 		case errors.Is(err, ErrLost):
-			since = time.Time{}
+			return nil
 		case err != nil:
 			return err
-		case since.IsZero() || info.Config.MaxBytes != seen.MaxBytes || info.Config.Metadata[probeMaker] != seen.Metadata[probeMaker]:
-			seen, since = info.Config, time.Now()
+		case seen == nil || info.Config.MaxBytes != seen.Config.MaxBytes || info.Config.Metadata[probeMaker] != seen.Config.Metadata[probeMaker]:
+			seen, since = info, time.Now()
 		case time.Since(since) > probeIdle:
-			if err := c.giveBack(ctx); err != nil {
-				return err
-			}
-			since = time.Time{}
+			return c.giveBack(ctx)
 		}
-		select {
-		case <-time.After(probePause):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func pause(ctx context.Context) error {
+	select {
+	case <-time.After(probePause):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// settleTries is how often a stream is made anew: for a second.
+const settleTries = 50
+
+// settled makes a stream by try, again where the server fails, for a while after
+// the last of its streams was removed, whose folder it removes last.
+func settled(ctx context.Context, try func() error) error {
+	for n := 1; ; n++ {
+		err := try()
+		if !isCode(err, codeCreateFailed) || n == settleTries || pause(ctx) != nil {
+			return err
 		}
 	}
 }

@@ -346,7 +346,9 @@ func TestManyFindOutTheSizeOfTheStoreAtOnce(t *testing.T) {
 	var looking sync.WaitGroup
 	for n := range 24 {
 		looking.Go(func() {
-			_, _ = clients[n%len(clients)].Space(t.Context()) // one may fail while another looks
+			if _, err := clients[n%len(clients)].Space(t.Context()); err != nil {
+				t.Error(err)
+			}
 			_ = clients[n%len(clients)].CreateUnsold(t.Context(), 0)
 		})
 	}
@@ -383,12 +385,11 @@ func TestTheProbeIsNotTakenForStreams(t *testing.T) {
 			defer close(found)
 			ask()
 		})
-		for asked := false; !asked; {
-			looking.Go(ask)
+		for range 32 { // some while it is being found out
 			select {
 			case <-found:
-				asked = true
 			case <-time.After(time.Millisecond):
+				looking.Go(ask)
 			}
 		}
 		looking.Wait()

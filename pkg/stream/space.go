@@ -31,6 +31,7 @@ const (
 	codeInsufficientResources jetstream.ErrorCode = 10023
 	codeStorageExceeded       jetstream.ErrorCode = 10047
 	codeCreateFailed          jetstream.ErrorCode = 10049
+	codeUpdateFailed          jetstream.ErrorCode = 10069
 	codeStoreFailed           jetstream.ErrorCode = 10077
 	codeSealed                jetstream.ErrorCode = 10109
 )
@@ -146,17 +147,18 @@ func (c *Client) create(ctx context.Context, name, subject string, size, spared 
 	}
 }
 
-// inRoom tries once more what was refused for want of room, where that is held by
-// whoever is finding out the size of the store, or died while he was.
+// inRoom tries again what was refused for want of room, where that is held by
+// whoever is finding out the size of the store, when he has done so.
 func (c *Client) inRoom(ctx context.Context, try func() error) error {
-	err := try()
-	if !noRoom(err) {
-		return err
+	for {
+		err := settled(ctx, try)
+		if !noRoom(err) {
+			return err
+		}
+		if held, errHeld := c.held(ctx); errHeld != nil || held == 0 || c.outlive(ctx) != nil {
+			return err
+		}
 	}
-	if held, errHeld := c.held(ctx); errHeld != nil || held == 0 || c.giveBack(ctx) != nil {
-		return err
-	}
-	return try()
 }
 
 func noRoom(err error) bool {
