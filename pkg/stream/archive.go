@@ -25,7 +25,7 @@ func (c *Client) Seal(ctx context.Context, id sale.ID) error {
 }
 
 func (c *Client) seal(ctx context.Context, name string) error {
-	ctx, cancel := c.during(ctx, requestTimeout)
+	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	cfg, err := c.config(ctx, name)
 	if err != nil || cfg.Sealed {
@@ -51,7 +51,7 @@ func (c *Client) config(ctx context.Context, name string) (jetstream.StreamConfi
 // them is then in the archive alone. It may be repeated; a stream that is not
 // there is no error. ErrNotSealed: a stream may still grow; none was deleted.
 func (c *Client) Remove(ctx context.Context, id sale.ID) error {
-	ctx, cancel := c.during(ctx, requestTimeout)
+	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	names := [...]string{checkoutStream(id), saleStream(id)}
 	for _, name := range names {

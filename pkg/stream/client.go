@@ -17,8 +17,6 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// requestTimeout bounds a request to JetStream, and a publish whose context has no
-// deadline.
 const requestTimeout = 5 * time.Second
 
 // ErrAmbiguous is wrapped by the error of a publish that may have been stored.
@@ -43,13 +41,16 @@ type Config struct {
 	// StoreBytes is the size of JetStream's file store, for accounts that have
 	// no limit of their own; 0 if it is to be found out.
 	StoreBytes int64
+	// RequestTimeout bounds a request to JetStream, and a publish whose context has
+	// no deadline.
+	RequestTimeout time.Duration
 }
 
 // DefaultConfig reserves 32 MiB for each stream to begin with: about 190,000
 // purchase requests, or 100,000 attempts, and half a second of what the fastest
 // flood that was measured brings.
 func DefaultConfig() Config {
-	return Config{URL: nats.DefaultURL, Replicas: 1, SaleBytes: 32 << 20, AttemptBytes: 32 << 20}
+	return Config{URL: nats.DefaultURL, Replicas: 1, SaleBytes: 32 << 20, AttemptBytes: 32 << 20, RequestTimeout: requestTimeout}
 }
 
 // Client is a connection to NATS, safe for any number of callers. It reconnects
@@ -100,7 +101,7 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-	c.js, err = jetstream.New(c.nc, jetstream.WithDefaultTimeout(requestTimeout))
+	c.js, err = jetstream.New(c.nc, jetstream.WithDefaultTimeout(cfg.RequestTimeout))
 	if err != nil {
 		c.nc.Close()
 		return nil, fmt.Errorf("stream: %w", err)
@@ -152,7 +153,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	if !c.Connected() {
 		return errDisconnected
 	}
-	ctx, cancel := c.during(ctx, requestTimeout)
+	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	err := heed(ctx, func() error {
 		_, err := c.js.AccountInfo(ctx)

@@ -30,7 +30,7 @@ var ErrNoDirectory = errors.New("stream: there is no directory of sales yet, a s
 
 // Directory opens the directory of sales. ErrNoDirectory: it is not there.
 func (c *Client) Directory(ctx context.Context) (*Directory, error) {
-	ctx, cancel := c.during(ctx, requestTimeout)
+	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	kv, err := c.js.KeyValue(ctx, directoryBucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
@@ -49,7 +49,7 @@ func (c *Client) MakeDirectory(ctx context.Context) (*Directory, error) {
 	if !errors.Is(err, ErrNoDirectory) {
 		return d, err
 	}
-	ctx, cancel := c.during(ctx, requestTimeout)
+	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	kv, err := c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: directoryBucket, History: 1, Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas,
@@ -69,7 +69,7 @@ const installationKey = "installation"
 // Claim makes NATS's store the installation's, unless it is another's:
 // ErrForeign.
 func (d *Directory) Claim(ctx context.Context, id sale.UUID) error {
-	ctx, cancel := d.client.during(ctx, requestTimeout)
+	ctx, cancel := d.client.during(ctx, d.client.cfg.RequestTimeout)
 	defer cancel()
 	_, err := d.kv.Create(ctx, installationKey, []byte(id.String()))
 	if errors.Is(err, jetstream.ErrKeyExists) {
@@ -83,7 +83,7 @@ func (d *Directory) Claim(ctx context.Context, id sale.UUID) error {
 
 // Check returns ErrForeign if NATS's store belongs to another installation.
 func (d *Directory) Check(ctx context.Context, id sale.UUID) error {
-	ctx, cancel := d.client.during(ctx, requestTimeout)
+	ctx, cancel := d.client.during(ctx, d.client.cfg.RequestTimeout)
 	defer cancel()
 	return d.check(ctx, id)
 }
@@ -104,7 +104,7 @@ func (d *Directory) check(ctx context.Context, id sale.UUID) error {
 
 // Count returns how many sales the directory lists.
 func (d *Directory) Count(ctx context.Context) (int, error) {
-	ctx, cancel := d.client.during(ctx, requestTimeout)
+	ctx, cancel := d.client.during(ctx, d.client.cfg.RequestTimeout)
 	defer cancel()
 	status, err := d.kv.Status(ctx)
 	if err != nil {
@@ -132,7 +132,7 @@ func (d *Directory) Entries(ctx context.Context) (map[sale.ID]wire.Entry, error)
 // Put writes the entry of a sale, unless the directory says the same of it, or
 // knows a later state: a state only moves forward, also where two write at once.
 func (d *Directory) Put(ctx context.Context, e wire.Entry) error {
-	ctx, cancel := d.client.during(ctx, requestTimeout)
+	ctx, cancel := d.client.during(ctx, d.client.cfg.RequestTimeout)
 	defer cancel()
 	for {
 		err := d.put(ctx, e)

@@ -27,8 +27,15 @@ const patience = effort.Patience
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func config(url string) stream.Config {
-	cfg := stream.DefaultConfig()
+	cfg := patient()
 	cfg.URL, cfg.Name, cfg.SaleBytes, cfg.AttemptBytes = url, "test", 16<<20, 16<<20
+	return cfg
+}
+
+// patient is the default but for what a busy machine would fail.
+func patient() stream.Config {
+	cfg := stream.DefaultConfig()
+	cfg.RequestTimeout = patience
 	return cfg
 }
 

@@ -242,7 +242,7 @@ func (c *Client) probeConfig(maker string, size int64) jetstream.StreamConfig {
 
 // probing makes one request of JetStream's about the probe.
 func (c *Client) probing(ctx context.Context, verb string, request func(context.Context) error) error {
-	ctx, cancel := c.during(ctx, requestTimeout)
+	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	ctx, done := c.permissions.during(ctx, "$JS.API.STREAM."+verb+"."+probeStream)
 	defer done()

@@ -39,11 +39,11 @@ func (c *Client) Read(ctx context.Context, id sale.ID, from uint64) (*Reader, er
 }
 
 func (c *Client) read(ctx context.Context, name string, from uint64) (*Reader, error) {
-	request, cancel := c.during(ctx, requestTimeout)
+	request, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	own := rand.Text()
 	dismiss := func() {
-		ctx, cancel := c.during(context.Background(), requestTimeout)
+		ctx, cancel := c.during(context.Background(), c.cfg.RequestTimeout)
 		defer cancel()
 		_ = c.js.DeleteConsumer(ctx, name, own)
 	}

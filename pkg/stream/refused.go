@@ -173,7 +173,7 @@ func (l *listener) again(c *Client) {
 		return
 	}
 	if err == nil {
-		err = c.nc.FlushTimeout(requestTimeout)
+		err = c.nc.FlushTimeout(c.cfg.RequestTimeout)
 	}
 	if after := c.nc.LastError(); err == nil && after != before { //nolint:errorlint // whether it is another one
 		err = after

@@ -60,7 +60,7 @@ func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
 		return Opening{}, err
 	}
 	crash.At("scheduler/before-opening-record")
-	publish, cancel := c.during(ctx, requestTimeout)
+	publish, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	_, err := c.js.Publish(publish, purchaseSubject(s.ID), wire.EncodeOpening(s), jetstream.WithExpectLastSequence(0))
 	if err != nil && !isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
@@ -156,7 +156,7 @@ func (c *Client) Message(ctx context.Context, id sale.ID, sequence uint64) (Mess
 }
 
 func (c *Client) message(ctx context.Context, name string, sequence uint64) (Message, error) {
-	ctx, cancel := c.during(ctx, requestTimeout)
+	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	s, err := c.js.Stream(ctx, name)
 	if err == nil {

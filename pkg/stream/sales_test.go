@@ -198,7 +198,7 @@ func TestAwayIsNotLost(t *testing.T) {
 // nobody tells it.
 func short(t *testing.T, size int64) *stream.Client {
 	t.Helper()
-	cfg := stream.DefaultConfig()
+	cfg := patient()
 	cfg.URL = shortStore(t, size)
 	return connect(t, cfg)
 }
@@ -307,6 +307,7 @@ func TestAStreamWithoutALeaderIsNotBelieved(t *testing.T) {
 	cluster := backendstest.NewCluster(t)
 	cfg := config(cluster.URL())
 	cfg.Replicas = 3
+	cfg.RequestTimeout = stream.DefaultConfig().RequestTimeout // a server that does not lead may not answer
 	c := connect(t, cfg)
 	eventually(t, "the cluster has peers for the streams", func() error {
 		_, err := c.CreateSale(t.Context(), testSale(1))
@@ -335,7 +336,7 @@ func TestAStreamWithoutALeaderIsNotBelieved(t *testing.T) {
 func TestManyFindOutTheSizeOfTheStoreAtOnce(t *testing.T) {
 	t.Parallel()
 	const size = 265 << 20
-	cfg := stream.DefaultConfig()
+	cfg := patient()
 	cfg.URL = shortStore(t, size)
 	clients := []*stream.Client{connect(t, cfg), connect(t, cfg), connect(t, cfg)}
 	c := clients[0]
@@ -370,7 +371,7 @@ func TestManyFindOutTheSizeOfTheStoreAtOnce(t *testing.T) {
 func TestTheProbeIsNotTakenForStreams(t *testing.T) {
 	t.Parallel()
 	const size = 265 << 20
-	cfg := stream.DefaultConfig()
+	cfg := patient()
 	cfg.URL = shortStore(t, size)
 	for range 5 {
 		c := connect(t, cfg)
@@ -402,7 +403,7 @@ func TestTheProbeIsNotTakenForStreams(t *testing.T) {
 func TestADeadSchedulerHoldsNoRoom(t *testing.T) {
 	t.Parallel()
 	const size = 265 << 20
-	cfg := stream.DefaultConfig()
+	cfg := patient()
 	cfg.URL = shortStore(t, size)
 	c := connect(t, cfg)
 	open(t, c)

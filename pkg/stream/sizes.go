@@ -134,7 +134,7 @@ func (c *Client) Replicate(ctx context.Context, s *Size) (raised bool, err error
 
 // change sets up a stream anew. One that is not there any more is not made.
 func (c *Client) change(ctx context.Context, cfg jetstream.StreamConfig) error {
-	ctx, cancel := c.during(ctx, requestTimeout)
+	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	_, err := c.js.UpdateStream(ctx, cfg)
 	return err
@@ -171,7 +171,7 @@ func led(info *jetstream.StreamInfo) error {
 // lookAt reads a stream's state and settings from its leader. ErrLost: there is
 // no such stream.
 func (c *Client) lookAt(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
-	ctx, cancel := c.during(ctx, requestTimeout)
+	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	s, err := c.js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -100,7 +100,7 @@ func (c *Client) Space(ctx context.Context) (Space, error) {
 }
 
 func (c *Client) account(ctx context.Context) (*jetstream.AccountInfo, error) {
-	ctx, cancel := c.during(ctx, requestTimeout)
+	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	info, err := c.js.AccountInfo(ctx)
 	if err != nil {
@@ -130,7 +130,7 @@ func (c *Client) create(ctx context.Context, name, subject string, size, spared 
 	cfg := c.streamConfig(name, subject, allowance(size, space))
 	for {
 		err := c.inRoom(ctx, func() error {
-			request, cancel := c.during(ctx, requestTimeout)
+			request, cancel := c.during(ctx, c.cfg.RequestTimeout)
 			defer cancel()
 			_, err := c.js.CreateStream(request, cfg)
 			return err

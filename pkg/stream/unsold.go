@@ -22,7 +22,7 @@ const UnsoldBytes = 256 << 20
 // UnsoldParts returns the numbers of the streams of attempts of no sale, in
 // order. The last one takes attempts.
 func (c *Client) UnsoldParts(ctx context.Context) (parts []int, err error) {
-	ctx, cancel := c.during(ctx, requestTimeout)
+	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	for _, filter := range []string{checkoutSubject(wire.AttemptStream{}), "checkouts.0.*"} {
 		names := c.js.StreamNames(ctx, jetstream.WithStreamListSubject(filter))
@@ -74,7 +74,7 @@ func (c *Client) CloseUnsold(ctx context.Context, part int) error {
 // RemoveUnsold deletes a stream of attempts of no sale, with all that is in it.
 // It may be repeated. ErrNotSealed: it may still grow, and is kept.
 func (c *Client) RemoveUnsold(ctx context.Context, part int) error {
-	ctx, cancel := c.during(ctx, requestTimeout)
+	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
 	name := wire.AttemptStream{Part: part}.String()
 	cfg, err := c.config(ctx, name)
