@@ -100,10 +100,12 @@ func (c *Client) measure(ctx context.Context) (int64, error) {
 	if err != nil { // no room for the probe itself
 		return int64(before.ReservedStore), nil
 	}
-	defer func() { _ = c.giveBack(context.WithoutCancel(ctx)) }()
 	room, err := c.probe(ctx, maker)
 	if err == nil {
 		err = c.ask(ctx, maker, probeBytes)
+	}
+	if !removed(err) { // else what is there is another's
+		defer func() { _ = c.giveBack(context.WithoutCancel(ctx)) }()
 	}
 	if err != nil {
 		return 0, err

@@ -64,21 +64,8 @@ func (s *storeroom) keep(every time.Duration) {
 }
 
 // alarms is how often people were told of something.
-func (s *storeroom) alarms(kind string) (n float64) {
-	s.t.Helper()
-	families, err := s.reg.Gather()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			if f.GetName() == "notsale_scheduler_alarms_total" && m.GetLabel()[0].GetValue() == kind {
-				return m.GetCounter().GetValue()
-			}
-		}
-	}
-	s.t.Fatalf("there is no alarm of the kind %s", kind)
-	return 0
+func (s *storeroom) alarms(kind string) float64 {
+	return count(s.t, s.reg, "notsale_scheduler_alarms_total", kind)
 }
 
 func (s *storeroom) size(name string) stream.Size {

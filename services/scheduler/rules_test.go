@@ -59,22 +59,23 @@ func (c *clockroom) setRules(version int) {
 	}
 }
 
-// count reads a counter without labels.
-// count is what a counter says, of all its labels' values.
-func count(t *testing.T, reg *prometheus.Registry, name string) (n float64) {
+// count is what a counter says, in all or of one kind.
+func count(t *testing.T, reg *prometheus.Registry, name string, kind ...string) (n float64) {
 	t.Helper()
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
+	found := false
 	for _, f := range families {
-		if f.GetName() == name {
-			for _, m := range f.GetMetric() {
-				n += m.GetCounter().GetValue()
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name && (len(kind) == 0 || m.GetLabel()[0].GetValue() == kind[0]) {
+				n, found = n+m.GetCounter().GetValue(), true
 			}
-			return n
 		}
 	}
-	t.Fatalf("there is no counter %s", name)
-	return 0
+	if !found {
+		t.Fatalf("there is no counter %s %v", name, kind)
+	}
+	return n
 }
