@@ -29,7 +29,10 @@ const (
 	measureSteps = 5
 	// measureLimit is for all of it: some forty requests.
 	measureLimit = time.Minute
-	// measureTries is how often it is begun, where others remove the probe.
+	// measureTries is how often it is begun, where others remove the probe, or a
+	// stream grows at the same moment: the server looks whether there is room before
+	// it takes it, and while more is reserved than there is nothing may change, not
+	// even become smaller.
 	measureTries = 10
 	// probePause is between looks at the probe of another scheduler, and probeIdle
 	// how long one is left alone that does not change: its maker has died.
@@ -55,7 +58,7 @@ func (c *Client) measured(ctx context.Context) (int64, error) {
 			return found, nil
 		}
 		found, err := c.measure(ctx)
-		for tries := 1; tries < measureTries && removed(err); tries++ {
+		for tries := 1; tries < measureTries && (removed(err) || noRoom(err)); tries++ {
 			found, err = c.measure(ctx)
 		}
 		if errors.Is(err, ErrDenied) {

@@ -397,6 +397,33 @@ func TestTheProbeIsNotTakenForStreams(t *testing.T) {
 	}
 }
 
+// A stream that grows at the wrong moment does not stop the finding out.
+func TestTheSizeIsFoundOutWhileStreamsGrow(t *testing.T) {
+	t.Parallel()
+	const size = 265 << 20
+	cfg := patient()
+	cfg.URL = shortStore(t, size)
+	js := look(t, cfg.URL)
+	ctx, stop := context.WithCancel(t.Context())
+	var growing sync.WaitGroup
+	for n := range 4 {
+		growing.Go(func() {
+			one := jetstream.StreamConfig{Name: fmt.Sprint("GROWS_", n), Subjects: []string{fmt.Sprint("grows.", n)}, MaxBytes: 1 << 20}
+			for ctx.Err() == nil {
+				one.MaxBytes = 34<<20 - one.MaxBytes // refused where there is no room
+				_, _ = js.CreateOrUpdateStream(ctx, one)
+			}
+		})
+	}
+	for range 30 {
+		if _, err := connect(t, cfg).Space(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	stop()
+	growing.Wait()
+}
+
 // What a scheduler held that died while it was finding out the size of the store
 // stands in nobody's way, and is given back as soon as it is needed: another one
 // knows the size for an hour already.
