@@ -25,7 +25,7 @@ import (
 // streamsAs connects to NATS as a service.
 func streamsAs(t *testing.T, addr, secrets, role string) *stream.Client {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(secrets, role+"_nats_url"))
+	text, err := os.ReadFile(filepath.Join(secrets, role, "nats_url"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,9 @@
 package deployments
 
 import (
+	"io/fs"
+	"maps"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +24,8 @@ var flags = []string{
 	"NOTSALE_LISTEN", "NOTSALE_OPS_LISTEN", "NOTSALE_DATA", "NOTSALE_SALE_EVERY", "NOTSALE_SALE_STOCK",
 	"NOTSALE_USER_LIMIT", "NOTSALE_CODE_TTL", "NOTSALE_CODE_KEYS", "NOTSALE_PURCHASE_WAIT",
 	"NOTSALE_DRAIN", "NOTSALE_STREAM_REPLICAS", "NOTSALE_LOG_FORMAT", "NOTSALE_LOG_LEVEL", "NOTSALE_NATS_MONITOR",
-	"NOTSALE_ARCHIVE_TO", "NOTSALE_ARCHIVE_AFTER",
+	"NOTSALE_ARCHIVE_TO", "NOTSALE_ARCHIVE_AFTER", "NOTSALE_BACKUP_HORIZON", "NOTSALE_TRUSTED_PROXIES",
+	"NOTSALE_RATE_PER_USER", "NOTSALE_RATE_PER_ADDRESS",
 }
 
 // load reads the compose file as compose does, which refuses what it does not know.
@@ -42,16 +46,17 @@ func load(t *testing.T) *types.Project {
 	return project
 }
 
+// once are the services that do one thing and end; the last are for people.
+var once = []string{"secrets", "roles", "migrate", "grants", "audit", "sale"}
+
 func TestComposeHasEveryService(t *testing.T) {
-	want := []string{
-		"allocator", "archiver", "audit", "edge", "grants", "migrate", "nats", "nats-volume",
-		"postgres", "recorder", "redis", "sale", "scheduler",
-	}
 	project := load(t)
+	want := append([]string{"allocator", "archiver", "balancer", "edge", "nats", "postgres", "recorder", "redis", "scheduler"}, once...)
+	slices.Sort(want)
 	if got := project.ServiceNames(); !slices.Equal(got, want) {
 		t.Errorf("services %v, want %v", got, want)
 	}
-	for _, name := range []string{"edge", "allocator"} {
+	for _, name := range []string{"edge", "allocator", "recorder", "scheduler", "archiver"} {
 		s := project.Services[name]
 		if got := s.GetScale(); got != 2 {
 			t.Errorf("%s: %d replicas, want 2", name, got)
@@ -61,8 +66,14 @@ func TestComposeHasEveryService(t *testing.T) {
 
 // Whoever ends an edge waits until it has answered what has arrived.
 func TestComposeWaitsForEdgesToStop(t *testing.T) {
-	if grace := load(t).Services["edge"].StopGracePeriod; grace == nil || time.Duration(*grace) <= edge.DefaultConfig().StopTime() {
-		t.Errorf("an edge has %v to stop, and may take %v", grace, edge.DefaultConfig().StopTime())
+	s := load(t).Services["edge"]
+	cfg := edge.DefaultConfig()
+	var err error
+	if cfg.Drain, err = time.ParseDuration(*s.Environment["NOTSALE_DRAIN"]); err != nil || cfg.Drain == 0 {
+		t.Errorf("an edge that stops is sent new requests for a while, and drains %v: %v", cfg.Drain, err)
+	}
+	if grace := s.StopGracePeriod; grace == nil || time.Duration(*grace) <= cfg.StopTime() {
+		t.Errorf("an edge has %v to stop, and may take %v", grace, cfg.StopTime())
 	}
 }
 
@@ -75,24 +86,39 @@ func TestComposeServicesAreHardened(t *testing.T) {
 		if !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
 			t.Errorf("%s: keeps capabilities (drops %v) or may gain them (%v)", name, s.CapDrop, s.SecurityOpt)
 		}
-		owner := name == "nats-volume" // gives a volume away, which takes root
+		owner := name == "secrets" && s.NetworkMode == "none" // gives volumes away, which takes root
 		if (s.User == "" || strings.HasPrefix(s.User, "0") || s.User == "root" || len(s.CapAdd) > 0) && !owner {
 			t.Errorf("%s: runs as %q with %v", name, s.User, s.CapAdd)
 		}
-		if oneShot := s.Restart == "no"; (s.HealthCheck == nil) != oneShot {
-			t.Errorf("%s: a service has a health check, a one-shot job has none", name)
+		if s.Logging == nil || s.Logging.Options["max-size"] == "" || s.Logging.Options["max-file"] == "" {
+			t.Errorf("%s: its log may fill the disk", name)
 		}
-		if len(s.Ports) > 0 && name != "edge" {
+		if len(s.Ports) > 0 && name != "balancer" {
 			t.Errorf("%s: publishes %v", name, s.Ports)
 		}
+		if s.Deploy == nil || s.Deploy.Resources.Limits == nil || s.Deploy.Resources.Limits.MemoryBytes == 0 ||
+			s.Deploy.Resources.Limits.NanoCPUs == 0 || s.Deploy.Resources.Limits.Pids == 0 {
+			t.Errorf("%s: no limits", name)
+		}
+		if slices.Contains(once, name) {
+			if s.Restart != "no" {
+				t.Errorf("%s: ends, and is started again", name)
+			}
+			continue
+		}
+		if s.HealthCheck == nil || s.HealthCheck.Disable || s.Restart != "unless-stopped" {
+			t.Errorf("%s: no health check, or not started again", name)
+		}
 	}
-	if !project.Networks["stores"].Internal {
-		t.Error("the stores can be reached from outside, or reach it")
+	for _, name := range []string{"stores", "ops"} {
+		if !project.Networks[name].Internal {
+			t.Errorf("network %s can be reached from outside, or reach it", name)
+		}
 	}
 }
 
 func TestComposeImagesArePinned(t *testing.T) {
-	version := regexp.MustCompile(`^[a-z/]+:\d[\w.-]*$`)
+	version := regexp.MustCompile(`^[a-z/]+:\d+\.\d+(\.\d+)?[\w.-]*$`)
 	for name, s := range load(t).Services {
 		if s.Build == nil && !version.MatchString(s.Image) {
 			t.Errorf("%s: image %q names no version", name, s.Image)
@@ -111,14 +137,55 @@ func TestComposeEnvironment(t *testing.T) {
 			if strings.HasPrefix(key, "NOTSALE_") && !slices.Contains(flags, key) {
 				t.Errorf("%s: %s is no flag of the program", name, key)
 			}
-			if !secret.MatchString(key+"="+*value) || key == "NOTSALE_NATS_MONITOR" { // which takes no password
+			if secret.MatchString(key+"="+*value) && !strings.HasPrefix(*value, "/run/secrets/") && key != "NOTSALE_NATS_MONITOR" { // which takes no password
+				t.Errorf("%s: %s=%s is not the path of a secret", name, key, *value)
+			}
+		}
+	}
+}
+
+// identities are the volumes of secrets, and the services that each is of.
+var identities = map[string][]string{
+	"secrets-edge": {"edge"}, "secrets-allocator": {"allocator"}, "secrets-recorder": {"recorder"},
+	"secrets-scheduler": {"scheduler"}, "secrets-archiver": {"archiver"}, "secrets-auditor": {"audit"},
+	"secrets-operator": {"sale"}, "secrets-migrate": {"migrate"}, "secrets-postgres": {"postgres", "roles"},
+	"secrets-redis": {"redis"}, "secrets-nats": {"nats"},
+}
+
+// Each service sees its own secrets, and cannot change them.
+func TestComposeSecretsAreTheirOwnersOnly(t *testing.T) {
+	project := load(t)
+	seen := map[string][]string{}
+	for name, s := range project.Services {
+		for _, v := range s.Volumes {
+			if !strings.HasPrefix(v.Source, "secrets-") {
 				continue
 			}
-			file, ok := strings.CutPrefix(*value, "/run/secrets/")
-			mounted := slices.ContainsFunc(s.Secrets, func(c types.ServiceSecretConfig) bool { return c.Source == file })
-			if !ok || !mounted {
-				t.Errorf("%s: %s=%s is not the path of one of its secrets", name, key, *value)
+			if name == "secrets" {
+				if _, known := identities[v.Source]; !known {
+					t.Errorf("%s is nobody's", v.Source)
+				}
+				continue
 			}
+			seen[v.Source] = append(seen[v.Source], name)
+			if !v.ReadOnly {
+				t.Errorf("%s may write %s", name, v.Source)
+			}
+		}
+	}
+	for volume, owners := range identities {
+		got := seen[volume]
+		if slices.Sort(got); !slices.Equal(got, owners) {
+			t.Errorf("%s is read by %v, want %v", volume, got, owners)
+		}
+	}
+	made, err := os.ReadDir(makeSecrets(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, identity := range made {
+		if _, mounted := identities["secrets-"+identity.Name()]; !mounted {
+			t.Errorf("secrets.sh makes a folder %s that no volume keeps", identity.Name())
 		}
 	}
 }
@@ -127,64 +194,94 @@ func TestComposeEnvironment(t *testing.T) {
 func makeSecrets(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "secrets")
-	out, err := exec.CommandContext(t.Context(), "sh", "secrets.sh", dir).CombinedOutput()
-	if err != nil {
-		t.Fatalf("secrets.sh: %v\n%s", err, out)
-	}
+	runSecrets(t, dir)
 	return dir
 }
 
+func runSecrets(t *testing.T, dir string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), "sh", "secrets.sh", dir).CombinedOutput(); err != nil {
+		t.Fatalf("secrets.sh: %v\n%s", err, out)
+	}
+}
+
 func TestComposeFilesExist(t *testing.T) {
-	project := load(t)
-	dir := makeSecrets(t)
-	for name, c := range project.Configs {
+	for name, c := range load(t).Configs {
 		if _, err := os.Stat(c.File); err != nil {
 			t.Errorf("config %s: %v", name, err)
 		}
 	}
-	ignored := filepath.Join(project.WorkingDir, "deployments", "secrets")
-	for name, s := range project.Secrets {
-		if filepath.Dir(s.File) != ignored {
-			t.Errorf("secret %s: %s is not in the folder that git ignores", name, s.File)
-		}
-		if _, err := os.Stat(filepath.Join(dir, filepath.Base(s.File))); err != nil {
-			t.Errorf("secret %s: secrets.sh does not make it: %v", name, err)
-		}
-	}
 }
 
-// A second run must not lock a running installation out of its own stores.
-func TestSecretsAreKept(t *testing.T) {
-	dir := makeSecrets(t)
-	read := func() string {
-		var all strings.Builder
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			t.Fatal(err)
+// readAll returns the files of a folder by their path in it.
+func readAll(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
 		}
-		for _, e := range entries {
-			text, err := os.ReadFile(filepath.Join(dir, e.Name()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			all.WriteString(e.Name())
-			all.Write(text)
-		}
-		return all.String()
-	}
-	before := read()
-	if out, err := exec.CommandContext(t.Context(), "sh", "secrets.sh", dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if read() != before {
-		t.Error("a second run changed the secrets")
-	}
-	info, err := os.Stat(dir)
+		text, err := os.ReadFile(filepath.Join(dir, path))
+		files[path] = string(text)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Mode().Perm() != 0o700 {
-		t.Errorf("the folder's mode is %v", info.Mode())
+	return files
+}
+
+// A second run must not lock a running installation out of its own stores, and
+// makes anew, everywhere, what was removed.
+func TestSecretsAreKept(t *testing.T) {
+	dir := makeSecrets(t)
+	before := readAll(t, dir)
+	runSecrets(t, dir)
+	if !maps.Equal(readAll(t, dir), before) {
+		t.Error("a second run changed the secrets")
+	}
+	if err := os.Remove(filepath.Join(dir, "recorder", "database_url")); err != nil {
+		t.Fatal(err)
+	}
+	runSecrets(t, dir)
+	after := readAll(t, dir)
+	changed := []string{}
+	for path, text := range after {
+		if text != before[path] {
+			changed = append(changed, path)
+		}
+	}
+	if slices.Sort(changed); !slices.Equal(changed, []string{"postgres/roles.sql", "recorder/database_url"}) {
+		t.Errorf("one removed password changed %v", changed)
+	}
+	u, err := url.Parse(strings.TrimSpace(after["recorder/database_url"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if password, _ := u.User.Password(); !strings.Contains(after["postgres/roles.sql"], "notsale_recorder PASSWORD '"+password+"'") {
+		t.Error("the database does not learn the recorder's new password")
+	}
+}
+
+// No secret is read by anyone but those who need it: none stands in two
+// identities' folders, but for a store's own.
+func TestSecretsAreNotShared(t *testing.T) {
+	random := regexp.MustCompile(`[0-9a-f]{48}|"secret":"[^"]*"`)
+	owners := map[string]string{}
+	for path, text := range readAll(t, makeSecrets(t)) {
+		identity, _, _ := strings.Cut(path, "/")
+		if slices.Contains([]string{"postgres", "redis", "nats"}, identity) {
+			continue
+		}
+		for _, secret := range random.FindAllString(text, -1) {
+			if other, shared := owners[secret]; shared {
+				t.Errorf("%s has a secret of %s", path, other)
+			}
+			owners[secret] = path
+		}
+	}
+	if len(owners) == 0 {
+		t.Error("no secret was found")
 	}
 }
 

@@ -20,9 +20,12 @@ import (
 func natsServer(t *testing.T) (*server.Options, string, string) {
 	t.Helper()
 	secrets, dir := makeSecrets(t), t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "secrets"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for from, to := range map[string]string{
-		filepath.Join("nats", "nats.conf"):            "nats.conf",
-		filepath.Join(secrets, "nats_passwords.conf"): "passwords.conf",
+		filepath.Join("nats", "nats.conf"):               "nats.conf",
+		filepath.Join(secrets, "nats", "passwords.conf"): "secrets/passwords.conf",
 	} {
 		text, err := os.ReadFile(from)
 		if err != nil {
@@ -55,7 +58,7 @@ func natsServer(t *testing.T) (*server.Options, string, string) {
 // Its errors, which the server tells afterwards, go to the channel.
 func connect(t *testing.T, addr, secrets, user string) (*nats.Conn, jetstream.JetStream, chan error) {
 	t.Helper()
-	url, err := os.ReadFile(filepath.Join(secrets, user+"_nats_url"))
+	url, err := os.ReadFile(filepath.Join(secrets, user, "nats_url"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func newDatabase(t *testing.T, secrets string) database {
 	if _, err := ledger.Migrate(t.Context(), d.url); err != nil {
 		t.Fatal(err)
 	}
-	d.run(t, filepath.Join(secrets, "postgres_roles.sql"))
+	d.run(t, filepath.Join(secrets, "postgres", "roles.sql"))
 	d.run(t, filepath.Join("postgres", "grants.sql"))
 	return d
 }
@@ -64,7 +64,7 @@ func (d database) run(t *testing.T, path string) {
 // as returns the URL of a role, with the password that secrets.sh gave it.
 func (d database) as(t *testing.T, role string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(d.secrets, role+"_database_url"))
+	text, err := os.ReadFile(filepath.Join(d.secrets, role, "database_url"))
 	if err != nil {
 		t.Fatal(err)
 	}
