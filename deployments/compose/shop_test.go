@@ -108,15 +108,30 @@ func (s *shop) kill(service string) {
 	if len(all) == 0 {
 		s.t.Fatalf("no %s runs", service)
 	}
-	text := strings.TrimSpace(s.docker("inspect", "-f", "{{.State.Pid}}", all[0]))
-	pid, err := strconv.Atoi(text)
-	if err != nil || pid <= 1 {
-		s.t.Fatalf("%s has process %q", service, text)
+	pid := s.pid(all[0])
+	if pid <= 1 {
+		s.t.Fatalf("%s has no process", service)
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		s.t.Fatalf("killing %s: %v", service, err)
 	}
+	s.wait(service+" to be started again", func() error {
+		if now := s.pid(all[0]); now == 0 || now == pid {
+			return fmt.Errorf("its process is %d, which was %d", now, pid)
+		}
+		return nil
+	})
 	s.t.Logf("killed %s", service)
+}
+
+// pid returns the process of a container, 0 while it has none.
+func (s *shop) pid(container string) int {
+	s.t.Helper()
+	pid, err := strconv.Atoi(strings.TrimSpace(s.docker("inspect", "-f", "{{.State.Pid}}", container)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return pid
 }
 
 // settle waits until every container is as well as its health check asks.
@@ -210,6 +225,9 @@ func freePort(t *testing.T) string {
 // needEngine skips the test where no engine with compose answers.
 func needEngine(t *testing.T) {
 	t.Helper()
+	if os.Getenv("NOTSALE_CONTAINERS") != "1" {
+		t.Skip("only with `make containers`")
+	}
 	backendstest.RequireReal(t, "a Docker engine with compose (as root: eval \"$(.ci/containers/engine start)\" && .ci/containers/images)", engine())
 }
 
