@@ -24,8 +24,10 @@ import (
 // randoms are what the secrets are made of.
 var randoms = regexp.MustCompile(`[0-9a-f]{48}|[A-Za-z0-9+/]{43}=`)
 
-// clients is how many shop at once in these tests.
-const clients = 32
+const (
+	clients = 32    // who shop at once in these tests
+	stock   = 10000 // of a sale, as shipped
+)
 
 // TestAsShipped is the life of a shop that runs as it is shipped: it sells out
 // while each kind of container is killed and each store is restarted, edges come
@@ -196,7 +198,8 @@ func (s *shop) testScaling(t *testing.T) {
 	const shoppers, pause = 4, 50 * time.Millisecond
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var bought, visits atomic.Int64
+	var bought, next atomic.Int64
+	next.Store(stock + 1) // from the last item on: those who come later begin with the first
 	lost := make(chan string, shoppers)
 	done := make(chan struct{})
 	for i := range shoppers {
@@ -204,7 +207,7 @@ func (s *shop) testScaling(t *testing.T) {
 			defer func() { done <- struct{}{} }()
 			for n := 0; ctx.Err() == nil; n++ {
 				time.Sleep(pause) // the sale has to last
-				item := visits.Add(1)
+				item := next.Add(-1)
 				a := s.post(t.Context(), fmt.Sprintf("/checkout?user_id=scale-%d-%d&id=%d", i, n/10, item))
 				if a.status == http.StatusOK {
 					a = s.post(t.Context(), "/purchase?code="+codeOf(a.body))
@@ -289,8 +292,12 @@ func (s *shop) testSecrets(t *testing.T) {
 func (s *shop) testMetrics(t *testing.T) {
 	for _, role := range []string{"edge", "allocator", "recorder", "scheduler", "archiver"} {
 		out := s.docker("run", "--rm", "--network", s.name+"_ops", "--entrypoint", "wget", "nats:"+standIns["NATS_TAG"], "-q", "-O", "-", "http://"+role+":9090/metrics")
-		if !strings.Contains(out, "go_goroutines") {
-			t.Errorf("%s: no metrics: %.200s", role, out)
+		memory := map[string]string{"edge": "9.663676416e+08"}[role] // nine tenths of its limit
+		if memory == "" {
+			memory = "4.831838208e+08"
+		}
+		if !strings.Contains(out, "\ngo_gc_gomemlimit_bytes "+memory+"\n") {
+			t.Errorf("%s does not heed the limit of its memory, want %s: %s", role, memory, out)
 		}
 	}
 	if a := s.post(t.Context(), "/metrics"); a.status == http.StatusOK {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/pflag"
 
 	"notsale/pkg/backends"
@@ -117,13 +118,18 @@ func (s *settings) archiverFlags(f *pflag.FlagSet) {
 func (s *settings) logger() (*slog.Logger, error) { return telemetry.NewLogger(os.Stderr, s.log) }
 
 // enduring prepares a process that runs until it is stopped: neither a log that
-// nobody reads nor a closed terminal holds it up. finish comes last of all.
+// nobody reads nor a closed terminal holds it up, and what its control group
+// allows bounds its memory (GOMEMLIMIT, unless that is set; Go itself heeds the
+// limit of its processors). finish comes last of all.
 func (s *settings) enduring() (log *slog.Logger, finish func(), err error) {
 	log, s.logLines, err = telemetry.NewServiceLogger(os.Stderr, s.log)
 	if err != nil {
 		return nil, nil, err
 	}
 	rejection.LogTo(log)
+	if _, err := memlimit.Set(); err != nil { // there are no control groups
+		log.Debug("memory is used without a limit", "error", err)
+	}
 	restore := boot.Endure()
 	return log, func() { s.logLines.Close(); restore() }, nil
 }
