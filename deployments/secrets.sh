@@ -49,8 +49,8 @@ if [ ! -e "$dir/complete" ]; then
 	allocator=$(random 24)
 	{
 		echo "user default off"
-		echo "user edge on >$edge ~* &* -@all +@read +@connection -@dangerous"
-		echo "user allocator on >$allocator ~* &* -@all +@read +@write +@connection +eval -@dangerous"
+		echo "user edge on >$edge ~notsale:* -@all +get +hmget +client|setname"
+		echo "user allocator on >$allocator ~notsale:* -@all +get +hmget +client|setname +eval +hget +hset +del +set +expire"
 	} | write redis_users.acl
 	echo "redis://edge:$edge@redis:6379/0" | write edge_redis_url
 	echo "redis://allocator:$allocator@redis:6379/0" | write allocator_redis_url

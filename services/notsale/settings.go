@@ -43,6 +43,8 @@ type settings struct {
 	archiver  archiver.Config
 	stream    stream.Config
 
+	redis rejection.Config // but its URL and name
+
 	databaseURL, redisURL, natsURL string
 	natsMonitor                    string // URLs
 	natsVerified                   bool   // NATS is known to be durable, or people were told that it is not known
@@ -92,6 +94,19 @@ func (s *settings) edgeFlags(f *pflag.FlagSet) {
 	f.DurationVar(&s.keysDelay, "code-keys-delay", s.keysDelay, "how long after a key was added to the file it begins to sign: longer than the file takes to reach all edges")
 }
 
+func (s *settings) redisFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.redis.CA, "redis-ca", s.redis.CA, "file of the certificates that sign those of a rediss:// server; empty: the system's")
+	f.StringVar(&s.redis.Cert, "redis-cert", s.redis.Cert, "file of the certificate that a rediss:// server asks of its clients")
+	f.StringVar(&s.redis.Key, "redis-key", s.redis.Key, "file of that certificate's key")
+}
+
+// cache says how a process of this name reaches Redis.
+func (s *settings) cache(name string) rejection.Config {
+	cfg := s.redis
+	cfg.URL, cfg.Name = s.redisURL, name
+	return cfg
+}
+
 // slotFlag is read by schedulers, and by archivers, whose pace follows it.
 func (s *settings) slotFlag(f *pflag.FlagSet) {
 	f.DurationVar(&s.scheduler.Every, "sale-every", s.scheduler.Every, "a sale opens in every slot of this length, counted from the Unix epoch")
@@ -138,7 +153,10 @@ func (s *settings) readURLs() error {
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
-	errs[1] = boot.CheckURL("REDIS_URL", s.redisURL, "redis", "rediss", "unix")
+	errs[1] = boot.CheckURL("REDIS_URL", s.redisURL, rejection.Schemes()...)
+	if errs[1] == nil && s.redisURL != "" {
+		errs[1] = s.cache("").Validate()
+	}
 	if strings.Contains(s.databaseURL, "://") { // else keyword=value
 		errs[0] = boot.CheckURL("DATABASE_URL", s.databaseURL, "postgres", "postgresql")
 	}
