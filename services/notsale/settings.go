@@ -89,6 +89,7 @@ func (s *settings) edgeFlags(f *pflag.FlagSet) {
 	f.Float64Var(&s.edge.RatePerUser, "rate-per-user", s.edge.RatePerUser, "checkouts a second, and beside them purchases, that are taken from one user, 429 beyond; 0: any number")
 	f.Float64Var(&s.edge.RatePerAddress, "rate-per-address", s.edge.RatePerAddress, "checkouts a second, and beside them purchases, that are taken from one client address (IPv6: /64), 429 beyond; 0: any number")
 	f.StringSliceVar(&s.edge.TrustedProxies, "trusted-proxies", s.edge.TrustedProxies, "addresses and networks whose X-Forwarded-For names the client's address")
+	f.StringVar(&s.edge.UserHeader, "user-header", s.edge.UserHeader, "header in which a trusted proxy names the user of a checkout or purchase; empty: user_id does, and anybody may say anything")
 	f.StringSliceVar(&s.edge.CORSOrigins, "cors-origins", s.edge.CORSOrigins, "origins, comma-separated, whose pages may use the API from a browser; * for all")
 	f.StringVar(&s.codeKeys, "code-keys", s.codeKeys, "file of the keys that sign codes; read again when it changes, and at SIGHUP")
 	f.DurationVar(&s.keysDelay, "code-keys-delay", s.keysDelay, "how long after a key was added to the file it begins to sign: longer than the file takes to reach all edges")
