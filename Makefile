@@ -1,5 +1,7 @@
 .DEFAULT_GOAL := help
 LINT_VERSION := v2.15.0
+VULN_VERSION := v1.9.0
+SBOM_VERSION := v1.10.0
 TOOLS := $(CURDIR)/bin
 
 .PHONY: help
@@ -42,6 +44,22 @@ lint: $(TOOLS)/golangci-lint-$(LINT_VERSION) ## formatting, vet and linters
 $(TOOLS)/golangci-lint-$(LINT_VERSION):
 	GOBIN=$(TOOLS) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mv $(TOOLS)/golangci-lint $@
+
+.PHONY: vuln
+vuln: $(TOOLS)/govulncheck-$(VULN_VERSION) ## known vulnerabilities in what the program calls, by https://vuln.go.dev
+	$< ./services/notsale
+
+$(TOOLS)/govulncheck-$(VULN_VERSION):
+	GOBIN=$(TOOLS) GOFLAGS= go install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
+	mv $(TOOLS)/govulncheck $@
+
+.PHONY: sbom
+sbom: $(TOOLS)/cyclonedx-gomod-$(SBOM_VERSION) ## list what the program is made of in bin/notsale.cdx.json
+	$< app -json -licenses -std -main services/notsale -output $(TOOLS)/notsale.cdx.json .
+
+$(TOOLS)/cyclonedx-gomod-$(SBOM_VERSION):
+	GOBIN=$(TOOLS) GOFLAGS= go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(SBOM_VERSION)
+	mv $(TOOLS)/cyclonedx-gomod $@
 
 # Inputs, some 20 s of them, not seconds: when the time ends in the middle of one,
 # go test may fail with "context deadline exceeded", https://go.dev/issue/75804.

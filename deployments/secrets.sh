@@ -59,8 +59,8 @@ edge=$(password edge/redis_url)
 allocator=$(password allocator/redis_url)
 {
 	echo "user default off"
-	echo "user edge on >$edge ~* &* -@all +@read +@connection -@dangerous"
-	echo "user allocator on >$allocator ~* &* -@all +@read +@write +@connection +eval -@dangerous"
+	echo "user edge on >$edge ~notsale:* -@all +get +hmget +client|setname"
+	echo "user allocator on >$allocator ~notsale:* -@all +get +hmget +client|setname +eval +hget +hset +del +set +expire"
 } | write redis/users.acl
 echo "redis://edge:$edge@redis:6379/0" | write edge/redis_url
 echo "redis://allocator:$allocator@redis:6379/0" | write allocator/redis_url

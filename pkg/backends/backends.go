@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -205,17 +205,20 @@ func (b *Backends) redisPart() Part {
 
 func (b *Backends) natsPart() Part {
 	if b.nats == nil {
-		return externalPart("nats", b.cfg.NATSURL)
+		return externalPart("nats", strings.Split(b.cfg.NATSURL, ",")...)
 	}
 	return Part{Name: "nats", Version: b.nats.Version(), Address: b.nats.Address(), Note: "embedded"}
 }
 
+// authority finds the hosts of a URL, which may be several.
+var authority = regexp.MustCompile(`//(?:[^/?#]*@)?([^/?#@]*)`)
+
 // externalPart keeps to the hosts: user and password are nobody's business.
-func externalPart(name, urls string) Part {
+func externalPart(name string, urls ...string) Part {
 	var hosts []string
-	for one := range strings.SplitSeq(urls, ",") {
-		if u, err := url.Parse(strings.TrimSpace(one)); err == nil {
-			hosts = append(hosts, u.Host)
+	for _, one := range urls {
+		if found := authority.FindStringSubmatch(one); found != nil {
+			hosts = append(hosts, found[1])
 		}
 	}
 	return Part{Name: name, Address: strings.Join(hosts, ","), Note: externalNote}

@@ -119,8 +119,8 @@ func TestNobodyEntersWithoutPassword(t *testing.T) {
 	if len(files) != 3 {
 		t.Errorf("password files: %v", files)
 	}
-	for _, path := range append(files, b.redis.dir+"/redis.conf") {
-		if info, err := os.Stat(path); (err != nil || info.Mode().Perm() != 0o600) && !b.redis.InProcess() {
+	for _, path := range files {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v; want mode 0600", path, info.Mode(), err)
 		}
 	}
@@ -170,15 +170,15 @@ func TestExternalPartsAreLeftAlone(t *testing.T) {
 	data := newData(t)
 	cfg := Config{
 		Data:        data,
-		DatabaseURL: "postgres://user:secret@db.example:5432/shop",
-		RedisURL:    "rediss://:secret@cache.example:6379/0",
+		DatabaseURL: "postgres://user:77,secret@db.example:5432,two.example/shop",
+		RedisURL:    "rediss+sentinel://:secret@cache.example:1,two.example:2/main/0",
 		NATSURL:     "nats://user:secret@a.example:4222, nats://b.example:4222",
 	}
 	b := start(t, cfg)
 	if b.DatabaseURL() != cfg.DatabaseURL || b.RedisURL() != cfg.RedisURL || b.NATSURL() != cfg.NATSURL {
 		t.Error("URLs changed")
 	}
-	for i, want := range []string{"db.example:5432", "cache.example:6379", "a.example:4222,b.example:4222"} {
+	for i, want := range []string{"db.example:5432,two.example", "cache.example:1,two.example:2", "a.example:4222,b.example:4222"} {
 		if got := b.Parts()[i]; got.Address != want || got.Note != externalNote {
 			t.Errorf("%+v, want address %s", got, want)
 		}

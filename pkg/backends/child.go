@@ -26,6 +26,7 @@ type childSpec struct {
 	name    string // of the part, for errors
 	program string
 	args    []string
+	stdin   string   // what it reads there
 	account *account // who runs it; nil: ourselves
 	log     string   // path of the file that gets its output
 	onDeath syscall.Signal
@@ -52,6 +53,9 @@ func startChild(spec childSpec) (*child, error) {
 	cmd := exec.Command(spec.program, spec.args...)
 	cmd.Dir, cmd.Env = "/", childEnv()
 	cmd.Stdout, cmd.Stderr = log, log
+	if spec.stdin != "" {
+		cmd.Stdin = strings.NewReader(spec.stdin)
+	}
 	cmd.SysProcAttr = spec.account.attr()
 	c := &child{spec: spec, logFrom: from, done: make(chan struct{})}
 	err = launch(cmd, spec.onDeath, func(err error) {

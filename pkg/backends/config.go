@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -23,7 +22,7 @@ type Config struct {
 	Data string
 
 	DatabaseURL string // external Postgres (postgres:// or postgresql://)
-	RedisURL    string // external Redis (redis://, rediss:// or unix://)
+	RedisURL    string // external Redis (redis://, rediss:// or unix://, or redis+sentinel://)
 	NATSURL     string // external NATS servers, comma-separated (nats://, tls://, ws:// or wss://)
 
 	// StreamStore is JetStream's largest file store in bytes; 0 takes three
@@ -86,7 +85,7 @@ func defaultData() string {
 func (c Config) Validate() error {
 	errs := []error{
 		checkURL("database URL", c.DatabaseURL, "postgres", "postgresql"),
-		checkURL("Redis URL", c.RedisURL, "redis", "rediss", "unix"),
+		checkURL("Redis URL", c.RedisURL, "redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"),
 	}
 	for one := range strings.SplitSeq(c.NATSURL, ",") {
 		errs = append(errs, checkURL("NATS URL", strings.TrimSpace(one), "nats", "tls", "ws", "wss"))
@@ -114,8 +113,8 @@ func checkURL(what, text string, schemes ...string) error {
 	if text == "" {
 		return nil
 	}
-	u, err := url.Parse(text)
-	if err != nil || !slices.Contains(schemes, u.Scheme) {
+	scheme, _, found := strings.Cut(text, "://")
+	if !found || !slices.Contains(schemes, scheme) {
 		return fmt.Errorf("%s: must start with %s://", what, strings.Join(schemes, ":// or "))
 	}
 	return nil

@@ -8,7 +8,7 @@
 //	   ▼              ▼               ▼
 //	NATS server    redis-server    postgres
 //	in-process     own group       own group, children in sessions of their own
-//	Data/nats      Data/redis      Data/postgres
+//	Data/nats      nothing         Data/postgres
 //
 // # Authority
 //

@@ -34,7 +34,7 @@ const redisReadyWait = 10 * time.Second // limit of a start; it has nothing to l
 type Redis struct {
 	account *account
 	program string // empty: in-process
-	dir     string // Data/redis
+	base    string // Data/redis, where the names of its files begin
 	logFile string
 
 	host     string
@@ -85,17 +85,14 @@ func (r *Redis) prepare(ctx context.Context, cfg Config, log *slog.Logger) (err 
 	if err != nil {
 		return err
 	}
-	r.dir, r.logFile = filepath.Join(data, "redis"), filepath.Join(data, "redis.log")
-	if r.lock, err = takeLock(r.dir + ".lock"); err != nil {
+	r.base, r.logFile = filepath.Join(data, "redis"), filepath.Join(data, "redis.log")
+	if r.lock, err = takeLock(r.base + ".lock"); err != nil {
 		return err
 	}
 	if !cfg.InProcessRedis {
 		r.program = findRedis(ctx, r.account, log)
 	}
-	if err = partFolder(r.dir, r.account); err == nil {
-		r.password, err = secret(r.dir+".password", nil)
-	}
-	if err != nil {
+	if r.password, err = secret(r.base+".password", nil); err != nil {
 		r.lock.release()
 	}
 	return err
@@ -135,14 +132,11 @@ func (r *Redis) run(ctx context.Context) error {
 	if r.program == "" {
 		return r.runInProcess()
 	}
-	config := filepath.Join(r.dir, "redis.conf")
-	if err := writePrivate(config, r.configuration(), r.account); err != nil {
-		return err
-	}
 	c, err := startChild(childSpec{
 		name:    "redis",
 		program: r.program,
-		args:    []string{config},
+		args:    []string{"-"},
+		stdin:   r.configuration(),
 		account: r.account,
 		log:     r.logFile,
 		onDeath: syscall.SIGKILL, // it has nothing to save
@@ -157,7 +151,8 @@ func (r *Redis) run(ctx context.Context) error {
 	return nil
 }
 
-// configuration goes into a file, because anybody may read an argument list.
+// configuration is read from standard input: anybody may read an argument list,
+// and the name of a file is a pattern, which a data folder's may not match.
 func (r *Redis) configuration() string {
 	return strings.Join([]string{
 		"bind " + r.host,
@@ -327,7 +322,7 @@ func (r *Redis) Restart(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var err error
-	if r.lock, err = takeLock(r.dir + ".lock"); err == nil {
+	if r.lock, err = takeLock(r.base + ".lock"); err == nil {
 		err = r.run(ctx)
 	}
 	if err != nil {

@@ -35,7 +35,8 @@ func FromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) e
 }
 
 // Secret returns a setting that must not stand in arguments: the variable
-// name, or the content of the file that name_FILE names. Empty: neither is set.
+// name, or the content of the file that name_FILE names, of which an empty one is
+// a mistake. Empty: neither is set.
 func Secret(name string, lookup func(string) (string, bool)) (string, error) {
 	value, direct := lookup(name)
 	path, byFile := lookup(name + "_FILE")
@@ -52,7 +53,10 @@ func Secret(name string, lookup func(string) (string, bool)) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("%s_FILE: %w", name, err)
 		}
-		return strings.TrimSpace(string(text)), nil
+		if value = strings.TrimSpace(string(text)); value == "" {
+			return "", fmt.Errorf("%s_FILE: there is nothing in %s", name, path)
+		}
+		return value, nil
 	}
 	return "", nil
 }

@@ -106,7 +106,7 @@ func TestSecret(t *testing.T) {
 		{"both, the direct one empty", map[string]string{"DATABASE_URL": "", "DATABASE_URL_FILE": file}, "postgres://from-file", ""},
 		{"both, the file's name empty", map[string]string{"DATABASE_URL": "postgres://direct", "DATABASE_URL_FILE": ""}, "postgres://direct", ""},
 		{"both empty", map[string]string{"DATABASE_URL": "", "DATABASE_URL_FILE": ""}, "", ""},
-		{"an empty file", map[string]string{"DATABASE_URL_FILE": empty}, "", ""},
+		{"an empty file", map[string]string{"DATABASE_URL_FILE": empty}, "", "DATABASE_URL_FILE: there is nothing in"},
 		{"a file that is not there", map[string]string{"DATABASE_URL_FILE": missing}, "", "DATABASE_URL_FILE"},
 		{"a folder", map[string]string{"DATABASE_URL_FILE": dir}, "", "DATABASE_URL_FILE"},
 		{"the URL where its file should be named", map[string]string{"DATABASE_URL_FILE": "postgres://u:p@h"}, "", "must name a file"},

@@ -4,9 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
+
+// moreHosts finds the first of several hosts, and those behind it, which no URL's
+// grammar has and stores' do.
+var moreHosts = regexp.MustCompile(`^([^/?#]*//(?:[^/?#]*@)?[^/?#@,]*),[^/?#@]*`)
 
 // CheckURL reports what is wrong with a URL that may hold a password, and
 // repeats nothing of it. name is the setting's. An empty one is fine.
@@ -18,7 +23,7 @@ func CheckURL(name, text string, schemes ...string) error {
 	if text == "" {
 		return nil
 	}
-	u, err := url.Parse(text)
+	u, err := url.Parse(moreHosts.ReplaceAllString(text, "$1"))
 	var escape url.EscapeError
 	switch {
 	case errors.As(err, &escape):

@@ -10,7 +10,7 @@ import (
 func TestCheckURL(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{
-		"", "nats://h", "nats://h:4222", "nats://u:p%25%23%2F%40@h:4222", "tls://token@h", "nats://u:it's@h:1",
+		"", "nats://one:1,two:2", "nats://u:p,q@one:1,two:2,three/x", "nats://h", "nats://h:4222", "nats://u:p%25%23%2F%40@h:4222", "tls://token@h", "nats://u:it's@h:1",
 	} {
 		if err := boot.CheckURL("NATS_URL", good, "nats", "tls"); err != nil {
 			t.Errorf("%s: %v", good, err)
@@ -28,6 +28,8 @@ func TestCheckURL(t *testing.T) {
 		{"nats://u:S3cret x@h:1", "escaped"},
 		{"nats://u:S3cret\x01x@h:1", "escaped"},
 		{"nats://u:p@h:S3cret", "escaped"},
+		{"nats://u:S3cret/x@h:1,two:2", "%2F"},
+		{"nats://u:S3cret#x@h:1,two:2", "%23"},
 		{"http://u:S3cret@h:1", "nats:// or tls://"},
 		{"u:S3cret@h:1", "nats://"},
 		{"S3cret", "nats://"},

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +26,14 @@ const Timeout = 50 * time.Millisecond
 // Pause is how long the cache is left alone after an error.
 const Pause = 500 * time.Millisecond
 
+// connectTrips is how many times its timeout a connection may take to be made,
+// which is not waited for: TCP, TLS, a login, a sentinel's word.
+const connectTrips = 20
+
+// steady is for how long nothing must have failed until the cache counts as
+// working again: one that fails now and then is told of once.
+const steady = 10 * time.Second
+
 // factLife is when Redis forgets a sale's facts if nothing is added to them.
 // Forgetting costs speed only.
 const factLife = 48 * time.Hour
@@ -44,50 +52,43 @@ var learnScript string
 
 // Cache is a connection to Redis, safe for any number of callers.
 type Cache struct {
-	rdb      *redis.Client
-	timeout  time.Duration // of one round trip
-	log      *slog.Logger
-	asking   outage
-	learning outage
-	failures atomic.Uint64 // any caller writes
-	warned   atomic.Int64  // when a warning was last written, Unix nanoseconds; any caller writes
+	rdb        *redis.Client
+	timeout    time.Duration // of one round trip
+	log        *slog.Logger
+	asking     outage
+	learning   outage
+	failures   atomic.Uint64 // any caller writes
+	connecting atomic.Bool   // a connection is being made in the background
+	background sync.WaitGroup
 }
 
 // outage is what is known of the failures of one kind of call. Any caller writes.
 type outage struct {
-	until atomic.Int64 // end of the pause, Unix nanoseconds
-	told  atomic.Bool  // a warning was written since the last success
+	until atomic.Int64 // end of the pause after the last failure, Unix nanoseconds
+	told  atomic.Bool  // of it, and not yet of its end
 }
 
-// Open makes a cache on a redis:// URL. It connects lazily. The URL's
-// read_timeout, if it has one, takes the place of Timeout.
-func Open(address, name string, log *slog.Logger) (*Cache, error) {
-	o, err := redis.ParseURL(address)
-	if no := (*url.Error)(nil); errors.As(err, &no) { // it repeats the URL
-		return nil, errors.New("rejection: REDIS_URL: it is no URL")
-	}
+// Open makes a cache on what cfg says. It connects lazily.
+func Open(cfg Config, log *slog.Logger) (*Cache, error) {
+	s, err := cfg.server()
 	if err != nil {
-		return nil, fmt.Errorf("rejection: REDIS_URL: %w", err)
+		return nil, err
 	}
-	timeout := Timeout
-	if o.ReadTimeout > 0 {
-		timeout = o.ReadTimeout
-	}
-	o.ClientName = name
-	o.MaxRetries = -1
-	o.DialTimeout = 4 * timeout
-	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = timeout, timeout, timeout
-	o.ContextTimeoutEnabled = true
-	return &Cache{rdb: redis.NewClient(o), timeout: timeout, log: log}, nil
+	return &Cache{rdb: s.client(), timeout: s.ReadTimeout, log: log}, nil
 }
 
-// Close ends the connections.
-func (c *Cache) Close() error { return c.rdb.Close() }
+// Close ends the connections. Nobody calls the cache then or afterwards.
+func (c *Cache) Close() error {
+	err := c.rdb.Close()
+	c.background.Wait()
+	return err
+}
 
-// Ping reports whether Redis answers, also during a pause.
-func (c *Cache) Ping(ctx context.Context) error {
-	if err := c.rdb.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("rejection: redis does not answer: %w", err)
+// Probe asks Redis what an edge asks, about a sale that there is not, also
+// during a pause: one that answers PING, and nothing else, is of no use.
+func (c *Cache) Probe(ctx context.Context) error {
+	if _, err := c.trip(ctx, []Question{{Item: 1, User: "nobody"}}); err != nil {
+		return fmt.Errorf("rejection: redis does not answer what it is asked: %w", err)
 	}
 	return nil
 }
@@ -118,19 +119,25 @@ func (c *Cache) Ask(ctx context.Context, questions []Question) ([]Answer, error)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	groups := bySale(questions)
-	pipe := c.rdb.Pipeline()
-	for _, g := range groups {
-		g.send(ctx, pipe, questions)
-	}
-	_, err := pipe.Exec(ctx)
-	if err = c.done(&c.asking, "asking redis", failed(groups, err)); err != nil {
+	groups, err := c.trip(ctx, questions)
+	if err = c.done(&c.asking, "asking redis", err); err != nil {
 		return answers, err
 	}
 	for _, g := range groups {
 		g.judge(questions, answers)
 	}
 	return answers, nil
+}
+
+// trip asks all questions in one round trip.
+func (c *Cache) trip(ctx context.Context, questions []Question) ([]*group, error) {
+	groups := bySale(questions)
+	pipe := c.rdb.Pipeline()
+	for _, g := range groups {
+		g.send(ctx, pipe, questions)
+	}
+	_, err := pipe.Exec(ctx)
+	return groups, failed(groups, err)
 }
 
 // Learn stores the facts of a batch that ends at upTo, where the sale's mark is
@@ -196,34 +203,41 @@ func (c *Cache) call(ctx context.Context, what string, trip func(context.Context
 	return c.done(&c.learning, what, err)
 }
 
-// warnEvery keeps a Redis that fails now and then from filling the log.
-const warnEvery = time.Minute
-
 // done takes how a call of this kind ended. What Redis itself answers, such as
 // that it is a replica, speaks of this kind only; that it does not answer, of all.
 func (c *Cache) done(kind *outage, what string, err error) error {
 	if err == nil {
-		kind.told.Store(false)
+		if kind.ends(time.Now()) {
+			c.log.Info("the rejection cache works again", "after", what)
+		}
 		return nil
 	}
 	c.failures.Add(1)
-	kind.pause()
+	begins := kind.fails(time.Now())
 	var answer redis.Error
 	if !errors.As(err, &answer) {
-		c.asking.pause()
-		c.learning.pause()
+		c.asking.fails(time.Now())
+		c.learning.fails(time.Now())
+		c.connect()
 	}
-	if !kind.told.Load() && c.mayWarn() {
-		kind.told.Store(true)
+	if begins {
 		c.log.Warn("the rejection cache does not work: the sale goes on, slower", "while", what, "error", err)
 	}
 	return fmt.Errorf("rejection: %s: %w", what, err)
 }
 
-func (c *Cache) mayWarn() bool {
-	now := time.Now().UnixNano()
-	last := c.warned.Load()
-	return now-last > int64(warnEvery) && c.warned.CompareAndSwap(last, now)
+// connect makes a connection for the next call, unless one is being made. Over a
+// long way that takes several round trips, and a call waits for one only.
+func (c *Cache) connect() {
+	if !c.connecting.CompareAndSwap(false, true) {
+		return
+	}
+	c.background.Go(func() {
+		defer c.connecting.Store(false)
+		ctx, cancel := context.WithTimeout(context.Background(), connectTrips*c.timeout)
+		defer cancel()
+		_ = c.Probe(ctx) // the next call tells
+	})
 }
 
 // Failures counts the calls that failed, those in a pause not included.
@@ -231,7 +245,16 @@ func (c *Cache) Failures() uint64 { return c.failures.Load() }
 
 func (o *outage) paused() bool { return time.Now().UnixNano() < o.until.Load() }
 
-func (o *outage) pause() { o.until.Store(time.Now().Add(Pause).UnixNano()) }
+// fails begins a pause, and reports whether an outage begins with it.
+func (o *outage) fails(now time.Time) (begins bool) {
+	o.until.Store(now.Add(Pause).UnixNano())
+	return o.told.CompareAndSwap(false, true)
+}
+
+// ends reports whether a call that succeeds now ends an outage.
+func (o *outage) ends(now time.Time) bool {
+	return o.told.Load() && now.Add(Pause-steady).UnixNano() >= o.until.Load() && o.told.CompareAndSwap(true, false)
+}
 
 func joined(ids []code.ID) []byte {
 	b := make([]byte, 0, len(ids)*len(code.ID{}))

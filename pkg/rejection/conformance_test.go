@@ -376,7 +376,7 @@ func TestTheURLsTimeoutIsTheCaches(t *testing.T) {
 
 func TestOpenRefusesWhatIsNoURL(t *testing.T) {
 	t.Parallel()
-	if _, err := rejection.Open("http://localhost", "edge", nil); err == nil || !strings.Contains(err.Error(), "REDIS_URL") {
+	if _, err := rejection.Open(rejection.Config{URL: "http://localhost"}, nil); err == nil || !strings.Contains(err.Error(), "REDIS_URL") {
 		t.Errorf("error %v does not name the setting", err)
 	}
 }

@@ -30,8 +30,11 @@
 // allocator has looked they may believe facts of a lost history. Without a mark,
 // facts prove nothing.
 //
-// Failure behaviour: Redis down, slow, empty or refusing to write makes edges
-// publish more. After an error the cache is left alone for Pause, so that nobody
-// waits for it; a Redis that only refuses to write is still read. One warning
-// says so, armed again by a success, and Failures counts.
+// Failure behaviour: Redis down, slow, empty or refusing makes edges publish
+// more. After an error the cache is left alone for Pause, so that nobody waits
+// for it; a Redis that only refuses to write is still read. Nobody waits for a
+// connection longer than for an answer: it is made in the background, so that a
+// Redis is used whose answers come within the timeout, however far it is. One
+// warning tells of an outage, a line of its end, ten seconds without a failure;
+// Failures counts.
 package rejection

@@ -33,7 +33,7 @@ type store struct {
 
 func openStore(t *testing.T, url string) *store {
 	t.Helper()
-	cache, err := rejection.Open(url, "edge-test", slog.New(slog.DiscardHandler))
+	cache, err := rejection.Open(rejection.Config{URL: url, Name: "edge-test"}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func TestOutages(t *testing.T) {
 			if got := s.ask(t, purchase); got[0] != taken {
 				t.Errorf("after the outage: %v", got)
 			}
-			retry(t, "ping", func() error { return s.cache.Ping(t.Context()) })
+			retry(t, "probe", func() error { return s.cache.Probe(t.Context()) })
 		})
 	}
 }
@@ -93,8 +93,8 @@ func failsFreely(t *testing.T, c *rejection.Cache) {
 	if since := time.Since(failed); !errors.Is(err, rejection.ErrPaused) && since < rejection.Pause {
 		t.Errorf("learn after %v: %v, want ErrPaused", since, err)
 	}
-	if err := c.Ping(t.Context()); err == nil || errors.Is(err, rejection.ErrPaused) {
-		t.Errorf("ping: %v, want what Redis says, not the pause", err)
+	if err := c.Probe(t.Context()); err == nil || errors.Is(err, rejection.ErrPaused) {
+		t.Errorf("probe: %v, want what Redis says, not the pause", err)
 	}
 }
 

@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -55,7 +52,7 @@ func TestARedisThatRefusesToWrite(t *testing.T) {
 			s := openStore(t, r.URL())
 			s.learn(t, ours, allocation.Facts{Owners: owner(other)})
 			var log logText
-			cache, err := rejection.Open(r.URL(), "edge", slog.New(slog.NewTextHandler(&log, nil)))
+			cache, err := rejection.Open(rejection.Config{URL: r.URL(), Name: "edge"}, slog.New(slog.NewTextHandler(&log, nil)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,37 +87,4 @@ func TestARedisThatRefusesToWrite(t *testing.T) {
 			}
 		})
 	}
-}
-
-// The accounts that deployments/secrets.sh makes may do what their services do,
-// the edge's no more.
-func TestTheAccountsOfTheDeploymentSuffice(t *testing.T) {
-	t.Parallel()
-	backendstest.RequireReal(t, "redis-server", backends.FindRedis() != "")
-	script, err := os.ReadFile("../../deployments/secrets.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := backendstest.New(t, backendstest.WithOwnRedis).Redis
-	s := openStore(t, r.URL())
-	as := map[string]*store{}
-	for _, line := range regexp.MustCompile(`"user (\w+) on >\$\w+ (.+)"`).FindAllStringSubmatch(string(script), -1) {
-		args := []any{"ACL", "SETUSER", line[1], "on", ">secret"}
-		for _, rule := range strings.Fields(line[2]) {
-			args = append(args, rule)
-		}
-		s.set(t, args...)
-		as[line[1]] = openStore(t, "redis://"+line[1]+":secret@"+r.Address())
-	}
-	if len(as) != 2 {
-		t.Fatalf("%d accounts", len(as))
-	}
-	as["allocator"].learn(t, ours, allocation.Facts{Owners: owner(other), AtLimit: atLimit(other), SoldOut: true})
-	if got := as["edge"].ask(t, purchase, checkout); got[0] != soldOut || got[1] != soldOut {
-		t.Errorf("%v", got)
-	}
-	if err := as["edge"].cache.Forget(t.Context(), ours); !strings.Contains(fmt.Sprint(err), "NOPERM") {
-		t.Errorf("an edge forgets: %v", err)
-	}
-	retry(t, "forget", func() error { return as["allocator"].cache.Forget(t.Context(), ours) })
 }

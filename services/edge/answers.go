@@ -29,6 +29,7 @@ var (
 	problemParameter   = &problem{http.StatusBadRequest, "invalid-parameter", "Missing or invalid parameter", false, false}
 	problemBrokenBody  = &problem{http.StatusBadRequest, "invalid-body", "The request body is not readable", false, false}
 	problemCode        = &problem{http.StatusBadRequest, "invalid-code", "This is not a valid code", false, false}
+	problemIdentity    = &problem{http.StatusForbidden, "not-identified", "Not known to be this user", false, false}
 	problemUnknownItem = &problem{http.StatusNotFound, "unknown-item", "No such item", false, false}
 	problemNextSale    = &problem{http.StatusNotFound, "unknown-item", "No such item yet", true, false}
 	problemUnknownSale = &problem{http.StatusNotFound, "unknown-sale", "No such sale", false, false}

@@ -38,11 +38,22 @@ func (e *Edge) checkout(c *gin.Context) {
 		refuse(c, p, detail)
 		return
 	}
-	p := parseCheckout(c.Request.URL)
+	if !e.checkouts.admitAddress(c) {
+		return
+	}
+	known, ok := e.identity.user(c)
+	if !ok {
+		return
+	}
+	p := parseCheckout(c.Request.URL, known)
+	if known != "" && p.user != known {
+		refuse(c, problemIdentity, "user_id is not the user whom the proxy names: leave it out.")
+		return
+	}
 	if errBody != nil {
 		p.err = errBody
 	}
-	if !e.checkouts.admitAddress(c) || !e.checkouts.admitUser(c, p.user) {
+	if !e.checkouts.admitUser(c, p.user) {
 		return
 	}
 	a, err := e.attempt(&p)

@@ -37,6 +37,9 @@ type Config struct {
 	// TrustedProxies are the addresses and networks whose X-Forwarded-For is
 	// believed; of others the connection's own address counts.
 	TrustedProxies []string
+	// UserHeader is the header in which a trusted proxy names the user of a
+	// checkout or purchase; empty: user_id does, of whoever says so.
+	UserHeader string
 }
 
 // DefaultConfig is the design's.
@@ -63,6 +66,9 @@ func (c Config) Validate() error {
 	}
 	if _, err := newProxies(c.TrustedProxies, nil); err != nil {
 		return fmt.Errorf("--trusted-proxies: %w", err)
+	}
+	if err := validUserHeader(c.UserHeader, c.TrustedProxies); err != nil {
+		return err
 	}
 	for _, origin := range c.CORSOrigins {
 		if err := validOrigin(origin); err != nil {
@@ -97,9 +103,9 @@ const (
 	// connections are closed at once.
 	idleTimeout = 2 * time.Minute
 	readingTime = 3 * time.Second // for a client to take its answer
-	// maxHeader is what net/http reads of a request line and headers, to which
-	// it adds 4 KiB of slack; beyond, it answers 431 itself.
-	maxHeader = 8 << 10
+	// maxHeader is what net/http is told to read of a request line and headers:
+	// 8 KiB, less the slack of 4 KiB that it adds; beyond, it answers 431 itself.
+	maxHeader = 8<<10 - 4<<10
 	maxURL    = 2 << 10
 )
 

@@ -28,14 +28,15 @@ import (
 
 // Edge is one HTTP front.
 type Edge struct {
-	cfg     Config
-	id      string // with a random boot id: no other process ever has it
-	ledger  *ledger.Ledger
-	stream  *stream.Client
-	health  *telemetry.Health
-	log     *slog.Logger
-	metrics *metrics
-	now     func() time.Time
+	cfg      Config
+	identity identity
+	id       string // with a random boot id: no other process ever has it
+	ledger   *ledger.Ledger
+	stream   *stream.Client
+	health   *telemetry.Health
+	log      *slog.Logger
+	metrics  *metrics
+	now      func() time.Time
 
 	keys      atomic.Pointer[code.Keyring] // written by UseKeys
 	directory *directory
@@ -84,7 +85,7 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 		return nil, fmt.Errorf("edge: boot id: %w", err)
 	}
 	e := &Edge{
-		cfg: cfg, id: "edge-" + hex.EncodeToString(boot[:]), ledger: l, stream: s, health: health, log: log, now: time.Now,
+		cfg: cfg, identity: identity{http.CanonicalHeaderKey(cfg.UserHeader), proxies}, id: "edge-" + hex.EncodeToString(boot[:]), ledger: l, stream: s, health: health, log: log, now: time.Now,
 		directory: newDirectory(), gate: newGate(c), records: newRecords(l, log, cfg.PurchaseWait),
 		memory: newMemory(), flights: newFlights(cfg.Waiting), waiters: newWaiters(cfg.Waiting),
 		checkouts: newRates(cfg, proxies), purchases: newRates(cfg, proxies), reads: newReads(),

@@ -197,7 +197,7 @@ func TestALimiterKeepsNoRequests(t *testing.T) {
 	}
 	before := heap()
 	for n := range users {
-		p := parseCheckout(&url.URL{RawQuery: fmt.Sprintf("user_id=u%d&id=1&x=%s", n, strings.Repeat("x", line))})
+		p := parseCheckout(&url.URL{RawQuery: fmt.Sprintf("user_id=u%d&id=1&x=%s", n, strings.Repeat("x", line))}, "")
 		r.admitUser(c, p.user)
 	}
 	if grown := heap() - before; grown > users*line/4 {

@@ -88,7 +88,7 @@ func (m *metrics) route(name string) gin.HandlerFunc {
 
 // known are the statuses of the table of answers.
 var known = func() (list [statusLimit]bool) {
-	for _, status := range []int{200, 202, 204, 304, 400, 404, 405, 408, 409, 410, 413, 429, statusLeft, 500, 503} {
+	for _, status := range []int{200, 202, 204, 304, 400, 403, 404, 405, 408, 409, 410, 413, 429, statusLeft, 500, 503} {
 		list[status] = true
 	}
 	return list

@@ -36,9 +36,13 @@ const (
 )
 
 // parseCheckout reads user_id and id or item_id, each given exactly once. That
-// the user id suits the item's sale is checked when that is found.
-func parseCheckout(u *url.URL) checkoutParams {
+// the user id suits the item's sale is checked when that is found. Where the user
+// is known already, user_id may be missing.
+func parseCheckout(u *url.URL, known sale.UserID) checkoutParams {
 	users, errUser := parameters(u.RawQuery, "user_id")
+	if len(users) == 0 && known != "" {
+		users = []string{string(known)}
+	}
 	items, errItem := parameters(u.RawQuery, "id", "item_id")
 	p := checkoutParams{rawUser: strings.Join(users, ","), rawItem: strings.Join(items, ",")}
 	switch {

@@ -43,7 +43,7 @@ func TestParseCheckout(t *testing.T) {
 		"user_id=a%2Bx%40b.c&id=7":   {user: "a+x@b.c", item: 7, rawUser: "a+x@b.c", rawItem: "7"},
 		"user_id=a&id=7&x=" + long:   {user: "a", item: 7, rawUser: "a", rawItem: "7", err: errLongURL},
 	} {
-		if got := parseCheckout(&url.URL{Path: "/checkout", RawQuery: query}); got != want {
+		if got := parseCheckout(&url.URL{Path: "/checkout", RawQuery: query}, ""); got != want {
 			t.Errorf("%.80q:\n%+v, want\n%+v", query, got, want)
 		}
 	}
@@ -88,7 +88,7 @@ func FuzzParseCheckout(f *testing.F) {
 		f.Add(query)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		p := parseCheckout(&url.URL{Path: "/checkout", RawQuery: query})
+		p := parseCheckout(&url.URL{Path: "/checkout", RawQuery: query}, "")
 		if p.err == nil {
 			checkAccepted(t, p)
 		}

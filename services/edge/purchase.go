@@ -69,13 +69,17 @@ func (e *Edge) verified(c *gin.Context) (string, code.Verified, *sale.Sale, bool
 	if !e.purchases.admitAddress(c) {
 		return "", code.Verified{}, nil, false
 	}
+	known, ok := e.identity.user(c)
+	if !ok {
+		return "", code.Verified{}, nil, false
+	}
 	text, err := parseCode(c.Request.URL)
 	if err != nil {
 		refuse(c, problemParameter, err.Error())
 		return "", code.Verified{}, nil, false
 	}
 	v, err := e.keys.Load().Verify(text)
-	if err != nil {
+	if err != nil || known != "" && v.User != known {
 		refuse(c, problemCode, codeDetail)
 		return "", code.Verified{}, nil, false
 	}
@@ -91,7 +95,8 @@ func (e *Edge) verified(c *gin.Context) (string, code.Verified, *sale.Sale, bool
 	return text, v, of, true
 }
 
-// codeDetail is the same for malformed, forged and foreign codes.
+// codeDetail is the same for malformed, forged and foreign codes, and for those
+// of other users where the user is known.
 const codeDetail = "The code is not one that a checkout of this shop gave."
 
 // run carries out a purchase's actions until one ends it. It goes on when the

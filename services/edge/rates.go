@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"fmt"
 	"math"
 	"net/netip"
 	"strconv"
@@ -51,43 +52,50 @@ func newLimiter[K comparable](perSecond float64) *limiter[K] {
 	return &limiter[K]{perSecond: perSecond, each: each}
 }
 
-// take takes a token of the key's bucket, which holds a second's worth.
-func (l *limiter[K]) take(key K) bool {
-	if l == nil {
-		return true
-	}
+// burst is how many tokens a bucket holds: a second's worth, and at least one.
+func (l *limiter[K]) burst() float64 { return math.Ceil(l.perSecond) }
+
+// take takes a token of the key's bucket, if there is one, and says how many are
+// left.
+func (l *limiter[K]) take(key K) (ok bool, left float64) {
 	l.mu.Lock()
 	bucket, found := l.each.Get(key)
 	if !found {
-		bucket = rate.NewLimiter(rate.Limit(l.perSecond), int(math.Ceil(l.perSecond)))
+		bucket = rate.NewLimiter(rate.Limit(l.perSecond), int(l.burst()))
 		l.each.Add(key, bucket)
 	}
 	l.mu.Unlock()
-	return bucket.Allow()
+	return bucket.Allow(), max(0, bucket.Tokens())
+}
+
+// admit takes a token of the key's bucket, tells how many are left, and refuses
+// the request if there was none. policy is what the limit is called.
+//
+// The headers are those of draft-ietf-httpapi-ratelimit-headers-10: q tokens fit
+// into the bucket, and w seconds fill it; r are left, and in t seconds it is full.
+func (l *limiter[K]) admit(c *gin.Context, policy string, key K) bool {
+	ok, left := l.take(key)
+	burst := l.burst()
+	h := c.Writer.Header()
+	h.Add("RateLimit-Policy", fmt.Sprintf("%q;q=%.0f;w=%.0f", policy, burst, math.Ceil(burst/l.perSecond)))
+	h.Add("RateLimit", fmt.Sprintf("%q;r=%.0f;t=%.0f", policy, math.Floor(left), math.Ceil((burst-left)/l.perSecond)))
+	if !ok {
+		c.Header("Retry-After", strconv.Itoa(int(math.Ceil(1/l.perSecond))))
+		refuse(c, problemRate, "Nothing was recorded or queued. Send the same request again later.")
+	}
+	return ok
 }
 
 // admitAddress refuses a request of an address that asks too often, and reports
 // whether it goes on.
 func (r rates) admitAddress(c *gin.Context) bool {
-	if r.addresses == nil || r.addresses.take(network(r.proxies.client(c.Request))) {
-		return true
-	}
-	tooOften(c, r.addresses.perSecond)
-	return false
+	return r.addresses == nil || r.addresses.admit(c, "address", network(r.proxies.client(c.Request)))
 }
 
 // admitUser is admitAddress for a user. One that could not be read has no bucket.
 func (r rates) admitUser(c *gin.Context, user sale.UserID) bool {
-	if user == "" || r.users.take(sale.UserID(strings.Clone(string(user)))) { // which is a part of the request's line
-		return true
-	}
-	tooOften(c, r.users.perSecond)
-	return false
-}
-
-func tooOften(c *gin.Context, perSecond float64) {
-	c.Header("Retry-After", strconv.Itoa(int(math.Ceil(1/perSecond))))
-	refuse(c, problemRate, "Nothing was recorded or queued. Send the same request again later.")
+	return r.users == nil || user == "" ||
+		r.users.admit(c, "user", sale.UserID(strings.Clone(string(user)))) // which is a part of the request's line
 }
 
 // Rates that can be limited to, a second: by more, nobody is held up, and by less,

@@ -78,11 +78,13 @@ func TestConfigIsValidated(t *testing.T) {
 		"--purchase-wait": func(c *Config) { c.PurchaseWait = 2 * time.Minute },
 		"limits":          func(c *Config) { c.Waiting = 0 },
 
-		"--rate-per-user -1":       func(c *Config) { c.RatePerUser = -1 },
-		"--rate-per-user +Inf":     func(c *Config) { c.RatePerUser = math.Inf(1) },
-		"--rate-per-user 1e+19":    func(c *Config) { c.RatePerUser = 1e19 },
-		"--rate-per-address NaN":   func(c *Config) { c.RatePerAddress = math.NaN() },
-		"--rate-per-address 1e-09": func(c *Config) { c.RatePerAddress = 1e-9 },
+		"--user-header X-User: anybody": func(c *Config) { c.UserHeader = "X-User" },
+		"no name of a header":           func(c *Config) { c.UserHeader, c.TrustedProxies = "X User:", []string{"10.0.0.1"} },
+		"--rate-per-user -1":            func(c *Config) { c.RatePerUser = -1 },
+		"--rate-per-user +Inf":          func(c *Config) { c.RatePerUser = math.Inf(1) },
+		"--rate-per-user 1e+19":         func(c *Config) { c.RatePerUser = 1e19 },
+		"--rate-per-address NaN":        func(c *Config) { c.RatePerAddress = math.NaN() },
+		"--rate-per-address 1e-09":      func(c *Config) { c.RatePerAddress = 1e-9 },
 
 		"--trusted-proxies": func(c *Config) { c.TrustedProxies = []string{"10.0.0.0/8", "10.0.0.256"} },
 	} {

@@ -51,7 +51,7 @@ func role(name string, s *settings, service fx.Option) fx.Option {
 				return c, nil
 			},
 			func(lc fx.Lifecycle, log *slog.Logger) (*rejection.Cache, error) {
-				c, err := rejection.Open(s.redisURL, instance, log)
+				c, err := rejection.Open(s.cache(instance), log)
 				if err != nil {
 					return nil, err
 				}
@@ -88,7 +88,7 @@ func (s *settings) health() fx.Option {
 		return fx.Invoke(func(h *telemetry.Health, l *ledger.Ledger, st *stream.Client) { probes(h, l, nil, st) })
 	}
 	return fx.Invoke(func(h *telemetry.Health, l *ledger.Ledger, c *rejection.Cache, st *stream.Client) {
-		probes(h, l, c.Ping, st)
+		probes(h, l, c.Probe, st)
 	})
 }
 

@@ -69,7 +69,7 @@ func frontOn(t *testing.T, stage *notsaletest.Stage, change func(*edge.Config)) 
 	l, s, c := f.Ledger("edge"), f.Stream("edge"), f.Cache("edge")
 	health := &telemetry.Health{}
 	health.Add("database", l.Ping)
-	health.Add("redis", c.Ping)
+	health.Add("redis", c.Probe)
 	health.Add("nats", s.Ping)
 	if err := s.CreateUnsold(t.Context(), 1); err != nil { // a scheduler's first act
 		t.Fatal(err)

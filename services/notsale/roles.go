@@ -59,6 +59,9 @@ func newRole(r roleSpec) *cobra.Command {
 	}
 	s.commonFlags(cmd.Flags())
 	s.opsFlags(cmd.Flags())
+	if r.needsRedis {
+		s.redisFlags(cmd.Flags())
+	}
 	if r.flags != nil {
 		r.flags(s, cmd.Flags())
 	}

@@ -44,6 +44,8 @@ type settings struct {
 	archiver  archiver.Config
 	stream    stream.Config
 
+	redis rejection.Config // but its URL and name
+
 	databaseURL, redisURL, natsURL string
 	natsMonitor                    string // URLs
 	natsVerified                   bool   // NATS is known to be durable, or people were told that it is not known
@@ -88,9 +90,23 @@ func (s *settings) edgeFlags(f *pflag.FlagSet) {
 	f.Float64Var(&s.edge.RatePerUser, "rate-per-user", s.edge.RatePerUser, "checkouts a second, and beside them purchases, that are taken from one user, 429 beyond; 0: any number")
 	f.Float64Var(&s.edge.RatePerAddress, "rate-per-address", s.edge.RatePerAddress, "checkouts a second, and beside them purchases, that are taken from one client address (IPv6: /64), 429 beyond; 0: any number")
 	f.StringSliceVar(&s.edge.TrustedProxies, "trusted-proxies", s.edge.TrustedProxies, "addresses and networks whose X-Forwarded-For names the client's address")
+	f.StringVar(&s.edge.UserHeader, "user-header", s.edge.UserHeader, "header in which a trusted proxy names the user of a checkout or purchase; empty: user_id does, and anybody may say anything")
 	f.StringSliceVar(&s.edge.CORSOrigins, "cors-origins", s.edge.CORSOrigins, "origins, comma-separated, whose pages may use the API from a browser; * for all")
 	f.StringVar(&s.codeKeys, "code-keys", s.codeKeys, "file of the keys that sign codes; read again when it changes, and at SIGHUP")
 	f.DurationVar(&s.keysDelay, "code-keys-delay", s.keysDelay, "how long after a key was added to the file it begins to sign: longer than the file takes to reach all edges")
+}
+
+func (s *settings) redisFlags(f *pflag.FlagSet) {
+	f.StringVar(&s.redis.CA, "redis-ca", s.redis.CA, "file of the certificates that sign those of a rediss:// server; empty: the system's")
+	f.StringVar(&s.redis.Cert, "redis-cert", s.redis.Cert, "file of the certificate that a rediss:// server asks of its clients")
+	f.StringVar(&s.redis.Key, "redis-key", s.redis.Key, "file of that certificate's key")
+}
+
+// cache says how a process of this name reaches Redis.
+func (s *settings) cache(name string) rejection.Config {
+	cfg := s.redis
+	cfg.URL, cfg.Name = s.redisURL, name
+	return cfg
 }
 
 // slotFlag is read by schedulers, and by archivers, whose pace follows it.
@@ -144,7 +160,10 @@ func (s *settings) readURLs() error {
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
-	errs[1] = boot.CheckURL("REDIS_URL", s.redisURL, "redis", "rediss", "unix")
+	errs[1] = boot.CheckURL("REDIS_URL", s.redisURL, rejection.Schemes()...)
+	if errs[1] == nil && s.redisURL != "" {
+		errs[1] = s.cache("").Validate()
+	}
 	if strings.Contains(s.databaseURL, "://") { // else keyword=value
 		errs[0] = boot.CheckURL("DATABASE_URL", s.databaseURL, "postgres", "postgresql")
 	}

@@ -49,6 +49,7 @@ func newUp() *cobra.Command {
 	s.commonFlags(f)
 	s.opsFlags(f)
 	s.dataFlags(f)
+	s.redisFlags(f)
 	s.edgeFlags(f)
 	s.schedulerFlags(f)
 	s.archiverFlags(f)

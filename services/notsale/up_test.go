@@ -18,7 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/code"
+	"notsale/pkg/effort"
+	"notsale/pkg/ledger"
 	"notsale/services/notsale/notsaletest"
 )
 
@@ -268,8 +271,11 @@ func TestMalformedURLsTellNoSecret(t *testing.T) {
 	} {
 		for name, bad := range map[string][]string{
 			"DATABASE_URL": {"postgres://u:S3cret%zz@h/d", "postgres://u:1#S3cret@h/d", "postgres://u:S3cret@h:x/d", "host=h password=S3cret x"},
-			"REDIS_URL":    {"redis://:S3cret%zz@h:1", "redis://:1#S3cret@h:1"},
-			"NATS_URL":     {"nats://u:S3cret%zz@h:1", "nats://u:1#S3cret@h:1", "nats://u:p@h:1,nats://u:S3cret%@h:1"},
+			"REDIS_URL": {
+				"redis://:S3cret%zz@h:1", "redis://:1#S3cret@h:1", "redis://:S3cret@h:1/x", "redis://:S3cret@h:1,i:2/0", "http://:S3cret@h:1",
+				"redis+sentinel://:S3cret@h:1,i:2", "redis+sentinel://:S3cret/@h:1,i:2/main/0", "redis+sentinel://:S3cret@h:x,i:2/main/0", "redis+sentinel://:S3cret@h,,i/main",
+			},
+			"NATS_URL": {"nats://u:S3cret%zz@h:1", "nats://u:1#S3cret@h:1", "nats://u:p@h:1,nats://u:S3cret%@h:1"},
 		} {
 			for _, value := range bad {
 				for n, v := range good {
@@ -296,6 +302,45 @@ func TestMalformedURLsTellNoSecret(t *testing.T) {
 	}
 }
 
+// A file that should hold a URL and cannot be used ends each command at once, and
+// is named.
+func TestURLFilesThatCannotBeUsed(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string, mode os.FileMode) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	files := map[string]string{
+		filepath.Join(dir, "missing"): "no such file", dir: "is a directory", file("empty", " \n", 0o600): "nothing in",
+		filepath.Join(dir, "empty", "below"):                "not a directory",
+		file("broken", "postgres://u:S3cret%zz@h\n", 0o600): "_URL: it ",
+		"postgres://u:S3cret@h/d":                           "must name a file",
+	}
+	if os.Geteuid() != 0 { // who may read everything
+		files[file("unreadable", "x", 0)] = "permission denied"
+	}
+	for _, name := range []string{"DATABASE_URL", "REDIS_URL", "NATS_URL"} {
+		for path, want := range files {
+			for _, command := range []string{"up", "backends", "migrate", "edge", "allocator", "recorder", "scheduler", "archiver", "audit --sale 1"} {
+				t.Setenv(name+"_FILE", path)
+				root := newRoot()
+				var out bytes.Buffer
+				root.SetOut(&out)
+				root.SetArgs(strings.Fields(command))
+				err := root.ExecuteContext(t.Context())
+				if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error()+out.String(), "S3cret") {
+					t.Errorf("%s with %s_FILE=%s: %v %s, want %q", command, name, path, err, &out, want)
+				}
+				t.Setenv(name+"_FILE", "")
+			}
+		}
+	}
+}
+
 // A port that is taken ends the program with one line, which says what to do.
 func TestATakenPortSaysWhatToDo(t *testing.T) {
 	t.Parallel()
@@ -308,6 +353,58 @@ func TestATakenPortSaysWhatToDo(t *testing.T) {
 	_, said, err := runProgram(t, nowhere, "recorder", "--ops-listen", taken.Addr().String())
 	if err == nil || strings.Count(said, "\n") != 1 || !strings.Contains(said, "address already in use: choose another with --ops-listen") {
 		t.Errorf("%v:\n%s", err, said)
+	}
+}
+
+// A data folder may be called anything, also from where the program was started:
+// its stores run, and are found from elsewhere.
+func TestBackendsOnAnOddFolder(t *testing.T) {
+	t.Parallel()
+	base, err := os.MkdirTemp(effort.Folder(), "notsale-e2e-*") // t.TempDir is out of bounds for root's children
+	if err == nil {
+		err = os.Chmod(base, 0o711)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(base) })
+	const odd = `it's "odd", $HOME` + "\n%s#?&"
+	if err := backendstest.SeedPostgres(filepath.Join(base, odd)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := programCommand(nil, "backends", "--data", odd)
+	cmd.Dir = base
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	out, said := &output{}, &output{}
+	cmd.Stdout, cmd.Stderr = out, said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill() }()
+	notsaletest.Eventually(t, "the URLs are printed, or it has ended", func() bool {
+		return strings.Count(out.String(), "\n") == 3 || len(ended) > 0
+	})
+	shell := exec.Command("/bin/sh", "-c", out.String()+`printf '%s' "$DATABASE_URL"`)
+	read, err := shell.Output()
+	s := newSettings()
+	s.data = filepath.Join(base, odd)
+	if err := errors.Join(err, s.findURLs()); err != nil || s.databaseURL != string(read) {
+		t.Fatalf("%v, found %s, the shell reads %s\n%s", err, s.databaseURL, read, said)
+	}
+	if _, err := ledger.Migrate(t.Context(), s.databaseURL); err != nil {
+		t.Errorf("%v\n%s", err, said)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("%v\n%s", err, said)
 	}
 }
 

@@ -5,14 +5,19 @@ package backendstest
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/url"
+	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"notsale/pkg/backends"
+	"notsale/pkg/effort"
 )
 
 // redisPool hands out the numbered databases of one Redis. Number 0 is nobody's,
@@ -70,4 +75,62 @@ func flush(address string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
 	return client.FlushDB(ctx).Err()
+}
+
+// RunRedis runs a redis-server with these arguments, beside those of one that
+// keeps nothing, on a free loopback port until the test ends. PORT in an argument
+// is that port, BUS another. A first argument that is no option is a file of more
+// settings.
+func RunRedis(t testing.TB, args ...string) *RawRedis {
+	t.Helper()
+	port, bus := freePort(t), freePort(t)
+	given := []string{}
+	if len(args) > 0 && !strings.HasPrefix(args[0], "--") {
+		given, args = []string{args[0]}, args[1:]
+	}
+	given = append(given, "--port", port, "--bind", "127.0.0.1", "--dir", t.TempDir())
+	for _, arg := range args {
+		given = append(given, strings.NewReplacer("PORT", port, "BUS", bus).Replace(arg))
+	}
+	r := &RawRedis{Port: port, Bus: bus, Address: net.JoinHostPort("127.0.0.1", port), cmd: exec.Command(backends.FindRedis(), given...)}
+	r.cmd.Stdout, r.cmd.Stderr = t.Output(), t.Output()
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Kill)
+	for deadline := time.Now().Add(effort.Patience); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := net.Dial("tcp", r.Address) //nolint:noctx // it listens, or refuses at once
+		if err == nil {
+			_ = conn.Close()
+			return r
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("redis-server %v: %v", given, err)
+		}
+	}
+}
+
+// RawRedis is a redis-server of the settings that a test needs.
+type RawRedis struct {
+	Address   string // host:port
+	Port, Bus string
+
+	cmd *exec.Cmd
+}
+
+// Kill ends it with SIGKILL. Killing again does nothing.
+func (r *RawRedis) Kill() {
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
 }

@@ -107,7 +107,7 @@ func (s *Stage) Stream(name string) *stream.Client {
 // Cache connects a service of this name to Redis.
 func (s *Stage) Cache(name string) *rejection.Cache {
 	s.t.Helper()
-	c, err := rejection.Open(s.RedisURL, name, s.Log)
+	c, err := rejection.Open(rejection.Config{URL: s.RedisURL, Name: name}, s.Log)
 	if err != nil {
 		s.t.Fatal(err)
 	}
