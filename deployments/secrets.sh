@@ -39,11 +39,16 @@ if [ ! -e "$dir/complete" ]; then
 		echo "postgres://notsale_$role:$password@postgres:5432/notsale?sslmode=disable" | write "${role}_database_url"
 	done | write postgres_roles.sql
 
-	for user in edge allocator recorder scheduler auditor operator; do
+	for user in edge allocator recorder scheduler archiver auditor operator; do
 		password=$(random 24)
 		echo "${user}_password: \"$password\""
 		echo "nats://$user:$password@nats:4222" | write "${user}_nats_url"
 	done | write nats_passwords.conf
+	route=$(random 24)
+	{ # of a cluster
+		echo "route_password: \"$route\""
+		echo "routes_of_all: [\"nats://route:$route@nats-1:6222\", \"nats://route:$route@nats-2:6222\", \"nats://route:$route@nats-3:6222\"]"
+	} | write nats_routes.conf
 
 	edge=$(random 24)
 	allocator=$(random 24)

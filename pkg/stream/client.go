@@ -32,6 +32,7 @@ var errDisconnected = fmt.Errorf("%w: not connected", ErrUnavailable)
 type Config struct {
 	URL      string // nats://user:password@host:port, several joined by commas
 	Name     string // of the connection, shown by the server
+	Role     string // what it works as: answers come to subjects of _INBOX.<Role>, the only ones that it needs to hear; empty: of _INBOX
 	Replicas int    // of each stream: 1 on a single server, 3 in a cluster
 	// SaleBytes and AttemptBytes are what the two streams of a new sale reserve,
 	// in bytes, less where the store is short of room. A full stream refuses
@@ -110,7 +111,7 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error)
 }
 
 func (c *Client) options() []nats.Option {
-	return []nats.Option{
+	options := []nats.Option{
 		nats.Name(c.cfg.Name),
 		nats.Timeout(handshakeTimeout),
 		nats.SetCustomDialer(&dialer{Dialer: net.Dialer{Timeout: dialTimeout}, last: &c.conn}),
@@ -142,6 +143,10 @@ func (c *Client) options() []nats.Option {
 			c.log.Warn("NATS reports an error", "subject", subject, "error", err)
 		}),
 	}
+	if c.cfg.Role != "" {
+		options = append(options, nats.CustomInboxPrefix(nats.InboxPrefix+c.cfg.Role))
+	}
+	return options
 }
 
 // Connected reports whether the connection is up, without asking the server. It
