@@ -22,16 +22,20 @@ import (
 	"notsale/services/recorder"
 )
 
-// streamsAs connects to NATS as a service.
-func streamsAs(t *testing.T, addr, secrets, role string) *stream.Client {
+// streamsAs connects to NATS, at addresses joined by commas, as a service.
+func streamsAs(t *testing.T, addr, secrets, role string, changes ...func(*stream.Config)) *stream.Client {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(secrets, role, "nats_url"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg := stream.DefaultConfig()
-	cfg.URL, cfg.Name = strings.Replace(strings.TrimSpace(string(text)), "nats:4222", addr, 1), role
+	login, _, _ := strings.Cut(string(text), "@")
+	cfg.URL, cfg.Name, cfg.Role = login+"@"+strings.ReplaceAll(addr, ",", ","+login+"@"), role, role
 	cfg.SaleBytes, cfg.AttemptBytes = 1<<20, 1<<20
+	for _, change := range changes {
+		change(&cfg)
+	}
 	c, err := stream.Connect(t.Context(), cfg, quiet(t))
 	if err != nil {
 		t.Fatalf("%s: %v", role, err)

@@ -144,8 +144,8 @@ func TestComposeEnvironment(t *testing.T) {
 	}
 }
 
-// identities are the volumes of secrets, and the services that each is of.
-var identities = map[string][]string{
+// secretsOf are the volumes of secrets, and the services that each is of.
+var secretsOf = map[string][]string{
 	"secrets-edge": {"edge"}, "secrets-allocator": {"allocator"}, "secrets-recorder": {"recorder"},
 	"secrets-scheduler": {"scheduler"}, "secrets-archiver": {"archiver"}, "secrets-auditor": {"audit"},
 	"secrets-operator": {"sale"}, "secrets-migrate": {"migrate"}, "secrets-postgres": {"postgres", "roles"},
@@ -162,7 +162,7 @@ func TestComposeSecretsAreTheirOwnersOnly(t *testing.T) {
 				continue
 			}
 			if name == "secrets" {
-				if _, known := identities[v.Source]; !known {
+				if _, known := secretsOf[v.Source]; !known {
 					t.Errorf("%s is nobody's", v.Source)
 				}
 				continue
@@ -173,7 +173,7 @@ func TestComposeSecretsAreTheirOwnersOnly(t *testing.T) {
 			}
 		}
 	}
-	for volume, owners := range identities {
+	for volume, owners := range secretsOf {
 		got := seen[volume]
 		if slices.Sort(got); !slices.Equal(got, owners) {
 			t.Errorf("%s is read by %v, want %v", volume, got, owners)
@@ -184,7 +184,7 @@ func TestComposeSecretsAreTheirOwnersOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, identity := range made {
-		if _, mounted := identities["secrets-"+identity.Name()]; !mounted {
+		if _, mounted := secretsOf["secrets-"+identity.Name()]; !mounted {
 			t.Errorf("secrets.sh makes a folder %s that no volume keeps", identity.Name())
 		}
 	}
@@ -264,7 +264,7 @@ func TestSecretsAreKept(t *testing.T) {
 }
 
 // No secret is read by anyone but those who need it: none stands in two
-// identities' folders, but for a store's own.
+// secretsOf' folders, but for a store's own.
 func TestSecretsAreNotShared(t *testing.T) {
 	random := regexp.MustCompile(`[0-9a-f]{48}|"secret":"[^"]*"`)
 	owners := map[string]string{}

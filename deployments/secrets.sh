@@ -54,6 +54,13 @@ for user in edge allocator recorder scheduler archiver auditor operator; do
 	done | write "$user/nats_url"
 	echo "${user}_password: \"$password\""
 done | write nats/passwords.conf
+route=$({ cat "$dir/nats/routes.conf" 2>/dev/null || true; } | sed -n 's|^route_password: "\(.*\)"$|\1|p' | grep . || random 24)
+{ # of a cluster
+	echo "route_password: \"$route\""
+	echo "routes_of_all: ["
+	for server in ${NATS_SERVERS:-nats}; do echo "  \"nats://route:$route@$server:6222\""; done
+	echo "]"
+} | write nats/routes.conf
 
 edge=$(password edge/redis_url)
 allocator=$(password allocator/redis_url)

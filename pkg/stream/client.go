@@ -32,6 +32,9 @@ var errDisconnected = fmt.Errorf("%w: not connected", ErrUnavailable)
 type Config struct {
 	URL      string // nats://user:password@host:port, several joined by commas
 	Name     string // of the connection, shown by the server
+	Role     string // what it works as: answers come to subjects of _INBOX.<Role>, the only ones that it needs to hear; empty: of _INBOX
+	Files    Files  // certificates and keys
+	Domain   string // JetStream's, of the streams; empty: that of the server that URL leads to
 	Replicas int    // of each stream: 1 on a single server, 3 in a cluster
 	// SaleBytes and AttemptBytes are what the two streams of a new sale reserve,
 	// in bytes, less where the store is short of room. A full stream refuses
@@ -60,8 +63,11 @@ type Client struct {
 	log *slog.Logger
 	nc  *nats.Conn
 	js  jetstream.JetStream
+	api string // what the subjects of js begin with
 
 	conn        atomic.Pointer[conn] // the last that was made
+	files       []nats.Option        // what Files make
+	outage      outage
 	permissions *permissions
 	lag         lag
 	unsold      atomic.Int64 // part of the streams of no sale that took attempts last; a hint
@@ -85,23 +91,31 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error)
 			return nil, errors.New("stream: NATS_URL: it is no URL: write special characters of a user or password escaped (% as %25)")
 		}
 	}
-	c := &Client{cfg: cfg, log: log, permissions: newPermissions()}
+	files, err := cfg.Files.read()
+	if err != nil {
+		return nil, fmt.Errorf("stream: %w", err)
+	}
+	c := &Client{cfg: cfg, log: log, files: files, permissions: newPermissions()}
 	c.begin()
-	var err error
-	for warned := false; ; warned = true {
+	for {
 		if c.nc, err = nats.Connect(cfg.URL, c.options()...); err == nil {
 			break
 		}
-		if !warned {
-			log.Warn("NATS does not answer, trying on", "error", err)
-		}
+		c.outage.tell(err, log)
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("stream: NATS_URL: %w: %w", err, ctx.Err())
+			return nil, fmt.Errorf("stream: NATS_URL: %s: %w: %w", advice(err), err, ctx.Err())
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-	c.js, err = jetstream.New(c.nc, jetstream.WithDefaultTimeout(cfg.RequestTimeout))
+	c.outage.over()
+	timeout := jetstream.WithDefaultTimeout(cfg.RequestTimeout)
+	if c.api = jetstream.DefaultAPIPrefix; cfg.Domain == "" {
+		c.js, err = jetstream.New(c.nc, timeout)
+	} else {
+		c.api = "$JS." + cfg.Domain + ".API."
+		c.js, err = jetstream.NewWithDomain(c.nc, cfg.Domain, timeout)
+	}
 	if err != nil {
 		c.nc.Close()
 		return nil, fmt.Errorf("stream: %w", err)
@@ -110,29 +124,33 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error)
 }
 
 func (c *Client) options() []nats.Option {
-	return []nats.Option{
+	options := []nats.Option{
 		nats.Name(c.cfg.Name),
 		nats.Timeout(handshakeTimeout),
 		nats.SetCustomDialer(&dialer{Dialer: net.Dialer{Timeout: dialTimeout}, last: &c.conn}),
 		nats.FlusherTimeout(0), // see conn, which knows a slow write from one that gets nowhere
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // a login that is refused may be mended, too
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
 		nats.NoCallbacksAfterClientClose(),
 		nats.ReconnectBufSize(-1), // a publish while disconnected fails at once
 		nats.PingInterval(time.Second),
 		nats.MaxPingsOutstanding(2),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
 			c.endSession()
 			c.log.Warn("NATS disconnected, reconnecting", "error", err)
+			go c.watchOutage(nc)
 		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { c.outage.tell(err, c.log) }),
 		nats.ReconnectHandler(func(*nats.Conn) {
+			c.outage.over()
 			c.begin()
 			c.permissions.onSession()
 			c.log.Info("NATS connected again")
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
-			if c.onViolation(err) {
+			if c.onViolation(err) || s == nil && !c.Connected() { // else see watchOutage
 				return
 			}
 			subject := ""
@@ -142,6 +160,11 @@ func (c *Client) options() []nats.Option {
 			c.log.Warn("NATS reports an error", "subject", subject, "error", err)
 		}),
 	}
+	options = append(options, c.files...)
+	if c.cfg.Role != "" {
+		options = append(options, nats.CustomInboxPrefix(nats.InboxPrefix+c.cfg.Role))
+	}
+	return options
 }
 
 // Connected reports whether the connection is up, without asking the server. It
@@ -151,7 +174,7 @@ func (c *Client) Connected() bool { return c.live().Err() == nil }
 // Ping reports whether NATS answers, JetStream included.
 func (c *Client) Ping(ctx context.Context) error {
 	if !c.Connected() {
-		return errDisconnected
+		return c.away()
 	}
 	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,16 +38,28 @@ type jsz struct {
 
 // Verify asks the monitoring listeners of NATS's servers, several URLs joined by
 // commas, whether each stores in files and syncs every write before it
-// acknowledges it. ErrNotDurable: one does not, or the server that this client
-// speaks to is none of them. ErrMonitorURL: it is no URL. Other errors mean that one did not answer.
+// acknowledges it. One that does not answer is passed over with a warning, if it
+// is not the server that this client speaks to. ErrNotDurable: one does not, or
+// the server that this client speaks to is none of them. ErrMonitorURL: it is no
+// URL. Other errors mean that the one that had to did not answer.
 func (c *Client) Verify(ctx context.Context, monitors string) error {
+	authorities, err := c.cfg.Files.authorities()
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
+	}}
 	var ids []string
+	var silent []error
 	for monitor := range strings.SplitSeq(monitors, ",") {
-		server, err := askMonitor(ctx, strings.TrimSpace(monitor))
-		if err != nil {
-			return fmt.Errorf("stream: --nats-monitor: %w", err)
-		}
+		server, err := askMonitor(ctx, client, strings.TrimSpace(monitor))
 		switch {
+		case errors.Is(err, ErrMonitorURL):
+			return fmt.Errorf("stream: --nats-monitor: %w", err)
+		case err != nil:
+			silent = append(silent, fmt.Errorf("stream: --nats-monitor: %w", err))
+			continue
 		case server.Disabled:
 			return fmt.Errorf("%w: %s has no JetStream", ErrNotDurable, monitor)
 		case server.Config.MaxStore <= 0 || server.Config.StoreDir == "":
@@ -56,13 +69,20 @@ func (c *Client) Verify(ctx context.Context, monitors string) error {
 		}
 		ids = append(ids, server.ID)
 	}
-	if id := c.nc.ConnectedServerId(); id != "" && !slices.Contains(ids, id) {
+	id := c.nc.ConnectedServerId()
+	known := id == "" || slices.Contains(ids, id)
+	switch {
+	case len(ids) == 0 || !known && len(silent) > 0:
+		return errors.Join(silent...)
+	case len(silent) > 0:
+		c.log.Warn("a NATS server was not verified to sync every write before it acknowledges it", "error", errors.Join(silent...))
+	case !known:
 		return fmt.Errorf("%w: NATS_URL leads to server %s, of which no URL was given by --nats-monitor", ErrNotDurable, id)
 	}
 	return nil
 }
 
-func askMonitor(ctx context.Context, monitor string) (server jsz, err error) {
+func askMonitor(ctx context.Context, client *http.Client, monitor string) (server jsz, err error) {
 	u, err := url.Parse(monitor)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return jsz{}, ErrMonitorURL
@@ -73,7 +93,6 @@ func askMonitor(ctx context.Context, monitor string) (server jsz, err error) {
 	if err != nil {
 		return jsz{}, err
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Do(request)
 	if err != nil {
 		return jsz{}, err

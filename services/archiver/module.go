@@ -12,7 +12,7 @@ import (
 )
 
 // Module runs an archiver of this name as part of an fx application that provides
-// its connections, with an operator's identity.
+// its connections, which may remove streams.
 func Module(cfg Config, name string) fx.Option {
 	return fx.Module("archiver",
 		fx.Provide(fx.Private, func(l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg prometheus.Registerer) (*Archiver, error) {

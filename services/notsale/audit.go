@@ -230,7 +230,7 @@ func openEvidence(ctx context.Context, s *settings) (books *ledger.Ledger, tape 
 	connect, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	cfg := s.stream
-	cfg.URL, cfg.Name = s.natsURL, name
+	cfg.URL, cfg.Name, cfg.Role = s.natsURL, name, "auditor"
 	tape, err = stream.Connect(connect, cfg, log)
 	if err != nil {
 		books.Close()

@@ -42,7 +42,7 @@ func role(name string, s *settings, service fx.Option) fx.Option {
 				ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 				defer cancel()
 				cfg := s.stream
-				cfg.URL, cfg.Name = s.natsURL, instance
+				cfg.URL, cfg.Name, cfg.Role = s.natsURL, instance, name
 				c, err := stream.Connect(ctx, cfg, log)
 				if err != nil {
 					return nil, err

@@ -69,6 +69,39 @@ func (s *settings) commonFlags(f *pflag.FlagSet) {
 func (s *settings) opsFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.natsMonitor, "nats-monitor", s.natsMonitor, "URLs of the monitoring listeners of NATS's servers, joined by commas, to verify that they are durable")
 	f.StringVar(&s.opsListen, "ops-listen", s.opsListen, "address of the operations listener (metrics, profiles, health)")
+	s.natsFlags(f)
+}
+
+// natsFlags are beside NATS_URL, and say nothing of the NATS of `up`.
+func (s *settings) natsFlags(f *pflag.FlagSet) {
+	usages := map[string]string{
+		"nats-ca":     "file of the certificates, PEM, of who signs those of NATS's servers, which must speak TLS then",
+		"nats-cert":   "file of a certificate, PEM, by which NATS knows this process",
+		"nats-key":    "file of the key of --nats-cert",
+		"nats-creds":  "file of credentials (JWT and key) by which NATS knows this process",
+		"nats-nkey":   "file of the seed of a key by which NATS knows this process",
+		"nats-domain": "JetStream domain of the streams, where NATS_URL leads to a server of another",
+	}
+	for name, value := range s.natsSettings() {
+		f.StringVar(value, name, *value, usages[name])
+	}
+}
+
+// natsSettings are where the values of natsFlags are.
+func (s *settings) natsSettings() map[string]*string {
+	files := &s.stream.Files
+	return map[string]*string{
+		"nats-ca": &files.CA, "nats-cert": &files.Cert, "nats-key": &files.Key,
+		"nats-creds": &files.Creds, "nats-nkey": &files.NKey, "nats-domain": &s.stream.Domain,
+	}
+}
+
+// ownNATS keeps what the flags say of another NATS from the one that this program
+// started.
+func (s *settings) ownNATS() {
+	for _, value := range s.natsSettings() {
+		*value = ""
+	}
 }
 
 func (s *settings) dataFlags(f *pflag.FlagSet) {
@@ -79,6 +112,7 @@ func (s *settings) dataFlags(f *pflag.FlagSet) {
 func (s *settings) evidenceFlags(f *pflag.FlagSet) {
 	s.commonFlags(f)
 	f.StringVar(&s.data, "data", backends.DefaultConfig().Data, "folder of the stores of 'notsale up', where DATABASE_URL and NATS_URL are not set")
+	s.natsFlags(f)
 	f.Float64Var(&s.share, "share", 0, "part of the time in which an audit works, above 0 up to 1; 0: all of it, but a twentieth while the sale sells")
 }
 

@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"notsale/pkg/backends"
+	"notsale/pkg/boot"
 	"notsale/pkg/ledger"
 )
 
@@ -64,10 +67,20 @@ func newBackends() *cobra.Command {
 // terminal.
 var nohup = signal.Ignored(syscall.SIGHUP)
 
-// exports are the URLs as lines for a shell.
+// exports are the URLs, and what belongs to them, as lines for a shell.
 func (s *settings) exports() string {
-	return fmt.Sprintf("export DATABASE_URL=%s\nexport REDIS_URL=%s\nexport NATS_URL=%s\n",
-		quote(s.databaseURL), quote(s.redisURL), quote(s.natsURL))
+	var b strings.Builder
+	line := func(name, value string) { fmt.Fprintf(&b, "export %s=%s\n", name, quote(value)) }
+	line("DATABASE_URL", s.databaseURL)
+	line("REDIS_URL", s.redisURL)
+	line("NATS_URL", s.natsURL)
+	of := s.natsSettings()
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		if value := *of[name]; value != "" {
+			line(boot.EnvName(name), value)
+		}
+	}
+	return b.String()
 }
 
 // endQuote is a ' within a shell's quotes: they end, one of its own follows, and
@@ -118,6 +131,9 @@ func (s *settings) findURLs() error {
 	}
 	ownDatabase()
 	s.databaseURL, s.redisURL, s.natsURL = found["DATABASE_URL"], found["REDIS_URL"], found["NATS_URL"]
+	for name, value := range s.natsSettings() {
+		*value = found[boot.EnvName(name)]
+	}
 	return nil
 }
 

@@ -138,6 +138,9 @@ func startStores(ctx context.Context, s *settings, log *slog.Logger) (*backends.
 	if s.databaseURL == "" {
 		ownDatabase()
 	}
+	if s.natsURL == "" {
+		s.ownNATS()
+	}
 	cfg := backends.DefaultConfig()
 	cfg.Data, cfg.DatabaseURL, cfg.RedisURL, cfg.NATSURL = s.data, s.databaseURL, s.redisURL, s.natsURL
 	stores, err := backends.Start(ctx, cfg, log)

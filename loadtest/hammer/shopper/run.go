@@ -73,10 +73,13 @@ func prepare(ctx context.Context, cfg Config) (*run, *client, error) {
 		return nil, nil, err
 	}
 	r.fill(users)
-	for i := range heldCodes {
+	for i := 0; len(prep.outcomes) < heldCodes && i < heldCodes+len(r.perm); i++ {
 		item := r.sale.FirstItem + int64(r.perm[i%len(r.perm)])
 		user := r.user("held", i)
 		resp := prep.doCheckout(ctx, user, item)
+		if resp.Status == http.StatusConflict { // sold before
+			continue
+		}
 		prep.outcomes = append(prep.outcomes, Outcome{User: user, Item: item, Code: parseCode(resp.Body), Status: resp.Status})
 	}
 	return r, prep, nil

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,18 +109,28 @@ func TestChecksNoticeFaults(t *testing.T) {
 	}
 }
 
+// untilPending ends the run with the first purchase that is told to wait.
+type untilPending struct {
+	http.ResponseWriter
+
+	end func()
+}
+
+func (u *untilPending) WriteHeader(status int) {
+	if status == http.StatusAccepted {
+		u.end()
+	}
+	u.ResponseWriter.WriteHeader(status)
+}
+
 // When the time is up the run ends, and what is missing is not taken for a refusal.
 func TestEndsWithTheContext(t *testing.T) {
 	s := &shoppertest.Server{Stock: 20, Limit: 10, First: 1, Fault: shoppertest.NeverFinal}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var requests atomic.Int64
 	shop := s.Handler()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if requests.Add(1) == 20 {
-			cancel()
-		}
-		shop.ServeHTTP(w, r)
+		shop.ServeHTTP(&untilPending{w, cancel}, r)
 	}))
 	defer srv.Close()
 	cfg := shopper.DefaultConfig()
