@@ -54,8 +54,8 @@ $(TOOLS)/govulncheck-$(VULN_VERSION):
 	mv $(TOOLS)/govulncheck $@
 
 .PHONY: sbom
-sbom: $(TOOLS)/cyclonedx-gomod-$(SBOM_VERSION) ## list what the program is made of in bin/notsale.cdx.json
-	$< app -json -licenses -std -main services/notsale -output $(TOOLS)/notsale.cdx.json .
+sbom: $(TOOLS)/cyclonedx-gomod-$(SBOM_VERSION) build ## build, and list what went into it in bin/notsale.cdx.json
+	$< bin -json -std -noserial -notimestamp -output $(TOOLS)/notsale.cdx.json $(TOOLS)/notsale
 
 $(TOOLS)/cyclonedx-gomod-$(SBOM_VERSION):
 	GOBIN=$(TOOLS) GOFLAGS= go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(SBOM_VERSION)

@@ -85,10 +85,10 @@ func (c Config) server() (*server, error) {
 	s.DisableIdentity, s.MaintNotificationsConfig = true, &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	s.OnConnect = func(ctx context.Context, conn *redis.Conn) error {
 		err := conn.ClientSetName(ctx, c.Name).Err()
-		if refused := redis.Error(nil); errors.As(err, &refused) { // CLIENT may be renamed, or not allowed
-			return nil
+		if refused := redis.Error(nil); err != nil && !errors.As(err, &refused) {
+			return err
 		}
-		return err
+		return nil // CLIENT may be renamed, or not allowed
 	}
 	return s, nil
 }

@@ -9,7 +9,8 @@
 // Purpose: answers that are true, however many edges run; nothing that
 // correctness depends on lives here.
 //
-// Authority: none. Decisions come from the allocator, after their commit;
+// Authority: none, and none over who asks: user_id is believed, or, with a user
+// header, a trusted proxy is, and nobody else. Decisions come from the allocator, after their commit;
 // refusals without one come from facts that prove themselves.
 //
 // Invariants: a checkout is answered only after its attempt is stored in its

@@ -232,7 +232,7 @@ func TestSlowConnectionsSlowNobodyDown(t *testing.T) {
 	for range slow {
 		crowd.Go(func() {
 			for first := true; ; first = false {
-				conn, err := net.Dial("tcp", strings.TrimPrefix(f.Base, "http://")) //nolint:noctx // it listens
+				conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(f.Base, "http://"))
 				if err != nil {
 					t.Error(err)
 					return

@@ -99,7 +99,7 @@ func RunRedis(t testing.TB, args ...string) *RawRedis {
 	}
 	t.Cleanup(r.Kill)
 	for deadline := time.Now().Add(effort.Patience); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", r.Address) //nolint:noctx // it listens, or refuses at once
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", r.Address)
 		if err == nil {
 			_ = conn.Close()
 			return r
@@ -126,7 +126,7 @@ func (r *RawRedis) Kill() {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
