@@ -3,6 +3,7 @@ package stream_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ func TestARefusedSubscriptionIsMadeAgain(t *testing.T) {
 			}
 			defer stop()
 			works := func() error {
-				if err := errors.Join(client.Deaf(), client.Reply("e", []byte("reply")), client.PublishPack(t.Context(), 1, []byte("pack"))); err != nil {
+				if err := errors.Join(client.Refused(), client.Reply("e", []byte("reply")), client.PublishPack(t.Context(), 1, []byte("pack"))); err != nil {
 					return err
 				}
 				select {
@@ -43,7 +44,7 @@ func TestARefusedSubscriptionIsMadeAgain(t *testing.T) {
 			eventually(t, "all works", works)
 			g.Reload(c.without)
 			eventually(t, "the client knows that it is deaf", func() error {
-				if client.Deaf() == nil {
+				if client.Refused() == nil {
 					return errors.New("it hears")
 				}
 				return nil
@@ -73,8 +74,18 @@ func TestADeniedPublish(t *testing.T) {
 	if err := client.PublishAttempts(t.Context(), 1, []byte("attempts")); err != nil {
 		t.Errorf("another subject: %v", err)
 	}
+	before := last(t, client)
+	if err := client.Unusable(); !errors.Is(err, stream.ErrDenied) || !strings.Contains(err.Error(), "purchases.1") {
+		t.Errorf("whoever could say that nothing can be bought: %v", err)
+	}
 	g.Reload("")
-	eventually(t, "it is allowed again", func() error { return client.PublishPack(t.Context(), 1, []byte("pack")) })
+	eventually(t, "that it is allowed again is found out", client.Unusable)
+	if after := last(t, client); after != before {
+		t.Errorf("the stream ends at %d, and at %d before that was tried", after, before)
+	}
+	if err := client.PublishPack(t.Context(), 1, []byte("pack")); err != nil {
+		t.Error(err)
+	}
 }
 
 // A user that may not make the stream by which the size of the store is found out

@@ -59,6 +59,9 @@ func role(name string, s *settings, service fx.Option) fx.Option {
 				return c, nil
 			},
 		),
+		fx.Provide(fx.Annotate(func(st *stream.Client) telemetry.Probe {
+			return func(context.Context) error { return st.Trouble() }
+		}, fx.ResultTags(`group:"ready"`))),
 		fx.Invoke(func(lc fx.Lifecycle, log *slog.Logger, st *stream.Client) {
 			lc.Append(fx.StartHook(s.verifyNATS(log, st)))
 		}),
@@ -153,7 +156,11 @@ func waitForDirectory(log *slog.Logger, l *ledger.Ledger, st *stream.Client) fun
 				return err
 			}
 			if !warned {
-				log.Info("waiting for the directory of sales", "error", err)
+				level := slog.LevelWarn
+				if errors.Is(err, stream.ErrNoDirectory) {
+					level = slog.LevelInfo
+				}
+				log.Log(ctx, level, "waiting for the directory of sales", "error", err)
 			}
 			select {
 			case <-ctx.Done():

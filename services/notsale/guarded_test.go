@@ -3,13 +3,20 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/sale"
+	"notsale/pkg/telemetry"
+	"notsale/pkg/wire"
 	"notsale/services/edge"
 	"notsale/services/notsale/notsaletest"
 )
@@ -23,6 +30,50 @@ func serve(t *testing.T, g *backendstest.Guarded, stage *notsaletest.Stage) {
 		t.Fatal(err)
 	}
 	stage.NATSURL = g.URL("edge")
+}
+
+// An edge whose account may have no more consumers of the directory is not ready,
+// and says why, in the log once.
+func TestAnEdgeWithoutAConsumer(t *testing.T) {
+	t.Parallel()
+	settings := func(limits string) string {
+		return "accounts { A { users: [ { user: edge, password: secret } ], jetstream: { " + limits + " } } }"
+	}
+	nats := backendstest.Configure(t, settings("max_consumers: 1"))
+	stage := notsaletest.New(t)
+	stage.NATSURL = nats.URL("edge:secret@")
+	said := &output{}
+	stage.Log = slog.New(slog.NewTextHandler(said, nil))
+	other, err := stage.Stream("other").MakeDirectory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched := make(chan bool)
+	stop := stage.Run(func(ctx context.Context) error {
+		_ = other.Watch(ctx, func(wire.Entry) {}, func() { close(watched) }) // it ends with ctx
+		return nil
+	})
+	<-watched
+	cfg := edge.DefaultConfig()
+	cfg.Listen = "127.0.0.1:0"
+	e, err := edge.New(cfg, newKeyring(t, 1), stage.Ledger("edge"), stage.Stream("edge"), stage.Cache("edge"), &telemetry.Health{}, stage.Log, prometheus.NewRegistry())
+	if err == nil {
+		err = e.Listen(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	stage.Run(e.Run)
+	shop := notsaletest.NewShop(t, e.Address())
+	notsaletest.Eventually(t, "readyz names the limit", func() bool {
+		a := shop.Get(t, "/readyz")
+		return a.Status == http.StatusServiceUnavailable && strings.Contains(string(a.Body), "max_consumers")
+	})
+	stop()
+	notsaletest.Eventually(t, "it is ready when there is one for it", func() bool { return shop.Get(t, "/readyz").Status == http.StatusOK })
+	if n := strings.Count(said.String(), "level=WARN"); n != 1 || !strings.Contains(said.String(), "max_consumers") {
+		t.Errorf("%d warnings:\n%s", n, said)
+	}
 }
 
 // NATS takes the edge's subscription to replies away and gives it back: the edge
