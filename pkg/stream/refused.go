@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"notsale/pkg/wire"
 )
 
 // ErrDenied is wrapped by the error of a publish that NATS's permissions forbid:
@@ -70,14 +72,18 @@ func (c *Client) onViolation(err error) bool {
 		return false
 	}
 	if strings.EqualFold(match[1], "publish") {
-		c.permissions.deny(match[2])
+		if !c.permissions.deny(match[2]) {
+			c.onUnawaited(match[2])
+		}
 		return true
 	}
 	c.onRefused(match[2], err)
 	return true
 }
 
-func (p *permissions) deny(subject string) {
+// deny tells whoever has published to the subject, and reports whether somebody
+// waits for what becomes of it.
+func (p *permissions) deny(subject string) (awaited bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for one := range p.outgoing {
@@ -85,7 +91,18 @@ func (p *permissions) deny(subject string) {
 			return s == subject || strings.HasSuffix(s, ".") && strings.HasPrefix(subject, s)
 		}) {
 			one.deny(fmt.Errorf("%w: to publish to %q", ErrDenied, subject))
+			awaited = true
 		}
+	}
+	return awaited
+}
+
+// onUnawaited tells of a publish whose fate nobody waits for, such as a reply's.
+// Many subjects differ by a last word.
+func (c *Client) onUnawaited(subject string) {
+	err := fmt.Errorf("%w: to publish to %q", ErrDenied, subject)
+	if c.failing.note(subject[:strings.LastIndexByte(subject, '.')+1], err) {
+		c.log.Warn("NATS forbids to publish", "subject", subject)
 	}
 }
 
@@ -128,6 +145,16 @@ func (c *Client) onForbidden(subject string) {
 // nowhere is a stream that there is none of: a message that expects to be stored
 // there is not stored, but NATS says so only to who may publish it.
 const nowhere = "NOWHERE"
+
+// Rehearse publishes nothing where an edge publishes, so that Refused tells what
+// NATS forbids before anybody wants to buy.
+func (c *Client) Rehearse(ctx context.Context) {
+	for _, subject := range []string{purchaseSubject(0), checkoutSubject(wire.AttemptStream{})} {
+		if errors.Is(c.send(ctx, subject, nil, jetstream.WithExpectStream(nowhere)), ErrDenied) {
+			c.onForbidden(subject)
+		}
+	}
+}
 
 func (c *Client) tryForbidden(subject string) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.RequestTimeout)

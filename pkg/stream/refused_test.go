@@ -88,6 +88,43 @@ func TestADeniedPublish(t *testing.T) {
 	}
 }
 
+// A publish that nobody waits for is told of, once, when it is forbidden; and so is
+// at a rehearsal what nobody has published yet.
+func TestDeniedPublishesThatNobodyWaitsFor(t *testing.T) {
+	t.Parallel()
+	g := backendstest.NewGuarded(t, "")
+	var log diary
+	client, err := stream.Connect(t.Context(), config(g.URL("edge")), log.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	g.Reload(`publish: { deny: ["replies.>", "purchases.>"] }`)
+	eventually(t, "replies are told of", func() error {
+		for _, edge := range []string{"a", "b"} {
+			if err := client.Reply(edge, []byte("reply")); err != nil {
+				return err
+			}
+		}
+		if err := client.Trouble(); err == nil || !strings.Contains(err.Error(), "replies.") {
+			return fmt.Errorf("trouble: %w", errors.Join(err, errors.New("no word of it")))
+		}
+		return nil
+	})
+	if err := client.Unusable(); err != nil {
+		t.Error(err)
+	}
+	client.Rehearse(t.Context())
+	if err := client.Unusable(); !errors.Is(err, stream.ErrDenied) || !strings.Contains(err.Error(), "purchases.0") {
+		t.Errorf("what cannot be published is not known: %v", err)
+	}
+	g.Reload("")
+	eventually(t, "it is found out that it can be", client.Unusable)
+	if n := log.count("replies."); n != 1 {
+		t.Errorf("told %d times\n%s", n, &log)
+	}
+}
+
 // A user that may not make the stream by which the size of the store is found out
 // opens sales all the same, at once, with what they begin with where there is room.
 func TestADeniedLookAtTheSizeOfTheStore(t *testing.T) {

@@ -81,20 +81,23 @@ type failure struct {
 // failureLife is how long a request that failed counts, if it is not made again.
 const failureLife = 30 * time.Second
 
-func (f *failing) note(subject string, err error) {
+// note takes how a request ended, and reports whether it fails for the first time.
+func (f *failing) note(subject string, err error) (fresh bool) {
 	if errors.Is(err, ErrDenied) && strings.HasSuffix(subject, "."+probeStream) { // it may be
-		return
+		return false
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !errors.Is(err, ErrDenied) && !errors.Is(err, ErrLimit) {
 		delete(f.of, subject)
-		return
+		return false
 	}
 	if f.of == nil {
 		f.of = map[string]failure{}
 	}
+	had := f.of[subject]
 	f.of[subject] = failure{err, time.Now()}
+	return time.Since(had.at) > failureLife
 }
 
 // last returns the failure of the first subject, by name, that fails, or nil.

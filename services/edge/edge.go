@@ -199,6 +199,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	defer stop()
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
+	background.Go(func() { e.stream.Rehearse(watching) })
 	background.Go(func() { e.list(watching) })
 	background.Go(func() { e.watch(watching) })
 	background.Go(func() { e.watchClocks(watching) })

@@ -114,7 +114,9 @@ func TestARefusedSubscriptionToReplies(t *testing.T) {
 		a := f.Purchase(t, f.code(f.keys, of, 4, "ann", time.Hour))
 		return a.Status == http.StatusServiceUnavailable
 	})
+	ready(http.StatusServiceUnavailable)
 	g.Reload("")
+	ready(http.StatusOK)
 	notsaletest.Eventually(t, "it is allowed again", func() bool {
 		return f.Purchase(t, f.code(f.keys, of, 4, "ann", time.Hour)).Status == http.StatusOK
 	})
