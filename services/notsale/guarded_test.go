@@ -76,6 +76,30 @@ func TestAnEdgeWithoutAConsumer(t *testing.T) {
 	}
 }
 
+// A server of NATS that is down is passed over, and verified once it is up.
+func TestAServerThatIsDownIsVerifiedLater(t *testing.T) {
+	t.Parallel()
+	durable := "http: \"127.0.0.1:-1\"\njetstream { store_dir: STORE, max_file_store: 1GB, sync_interval: always }"
+	good := backendstest.Configure(t, durable)
+	late := backendstest.Configure(t, durable)
+	monitor := late.MonitorAddr().String()
+	late.Stop()
+	stage := notsaletest.New(t)
+	stage.NATSURL = good.URL("")
+	said := &output{}
+	log := slog.New(slog.NewTextHandler(said, nil))
+	s := newSettings()
+	s.natsMonitor = "http://" + good.MonitorAddr().String() + ", http://" + monitor
+	on, stop := context.WithCancel(t.Context())
+	defer stop()
+	if err := s.verifyNATS(on, log, stage.Stream("edge"))(t.Context()); err != nil || !strings.Contains(said.String(), "verified later") {
+		t.Fatalf("%v, and the log says\n%s", err, said)
+	}
+	late.Write("http: \"" + monitor + "\"")
+	late.Start()
+	notsaletest.Eventually(t, "that it loses what it acknowledges is an alarm", func() bool { return strings.Contains(said.String(), "not-durable") })
+}
+
 // NATS takes the edge's subscription to replies away and gives it back: the edge
 // says that it is not ready; a sold code is told so throughout, and what is
 // decided meanwhile is learned from the ledger before 202 is said; afterwards
