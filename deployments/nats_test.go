@@ -4,6 +4,7 @@ package deployments
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -59,7 +60,11 @@ func natsFolder(t *testing.T, secrets string) string {
 			t.Fatal(err)
 		}
 	}
-	backendstest.NewCA(t).Issue("nats", filepath.Join(dir, "secrets", "cert.pem"), filepath.Join(dir, "secrets", "key.pem"))
+	ca := backendstest.NewCA(t)
+	ca.Issue("nats", filepath.Join(dir, "secrets", "cert.pem"), filepath.Join(dir, "secrets", "key.pem"))
+	if err := os.Rename(ca.File, filepath.Join(dir, "secrets", "ca.pem")); err != nil {
+		t.Fatal(err)
+	}
 	return dir
 }
 
@@ -243,6 +248,24 @@ func told(nc *nats.Conn, errs chan error, err error) error {
 		return err
 	case <-time.After(effort.Patience):
 		return nil // an earlier violation, none by this subject
+	}
+}
+
+// A server of tls.conf speaks nothing else, and is known by who signed for it.
+func TestNATSWithTLS(t *testing.T) {
+	secrets := makeSecrets(t)
+	dir := natsFolder(t, secrets)
+	addr := runNATS(t, dir, "tls.conf").Addr().String()
+	trusting := func(cfg *stream.Config) { cfg.Files.CA = filepath.Join(dir, "tls", "ca.pem") }
+	if _, err := streamsAs(t, addr, secrets, "scheduler", trusting).MakeDirectory(t.Context()); err != nil {
+		t.Error(err)
+	}
+	cfg := stream.DefaultConfig()
+	cfg.URL = "nats://" + addr
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := stream.Connect(ctx, cfg, quiet(t)); err == nil || !strings.Contains(err.Error(), "--nats-ca") {
+		t.Errorf("who knows nobody that signed: %v", err)
 	}
 }
 

@@ -25,14 +25,12 @@ func (c *Client) Seal(ctx context.Context, id sale.ID) error {
 }
 
 func (c *Client) seal(ctx context.Context, name string) error {
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
 	cfg, err := c.config(ctx, name)
 	if err != nil || cfg.Sealed {
 		return err
 	}
 	cfg.Sealed = true
-	if _, err := c.js.UpdateStream(ctx, cfg); err != nil {
+	if err := c.change(ctx, cfg); err != nil {
 		return fmt.Errorf("stream: sealing %s: %w", name, err)
 	}
 	return nil
@@ -51,8 +49,6 @@ func (c *Client) config(ctx context.Context, name string) (jetstream.StreamConfi
 // them is then in the archive alone. It may be repeated; a stream that is not
 // there is no error. ErrNotSealed: a stream may still grow; none was deleted.
 func (c *Client) Remove(ctx context.Context, id sale.ID) error {
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
 	names := [...]string{checkoutStream(id), saleStream(id)}
 	for _, name := range names {
 		cfg, err := c.config(ctx, name)
@@ -64,9 +60,18 @@ func (c *Client) Remove(ctx context.Context, id sale.ID) error {
 		}
 	}
 	for _, name := range names {
-		if err := c.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		if err := c.drop(ctx, name); err != nil {
 			return fmt.Errorf("stream: removing %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// drop deletes a stream. One that is not there is no error.
+func (c *Client) drop(ctx context.Context, name string) error {
+	err := c.ask(ctx, func(ctx context.Context) error { return c.js.DeleteStream(ctx, name) }, c.api+"STREAM.DELETE."+name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	return err
 }

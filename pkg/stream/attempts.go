@@ -125,9 +125,7 @@ const oldRecorder = "recorder"
 // DeleteOldRecorder deletes the consumer of recorders of earlier versions, if it
 // is there.
 func (c *Client) DeleteOldRecorder(ctx context.Context, of wire.AttemptStream) error {
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
-	err := c.js.DeleteConsumer(ctx, of.String(), oldRecorder)
+	err := c.dismiss(ctx, of.String(), oldRecorder)
 	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return fmt.Errorf("stream: deleting the old consumer of %s: %w", of, err)
 	}

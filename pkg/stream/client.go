@@ -68,6 +68,7 @@ type Client struct {
 	conn        atomic.Pointer[conn] // the last that was made
 	files       []nats.Option        // what Files make
 	outage      outage
+	failing     failing
 	permissions *permissions
 	lag         lag
 	unsold      atomic.Int64 // part of the streams of no sale that took attempts last; a hint
@@ -176,12 +177,12 @@ func (c *Client) Ping(ctx context.Context) error {
 	if !c.Connected() {
 		return c.away()
 	}
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
-	err := heed(ctx, func() error {
-		_, err := c.js.AccountInfo(ctx)
-		return err
-	})
+	err := c.ask(ctx, func(ctx context.Context) error {
+		return heed(ctx, func() error {
+			_, err := c.js.AccountInfo(ctx)
+			return err
+		})
+	}, c.api+"INFO")
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

@@ -22,10 +22,8 @@ func (c *Client) SaleTime(ctx context.Context, id sale.ID) (server, local time.T
 }
 
 func (c *Client) serverTime(ctx context.Context, name string) (server, local time.Time, err error) {
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
 	sent := time.Now()
-	s, err := c.js.Stream(ctx, name)
+	s, err := c.handle(ctx, name)
 	if err != nil {
 		return time.Time{}, time.Time{}, fmt.Errorf("stream: reading the clock of %s: %w", name, err)
 	}

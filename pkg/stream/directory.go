@@ -30,9 +30,11 @@ var ErrNoDirectory = errors.New("stream: there is no directory of sales yet, a s
 
 // Directory opens the directory of sales. ErrNoDirectory: it is not there.
 func (c *Client) Directory(ctx context.Context) (*Directory, error) {
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
-	kv, err := c.js.KeyValue(ctx, directoryBucket)
+	var kv jetstream.KeyValue
+	err := c.ask(ctx, func(ctx context.Context) (err error) {
+		kv, err = c.js.KeyValue(ctx, directoryBucket)
+		return err
+	}, c.api+"STREAM.INFO."+directoryStream)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return nil, ErrNoDirectory
 	}
@@ -49,11 +51,13 @@ func (c *Client) MakeDirectory(ctx context.Context) (*Directory, error) {
 	if !errors.Is(err, ErrNoDirectory) {
 		return d, err
 	}
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
-	kv, err := c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: directoryBucket, History: 1, Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas,
-	})
+	var kv jetstream.KeyValue
+	err = c.ask(ctx, func(ctx context.Context) (err error) {
+		kv, err = c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: directoryBucket, History: 1, Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas,
+		})
+		return err
+	}, c.api+"STREAM.CREATE."+directoryStream)
 	if errors.Is(err, jetstream.ErrBucketExists) { // another scheduler was faster
 		return c.Directory(ctx)
 	}
@@ -63,17 +67,24 @@ func (c *Client) MakeDirectory(ctx context.Context) (*Directory, error) {
 	return &Directory{kv: kv, client: c}, nil
 }
 
+// ask is Client.ask for a request about entries.
+func (d *Directory) ask(ctx context.Context, request func(context.Context) error) error {
+	c, entries := d.client, "$KV."+directoryBucket+"."
+	return c.ask(ctx, request, entries, c.api+entries, c.api+"DIRECT.GET."+directoryStream+".", c.api+"STREAM.INFO."+directoryStream)
+}
+
 // installationKey is the entry that says whose streams these are.
 const installationKey = "installation"
 
 // Claim makes NATS's store the installation's, unless it is another's:
 // ErrForeign.
 func (d *Directory) Claim(ctx context.Context, id sale.UUID) error {
-	ctx, cancel := d.client.during(ctx, d.client.cfg.RequestTimeout)
-	defer cancel()
-	_, err := d.kv.Create(ctx, installationKey, []byte(id.String()))
+	err := d.ask(ctx, func(ctx context.Context) error {
+		_, err := d.kv.Create(ctx, installationKey, []byte(id.String()))
+		return err
+	})
 	if errors.Is(err, jetstream.ErrKeyExists) {
-		return d.check(ctx, id)
+		return d.Check(ctx, id)
 	}
 	if err != nil {
 		return fmt.Errorf("stream: claiming the directory of sales: %w", err)
@@ -83,13 +94,11 @@ func (d *Directory) Claim(ctx context.Context, id sale.UUID) error {
 
 // Check returns ErrForeign if NATS's store belongs to another installation.
 func (d *Directory) Check(ctx context.Context, id sale.UUID) error {
-	ctx, cancel := d.client.during(ctx, d.client.cfg.RequestTimeout)
-	defer cancel()
-	return d.check(ctx, id)
-}
-
-func (d *Directory) check(ctx context.Context, id sale.UUID) error {
-	entry, err := d.kv.Get(ctx, installationKey)
+	var entry jetstream.KeyValueEntry
+	err := d.ask(ctx, func(ctx context.Context) (err error) {
+		entry, err = d.kv.Get(ctx, installationKey)
+		return err
+	})
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil
 	}
@@ -104,9 +113,11 @@ func (d *Directory) check(ctx context.Context, id sale.UUID) error {
 
 // Count returns how many sales the directory lists.
 func (d *Directory) Count(ctx context.Context) (int, error) {
-	ctx, cancel := d.client.during(ctx, d.client.cfg.RequestTimeout)
-	defer cancel()
-	status, err := d.kv.Status(ctx)
+	var status jetstream.KeyValueStatus
+	err := d.ask(ctx, func(ctx context.Context) (err error) {
+		status, err = d.kv.Status(ctx)
+		return err
+	})
 	if err != nil {
 		return 0, fmt.Errorf("stream: reading the state of the directory of sales: %w", err)
 	}
@@ -132,10 +143,8 @@ func (d *Directory) Entries(ctx context.Context) (map[sale.ID]wire.Entry, error)
 // Put writes the entry of a sale, unless the directory says the same of it, or
 // knows a later state: a state only moves forward, also where two write at once.
 func (d *Directory) Put(ctx context.Context, e wire.Entry) error {
-	ctx, cancel := d.client.during(ctx, d.client.cfg.RequestTimeout)
-	defer cancel()
 	for {
-		err := d.put(ctx, e)
+		err := d.ask(ctx, func(ctx context.Context) error { return d.put(ctx, e) })
 		if err == nil {
 			return nil
 		}
@@ -173,7 +182,12 @@ func (d *Directory) Watch(ctx context.Context, update func(wire.Entry), ready fu
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(d.client.live(), cancel)()
-	w, err := d.kv.WatchAll(watching)
+	var w jetstream.KeyWatcher
+	err := d.client.ask(ctx, func(asking context.Context) (err error) {
+		defer context.AfterFunc(asking, cancel)() // the library takes one context for both
+		w, err = d.kv.WatchAll(watching)
+		return err
+	}, d.client.api+"CONSUMER.CREATE."+directoryStream+".")
 	if err != nil {
 		return fmt.Errorf("stream: watching the directory of sales: %w", err)
 	}

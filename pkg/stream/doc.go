@@ -34,5 +34,5 @@
 // The library makes every call under one lock, which it holds while it writes to
 // the connection or makes one. A connection that takes no bytes is therefore given
 // up after a second or two, and what must not wait asks no library: Connected and
-// Deaf; Ping, Close and publishes end by their own bounds.
+// Unusable; Ping, Close and publishes end by their own bounds.
 package stream

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -105,7 +104,7 @@ func (c *Client) measure(ctx context.Context) (int64, error) {
 	}
 	room, err := c.probe(ctx, maker)
 	if err == nil {
-		err = c.ask(ctx, maker, probeBytes)
+		err = c.reserve(ctx, maker, probeBytes)
 	}
 	if !removed(err) { // else what is there is another's
 		defer func() { _ = c.giveBack(context.WithoutCancel(ctx)) }()
@@ -185,19 +184,13 @@ func settled(ctx context.Context, try func() error) error {
 
 // giveBack removes the probe. Whoever is finding out begins anew.
 func (c *Client) giveBack(ctx context.Context) error {
-	err := c.probing(ctx, "DELETE", func(ctx context.Context) error { return c.js.DeleteStream(ctx, probeStream) })
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil
-	}
-	return err
+	return c.drop(ctx, probeStream)
 }
 
 // held is how much the probe holds at this moment, which is nobody's.
 func (c *Client) held(ctx context.Context) (int64, error) {
-	ctx, done := c.permissions.during(ctx, "$JS.API.STREAM.INFO."+probeStream)
-	defer done()
 	info, err := c.lookAt(ctx, probeStream)
-	if errors.Is(err, ErrLost) || err != nil && errors.Is(context.Cause(ctx), ErrDenied) {
+	if errors.Is(err, ErrLost) || errors.Is(err, ErrDenied) {
 		return 0, nil
 	}
 	if err != nil {
@@ -210,7 +203,7 @@ func (c *Client) held(ctx context.Context) (int64, error) {
 func (c *Client) probe(ctx context.Context, maker string) (int64, error) {
 	granted, refused := int64(probeBytes), int64(measureTop)
 	for size := int64(MinStreamBytes); size < measureTop; size *= 2 {
-		if err := c.ask(ctx, maker, size); noRoom(err) {
+		if err := c.reserve(ctx, maker, size); noRoom(err) {
 			refused = size
 			break
 		} else if err != nil {
@@ -220,7 +213,7 @@ func (c *Client) probe(ctx context.Context, maker string) (int64, error) {
 	}
 	for range measureSteps {
 		middle := granted + (refused-granted)/2
-		if err := c.ask(ctx, maker, middle); noRoom(err) {
+		if err := c.reserve(ctx, maker, middle); noRoom(err) {
 			refused = middle
 		} else if err != nil {
 			return 0, err
@@ -231,8 +224,8 @@ func (c *Client) probe(ctx context.Context, maker string) (int64, error) {
 	return granted, nil
 }
 
-// ask sets what the probe reserves.
-func (c *Client) ask(ctx context.Context, maker string, size int64) error {
+// reserve sets what the probe reserves.
+func (c *Client) reserve(ctx context.Context, maker string, size int64) error {
 	return c.probing(ctx, "UPDATE", func(ctx context.Context) error {
 		_, err := c.js.UpdateStream(ctx, c.probeConfig(maker, size))
 		return err
@@ -247,13 +240,5 @@ func (c *Client) probeConfig(maker string, size int64) jetstream.StreamConfig {
 
 // probing makes one request of JetStream's about the probe.
 func (c *Client) probing(ctx context.Context, verb string, request func(context.Context) error) error {
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
-	ctx, done := c.permissions.during(ctx, "$JS.API.STREAM."+verb+"."+probeStream)
-	defer done()
-	err := request(ctx)
-	if err != nil && errors.Is(context.Cause(ctx), ErrDenied) {
-		return fmt.Errorf("%w: to %s the stream %s", ErrDenied, strings.ToLower(verb), probeStream)
-	}
-	return err
+	return c.ask(ctx, request, c.api+"STREAM."+verb+"."+probeStream)
 }

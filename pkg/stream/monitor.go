@@ -17,6 +17,9 @@ import (
 // ErrNotDurable says that NATS may lose what it has acknowledged.
 var ErrNotDurable = errors.New("stream: NATS does not keep what it acknowledges")
 
+// ErrUnverified says that a server could not be asked, while others could.
+var ErrUnverified = errors.New("stream: not every NATS server could be asked whether it syncs every write before it acknowledges it")
+
 // ErrMonitorURL says that a monitoring URL is none.
 var ErrMonitorURL = errors.New("want http://host:port of each server, joined by commas")
 
@@ -38,10 +41,10 @@ type jsz struct {
 
 // Verify asks the monitoring listeners of NATS's servers, several URLs joined by
 // commas, whether each stores in files and syncs every write before it
-// acknowledges it. One that does not answer is passed over with a warning, if it
-// is not the server that this client speaks to. ErrNotDurable: one does not, or
-// the server that this client speaks to is none of them. ErrMonitorURL: it is no
-// URL. Other errors mean that the one that had to did not answer.
+// acknowledges it. ErrNotDurable: one does not, or the server that this client
+// speaks to is none of them. ErrUnverified: some did not answer, but the server
+// that this client speaks to did. ErrMonitorURL: it is no URL. Other errors mean
+// that the one that had to did not answer.
 func (c *Client) Verify(ctx context.Context, monitors string) error {
 	authorities, err := c.cfg.Files.authorities()
 	if err != nil {
@@ -75,7 +78,7 @@ func (c *Client) Verify(ctx context.Context, monitors string) error {
 	case len(ids) == 0 || !known && len(silent) > 0:
 		return errors.Join(silent...)
 	case len(silent) > 0:
-		c.log.Warn("a NATS server was not verified to sync every write before it acknowledges it", "error", errors.Join(silent...))
+		return fmt.Errorf("%w: %w", ErrUnverified, errors.Join(silent...))
 	case !known:
 		return fmt.Errorf("%w: NATS_URL leads to server %s, of which no URL was given by --nats-monitor", ErrNotDurable, id)
 	}

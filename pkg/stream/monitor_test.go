@@ -53,6 +53,12 @@ func TestNATSWithoutSyncAlwaysIsRefused(t *testing.T) {
 			t.Errorf("%q: %v", nobody, err)
 		}
 	}
+	if err := c.Verify(t.Context(), good+",http://127.0.0.1:1"); !errors.Is(err, stream.ErrUnverified) {
+		t.Errorf("one that is down beside the one that is spoken to: %v, want ErrUnverified", err)
+	}
+	if err := c.Verify(t.Context(), other+",http://127.0.0.1:1"); err == nil || errors.Is(err, stream.ErrUnverified) || errors.Is(err, stream.ErrNotDurable) {
+		t.Errorf("one that is down, and may be the one that is spoken to: %v", err)
+	}
 	for said, want := range map[string]string{
 		`{"disabled":true}`: "no JetStream",
 		`{"config":{"max_storage":0,"store_dir":"/d","sync_always":true}}`:   "no file storage",

@@ -19,7 +19,16 @@ func (c *Client) PublishPack(ctx context.Context, id sale.ID, data []byte) error
 	return c.publish(ctx, purchaseSubject(id), data)
 }
 
+// publish stores a message. What is forbidden is tried until it is not: see Refused.
 func (c *Client) publish(ctx context.Context, subject string, data []byte) error {
+	err := c.send(ctx, subject, data)
+	if errors.Is(err, ErrDenied) {
+		c.onForbidden(subject)
+	}
+	return err
+}
+
+func (c *Client) send(ctx context.Context, subject string, data []byte, options ...jetstream.PublishOpt) error {
 	if !c.Connected() { // else the ended session might make it ambiguous
 		return errDisconnected
 	}
@@ -29,14 +38,14 @@ func (c *Client) publish(ctx context.Context, subject string, data []byte) error
 	defer done()
 	started := time.Now()
 	err := heed(ctx, func() error {
-		_, err := c.js.Publish(ctx, subject, data)
+		_, err := c.js.Publish(ctx, subject, data, options...)
 		return err
 	})
 	if err == nil || errors.Is(err, context.DeadlineExceeded) {
 		c.lag.took(time.Since(started), c.log)
 	}
-	if err != nil && errors.Is(context.Cause(ctx), ErrDenied) {
-		return fmt.Errorf("%w: %w: to publish to %q", ErrUnavailable, ErrDenied, subject)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrDenied) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, cause)
 	}
 	if err = classify(err); errors.Is(err, ErrFull) {
 		c.tellFull(subject)

@@ -39,18 +39,16 @@ func (c *Client) Read(ctx context.Context, id sale.ID, from uint64) (*Reader, er
 }
 
 func (c *Client) read(ctx context.Context, name string, from uint64) (*Reader, error) {
-	request, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
 	own := rand.Text()
-	dismiss := func() {
-		ctx, cancel := c.during(context.Background(), c.cfg.RequestTimeout)
-		defer cancel()
-		_ = c.js.DeleteConsumer(ctx, name, own)
-	}
-	consumer, err := c.js.CreateConsumer(request, name, jetstream.ConsumerConfig{
-		Name: own, AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
-		MemoryStorage: true, Replicas: 1, InactiveThreshold: readerIdle,
-	})
+	dismiss := func() { _ = c.dismiss(context.Background(), name, own) }
+	var consumer jetstream.Consumer
+	err := c.ask(ctx, func(ctx context.Context) (err error) {
+		consumer, err = c.js.CreateConsumer(ctx, name, jetstream.ConsumerConfig{
+			Name: own, AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+			MemoryStorage: true, Replicas: 1, InactiveThreshold: readerIdle,
+		})
+		return err
+	}, c.api+"CONSUMER.CREATE."+name+".")
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("%w: stream %s does not exist", ErrLost, name)
 	}
@@ -64,12 +62,31 @@ func (c *Client) read(ctx context.Context, name string, from uint64) (*Reader, e
 		return nil, fmt.Errorf("stream: reading %s: %w", name, err)
 	}
 	r := &Reader{messages: make(chan Message, ReadAhead), iterator: iterator, dismiss: dismiss, done: make(chan struct{})}
-	stop := context.AfterFunc(c.live(), iterator.Stop)
+	next := c.api + "CONSUMER.MSG.NEXT." + name + "."
+	reading, done := c.permissions.during(c.live(), next+own)
+	stop := context.AfterFunc(reading, iterator.Stop)
 	go func() {
+		defer done()
 		defer stop()
-		r.pump(from)
+		r.pump(from, func(err error) error {
+			if cause := context.Cause(reading); errors.Is(cause, ErrDenied) {
+				err = cause
+			}
+			c.failing.note(next, err)
+			return err
+		})
 	}()
 	return r, nil
+}
+
+// dismiss takes a consumer away. In vain, it makes no trouble: NATS lets an idle one
+// go by itself.
+func (c *Client) dismiss(ctx context.Context, stream, consumer string) error {
+	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
+	defer cancel()
+	ctx, done := c.permissions.during(ctx, c.api+"CONSUMER.DELETE."+stream+"."+consumer)
+	defer done()
+	return c.js.DeleteConsumer(ctx, stream, consumer)
 }
 
 // Messages delivers the messages. It is closed when the reader has failed or
@@ -90,11 +107,13 @@ func (r *Reader) Stop() {
 	go r.dismiss()
 }
 
-func (r *Reader) pump(next uint64) {
+// pump delivers messages until reading fails. why tells of an error the reason, and
+// of none that there is none.
+func (r *Reader) pump(next uint64, why func(error) error) {
 	defer close(r.messages)
 	for delivered := uint64(1); ; delivered++ {
 		m, err := r.iterator.Next()
-		if err != nil {
+		if err = why(err); err != nil {
 			r.err = fmt.Errorf("stream: reading: %w", err)
 			r.iterator.Stop()
 			return

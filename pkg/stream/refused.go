@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"notsale/pkg/wire"
 )
 
 // ErrDenied is wrapped by the error of a publish that NATS's permissions forbid:
@@ -30,16 +33,17 @@ type permissions struct {
 	outgoing  map[*outgoing]bool   // publishes and requests under way; guarded by mu
 	listeners map[string]*listener // by subject; guarded by mu
 	refused   string               // subject of another subscription, until the next session; guarded by mu
+	forbidden map[string]bool      // subjects of messages, tried until they are not; guarded by mu
 }
 
 // outgoing is a publish, or a request, under way.
 type outgoing struct {
-	subjects []string // one of them
+	subjects []string // one of them; all that begin so, where it ends in a dot
 	deny     context.CancelCauseFunc
 }
 
 func newPermissions() *permissions {
-	return &permissions{outgoing: map[*outgoing]bool{}, listeners: map[string]*listener{}}
+	return &permissions{outgoing: map[*outgoing]bool{}, listeners: map[string]*listener{}, forbidden: map[string]bool{}}
 }
 
 // during returns a context of a publish to one of the subjects, which ends with
@@ -68,20 +72,37 @@ func (c *Client) onViolation(err error) bool {
 		return false
 	}
 	if strings.EqualFold(match[1], "publish") {
-		c.permissions.deny(match[2])
+		if !c.permissions.deny(match[2]) {
+			c.onUnawaited(match[2])
+		}
 		return true
 	}
 	c.onRefused(match[2], err)
 	return true
 }
 
-func (p *permissions) deny(subject string) {
+// deny tells whoever has published to the subject, and reports whether somebody
+// waits for what becomes of it.
+func (p *permissions) deny(subject string) (awaited bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for one := range p.outgoing {
-		if slices.Contains(one.subjects, subject) {
-			one.deny(ErrDenied)
+		if slices.ContainsFunc(one.subjects, func(s string) bool {
+			return s == subject || strings.HasSuffix(s, ".") && strings.HasPrefix(subject, s)
+		}) {
+			one.deny(fmt.Errorf("%w: to publish to %q", ErrDenied, subject))
+			awaited = true
 		}
+	}
+	return awaited
+}
+
+// onUnawaited tells of a publish whose fate nobody waits for, such as a reply's.
+// Many subjects differ by a last word.
+func (c *Client) onUnawaited(subject string) {
+	err := fmt.Errorf("%w: to publish to %q", ErrDenied, subject)
+	if c.failing.note(subject[:strings.LastIndexByte(subject, '.')+1], err) {
+		c.log.Warn("NATS forbids to publish", "subject", subject)
 	}
 }
 
@@ -107,6 +128,52 @@ func (c *Client) onRefused(subject string, err error) {
 	p.refused = subject
 }
 
+// onForbidden tries a subject, after a pause and until it is allowed, to which a
+// message could not be published.
+func (c *Client) onForbidden(subject string) {
+	p := c.permissions
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.forbidden[subject] {
+		return
+	}
+	p.forbidden[subject] = true
+	c.log.Warn("NATS forbids to publish, trying on", "subject", subject)
+	time.AfterFunc(refusedPause, func() { c.tryForbidden(subject) })
+}
+
+// nowhere is a stream that there is none of: a message that expects to be stored
+// there is not stored, but NATS says so only to who may publish it.
+const nowhere = "NOWHERE"
+
+// Rehearse publishes nothing where an edge publishes, so that Refused tells what
+// NATS forbids before anybody wants to buy.
+func (c *Client) Rehearse(ctx context.Context) {
+	for _, subject := range []string{purchaseSubject(0), checkoutSubject(wire.AttemptStream{})} {
+		if errors.Is(c.send(ctx, subject, nil, jetstream.WithExpectStream(nowhere)), ErrDenied) {
+			c.onForbidden(subject)
+		}
+	}
+}
+
+func (c *Client) tryForbidden(subject string) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.RequestTimeout)
+	defer cancel()
+	err := c.send(ctx, subject, nil, jetstream.WithExpectStream(nowhere))
+	if c.nc.IsClosed() {
+		return
+	}
+	if !c.Connected() || errors.Is(err, ErrDenied) || errors.Is(err, ErrAmbiguous) {
+		time.AfterFunc(refusedPause, func() { c.tryForbidden(subject) })
+		return
+	}
+	p := c.permissions
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.forbidden, subject)
+	c.log.Info("NATS lets publish again", "subject", subject)
+}
+
 // onSession forgets what the session before was refused.
 func (p *permissions) onSession() {
 	p.mu.Lock()
@@ -114,9 +181,9 @@ func (p *permissions) onSession() {
 	p.refused = ""
 }
 
-// Deaf reports which subscription NATS refuses, or nil: whoever waits for
-// messages waits in vain.
-func (c *Client) Deaf() error {
+// Refused reports which subscription NATS refuses, so that whoever waits for
+// messages waits in vain, or which publish; nil: none.
+func (c *Client) Refused() error {
 	p := c.permissions
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -126,10 +193,13 @@ func (c *Client) Deaf() error {
 			subject = l.subject
 		}
 	}
-	if subject == "" {
-		return nil
+	if subject != "" {
+		return fmt.Errorf("%w: to subscribe to %q", ErrDenied, subject)
 	}
-	return fmt.Errorf("%w: to subscribe to %q", ErrDenied, subject)
+	for subject := range p.forbidden {
+		return fmt.Errorf("%w: to publish to %q", ErrDenied, subject)
+	}
+	return nil
 }
 
 // listener is a subscription of Replies.
@@ -191,7 +261,7 @@ func (l *listener) again(c *Client) {
 
 // Replies hands every message of replies for this edge to the handler, one at
 // a time, until stop is called. The handler must be quick. Where NATS refuses
-// the subscription, also later, it is made again until it is accepted: see Deaf.
+// the subscription, also later, it is made again until it is accepted: see Refused.
 func (c *Client) Replies(edge string, handle func(data []byte)) (stop func(), err error) {
 	l := &listener{subject: replySubject(edge), handle: func(m *nats.Msg) { handle(m.Data) }}
 	l.mu.Lock()

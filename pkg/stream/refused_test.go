@@ -3,6 +3,7 @@ package stream_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ func TestARefusedSubscriptionIsMadeAgain(t *testing.T) {
 			}
 			defer stop()
 			works := func() error {
-				if err := errors.Join(client.Deaf(), client.Reply("e", []byte("reply")), client.PublishPack(t.Context(), 1, []byte("pack"))); err != nil {
+				if err := errors.Join(client.Refused(), client.Reply("e", []byte("reply")), client.PublishPack(t.Context(), 1, []byte("pack"))); err != nil {
 					return err
 				}
 				select {
@@ -43,7 +44,7 @@ func TestARefusedSubscriptionIsMadeAgain(t *testing.T) {
 			eventually(t, "all works", works)
 			g.Reload(c.without)
 			eventually(t, "the client knows that it is deaf", func() error {
-				if client.Deaf() == nil {
+				if client.Refused() == nil {
 					return errors.New("it hears")
 				}
 				return nil
@@ -73,8 +74,55 @@ func TestADeniedPublish(t *testing.T) {
 	if err := client.PublishAttempts(t.Context(), 1, []byte("attempts")); err != nil {
 		t.Errorf("another subject: %v", err)
 	}
+	before := last(t, client)
+	if err := client.Unusable(); !errors.Is(err, stream.ErrDenied) || !strings.Contains(err.Error(), "purchases.1") {
+		t.Errorf("whoever could say that nothing can be bought: %v", err)
+	}
 	g.Reload("")
-	eventually(t, "it is allowed again", func() error { return client.PublishPack(t.Context(), 1, []byte("pack")) })
+	eventually(t, "that it is allowed again is found out", client.Unusable)
+	if after := last(t, client); after != before {
+		t.Errorf("the stream ends at %d, and at %d before that was tried", after, before)
+	}
+	if err := client.PublishPack(t.Context(), 1, []byte("pack")); err != nil {
+		t.Error(err)
+	}
+}
+
+// A publish that nobody waits for is told of, once, when it is forbidden; and so is
+// at a rehearsal what nobody has published yet.
+func TestDeniedPublishesThatNobodyWaitsFor(t *testing.T) {
+	t.Parallel()
+	g := backendstest.NewGuarded(t, "")
+	var log diary
+	client, err := stream.Connect(t.Context(), config(g.URL("edge")), log.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	g.Reload(`publish: { deny: ["replies.>", "purchases.>"] }`)
+	eventually(t, "replies are told of", func() error {
+		for _, edge := range []string{"a", "b"} {
+			if err := client.Reply(edge, []byte("reply")); err != nil {
+				return err
+			}
+		}
+		if err := client.Trouble(); err == nil || !strings.Contains(err.Error(), "replies.") {
+			return fmt.Errorf("trouble: %w", errors.Join(err, errors.New("no word of it")))
+		}
+		return nil
+	})
+	if err := client.Unusable(); err != nil {
+		t.Error(err)
+	}
+	client.Rehearse(t.Context())
+	if err := client.Unusable(); !errors.Is(err, stream.ErrDenied) || !strings.Contains(err.Error(), "purchases.0") {
+		t.Errorf("what cannot be published is not known: %v", err)
+	}
+	g.Reload("")
+	eventually(t, "it is found out that it can be", client.Unusable)
+	if n := log.count("replies."); n != 1 {
+		t.Errorf("told %d times\n%s", n, &log)
+	}
 }
 
 // A user that may not make the stream by which the size of the store is found out

@@ -110,19 +110,27 @@ func (c *Client) Opening(ctx context.Context, id sale.ID) (Opening, error) {
 
 // Sales returns the numbers of the sales that have a stream, in order.
 func (c *Client) Sales(ctx context.Context) (ids []sale.ID, err error) {
-	ctx, cancel := c.during(ctx, listTimeout)
-	defer cancel()
-	names := c.js.StreamNames(ctx, jetstream.WithStreamListSubject("purchases.*"))
-	for name := range names.Name() {
+	err = c.names(ctx, listTimeout, "purchases.*", func(name string) {
 		if n, err := strconv.ParseInt(strings.TrimPrefix(name, "SALE_"), 10, 64); err == nil {
 			ids = append(ids, sale.ID(n))
 		}
-	}
-	if err := names.Err(); err != nil {
+	})
+	if err != nil {
 		return nil, fmt.Errorf("stream: listing the streams of sales: %w", err)
 	}
 	slices.Sort(ids)
 	return ids, nil
+}
+
+// names calls each for every stream that has such subjects.
+func (c *Client) names(ctx context.Context, timeout time.Duration, subjects string, each func(name string)) error {
+	return c.askFor(ctx, timeout, func(ctx context.Context) error {
+		names := c.js.StreamNames(ctx, jetstream.WithStreamListSubject(subjects))
+		for name := range names.Name() {
+			each(name)
+		}
+		return names.Err()
+	}, c.api+"STREAM.NAMES")
 }
 
 // listTimeout bounds listing all streams, a page of them at a time.
@@ -156,12 +164,14 @@ func (c *Client) Message(ctx context.Context, id sale.ID, sequence uint64) (Mess
 }
 
 func (c *Client) message(ctx context.Context, name string, sequence uint64) (Message, error) {
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
-	s, err := c.js.Stream(ctx, name)
+	s, err := c.handle(ctx, name)
 	if err == nil {
 		var m *jetstream.RawStreamMsg
-		if m, err = s.GetMsg(ctx, sequence); err == nil {
+		err = c.ask(ctx, func(ctx context.Context) (err error) {
+			m, err = s.GetMsg(ctx, sequence)
+			return err
+		}, c.api+"STREAM.MSG.GET."+name)
+		if err == nil {
 			return Message{Sequence: m.Sequence, Time: sale.InstantOf(m.Time), Data: m.Data}, nil
 		}
 	}

@@ -35,8 +35,8 @@ func TestTLS(t *testing.T) {
 	t.Parallel()
 	files, settings := certified(t, backendstest.NewCA(t))
 	others, _ := certified(t, backendstest.NewCA(t))
-	nats := configure(t, settings)
-	cfg := config("nats://127.0.0.1:1," + nats.url(""))
+	nats := backendstest.Configure(t, settings)
+	cfg := config("nats://127.0.0.1:1," + nats.URL(""))
 	cfg.Files = files
 	c := connect(t, cfg)
 	open(t, c)
@@ -49,11 +49,11 @@ func TestTLS(t *testing.T) {
 		"--nats-cert": {CA: files.CA},
 		"--nats-key":  {CA: files.CA, Cert: others.Cert, Key: others.Key},
 	} {
-		cfg := config(nats.url(""))
+		cfg := config(nats.URL(""))
 		cfg.Files = files
 		refusedAtStart(t, cfg, want)
 	}
-	plain := config(configure(t, "").url(""))
+	plain := config(backendstest.Configure(t, "").URL(""))
 	plain.Files = files
 	refusedAtStart(t, plain, "has no TLS")
 }
@@ -79,8 +79,8 @@ func TestRenewedCertificatesAreTaken(t *testing.T) {
 	t.Parallel()
 	old, renewed := backendstest.NewCA(t), backendstest.NewCA(t)
 	files, settings := certified(t, old)
-	nats := configure(t, settings)
-	cfg := config(nats.url(""))
+	nats := backendstest.Configure(t, settings)
+	cfg := config(nats.URL(""))
 	cfg.Files = files
 	var log diary
 	c, err := stream.Connect(t.Context(), cfg, log.logger())
@@ -89,10 +89,10 @@ func TestRenewedCertificatesAreTaken(t *testing.T) {
 	}
 	t.Cleanup(c.Close)
 	open(t, c)
-	nats.stop()
+	nats.Stop()
 	theirs, settings := certified(t, renewed)
-	nats.write(settings)
-	nats.start()
+	nats.Write(settings)
+	nats.Start()
 	eventually(t, "the client says that nobody it knows has signed", func() error {
 		if log.count("give --nats-ca") == 0 {
 			return errors.New(log.String())
@@ -121,7 +121,7 @@ func TestKeysAndCredentials(t *testing.T) {
 	seed, public := keep(t, user, filepath.Join(dir, "user.nk"))
 	t.Run("key", func(t *testing.T) {
 		t.Parallel()
-		cfg := config(configure(t, "authorization { users: [ { nkey: "+public+" } ] }").url(""))
+		cfg := config(backendstest.Configure(t, "authorization { users: [ { nkey: "+public+" } ] }").URL(""))
 		cfg.Files.NKey = seed
 		open(t, connect(t, cfg))
 		cfg.Files = stream.Files{}
@@ -134,7 +134,7 @@ func TestKeysAndCredentials(t *testing.T) {
 		if err := os.WriteFile(file, creds, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cfg := config(configure(t, settings).url(""))
+		cfg := config(backendstest.Configure(t, settings).URL(""))
 		cfg.Files.Creds = file
 		open(t, connect(t, cfg))
 		cfg.Files = stream.Files{NKey: seed}
@@ -235,16 +235,16 @@ func TestARefusedLogin(t *testing.T) {
 	users := func(password string) string {
 		return "authorization { users: [ { user: edge, password: " + password + " } ] }"
 	}
-	nats := configure(t, users("right"))
-	refusedAtStart(t, config(nats.url("edge:wrong@")), "refuses the login")
+	nats := backendstest.Configure(t, users("right"))
+	refusedAtStart(t, config(nats.URL("edge:wrong@")), "refuses the login")
 	var log diary
-	c, err := stream.Connect(t.Context(), config(nats.url("edge:right@")), log.logger())
+	c, err := stream.Connect(t.Context(), config(nats.URL("edge:right@")), log.logger())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
 	open(t, c)
-	nats.reload(users("changed"))
+	nats.Reload(users("changed"))
 	eventually(t, "it is told", func() error {
 		if log.count("refuses the login") == 0 || c.Connected() {
 			return errors.New(log.String())
@@ -261,7 +261,7 @@ func TestARefusedLogin(t *testing.T) {
 		}
 		return err
 	})
-	nats.reload(users("right"))
+	nats.Reload(users("right"))
 	eventually(t, "a publish", func() error { return c.PublishPack(t.Context(), 1, []byte("pack")) })
 	if n := log.count("refuses the login"); n != 1 || log.count("\n") > 4 {
 		t.Errorf("said %d times\n%s", n, &log)

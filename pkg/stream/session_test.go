@@ -60,7 +60,7 @@ func TestASessionThatDiesInAWrite(t *testing.T) {
 	ends := load(t, c)
 	soon(t, "those who only ask", func() {
 		c.Connected()
-		if err := errors.Join(c.Deaf(), c.Ping(brief(t))); !errors.Is(err, stream.ErrUnavailable) {
+		if err := errors.Join(c.Refused(), c.Ping(brief(t))); !errors.Is(err, stream.ErrUnavailable) {
 			t.Errorf("ping: %v", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())

@@ -44,16 +44,17 @@ func (s *Size) Free() int64 { return max(0, s.MaxBytes-s.Bytes) }
 // Sizes lists the streams of all sales, of no sale, and the directory. A stream
 // whose leader does not answer is left out.
 func (c *Client) Sizes(ctx context.Context) ([]Size, error) {
-	ctx, cancel := c.during(ctx, listTimeout)
-	defer cancel()
 	var sizes []Size
-	list := c.js.ListStreams(ctx)
-	for info := range list.Info() {
-		if s, ok := sizeOf(info); ok && led(info) == nil {
-			sizes = append(sizes, s)
+	err := c.askFor(ctx, listTimeout, func(ctx context.Context) error {
+		list := c.js.ListStreams(ctx)
+		for info := range list.Info() {
+			if s, ok := sizeOf(info); ok && led(info) == nil {
+				sizes = append(sizes, s)
+			}
 		}
-	}
-	if err := list.Err(); err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
+		return list.Err()
+	}, c.api+"STREAM.LIST")
+	if err != nil && !errors.Is(err, jetstream.ErrEndOfData) {
 		return nil, fmt.Errorf("stream: listing the streams: %w", err)
 	}
 	return sizes, nil
@@ -134,10 +135,10 @@ func (c *Client) Replicate(ctx context.Context, s *Size) (raised bool, err error
 
 // change sets up a stream anew. One that is not there any more is not made.
 func (c *Client) change(ctx context.Context, cfg jetstream.StreamConfig) error {
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
-	_, err := c.js.UpdateStream(ctx, cfg)
-	return err
+	return c.ask(ctx, func(ctx context.Context) error {
+		_, err := c.js.UpdateStream(ctx, cfg)
+		return err
+	}, c.api+"STREAM.UPDATE."+cfg.Name)
 }
 
 // fullSubject is where clients say which subject's stream has refused a message
@@ -171,9 +172,7 @@ func led(info *jetstream.StreamInfo) error {
 // lookAt reads a stream's state and settings from its leader. ErrLost: there is
 // no such stream.
 func (c *Client) lookAt(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
-	s, err := c.js.Stream(ctx, name)
+	s, err := c.handle(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("%w: stream %s does not exist", ErrLost, name)
 	}
@@ -184,4 +183,13 @@ func (c *Client) lookAt(ctx context.Context, name string) (*jetstream.StreamInfo
 		return nil, err
 	}
 	return s.CachedInfo(), nil
+}
+
+// handle returns the library's handle of a stream, with its state by its leader.
+func (c *Client) handle(ctx context.Context, name string) (s jetstream.Stream, err error) {
+	err = c.ask(ctx, func(ctx context.Context) (err error) {
+		s, err = c.js.Stream(ctx, name)
+		return err
+	}, c.api+"STREAM.INFO."+name)
+	return s, err
 }

@@ -29,11 +29,14 @@ const OpeningBytes = 2 * MinStreamBytes
 const (
 	codeNoPeers               jetstream.ErrorCode = 10005
 	codeInsufficientResources jetstream.ErrorCode = 10023
+	codeMaximumStreams        jetstream.ErrorCode = 10027
 	codeStorageExceeded       jetstream.ErrorCode = 10047
 	codeCreateFailed          jetstream.ErrorCode = 10049
 	codeUpdateFailed          jetstream.ErrorCode = 10069
 	codeStoreFailed           jetstream.ErrorCode = 10077
 	codeSealed                jetstream.ErrorCode = 10109
+	codeNoLimits              jetstream.ErrorCode = 10120
+	codeStreamTooLarge        jetstream.ErrorCode = 10122
 )
 
 func isCode(err error, codes ...jetstream.ErrorCode) bool {
@@ -100,9 +103,11 @@ func (c *Client) Space(ctx context.Context) (Space, error) {
 }
 
 func (c *Client) account(ctx context.Context) (*jetstream.AccountInfo, error) {
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
-	info, err := c.js.AccountInfo(ctx)
+	var info *jetstream.AccountInfo
+	err := c.ask(ctx, func(ctx context.Context) (err error) {
+		info, err = c.js.AccountInfo(ctx)
+		return err
+	}, c.api+"INFO")
 	if err != nil {
 		return nil, fmt.Errorf("stream: reading the store's use: %w", err)
 	}
@@ -130,10 +135,10 @@ func (c *Client) create(ctx context.Context, name, subject string, size, spared 
 	cfg := c.streamConfig(name, subject, allowance(size, space))
 	for {
 		err := c.inRoom(ctx, func() error {
-			request, cancel := c.during(ctx, c.cfg.RequestTimeout)
-			defer cancel()
-			_, err := c.js.CreateStream(request, cfg)
-			return err
+			return c.ask(ctx, func(ctx context.Context) error {
+				_, err := c.js.CreateStream(ctx, cfg)
+				return err
+			}, c.api+"STREAM.CREATE."+name)
 		})
 		switch {
 		case err == nil, errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 )
@@ -22,18 +20,15 @@ const UnsoldBytes = 256 << 20
 // UnsoldParts returns the numbers of the streams of attempts of no sale, in
 // order. The last one takes attempts.
 func (c *Client) UnsoldParts(ctx context.Context) (parts []int, err error) {
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
 	for _, filter := range []string{checkoutSubject(wire.AttemptStream{}), "checkouts.0.*"} {
-		names := c.js.StreamNames(ctx, jetstream.WithStreamListSubject(filter))
-		for name := range names.Name() {
+		err := c.names(ctx, c.cfg.RequestTimeout, filter, func(name string) {
 			rest := strings.TrimPrefix(strings.TrimPrefix(name, "CHECKOUTS_0"), "_")
 			part, err := strconv.Atoi("0" + rest)
 			if err == nil && (wire.AttemptStream{Part: part}).String() == name {
 				parts = append(parts, part)
 			}
-		}
-		if err := names.Err(); err != nil {
+		})
+		if err != nil {
 			return nil, fmt.Errorf("stream: listing the streams of no sale: %w", err)
 		}
 	}
@@ -74,8 +69,6 @@ func (c *Client) CloseUnsold(ctx context.Context, part int) error {
 // RemoveUnsold deletes a stream of attempts of no sale, with all that is in it.
 // It may be repeated. ErrNotSealed: it may still grow, and is kept.
 func (c *Client) RemoveUnsold(ctx context.Context, part int) error {
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
-	defer cancel()
 	name := wire.AttemptStream{Part: part}.String()
 	cfg, err := c.config(ctx, name)
 	switch {
@@ -86,7 +79,7 @@ func (c *Client) RemoveUnsold(ctx context.Context, part int) error {
 	case !cfg.Sealed:
 		return fmt.Errorf("%w: %s still takes messages", ErrNotSealed, name)
 	}
-	if err := c.js.DeleteStream(ctx, name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+	if err := c.drop(ctx, name); err != nil {
 		return fmt.Errorf("stream: removing %s: %w", name, err)
 	}
 	return nil

@@ -53,14 +53,16 @@ type Edge struct {
 	reads     *reads
 	lanes     sync.Map // sale.ID → *lane
 
-	read     atomic.Bool  // all sales have been read from the ledger once; written by list
-	listed   atomic.Bool  // the directory has been read once; written by watch
-	draining atomic.Bool  // written by Stop
-	open     atomic.Int64 // requests that have arrived and are not answered; written by each
-	skew     atomic.Int64 // this clock minus NATS's, in ns; written by clocks
-	clocks   clocks
-	server   *http.Server
-	listener net.Listener
+	read   atomic.Bool // all sales have been read from the ledger once; written by list
+	listed atomic.Bool // the directory has been read once; written by watch
+
+	unwatched atomic.Pointer[error] // why the directory was not watched, the last time that it was not; written by watch
+	draining  atomic.Bool           // written by Stop
+	open      atomic.Int64          // requests that have arrived and are not answered; written by each
+	skew      atomic.Int64          // this clock minus NATS's, in ns; written by clocks
+	clocks    clocks
+	server    *http.Server
+	listener  net.Listener
 }
 
 // lane is the way into one sale's streams: one pack in flight in each.
@@ -198,6 +200,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	defer stop()
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
+	background.Go(func() { e.stream.Rehearse(watching) })
 	background.Go(func() { e.list(watching) })
 	background.Go(func() { e.watch(watching) })
 	background.Go(func() { e.watchClocks(watching) })

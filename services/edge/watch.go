@@ -52,6 +52,7 @@ func (e *Edge) watch(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		e.unwatched.Store(&err)
 		if e.stream.Connected() && !warned {
 			e.log.Warn("the directory of sales is not watched, trying on", "error", err)
 			warned = true
@@ -69,27 +70,27 @@ func pause(ctx context.Context, d time.Duration) {
 
 // Why an edge is not ready.
 var (
-	errDraining     = errors.New("this edge is stopping")
-	errDisconnected = errors.New("NATS is not connected")
-	errUnlisted     = errors.New("the directory of sales has not been read yet")
-	errUnread       = errors.New("the sales have not been read from the ledger yet")
+	errDraining = errors.New("this edge is stopping")
+	errUnlisted = errors.New("the directory of sales has not been read yet")
+	errUnread   = errors.New("the sales have not been read from the ledger yet")
 )
 
 // Ready reports why balancers should send nobody here, or nil. Once the edge has
 // begun, it needs NATS only.
 func (e *Edge) Ready(context.Context) error {
-	deaf := e.stream.Deaf()
+	unusable := e.stream.Unusable()
 	switch skew := time.Duration(e.skew.Load()); {
 	case e.draining.Load():
 		return errDraining
-	case !e.stream.Connected():
-		return errDisconnected
+	case unusable != nil:
+		return unusable
 	case !e.listed.Load():
+		if why := e.unwatched.Load(); why != nil {
+			return fmt.Errorf("%w: %w", errUnlisted, *why)
+		}
 		return errUnlisted
 	case !e.read.Load():
 		return errUnread
-	case deaf != nil:
-		return deaf
 	case skew > maxSkew || skew < -maxSkew:
 		return fmt.Errorf("this machine's clock is %v off NATS's: set it right (NTP)", skew.Round(time.Millisecond))
 	}

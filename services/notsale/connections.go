@@ -59,8 +59,12 @@ func role(name string, s *settings, service fx.Option) fx.Option {
 				return c, nil
 			},
 		),
+		fx.Provide(fx.Annotate(func(st *stream.Client) telemetry.Probe {
+			return func(context.Context) error { return st.Trouble() }
+		}, fx.ResultTags(`group:"ready"`))),
 		fx.Invoke(func(lc fx.Lifecycle, log *slog.Logger, st *stream.Client) {
-			lc.Append(fx.StartHook(s.verifyNATS(log, st)))
+			on, stop := context.WithCancel(context.Background())
+			lc.Append(fx.StartStopHook(s.verifyNATS(on, log, st), stop))
 		}),
 		fx.Invoke(func(lc fx.Lifecycle, log *slog.Logger, l *ledger.Ledger, st *stream.Client) {
 			if name != "scheduler" { // which makes the directory, and claims it
@@ -116,8 +120,9 @@ func waitForLedger(l *ledger.Ledger) func(context.Context) error {
 }
 
 // verifyNATS refuses a NATS that may lose what it has acknowledged, where it can
-// be asked, and says once that it cannot be where not.
-func (s *settings) verifyNATS(log *slog.Logger, st *stream.Client) func(context.Context) error {
+// be asked, and says once that it cannot be where not. Servers that are down are
+// asked later, until on ends.
+func (s *settings) verifyNATS(on context.Context, log *slog.Logger, st *stream.Client) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if s.natsVerified {
 			return nil
@@ -129,6 +134,11 @@ func (s *settings) verifyNATS(log *slog.Logger, st *stream.Client) func(context.
 		}
 		for {
 			err := st.Verify(ctx, s.natsMonitor)
+			if errors.Is(err, stream.ErrUnverified) {
+				log.Warn("some of NATS's servers are verified later", "error", err)
+				go verifyLater(on, s.natsMonitor, log, st)
+				err = nil
+			}
 			if err == nil || errors.Is(err, stream.ErrNotDurable) || errors.Is(err, stream.ErrMonitorURL) {
 				s.natsVerified = err == nil
 				return err
@@ -138,6 +148,28 @@ func (s *settings) verifyNATS(log *slog.Logger, st *stream.Client) func(context.
 				return errors.Join(err, ctx.Err())
 			case <-time.After(200 * time.Millisecond):
 			}
+		}
+	}
+}
+
+// verifyPause is the time between two tries to ask NATS's servers that were down.
+const verifyPause = 2 * time.Second
+
+// verifyLater asks again until every server could be asked, or on ends.
+func verifyLater(on context.Context, monitor string, log *slog.Logger, st *stream.Client) {
+	for on.Err() == nil {
+		err := st.Verify(on, monitor)
+		switch {
+		case err == nil:
+			log.Info("all of NATS's servers are verified")
+			return
+		case errors.Is(err, stream.ErrNotDurable):
+			log.Error("ALARM", "kind", "not-durable", "error", err, "do", "mend that server before it leads a stream: what it acknowledges may be lost")
+			return
+		}
+		select {
+		case <-on.Done():
+		case <-time.After(verifyPause):
 		}
 	}
 }
@@ -153,7 +185,11 @@ func waitForDirectory(log *slog.Logger, l *ledger.Ledger, st *stream.Client) fun
 				return err
 			}
 			if !warned {
-				log.Info("waiting for the directory of sales", "error", err)
+				level := slog.LevelWarn
+				if errors.Is(err, stream.ErrNoDirectory) {
+					level = slog.LevelInfo
+				}
+				log.Log(ctx, level, "waiting for the directory of sales", "error", err)
 			}
 			select {
 			case <-ctx.Done():

@@ -3,13 +3,20 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/sale"
+	"notsale/pkg/telemetry"
+	"notsale/pkg/wire"
 	"notsale/services/edge"
 	"notsale/services/notsale/notsaletest"
 )
@@ -23,6 +30,74 @@ func serve(t *testing.T, g *backendstest.Guarded, stage *notsaletest.Stage) {
 		t.Fatal(err)
 	}
 	stage.NATSURL = g.URL("edge")
+}
+
+// An edge whose account may have no more consumers of the directory is not ready,
+// and says why, in the log once.
+func TestAnEdgeWithoutAConsumer(t *testing.T) {
+	t.Parallel()
+	settings := func(limits string) string {
+		return "accounts { A { users: [ { user: edge, password: secret } ], jetstream: { " + limits + " } } }"
+	}
+	nats := backendstest.Configure(t, settings("max_consumers: 1"))
+	stage := notsaletest.New(t)
+	stage.NATSURL = nats.URL("edge:secret@")
+	said := &output{}
+	stage.Log = slog.New(slog.NewTextHandler(said, nil))
+	other, err := stage.Stream("other").MakeDirectory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched := make(chan bool)
+	stop := stage.Run(func(ctx context.Context) error {
+		_ = other.Watch(ctx, func(wire.Entry) {}, func() { close(watched) }) // it ends with ctx
+		return nil
+	})
+	<-watched
+	cfg := edge.DefaultConfig()
+	cfg.Listen = "127.0.0.1:0"
+	e, err := edge.New(cfg, newKeyring(t, 1), stage.Ledger("edge"), stage.Stream("edge"), stage.Cache("edge"), &telemetry.Health{}, stage.Log, prometheus.NewRegistry())
+	if err == nil {
+		err = e.Listen(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	stage.Run(e.Run)
+	shop := notsaletest.NewShop(t, e.Address())
+	notsaletest.Eventually(t, "readyz names the limit", func() bool {
+		a := shop.Get(t, "/readyz")
+		return a.Status == http.StatusServiceUnavailable && strings.Contains(string(a.Body), "max_consumers")
+	})
+	stop()
+	notsaletest.Eventually(t, "it is ready when there is one for it", func() bool { return shop.Get(t, "/readyz").Status == http.StatusOK })
+	if n := strings.Count(said.String(), "level=WARN"); n != 1 || !strings.Contains(said.String(), "max_consumers") {
+		t.Errorf("%d warnings:\n%s", n, said)
+	}
+}
+
+// A server of NATS that is down is passed over, and verified once it is up.
+func TestAServerThatIsDownIsVerifiedLater(t *testing.T) {
+	t.Parallel()
+	durable := "http: \"127.0.0.1:-1\"\njetstream { store_dir: STORE, max_file_store: 1GB, sync_interval: always }"
+	good := backendstest.Configure(t, durable)
+	late := backendstest.Configure(t, durable)
+	monitor := late.MonitorAddr().String()
+	late.Stop()
+	stage := notsaletest.New(t)
+	stage.NATSURL = good.URL("")
+	said := &output{}
+	log := slog.New(slog.NewTextHandler(said, nil))
+	s := newSettings()
+	s.natsMonitor = "http://" + good.MonitorAddr().String() + ", http://" + monitor
+	on, stop := context.WithCancel(t.Context())
+	defer stop()
+	if err := s.verifyNATS(on, log, stage.Stream("edge"))(t.Context()); err != nil || !strings.Contains(said.String(), "verified later") {
+		t.Fatalf("%v, and the log says\n%s", err, said)
+	}
+	late.Write("http: \"" + monitor + "\"")
+	late.Start()
+	notsaletest.Eventually(t, "that it loses what it acknowledges is an alarm", func() bool { return strings.Contains(said.String(), "not-durable") })
 }
 
 // NATS takes the edge's subscription to replies away and gives it back: the edge
@@ -63,7 +138,9 @@ func TestARefusedSubscriptionToReplies(t *testing.T) {
 		a := f.Purchase(t, f.code(f.keys, of, 4, "ann", time.Hour))
 		return a.Status == http.StatusServiceUnavailable
 	})
+	ready(http.StatusServiceUnavailable)
 	g.Reload("")
+	ready(http.StatusOK)
 	notsaletest.Eventually(t, "it is allowed again", func() bool {
 		return f.Purchase(t, f.code(f.keys, of, 4, "ann", time.Hour)).Status == http.StatusOK
 	})

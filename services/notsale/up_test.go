@@ -59,7 +59,7 @@ func runProgram(t *testing.T, variables []string, args ...string) (stdout, stder
 // the same folder: up sells on, until its folder is gone.
 func TestUpSellsOnWhateverHappens(t *testing.T) {
 	t.Parallel()
-	foreign := []string{"PGSERVICE=prod", "PGSSLMODE=verify-full", "PGTARGETSESSIONATTRS=standby"}
+	foreign := []string{"PGSERVICE=prod", "PGSSLMODE=verify-full", "PGTARGETSESSIONATTRS=standby", "NOTSALE_NATS_CA=/nowhere", "NOTSALE_NATS_DOMAIN=other"}
 	p := runUpWith(t, foreign, "--code-keys-delay", "1ms")
 	of, data := p.FirstSale(t), filepath.Join(p.data, "stores")
 	first := p.Checkout(t, "ann", of.FirstItem)
@@ -338,6 +338,37 @@ func TestURLFilesThatCannotBeUsed(t *testing.T) {
 				t.Setenv(name+"_FILE", "")
 			}
 		}
+	}
+}
+
+// A file for NATS that cannot be used ends the program with one line, which names
+// the setting and the file.
+func TestNATSFilesThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	env := []string{"DATABASE_URL=postgres://u:p@127.0.0.1:1/d", "REDIS_URL=redis://:p@127.0.0.1:1/0", "NATS_URL=nats://127.0.0.1:1", "NOTSALE_NATS_CREDS=/nowhere"}
+	for _, command := range []string{"recorder", "scheduler", "audit --sale 1", "sale archive 1"} {
+		_, said, err := runProgram(t, env, strings.Fields(command)...)
+		if err == nil || strings.Count(said, "\n") != 1 || !strings.Contains(said, "--nats-creds /nowhere") {
+			t.Errorf("%s: %v:\n%s", command, err, said)
+		}
+	}
+}
+
+// Whoever finds the stores of a data folder finds how NATS is spoken to.
+func TestNATSFilesAreFoundWithTheStores(t *testing.T) {
+	t.Parallel()
+	s, found := newSettings(), newSettings()
+	s.data = t.TempDir()
+	found.data = s.data
+	s.natsURL, s.stream.Files.CA, s.stream.Files.NKey = "tls://h", "it's/ca.pem", "n"
+	found.stream.Domain = "other"
+	forget, err := s.leaveURLs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer forget()
+	if err := found.findURLs(); err != nil || found.natsURL != s.natsURL || found.stream.Files != s.stream.Files || found.stream.Domain != "" {
+		t.Errorf("%v, %q, %+v, %q", err, found.natsURL, found.stream.Files, found.stream.Domain)
 	}
 }
 
