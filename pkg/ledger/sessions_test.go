@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/effort"
 	"notsale/pkg/ledger"
 )
 
@@ -158,4 +161,61 @@ func TestHealthOfAWriterIsThatItCanWrite(t *testing.T) {
 	})
 	w.Alter(`RESET default_transaction_read_only`)
 	eventually(t, "it is healthy again", func() error { return writer.Ping(t.Context()) })
+}
+
+// The first of several hosts accepts and never answers: the second is reached all
+// the same, and soon.
+func TestAHostThatHangsIsPassedBy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hanging, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hanging.Close()
+	u, err := url.Parse(w.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = hanging.Addr().String() + "," + u.Host
+	w.ledgers = u.String()
+	l, _ := w.open(t, "service")
+	started := time.Now()
+	if err := l.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	effort.Figure(t, "past a host that hangs", time.Since(started), 4*time.Second)
+}
+
+// Of several servers a reader, too, takes the one that can be written, which knows
+// the latest, also when that has changed.
+func TestReadersOfSeveralServersFollowThePrimary(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, backendstest.WithOwnPostgres)
+	standby := w.Standby()
+	u := strings.Replace(w.DatabaseURL, w.Postgres.Address(), standby.Address()+","+w.Postgres.Address(), 1)
+	reader, err := ledger.Open(t.Context(), ledger.Config{URL: u, Name: "reader", Conns: 1, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(reader.Close)
+	if _, err := reader.Installation(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.Alter(`SET default_transaction_read_only = on`)
+	w.Promote(standby)
+	promoted := w.session(t, standby.URL())
+	var latest [16]byte
+	if err := promoted.QueryRow(t.Context(), `UPDATE installation SET id = gen_random_uuid() RETURNING id`).Scan(&latest); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it reads from the other server", func() error {
+		if got, err := reader.Installation(t.Context()); err != nil || got != latest {
+			return fmt.Errorf("it reads %v, %w", got, err)
+		}
+		return nil
+	})
+	if n := w.one(t, `SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'reader'`); n != "0" {
+		t.Errorf("%s of its sessions are still with the first", n)
+	}
 }
