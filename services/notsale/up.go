@@ -47,6 +47,7 @@ func newUp() *cobra.Command {
 	}
 	f := cmd.Flags()
 	s.commonFlags(f)
+	s.ledgerFlags(f)
 	s.opsFlags(f)
 	s.dataFlags(f)
 	s.edgeFlags(f)
