@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -140,6 +141,7 @@ func startStores(ctx context.Context, s *settings, log *slog.Logger) (*backends.
 	}
 	cfg := backends.DefaultConfig()
 	cfg.Data, cfg.DatabaseURL, cfg.RedisURL, cfg.NATSURL = s.data, s.databaseURL, s.redisURL, s.natsURL
+	cfg.DatabaseURL = ledger.Servers(s.databaseURL) // which may not be a URL
 	stores, err := backends.Start(ctx, cfg, log)
 	if err != nil {
 		return nil, err
@@ -148,7 +150,7 @@ func startStores(ctx context.Context, s *settings, log *slog.Logger) (*backends.
 		s.stream.StoreBytes = stores.StreamStore()
 	}
 	s.natsVerified = s.natsURL == "" // our own
-	s.databaseURL, s.redisURL, s.natsURL = stores.DatabaseURL(), stores.RedisURL(), stores.NATSURL()
+	s.databaseURL, s.redisURL, s.natsURL = cmp.Or(s.databaseURL, stores.DatabaseURL()), stores.RedisURL(), stores.NATSURL()
 	return stores, nil
 }
 
