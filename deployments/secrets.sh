@@ -33,7 +33,7 @@ fi
 # The passwords of one store stand in several files: all are made, or none.
 if [ ! -e "$dir/complete" ]; then
 	random 24 | write postgres_password
-	for role in migrate edge allocator recorder scheduler auditor operator; do
+	for role in migrate edge allocator recorder scheduler archiver auditor operator; do
 		password=$(random 24)
 		echo "CREATE ROLE notsale_$role LOGIN PASSWORD '$password';"
 		echo "postgres://notsale_$role:$password@postgres:5432/notsale?sslmode=disable" | write "${role}_database_url"

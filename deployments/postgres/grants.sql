@@ -4,9 +4,16 @@
 
 \set ON_ERROR_STOP on
 BEGIN;
+-- Nobody has anything but what stands here, of what is there and of what later
+-- migrations make, which give functions and types to everybody by themselves.
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA public FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE notsale_migrate REVOKE ALL ON ROUTINES FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE notsale_migrate REVOKE ALL ON TYPES FROM PUBLIC;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO
-    notsale_edge, notsale_allocator, notsale_recorder, notsale_scheduler, notsale_auditor, notsale_operator;
+    notsale_edge, notsale_allocator, notsale_recorder, notsale_scheduler, notsale_archiver, notsale_auditor, notsale_operator;
 
 -- The allocator holds leases, and commits decisions with their cursor.
 GRANT INSERT, UPDATE, DELETE ON allocators, leases TO notsale_allocator;
@@ -27,13 +34,13 @@ GRANT UPDATE ON installation TO notsale_scheduler;
 -- It removes old streams of attempts of no sale.
 GRANT UPDATE (removed_at) ON attempt_cursors TO notsale_scheduler;
 
--- People archive sales, which takes the lease of a sale away for good; from an
+-- Archivers and people archive sales, which takes the lease of a sale away for good; from an
 -- archive they record the checkouts that a restored database has forgotten.
-GRANT UPDATE (state) ON sales TO notsale_operator;
-GRANT INSERT ON archives TO notsale_operator;
-GRANT UPDATE (holder) ON cursors, leases TO notsale_operator;
-GRANT UPDATE ON archiver_lease TO notsale_operator;
-GRANT INSERT ON checkout_attempts TO notsale_operator;
-GRANT INSERT, UPDATE ON attempt_cursors TO notsale_operator;
+GRANT UPDATE (state) ON sales TO notsale_archiver, notsale_operator;
+GRANT INSERT ON archives TO notsale_archiver, notsale_operator;
+GRANT UPDATE (holder) ON cursors, leases TO notsale_archiver, notsale_operator;
+GRANT UPDATE ON archiver_lease TO notsale_archiver, notsale_operator;
+GRANT INSERT ON checkout_attempts TO notsale_archiver, notsale_operator;
+GRANT INSERT, UPDATE ON attempt_cursors TO notsale_archiver, notsale_operator;
 
 COMMIT;

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -166,23 +167,27 @@ func (a asked) judge(row [][]byte, pid uint32) error {
 // protocolViolation is the SQLSTATE of what PgBouncer does not let pass.
 const protocolViolation = "08P01"
 
+// notLetIn is the SQLSTATE of whom pg_hba.conf does not let in.
+const notLetIn = "28000"
+
 // explained says what to do about the failure to make a session, where that is
-// known: waiting does not help then.
+// known. With ErrUnfit, waiting does not help.
 func explained(err error) error {
 	var (
-		refused  *pgconn.PgError
-		stranger x509.UnknownAuthorityError
-		name     x509.HostnameError
+		refused   *pgconn.PgError
+		untrusted *tls.CertificateVerificationError
+		stranger  x509.UnknownAuthorityError // verify-ca's
 	)
 	switch {
-	case errors.As(err, &refused) && refused.Code == protocolViolation && strings.Contains(refused.Message, "pooling mode"):
+	case errors.As(err, &untrusted), errors.As(err, &stranger):
+		return fmt.Errorf("%w: %w: DATABASE_URL must name who signs the server's certificate, sslrootcert=FILE, and the server as its certificate does", ErrUnfit, err)
+	case !errors.As(err, &refused):
+	case refused.Code == notLetIn:
+		return fmt.Errorf("%w: see its pg_hba.conf; where it wants a certificate, DATABASE_URL names one by sslcert=FILE and sslkey=FILE", err)
+	case refused.Code == protocolViolation && strings.Contains(refused.Message, "pooling mode"):
 		return fmt.Errorf("%w: %w: the pooler must keep a transaction together: set pool_mode=transaction or session", ErrUnfit, err)
-	case errors.As(err, &refused) && refused.Code == protocolViolation:
+	case refused.Code == protocolViolation:
 		return fmt.Errorf("%w: %w: %s", ErrUnfit, err, throughPooler)
-	case errors.As(err, &stranger):
-		return fmt.Errorf("%w: %w: name the file of the server's CA in DATABASE_URL, sslrootcert=FILE", ErrUnfit, err)
-	case errors.As(err, &name):
-		return fmt.Errorf("%w: %w: name the server in DATABASE_URL as its certificate does, or say sslmode=verify-ca", ErrUnfit, err)
 	}
 	return err
 }
