@@ -36,14 +36,14 @@ type settings struct {
 	keysDelay time.Duration // before a key that is new in the file signs
 	demo      bool
 
+	databaseConns int32 // most sessions of a role's pool; 0: as many as it likes best
+
 	edge      edge.Config
 	allocator allocator.Config
 	recorder  recorder.Config
 	scheduler scheduler.Config
 	archiver  archiver.Config
 	stream    stream.Config
-
-	databaseConns int32 // most sessions of a role's pool; 0: as many as it likes best
 
 	databaseURL, redisURL, natsURL string
 	natsMonitor                    string // URLs

@@ -52,11 +52,12 @@ func runProgram(t *testing.T, variables []string, args ...string) (stdout, stder
 	return out.String(), said.String(), err
 }
 
-// Killed stores, hangups, new keys and a second program on
+// Foreign variables, killed stores, hangups, new keys and a second program on
 // the same folder: up sells on, until its folder is gone.
 func TestUpSellsOnWhateverHappens(t *testing.T) {
 	t.Parallel()
-	p := runUp(t, "--code-keys-delay", "1ms")
+	foreign := []string{"PGSERVICE=prod", "PGSSLMODE=verify-full", "PGTARGETSESSIONATTRS=standby"}
+	p := runUpWith(t, foreign, "--code-keys-delay", "1ms")
 	of, data := p.FirstSale(t), filepath.Join(p.data, "stores")
 	first := p.Checkout(t, "ann", of.FirstItem)
 	sold := p.Purchase(t, first.Code)
