@@ -97,8 +97,8 @@ func TestPostgresRoles(t *testing.T) {
 		forget    = `DELETE FROM checkout_attempts`
 		alter     = `ALTER TABLE items DROP COLUMN user_id`
 	)
-	may := map[string]string{decide: "allocator", record: "recorder operator", advance: "recorder", unread: noOne, archive: "operator", hold: "operator", open: "scheduler", overwrite: noOne, erase: noOne, forget: noOne, alter: noOne}
-	for _, role := range []string{"edge", "allocator", "recorder", "scheduler", "auditor", "operator"} {
+	may := map[string]string{decide: "allocator", record: "recorder archiver operator", advance: "recorder", unread: noOne, archive: "archiver operator", hold: "archiver operator", open: "scheduler", overwrite: noOne, erase: noOne, forget: noOne, alter: noOne}
+	for _, role := range []string{"edge", "allocator", "recorder", "scheduler", "archiver", "auditor", "operator"} {
 		conn, err := pgx.Connect(t.Context(), d.as(t, role))
 		if err != nil {
 			t.Fatalf("%s: %v", role, err)

@@ -4,6 +4,13 @@
 
 \set ON_ERROR_STOP on
 BEGIN;
+-- Nobody has anything but what stands here, of what is there and of what later
+-- migrations make, which give functions and types to everybody by themselves.
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA public FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE notsale_migrate REVOKE ALL ON ROUTINES FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE notsale_migrate REVOKE ALL ON TYPES FROM PUBLIC;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO
     notsale_edge, notsale_allocator, notsale_recorder, notsale_scheduler, notsale_archiver, notsale_auditor, notsale_operator;

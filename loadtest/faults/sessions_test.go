@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -172,4 +173,34 @@ func TestPGSERVICEIsNobodysBusiness(t *testing.T) {
 	t.Parallel()
 	a := arena.New(t, arena.Options{Stock: 100})
 	a.Start(arena.Allocator, arena.Env("PGSERVICE", "prod"))
+}
+
+// Each role works with as few sessions as it may be given, and never has more.
+func TestFewestSessions(t *testing.T) {
+	t.Parallel()
+	a := arena.New(t, arena.Options{Stock: 100})
+	fewest := map[string]string{arena.Scheduler: "2", arena.Allocator: "4", arena.Recorder: "2", arena.Edge: "4"}
+	var edges []*arena.Process
+	for _, role := range []string{arena.Scheduler, arena.Allocator, arena.Recorder, arena.Edge} {
+		p := a.Start(role, arena.Flags("--database-conns", fewest[role]))
+		if role == arena.Edge {
+			edges = append(edges, p)
+		}
+	}
+	visits := a.Crowd(edges, arena.CrowdOptions{Clients: 64}).Finish()
+	a.Audit(visits, arena.Expect{SoldOut: true})
+	for role, n := range fewest {
+		most, _ := strconv.ParseInt(n, 10, 64)
+		if role == arena.Allocator {
+			most++
+		}
+		if had := a.Number(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'notsale-' || $1 || '-%'`, role); had > most {
+			t.Errorf("%s has %d sessions, of %d", role, had, most)
+		}
+	}
+	late := a.Start(arena.Edge, arena.Flags("--database-conns", "3"), arena.Unready)
+	<-late.Ended()
+	if said := late.Log(); late.Status() == 0 || !strings.Contains(said, "--database-conns 3: edge needs 4 at least") {
+		t.Errorf("%d, %s", late.Status(), said)
+	}
 }

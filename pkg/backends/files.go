@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -57,7 +59,10 @@ func checkFolder(dir string) error {
 // the account.
 func partFolder(dir string, a *account) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("create folder: %w", err)
+		return fmt.Errorf("create folder: %w; choose another with --data", err)
+	}
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("folder %s: %w: run notsale as the user whose it is, or choose another with --data", dir, err)
 	}
 	return a.own(dir)
 }

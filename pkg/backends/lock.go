@@ -31,7 +31,7 @@ func takeLock(path string) (*lock, error) {
 		return nil, fmt.Errorf("%w: the folder is another user's: run notsale as that user, or choose another with --data", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open lock file: %w", err)
+		return nil, fmt.Errorf("open lock file: %w; choose another folder with --data", err)
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if err == nil {

@@ -215,6 +215,7 @@ var advice = []struct{ sign, todo string }{
 	{"lock file \"postmaster.pid\" already exists", "another postgres runs on this folder: stop it"},
 	{"shared memory block", "processes of an earlier postgres still run on this folder: stop them"},
 	{"could not create shared memory", "the system's limit of shared memory is too low"},
+	{"could not look up effective user ID", "PostgreSQL runs only as a user that /etc/passwd knows: add an entry for that id there, run notsale as another user, or give the DATABASE_URL of a Postgres of your own"},
 	{"Permission denied", "check the owner and mode of the data folder and its parents"},
 }
 

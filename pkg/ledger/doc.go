@@ -11,7 +11,8 @@
 // the sale's cursor, so an allocator that has been replaced writes nothing; an
 // item has one owner by primary key, a code one decision by unique index.
 // Sessions are read back: one that has not what it was asked for, of a server
-// without fsync, or that cannot write though it must, is refused. A commit that a
+// without fsync, or that cannot write though it must, is refused. Through a pooler
+// each transaction is asked instead, and no session keeps anything. A commit that a
 // synchronous standby has not confirmed is an error, and is not read as granted.
 // Renewals of leases have a session of their own and wait for no flush.
 //

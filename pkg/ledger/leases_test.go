@@ -89,7 +89,15 @@ func TestSoldOutSalesAreLedToo(t *testing.T) {
 // that a still sends is written.
 func TestAnExpiredLeaseGoesToAnother(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	each(t, func(t *testing.T, through way) {
+		w := newWorld(t)
+		w.ledgers = through(t, w.DatabaseURL)
+		w.takeOver(t)
+	})
+}
+
+func (w *world) takeOver(t *testing.T) {
+	t.Helper()
 	a, _ := w.open(t, "a")
 	b, _ := w.open(t, "b")
 	engine := w.openSale(t, a, 1, 10, 2)

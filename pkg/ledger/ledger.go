@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"notsale/pkg/sale"
 )
 
@@ -37,6 +35,10 @@ const DefaultPatience = 15 * time.Second
 // connectTimeout bounds making a session: some six round trips, of up to 300 ms
 // each, and a busy server.
 const connectTimeout = 5 * time.Second
+
+// hostTimeout bounds it where a URL names several servers, for each of which there
+// is as much: one that hangs must not keep us from the next.
+const hostTimeout = connectTimeout / 2
 
 // renewalPatience bounds a renewal on the server: nothing that it could wait
 // for lasts, or it is not worth the wait.
@@ -79,18 +81,24 @@ func (l *Ledger) Close() {
 // Ping reports whether the database answers, and, unless the ledger is only
 // read, whether it can be written.
 func (l *Ledger) Ping(ctx context.Context) error {
-	err := l.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
-		var readOnly string
-		if err := c.QueryRow(ctx, `SHOW transaction_read_only`).Scan(&readOnly); err != nil {
-			return err
-		}
-		if readOnly == "on" && !l.readOnly {
-			return errors.Join(ErrReadOnly, c.Conn().Close(ctx))
-		}
-		return nil
-	})
-	if err != nil {
+	if err := l.ping(ctx); err != nil {
 		return fmt.Errorf("ledger: the database does not answer: %w", err)
+	}
+	return nil
+}
+
+func (l *Ledger) ping(ctx context.Context) error {
+	c, err := l.pool.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	var readOnly string
+	if err := c.QueryRow(ctx, `SHOW transaction_read_only`).Scan(&readOnly); err != nil {
+		return err
+	}
+	if readOnly == "on" && !l.readOnly {
+		return errors.Join(ErrReadOnly, c.Conn().Close(ctx))
 	}
 	return nil
 }

@@ -38,13 +38,14 @@ type tb interface {
 type world struct {
 	*backendstest.Test
 
-	raw *pgx.Conn
+	raw     *pgx.Conn
+	ledgers string // the URL of those that are opened
 }
 
 func newWorld(t *testing.T, opts ...backendstest.Option) *world {
 	t.Helper()
 	w := &world{Test: backendstest.New(t, append(opts, backendstest.Prepared(ledger.Migrate))...)}
-	w.raw = w.session(t, w.DatabaseURL)
+	w.raw, w.ledgers = w.session(t, w.DatabaseURL), w.DatabaseURL
 	w.exec(t, `UPDATE installation SET id = gen_random_uuid()`) // no test is another's
 	return w
 }
@@ -67,7 +68,7 @@ var ledgers atomic.Int64 // opened so far, for their names
 func (w *world) open(t *testing.T, name string) (*ledger.Ledger, string) {
 	t.Helper()
 	name = fmt.Sprintf("%s-%d", name, ledgers.Add(1))
-	l, err := ledger.Open(t.Context(), ledger.Config{URL: w.DatabaseURL, Name: name, Conns: 2})
+	l, err := ledger.Open(t.Context(), ledger.Config{URL: w.ledgers, Name: name, Conns: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package ledger_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -24,19 +23,7 @@ func TestEachQueryExecMode(t *testing.T) {
 				return
 			}
 			t.Cleanup(l.Close)
-			engine := w.openSale(t, l, 1, 10, 2)
-			w.lead(t, l, 1)
-			b := packed(engine, ask(engine.Sale(), 1, 0, "ann"))
-			if err := l.Commit(t.Context(), 1, 1, b); err != nil {
-				t.Errorf("Commit: %v", err)
-			}
-			for name, call := range calls(l, b) {
-				switch err := call(t.Context()); {
-				case err == nil, errors.Is(err, ledger.ErrNotFound), errors.Is(err, ledger.ErrFenced), errors.Is(err, ledger.ErrMoved):
-				default:
-					t.Errorf("%s: %v", name, err)
-				}
-			}
+			w.exercise(t, l)
 		})
 	}
 }

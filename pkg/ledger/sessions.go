@@ -2,9 +2,14 @@ package ledger
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -29,89 +34,6 @@ var ErrUnconfirmed = errors.New("ledger: the synchronous standby has not confirm
 // readOnlyTransaction is the SQLSTATE of a write that a read-only session refused.
 const readOnlyTransaction = "25006"
 
-// sessions is a pool in which a commit that the server could not confirm is an
-// error: Exec, QueryRow and the end of a transaction return ErrUnconfirmed.
-type sessions struct{ *pgxpool.Pool }
-
-// Exec runs a statement.
-func (s sessions) Exec(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
-	err = s.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
-		if tag, err = c.Exec(ctx, sql, args...); err != nil {
-			return err
-		}
-		return confirmed(c.Conn())
-	})
-	return tag, err
-}
-
-// QueryRow runs a statement whose first row is read by Scan, which must be called.
-func (s sessions) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	return confirmedRow(func(dest ...any) error {
-		return s.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
-			if err := c.QueryRow(ctx, sql, args...).Scan(dest...); err != nil {
-				return err
-			}
-			return confirmed(c.Conn())
-		})
-	})
-}
-
-type confirmedRow func(dest ...any) error
-
-func (scan confirmedRow) Scan(dest ...any) error { return scan(dest...) }
-
-// Begin begins a transaction, on a session of its own until that has ended.
-func (s sessions) Begin(ctx context.Context) (pgx.Tx, error) {
-	conn, err := s.Acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		conn.Release()
-		return nil, err
-	}
-	return confirmedTx{tx, conn}, nil
-}
-
-type confirmedTx struct {
-	pgx.Tx
-
-	conn *pgxpool.Conn
-}
-
-func (tx confirmedTx) Commit(ctx context.Context) error {
-	defer tx.conn.Release()
-	if err := tx.Tx.Commit(ctx); err != nil {
-		return err
-	}
-	return confirmed(tx.conn.Conn())
-}
-
-func (tx confirmedTx) Rollback(ctx context.Context) error {
-	defer tx.conn.Release()
-	return tx.Tx.Rollback(ctx)
-}
-
-// unconfirmed is where a session keeps whether a wait for the synchronous
-// standby was cancelled since it was asked last.
-const unconfirmed = "unconfirmed"
-
-func confirmed(conn *pgx.Conn) error {
-	if mark, ok := conn.PgConn().CustomData()[unconfirmed].(*atomic.Bool); ok && mark.Swap(false) {
-		return ErrUnconfirmed
-	}
-	return nil
-}
-
-// onNotice marks the session whose wait for the standby was cancelled. The name
-// of the server's routine, unlike the message, is the same in every language.
-func onNotice(conn *pgconn.PgConn, n *pgconn.Notice) {
-	if mark, ok := conn.CustomData()[unconfirmed].(*atomic.Bool); ok && n.Routine == "SyncRepWaitForLSN" {
-		mark.Store(true)
-	}
-}
-
 // dropReadOnly makes a session end at the first write that it refuses.
 func dropReadOnly(before pgconn.PgErrorHandler) pgconn.PgErrorHandler {
 	return func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
@@ -119,24 +41,59 @@ func dropReadOnly(before pgconn.PgErrorHandler) pgconn.PgErrorHandler {
 	}
 }
 
+// told is what the server has said by itself of whether it can be written.
+// Poolers do not pass it on: it is empty then.
+func told(conn *pgconn.PgConn) string {
+	return conn.ParameterStatus("default_transaction_read_only") + conn.ParameterStatus("in_hot_standby")
+}
+
+// toldAtFirst is where a session keeps what was told when it was made.
+const toldAtFirst = "told"
+
+// isAsBefore reports whether a session still leads to a server of the kind that
+// it was made for: to one that can be written, if it could be.
+func isAsBefore(_ context.Context, conn *pgx.Conn) (bool, error) {
+	return told(conn.PgConn()) == conn.PgConn().CustomData()[toldAtFirst], nil
+}
+
 // asked is what a ledger asks of its sessions.
 type asked struct {
 	readOnly bool // sessions that cannot write will do
 	durable  bool // commits wait until they are safe
+	// pooled says that there may be a pooler that gives each transaction another
+	// session of the server. Then nothing is asked of a session, but of each
+	// transaction, and nothing is kept in one.
+	pooled   bool
 	patience time.Duration
 }
 
-// parameters are the settings that a session begins with.
-func (a asked) parameters(name string) map[string]string {
+// wanted are settings by name.
+func (a asked) wanted() map[string]string {
 	patience := strconv.FormatInt(a.patience.Milliseconds(), 10)
 	commit := "on"
 	if !a.durable {
 		commit = "off"
 	}
-	return map[string]string{
-		"application_name": name, "timezone": "UTC", "synchronous_commit": commit,
-		"statement_timeout": patience, "idle_in_transaction_session_timeout": patience,
+	return map[string]string{"synchronous_commit": commit, "statement_timeout": patience, "idle_in_transaction_session_timeout": patience}
+}
+
+// parameters are the settings that a session begins with.
+func (a asked) parameters(name string) map[string]string {
+	parameters := map[string]string{"application_name": name, "timezone": "UTC"} // which poolers know
+	if !a.pooled {
+		maps.Copy(parameters, a.wanted())
 	}
+	return parameters
+}
+
+// settings is the statement that asks the same of the transaction it stands in.
+func (a asked) settings() string {
+	var calls []string
+	for name, value := range a.wanted() {
+		calls = append(calls, fmt.Sprintf("set_config('%s', '%s', true)", name, value))
+	}
+	slices.Sort(calls) // one statement, to be described once
+	return "SELECT " + strings.Join(calls, ", ")
 }
 
 // AllowVolatile lets tests run on a server without fsync. Nothing else sets it.
@@ -144,21 +101,29 @@ const AllowVolatile = "notsale.allow_volatile"
 
 const readBack = `SELECT current_setting('transaction_read_only'), current_setting('fsync'), COALESCE(current_setting('` + AllowVolatile + `', true), ''),
 	current_setting('synchronous_commit'), extract(epoch FROM current_setting('statement_timeout')::interval)::float8,
-	extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval)::float8`
+	extract(epoch FROM current_setting('idle_in_transaction_session_timeout')::interval)::float8, pg_backend_pid()`
 
 // check reads back what a new session was asked for: a pooler between us and
 // the server may have ignored it. It keeps an acknowledged sale from being lost
 // with the power, or with the server.
 func (a asked) check(ctx context.Context, conn *pgconn.PgConn) error {
-	results, err := conn.Exec(ctx, readBack).ReadAll()
-	if err != nil {
-		return fmt.Errorf("ledger: reading the session's settings: %w", err)
+	script := []string{readBack}
+	if a.pooled { // in two messages, which one session must get
+		script = []string{"BEGIN; " + a.settings(), readBack + "; ROLLBACK"}
 	}
-	if len(results) != 1 || len(results[0].Rows) != 1 {
+	var results []*pgconn.Result
+	for _, part := range script {
+		var err error
+		if results, err = conn.Exec(ctx, part).ReadAll(); err != nil {
+			return fmt.Errorf("ledger: reading the session's settings: %w", err)
+		}
+	}
+	if len(results) == 0 || len(results[0].Rows) != 1 {
 		return fmt.Errorf("%w: it does not tell its settings", ErrUnfit)
 	}
 	conn.CustomData()[unconfirmed] = new(atomic.Bool)
-	return a.judge(results[0].Rows[0])
+	conn.CustomData()[toldAtFirst] = told(conn)
+	return a.judge(results[0].Rows[0], conn.PID())
 }
 
 // validate is check, and for a ledger that is only read what the URL asks for
@@ -175,8 +140,13 @@ func (a asked) validate(wanted pgconn.ValidateConnectFunc) pgconn.ValidateConnec
 	}
 }
 
-func (a asked) judge(row [][]byte) error {
-	readOnly, fsync, volatile, commit := string(row[0]), string(row[1]), string(row[2]), string(row[3])
+// throughPooler is what to do where there is a pooler.
+const throughPooler = "for a pooler such as PgBouncer add default_query_exec_mode=cache_describe to DATABASE_URL, then it need not be asked for anything"
+
+// judge reports what is wrong with a session that reads back this; pid is what
+// the other end calls its process.
+func (a asked) judge(row [][]byte, pid uint32) error {
+	readOnly, fsync, volatile, commit, process := string(row[0]), string(row[1]), string(row[2]), string(row[3]), string(row[6])
 	seconds := strconv.FormatFloat(a.patience.Seconds(), 'g', -1, 64)
 	switch {
 	case readOnly == "on" && !a.readOnly:
@@ -184,12 +154,42 @@ func (a asked) judge(row [][]byte) error {
 	case fsync != "on" && volatile != "on":
 		return fmt.Errorf("%w: the server runs with fsync=off, a power cut would lose sold items: set fsync=on in postgresql.conf", ErrUnfit)
 	case commit != "on" && a.durable:
-		return fmt.Errorf("%w: it has synchronous_commit=%s though 'on' was asked for: a pooler such as PgBouncer must not ignore startup parameters", ErrUnfit, commit)
+		return fmt.Errorf("%w: it has synchronous_commit=%s though 'on' was asked for: %s", ErrUnfit, commit, throughPooler)
 	case string(row[4]) != seconds || string(row[5]) != seconds:
-		return fmt.Errorf("%w: it has statement_timeout %s s and idle_in_transaction_session_timeout %s s though %s s were asked for: a pooler such as PgBouncer must not ignore startup parameters",
-			ErrUnfit, row[4], row[5], seconds)
+		return fmt.Errorf("%w: it has statement_timeout %s s and idle_in_transaction_session_timeout %s s though %s s were asked for: %s",
+			ErrUnfit, row[4], row[5], seconds, throughPooler)
+	case process != strconv.FormatUint(uint64(pid), 10) && !a.pooled:
+		return fmt.Errorf("%w: it is a pooler's, which may give it to others between two statements: %s", ErrUnfit, throughPooler)
 	}
 	return nil
+}
+
+// protocolViolation is the SQLSTATE of what PgBouncer does not let pass.
+const protocolViolation = "08P01"
+
+// notLetIn is the SQLSTATE of whom pg_hba.conf does not let in.
+const notLetIn = "28000"
+
+// explained says what to do about the failure to make a session, where that is
+// known. With ErrUnfit, waiting does not help.
+func explained(err error) error {
+	var (
+		refused   *pgconn.PgError
+		untrusted *tls.CertificateVerificationError
+		stranger  x509.UnknownAuthorityError // verify-ca's
+	)
+	switch {
+	case errors.As(err, &untrusted), errors.As(err, &stranger):
+		return fmt.Errorf("%w: %w: DATABASE_URL must name who signs the server's certificate, sslrootcert=FILE, and the server as its certificate does", ErrUnfit, err)
+	case !errors.As(err, &refused):
+	case refused.Code == notLetIn:
+		return fmt.Errorf("%w: see its pg_hba.conf; where it wants a certificate, DATABASE_URL names one by sslcert=FILE and sslkey=FILE", err)
+	case refused.Code == protocolViolation && strings.Contains(refused.Message, "pooling mode"):
+		return fmt.Errorf("%w: %w: the pooler must keep a transaction together: set pool_mode=transaction or session", ErrUnfit, err)
+	case refused.Code == protocolViolation:
+		return fmt.Errorf("%w: %w: %s", ErrUnfit, err, throughPooler)
+	}
+	return err
 }
 
 // untyped are the modes in which the driver guesses the types of arguments.
@@ -208,16 +208,25 @@ func (a asked) open(ctx context.Context, cfg Config, conns int32) (sessions, err
 	if mode, bad := untyped[cc.DefaultQueryExecMode]; bad {
 		return sessions{}, fmt.Errorf("ledger: DATABASE_URL: with default_query_exec_mode=%s a commit cannot be sent, whose types only the server knows: use cache_statement, cache_describe or describe_exec", mode)
 	}
+	a.pooled = cc.DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe
 	cc.ConnectTimeout = connectTimeout
-	for name, value := range a.parameters(cfg.Name) {
-		cc.RuntimeParams[name] = value
+	if several(cc) {
+		cc.ConnectTimeout = hostTimeout
+		a.readOnly = a.readOnly && cc.ValidateConnect != nil
 	}
+	maps.Copy(cc.RuntimeParams, a.parameters(cfg.Name))
 	cc.ValidateConnect = a.validate(cc.ValidateConnect)
 	cc.OnNotice = onNotice
 	cc.OnPgError = dropReadOnly(cc.OnPgError)
+	pc.PrepareConn = isAsBefore
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return sessions{}, fmt.Errorf("ledger: %w", err)
 	}
-	return sessions{pool}, nil
+	return sessions{pool, a}, nil
+}
+
+// several reports whether a URL names several servers.
+func several(cc *pgx.ConnConfig) bool {
+	return slices.ContainsFunc(cc.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.Host != cc.Host || f.Port != cc.Port })
 }

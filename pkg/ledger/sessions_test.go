@@ -8,9 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +16,7 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/effort"
 	"notsale/pkg/ledger"
 )
 
@@ -41,7 +39,15 @@ func (w *world) cancelWaits(t *testing.T, done <-chan error) error {
 // wait for its synchronous standby, is none: nobody may be told of it.
 func TestACancelledWaitForTheStandbyIsNoCommit(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, backendstest.WithOwnPostgres)
+	each(t, func(t *testing.T, through way) {
+		w := newWorld(t, backendstest.WithOwnPostgres)
+		w.ledgers = through(t, w.DatabaseURL)
+		w.cancelledWaits(t)
+	})
+}
+
+func (w *world) cancelledWaits(t *testing.T) {
+	t.Helper()
 	l, _ := w.open(t, "service")
 	engine := w.openSale(t, l, 1, 10, 2)
 	w.lead(t, l, 1)
@@ -113,8 +119,9 @@ func TestReadOnlySessionsAreDropped(t *testing.T) {
 	w.exec(t, `SET default_transaction_read_only = off`)
 	w.Alter(`SET default_transaction_read_only = on`)
 	eventually(t, "the session refuses to write", func() error {
-		if refused := new(pgconn.PgError); !errors.As(release(), &refused) || refused.Code != "25006" {
-			return errors.New("it did not")
+		err := release()
+		if refused := new(pgconn.PgError); !errors.Is(err, ledger.ErrReadOnly) && (!errors.As(err, &refused) || refused.Code != "25006") {
+			return fmt.Errorf("it did not: %w", err)
 		}
 		return nil
 	})
@@ -156,93 +163,61 @@ func TestHealthOfAWriterIsThatItCanWrite(t *testing.T) {
 	eventually(t, "it is healthy again", func() error { return writer.Ping(t.Context()) })
 }
 
-// bouncer runs PgBouncer in transaction mode before a database and returns the
-// URL through it.
-func bouncer(t *testing.T, databaseURL, ignored string) string {
-	t.Helper()
-	program, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		program, err = exec.LookPath("/usr/sbin/pgbouncer")
-	}
-	backendstest.RequireReal(t, "pgbouncer", err == nil)
-	u, err := url.Parse(databaseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "notsale-bouncer-*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(free.Addr().String())
-	_ = free.Close()
-	password, _ := u.User.Password()
-	users, config := filepath.Join(dir, "users"), filepath.Join(dir, "ini")
-	for path, text := range map[string]string{
-		users: fmt.Sprintf("%q %q\n", u.User.Username(), password),
-		config: fmt.Sprintf("[databases]\n* = host=%s port=%s\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%s\nauth_type=plain\nauth_file=%s\npool_mode=transaction\nunix_socket_dir=\nignore_startup_parameters=%s\n",
-			u.Hostname(), u.Port(), port, users, ignored),
-	} {
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	arguments := []string{config}
-	if os.Geteuid() == 0 { // as which it refuses to run
-		arguments = []string{"-u", "nobody", config}
-	}
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, arguments...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	u.Host = net.JoinHostPort("127.0.0.1", port)
-	eventually(t, "PgBouncer listens", func() error {
-		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", u.Host)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err
-	})
-	return u.String()
-}
-
-// Behind a pooler that ignores what sessions are asked for, commits would be
-// made as the server likes.
-func TestAPoolerThatIgnoresWhatWasAskedIsRefused(t *testing.T) {
+// The first of several hosts accepts and never answers: the second is reached all
+// the same, and soon.
+func TestAHostThatHangsIsPassedBy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	ofDatabase := func(change string) {
-		w.exec(t, "ALTER DATABASE "+w.one(t, `SELECT current_database()::text`)+" "+change)
-		w.exec(t, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
-	}
-	ofDatabase(`SET synchronous_commit = off`)
-	const ignored = "statement_timeout,idle_in_transaction_session_timeout,synchronous_commit"
-	l, err := ledger.Open(t.Context(), ledger.Config{URL: bouncer(t, w.DatabaseURL, ignored), Name: "pooled"})
+	hanging, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.Close)
-	eventually(t, "committing as the server likes is refused", func() error {
-		if err := l.Ping(t.Context()); !errors.Is(err, ledger.ErrUnfit) || !strings.Contains(err.Error(), "synchronous_commit=off") {
-			return fmt.Errorf("but %w", err)
+	defer hanging.Close()
+	u, err := url.Parse(w.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = hanging.Addr().String() + "," + u.Host
+	w.ledgers = u.String()
+	l, _ := w.open(t, "service")
+	started := time.Now()
+	if err := l.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	effort.Figure(t, "past a host that hangs", time.Since(started), 4*time.Second)
+}
+
+// Of several servers a reader, too, takes the one that can be written, which knows
+// the latest, also when that has changed.
+func TestReadersOfSeveralServersFollowThePrimary(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, backendstest.WithOwnPostgres)
+	standby := w.Standby()
+	u := strings.Replace(w.DatabaseURL, w.Postgres.Address(), standby.Address()+","+w.Postgres.Address(), 1)
+	reader, err := ledger.Open(t.Context(), ledger.Config{URL: u, Name: "reader", Conns: 1, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(reader.Close)
+	if _, err := reader.Installation(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.Alter(`SET default_transaction_read_only = on`)
+	w.Promote(standby)
+	promoted := w.session(t, standby.URL())
+	var latest [16]byte
+	if err := promoted.QueryRow(t.Context(), `UPDATE installation SET id = gen_random_uuid() RETURNING id`).Scan(&latest); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it reads from the other server", func() error {
+		if got, err := reader.Installation(t.Context()); err != nil || got != latest {
+			return fmt.Errorf("it reads %v, %w", got, err)
 		}
 		return nil
 	})
-	ofDatabase(`RESET synchronous_commit`)
-	eventually(t, "waiting as the server likes, too", func() error {
-		if err := l.Ping(t.Context()); !errors.Is(err, ledger.ErrUnfit) || !strings.Contains(err.Error(), "statement_timeout") {
-			return fmt.Errorf("but %w", err)
+	eventually(t, "none of its sessions is left with the first", func() error {
+		if n := w.one(t, `SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'reader'`); n != "0" {
+			return errors.New(n)
 		}
 		return nil
 	})

@@ -3,8 +3,10 @@ package ledger
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -28,4 +30,22 @@ func CheckURL(text string) error {
 		}
 	}
 	return errors.New("DATABASE_URL: " + why)
+}
+
+// Servers is a URL of nothing but the servers that a connection string, which is
+// valid, names: for people, and for who need not connect. Empty: there is none.
+func Servers(text string) string {
+	pc, err := pgxpool.ParseConfig(text)
+	if err != nil || text == "" {
+		return ""
+	}
+	cc := pc.ConnConfig
+	var servers []string
+	for _, f := range append([]*pgconn.FallbackConfig{{Host: cc.Host, Port: cc.Port}}, cc.Fallbacks...) {
+		_, address := pgconn.NetworkAddress(f.Host, f.Port)
+		if !slices.Contains(servers, address) { // with and without TLS
+			servers = append(servers, address)
+		}
+	}
+	return "postgres://" + strings.Join(servers, ",")
 }

@@ -30,3 +30,18 @@ func TestCheckURLTellsNoPassword(t *testing.T) {
 		}
 	}
 }
+
+func TestServersAreAllThatItNames(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                       "",
+		"postgres://u:S3cret@h/db":               "postgres://h:5432",
+		"postgres://u:S3cret@h:1,i:2/db":         "postgres://h:1,i:2",
+		"host=h port=6 user=u password='S3cret'": "postgres://h:6",
+		"host=/run/postgresql user=u dbname=d":   "postgres:///run/postgresql/.s.PGSQL.5432",
+		"postgres://u@[::1]:7/d?sslmode=disable": "postgres://[::1]:7",
+	} {
+		if got := ledger.Servers(text); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}

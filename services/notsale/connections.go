@@ -16,7 +16,6 @@ import (
 	"notsale/pkg/rejection"
 	"notsale/pkg/stream"
 	"notsale/pkg/telemetry"
-	"notsale/services/edge"
 )
 
 // role is a service with connections of its own: an allocator's database
@@ -27,11 +26,11 @@ func role(name string, s *settings, service fx.Option) fx.Option {
 		fx.Provide(
 			fx.Private,
 			func(lc fx.Lifecycle) (*ledger.Ledger, error) {
-				cfg := ledger.Config{URL: s.databaseURL, Name: instance, Conns: ledger.DefaultConns}
-				if name == "edge" {
-					cfg.Conns, cfg.ReadOnly = edge.LedgerConns, true
+				conns, err := s.conns(name)
+				if err != nil {
+					return nil, err
 				}
-				l, err := ledger.Open(context.Background(), cfg)
+				l, err := ledger.Open(context.Background(), ledger.Config{URL: s.databaseURL, Name: instance, Conns: conns, ReadOnly: name == "edge"})
 				if err != nil {
 					return nil, err
 				}

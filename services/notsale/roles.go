@@ -58,6 +58,7 @@ func newRole(r roleSpec) *cobra.Command {
 		},
 	}
 	s.commonFlags(cmd.Flags())
+	s.ledgerFlags(cmd.Flags())
 	s.opsFlags(cmd.Flags())
 	if r.needsRedis {
 		s.redisFlags(cmd.Flags())

@@ -37,6 +37,8 @@ type settings struct {
 	keysDelay time.Duration // before a key that is new in the file signs
 	demo      bool
 
+	databaseConns int32 // most sessions of a role's pool; 0: as many as it likes best
+
 	edge      edge.Config
 	allocator allocator.Config
 	recorder  recorder.Config
@@ -102,6 +104,28 @@ func (s *settings) ownNATS() {
 	for _, value := range s.natsSettings() {
 		*value = ""
 	}
+}
+
+func (s *settings) ledgerFlags(f *pflag.FlagSet) {
+	f.Int32Var(&s.databaseConns, "database-conns", s.databaseConns, "most sessions of each role with Postgres, an allocator's one for its leases apart; 0: 5 of an edge, 4 of the others")
+}
+
+// leastConns is how many sessions a role needs so that nothing that lasts holds
+// the rest up: an edge those of its three kinds of questions and one for pages; an
+// allocator those of its two restores, a takeover and a commit.
+var leastConns = map[string]int32{"edge": 4, "allocator": 4, "recorder": 2, "scheduler": 2, "archiver": 2}
+
+// conns is how many sessions a role may have.
+func (s *settings) conns(role string) (int32, error) {
+	switch least := leastConns[role]; {
+	case s.databaseConns == 0 && role == "edge":
+		return edge.LedgerConns, nil
+	case s.databaseConns == 0:
+		return ledger.DefaultConns, nil
+	case s.databaseConns < least:
+		return 0, fmt.Errorf("--database-conns %d: %s needs %d at least", s.databaseConns, role, least)
+	}
+	return s.databaseConns, nil
 }
 
 func (s *settings) dataFlags(f *pflag.FlagSet) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ func newUp() *cobra.Command {
 	}
 	f := cmd.Flags()
 	s.commonFlags(f)
+	s.ledgerFlags(f)
 	s.opsFlags(f)
 	s.dataFlags(f)
 	s.redisFlags(f)
@@ -143,6 +145,7 @@ func startStores(ctx context.Context, s *settings, log *slog.Logger) (*backends.
 	}
 	cfg := backends.DefaultConfig()
 	cfg.Data, cfg.DatabaseURL, cfg.RedisURL, cfg.NATSURL = s.data, s.databaseURL, s.redisURL, s.natsURL
+	cfg.DatabaseURL = ledger.Servers(s.databaseURL) // which may not be a URL
 	stores, err := backends.Start(ctx, cfg, log)
 	if err != nil {
 		return nil, err
@@ -151,7 +154,7 @@ func startStores(ctx context.Context, s *settings, log *slog.Logger) (*backends.
 		s.stream.StoreBytes = stores.StreamStore()
 	}
 	s.natsVerified = s.natsURL == "" // our own
-	s.databaseURL, s.redisURL, s.natsURL = stores.DatabaseURL(), stores.RedisURL(), stores.NATSURL()
+	s.databaseURL, s.redisURL, s.natsURL = cmp.Or(s.databaseURL, stores.DatabaseURL()), stores.RedisURL(), stores.NATSURL()
 	return stores, nil
 }
 

@@ -123,14 +123,3 @@ func (p *preload) Postgres(o *options) {
 	}
 	o.ownPostgres, o.pgBin = true, p.folder
 }
-
-// programs is the folder of the installed initdb and postgres.
-func programs(t testing.TB) string {
-	t.Helper()
-	if dir := os.Getenv("PG_BIN"); dir != "" {
-		return dir
-	}
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // only a bad pattern fails
-	RequireReal(t, "postgresql", len(found) > 0)
-	return found[len(found)-1]
-}
