@@ -47,11 +47,11 @@ func load(t *testing.T) *types.Project {
 }
 
 // once are the services that do one thing and end; the last are for people.
-var once = []string{"secrets", "roles", "migrate", "grants", "audit", "sale"}
+var once = []string{"secrets", "cluster", "roles", "migrate", "grants", "audit", "sale"}
 
 func TestComposeHasEveryService(t *testing.T) {
 	project := load(t)
-	want := append([]string{"allocator", "archiver", "balancer", "edge", "nats", "postgres", "recorder", "redis", "scheduler"}, once...)
+	want := append([]string{"allocator", "archiver", "balancer", "edge", "nats", "nats-2", "nats-3", "postgres", "recorder", "redis", "scheduler"}, once...)
 	slices.Sort(want)
 	if got := project.ServiceNames(); !slices.Equal(got, want) {
 		t.Errorf("services %v, want %v", got, want)
@@ -149,7 +149,7 @@ var secretsOf = map[string][]string{
 	"secrets-edge": {"edge"}, "secrets-allocator": {"allocator"}, "secrets-recorder": {"recorder"},
 	"secrets-scheduler": {"scheduler"}, "secrets-archiver": {"archiver"}, "secrets-auditor": {"audit"},
 	"secrets-operator": {"sale"}, "secrets-migrate": {"migrate"}, "secrets-postgres": {"postgres", "roles"},
-	"secrets-redis": {"redis"}, "secrets-nats": {"nats"},
+	"secrets-redis": {"redis"}, "secrets-nats": {"nats", "nats-2", "nats-3"}, "secrets-ca": nil,
 }
 
 // Each service sees its own secrets, and cannot change them.

@@ -21,7 +21,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/effort"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
@@ -40,14 +39,14 @@ func natsServer(t *testing.T) (*server.Options, string, string) {
 func natsFolder(t *testing.T, secrets string) string {
 	t.Helper()
 	dir := t.TempDir()
-	files := map[string]string{
-		filepath.Join(secrets, "nats", "passwords.conf"): filepath.Join("secrets", "passwords.conf"),
-		filepath.Join(secrets, "nats", "routes.conf"):    filepath.Join("secrets", "routes.conf"),
-	}
 	if err := os.Mkdir(filepath.Join(dir, "secrets"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"nats.conf", "cluster.conf", "tls.conf", "common.conf"} {
+	files := map[string]string{}
+	for name := range readAll(t, filepath.Join(secrets, "nats")) {
+		files[filepath.Join(secrets, "nats", name)] = filepath.Join("secrets", name)
+	}
+	for _, name := range []string{"nats.conf", "cluster.conf", "common.conf"} {
 		files[filepath.Join("nats", name)] = name
 	}
 	for from, to := range files {
@@ -59,11 +58,6 @@ func natsFolder(t *testing.T, secrets string) string {
 		if err := os.WriteFile(filepath.Join(dir, to), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-	}
-	ca := backendstest.NewCA(t)
-	ca.Issue("nats", filepath.Join(dir, "secrets", "cert.pem"), filepath.Join(dir, "secrets", "key.pem"))
-	if err := os.Rename(ca.File, filepath.Join(dir, "secrets", "ca.pem")); err != nil {
-		t.Fatal(err)
 	}
 	return dir
 }
@@ -151,21 +145,24 @@ func connect(t *testing.T, addr, secrets, user string) (*nats.Conn, jetstream.Je
 }
 
 func TestNATSIsDurable(t *testing.T) {
-	t.Setenv("NATS_SERVER", "nats-1")
-	dir := natsFolder(t, makeSecrets(t))
-	for _, file := range []string{"nats.conf", "cluster.conf", "tls.conf"} {
-		opts, err := server.ProcessConfigFile(filepath.Join(dir, file))
+	t.Setenv("NATS_SERVER", "nats-2")
+	plain := natsFolder(t, makeSecrets(t))
+	t.Setenv("TLS", "on")
+	ciphered := natsFolder(t, makeSecrets(t))
+	for _, file := range []string{filepath.Join(plain, "nats.conf"), filepath.Join(plain, "cluster.conf"), filepath.Join(ciphered, "nats.conf"), filepath.Join(ciphered, "cluster.conf")} {
+		opts, err := server.ProcessConfigFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !opts.JetStream || !opts.SyncAlways {
 			t.Errorf("%s: JetStream %v, SyncAlways %v: an acknowledged request must survive power loss", file, opts.JetStream, opts.SyncAlways)
 		}
-		if opts.StoreDir != "/data" || opts.MaxPayload < 512<<10 || opts.Port != 4222 || opts.HTTPPort+opts.HTTPSPort != 8222 {
-			t.Errorf("%s: store %q, payload %d, ports %d, %d, %d", file, opts.StoreDir, opts.MaxPayload, opts.Port, opts.HTTPPort, opts.HTTPSPort)
+		if opts.StoreDir != "/data" || opts.MaxPayload < 512<<10 || opts.Port != 4222 || opts.HTTPPort != 8222 {
+			t.Errorf("%s: store %q, payload %d, ports %d, %d", file, opts.StoreDir, opts.MaxPayload, opts.Port, opts.HTTPPort)
 		}
-		if (opts.TLSConfig != nil) != (file == "tls.conf") || (opts.Cluster.Name != "") != (file == "cluster.conf") {
-			t.Errorf("%s: TLS %v, cluster %q", file, opts.TLSConfig, opts.Cluster.Name)
+		tls, cluster := filepath.Dir(file) == ciphered, filepath.Base(file) == "cluster.conf"
+		if (opts.TLSConfig != nil) != tls || (opts.Cluster.TLSConfig != nil) != (tls && cluster) || (opts.Cluster.Name != "") != cluster {
+			t.Errorf("%s: TLS %v, cluster %q, TLS there %v", file, opts.TLSConfig, opts.Cluster.Name, opts.Cluster.TLSConfig)
 		}
 	}
 }
@@ -251,12 +248,13 @@ func told(nc *nats.Conn, errs chan error, err error) error {
 	}
 }
 
-// A server of tls.conf speaks nothing else, and is known by who signed for it.
+// With TLS a server speaks nothing else, and is known by who signed for it.
 func TestNATSWithTLS(t *testing.T) {
+	t.Setenv("TLS", "on")
+	t.Setenv("NATS_SERVERS", "localhost")
 	secrets := makeSecrets(t)
-	dir := natsFolder(t, secrets)
-	addr := runNATS(t, dir, "tls.conf").Addr().String()
-	trusting := func(cfg *stream.Config) { cfg.Files.CA = filepath.Join(dir, "tls", "ca.pem") }
+	addr := strings.Replace(runNATS(t, natsFolder(t, secrets), "nats.conf").Addr().String(), "127.0.0.1", "localhost", 1)
+	trusting := func(cfg *stream.Config) { cfg.Files.CA = filepath.Join(secrets, "scheduler", "ca.pem") }
 	if _, err := streamsAs(t, addr, secrets, "scheduler", trusting).MakeDirectory(t.Context()); err != nil {
 		t.Error(err)
 	}
