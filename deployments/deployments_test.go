@@ -146,7 +146,7 @@ func TestComposeEnvironment(t *testing.T) {
 
 // secretsOf are the volumes of secrets, and the services that each is of.
 var secretsOf = map[string][]string{
-	"secrets-edge": {"edge"}, "secrets-allocator": {"allocator"}, "secrets-recorder": {"recorder"},
+	"secrets-edge": {"edge"}, "secrets-codes": {"edge"}, "secrets-allocator": {"allocator"}, "secrets-recorder": {"recorder"},
 	"secrets-scheduler": {"scheduler"}, "secrets-archiver": {"archiver"}, "secrets-auditor": {"audit"},
 	"secrets-operator": {"sale"}, "secrets-migrate": {"migrate"}, "secrets-postgres": {"postgres", "roles"},
 	"secrets-redis": {"redis"}, "secrets-nats": {"nats", "nats-2", "nats-3"}, "secrets-ca": nil,

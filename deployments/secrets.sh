@@ -91,9 +91,9 @@ else
 	echo '# no TLS' | write nats/tls.conf
 fi
 
-if [ ! -e "$dir/edge/code_keys.json" ]; then
+if [ ! -e "$dir/codes/keys.json" ]; then
 	key=$(head -c 32 /dev/urandom | base64 | tr -d '\n')
-	printf '{"keys":[{"id":1,"secret":"%s"}]}\n' "$key" | write edge/code_keys.json
+	printf '{"keys":[{"id":1,"secret":"%s"}]}\n' "$key" | write codes/keys.json
 fi
 
 [ -e "$dir/postgres/password" ] || random 24 | write postgres/password

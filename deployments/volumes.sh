@@ -5,6 +5,7 @@ set -eu
 
 servers=$(echo ${NATS_SERVERS:-nats} | wc -w)
 if [ ! -e /volumes/nats/servers ]; then
+	chown 0:0 /volumes/nats # an image may have given it to another
 	echo "$servers" >/volumes/nats/servers
 	chown 10001:10001 /volumes/*
 fi

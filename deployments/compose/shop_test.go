@@ -31,20 +31,20 @@ var standIns = map[string]string{
 
 // shop is a compose project of its own, which ends with the test.
 type shop struct {
-	t    *testing.T
-	name string
-	env  []string
-	url  string // of the balancer
+	t     *testing.T
+	name  string
+	flags []string // of compose, that choose its files
+	env   []string
+	url   string // of the balancer
 }
 
-// newShop makes a project that is not up yet, with settings as in a file .env.
-func newShop(t *testing.T, settings map[string]string) *shop {
+// newShop makes a project that is not up yet.
+func newShop(t *testing.T, flags ...string) *shop {
 	t.Helper()
 	needEngine(t)
 	port := freePort(t)
-	s := &shop{t: t, name: fmt.Sprintf("notsale-test-%d-%s", os.Getpid(), port), url: "http://127.0.0.1:" + port}
+	s := &shop{t: t, name: fmt.Sprintf("notsale-test-%d-%s", os.Getpid(), port), flags: flags, url: "http://127.0.0.1:" + port}
 	all := maps.Clone(standIns)
-	maps.Copy(all, settings)
 	all["NOTSALE_PORT"], all["COMPOSE_PROJECT_NAME"], all["NOTSALE_IMAGE"] = port, s.name, image(t)
 	s.env = os.Environ()
 	for name, value := range all {
@@ -82,12 +82,12 @@ func (s *shop) docker(args ...string) string {
 
 func (s *shop) compose(args ...string) string {
 	s.t.Helper()
-	return s.docker(append([]string{"compose"}, args...)...)
+	return s.docker(slices.Concat([]string{"compose"}, s.flags, args)...)
 }
 
 // try runs a command of compose that may fail, also when the test has ended.
 func (s *shop) try(args ...string) string {
-	out, err := s.command(context.WithoutCancel(s.t.Context()), append([]string{"compose"}, args...)...).CombinedOutput()
+	out, err := s.command(context.WithoutCancel(s.t.Context()), slices.Concat([]string{"compose"}, s.flags, args)...).CombinedOutput()
 	if err != nil {
 		return fmt.Sprintf("%s%v", out, err)
 	}
