@@ -66,7 +66,7 @@ func (d database) booksAs(t *testing.T, role string) *ledger.Ledger {
 
 // A recorder may record, and a scheduler remove what is old, by what each may do.
 func TestIdentitiesAreEnoughForAttempts(t *testing.T) {
-	_, addr, secrets := natsServer(t)
+	addr, secrets := natsServer(t)
 	d := newDatabase(t, secrets)
 	tape, books := streamsAs(t, addr, secrets, "scheduler"), d.booksAs(t, "scheduler")
 	if err := tape.CreateUnsold(t.Context(), 0); err != nil {

@@ -26,13 +26,12 @@ import (
 	"notsale/pkg/stream"
 )
 
-// natsServer runs a server with nats.conf, and returns its settings, its address
-// and the folder of secrets.
-func natsServer(t *testing.T) (*server.Options, string, string) {
+// natsServer runs a server with nats.conf, and returns its address and the folder
+// of secrets.
+func natsServer(t *testing.T) (addr, secrets string) {
 	t.Helper()
-	secrets := makeSecrets(t)
-	n := runNATS(t, natsFolder(t, secrets), "nats.conf")
-	return n.asShipped, n.Addr().String(), secrets
+	secrets = makeSecrets(t)
+	return runNATS(t, natsFolder(t, secrets), "nats.conf").Addr().String(), secrets
 }
 
 // natsFolder is a folder as a server's container has it.
@@ -198,7 +197,7 @@ func TestNATSHasOneIdentityPerService(t *testing.T) {
 	for _, user := range identities[:len(identities)-1] {
 		subscribes["_INBOX."+user+".>"] = user
 	}
-	_, addr, secrets := natsServer(t)
+	addr, secrets := natsServer(t)
 	if nc, err := nats.Connect("nats://" + addr); !errors.Is(err, nats.ErrAuthorization) {
 		t.Errorf("came in without a name: %v, %v", nc, err)
 	}

@@ -123,7 +123,7 @@ func insufficient(err error) bool {
 
 // Whoever audits needs to read, and nothing else.
 func TestAuditorsIdentitiesAreEnough(t *testing.T) {
-	_, addr, secrets := natsServer(t)
+	addr, secrets := natsServer(t)
 	d := newDatabase(t, secrets)
 	streams := func(role string) *stream.Client { return streamsAs(t, addr, secrets, role) }
 	books := func(role string) *ledger.Ledger { return d.booksAs(t, role) }

@@ -60,7 +60,7 @@ func (t *turn) Lock(ctx context.Context, db *sql.DB) (err error) {
 	_, err = t.tx.ExecContext(ctx, `SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true),
 		set_config('idle_in_transaction_session_timeout', '0', true)`)
 	if err == nil {
-		_, err = t.tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(lock.DefaultLockID))
+		_, err = t.tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, lock.DefaultLockID)
 	}
 	if err != nil {
 		return errors.Join(err, t.tx.Rollback())

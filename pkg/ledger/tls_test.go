@@ -44,7 +44,7 @@ func TestTLSByTheURL(t *testing.T) {
 	for name, from := range map[string]string{"server.crt": file("server.crt"), "server.key": file("server.key"), "ca.crt": ca.File} {
 		w.intoServer(t, name, read(from))
 	}
-	w.intoServer(t, "pg_hba.conf", "hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\nhostnossl all notsale 127.0.0.1/32 scram-sha-256")
+	w.intoServer(t, "pg_hba.conf", "hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\nhostnossl all notsale 127.0.0.1/32 scram-sha-256") //nolint:dupword // all databases, all roles
 	w.Alter(`SET ssl_ca_file = 'ca.crt'`)
 	w.Alter(`SET ssl = on`)
 	u, err := url.Parse(w.DatabaseURL)

@@ -194,8 +194,11 @@ func TestConfigsThatCannotWork(t *testing.T) {
 		}
 	}
 	for _, good := range []rejection.Config{
-		{URL: "redis://one"}, {URL: "redis://u:p@[::1]:1/3?read_timeout=1s"}, {URL: "unix://u:p@/tmp/redis.sock?db=1"},
-		{URL: "redis+sentinel://one,two:1,[::1]:2,[::2]/main"}, {URL: "rediss+sentinel://u:p%40@one:26379/main/2?sentinel_username=x&sentinel_password=y", CA: p.ca, Cert: p.cert, Key: p.key},
+		{URL: "redis://one"},
+		{URL: "redis://u:p@[::1]:1/3?read_timeout=1s"},
+		{URL: "unix://u:p@/tmp/redis.sock?db=1"},
+		{URL: "redis+sentinel://one,two:1,[::1]:2,[::2]/main"},
+		{URL: "rediss+sentinel://u:p%40@one:26379/main/2?sentinel_username=x&sentinel_password=y", CA: p.ca, Cert: p.cert, Key: p.key},
 	} {
 		if err := good.Validate(); err != nil {
 			t.Errorf("%s: %v", good.URL, err)

@@ -43,7 +43,7 @@ func TestLimitsOfTheAccountAreNamed(t *testing.T) {
 			if err := limited.try(c); !errors.Is(err, limited.is) || !strings.Contains(err.Error(), limited.says) {
 				t.Errorf("%v, want that it is for %q", err, limited.says)
 			}
-			if err := c.Trouble(); limited.is == stream.ErrLimit && (err == nil || !strings.Contains(err.Error(), limited.says)) {
+			if err := c.Trouble(); errors.Is(limited.is, stream.ErrLimit) && (err == nil || !strings.Contains(err.Error(), limited.says)) {
 				t.Errorf("trouble: %v, want that it is for %q", err, limited.says)
 			}
 			if err := c.Unusable(); err != nil {

@@ -30,30 +30,37 @@ type checkoutBody struct {
 	Expires string      `json:"expires"`
 }
 
-// checkout gives a code for an item. A code reserves nothing.
-func (e *Edge) checkout(c *gin.Context) {
+// admitted reads who wants what. One who is refused here, and has his answer then,
+// has made no attempt.
+func (e *Edge) admitted(c *gin.Context) (p checkoutParams, ok bool) {
 	errBody := e.arrived(c)
-	if errors.Is(errBody, errSlowBody) { // what has not arrived is no attempt
-		p, detail := invalid(errBody)
-		refuse(c, p, detail)
-		return
+	if errors.Is(errBody, errSlowBody) {
+		slow, detail := invalid(errBody)
+		refuse(c, slow, detail)
+		return p, false
 	}
 	if !e.checkouts.admitAddress(c) {
-		return
+		return p, false
 	}
 	known, ok := e.identity.user(c)
 	if !ok {
-		return
+		return p, false
 	}
-	p := parseCheckout(c.Request.URL, known)
+	p = parseCheckout(c.Request.URL, known)
 	if known != "" && p.user != known {
 		refuse(c, problemIdentity, "user_id is not the user whom the proxy names: leave it out.")
-		return
+		return p, false
 	}
 	if errBody != nil {
 		p.err = errBody
 	}
-	if !e.checkouts.admitUser(c, p.user) {
+	return p, e.checkouts.admitUser(c, p.user)
+}
+
+// checkout gives a code for an item. A code reserves nothing.
+func (e *Edge) checkout(c *gin.Context) {
+	p, ok := e.admitted(c)
+	if !ok {
 		return
 	}
 	a, err := e.attempt(&p)

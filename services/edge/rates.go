@@ -77,8 +77,8 @@ func (l *limiter[K]) admit(c *gin.Context, policy string, key K) bool {
 	ok, left := l.take(key)
 	burst := l.burst()
 	h := c.Writer.Header()
-	h.Add("RateLimit-Policy", fmt.Sprintf("%q;q=%.0f;w=%.0f", policy, burst, math.Ceil(burst/l.perSecond)))
-	h.Add("RateLimit", fmt.Sprintf("%q;r=%.0f;t=%.0f", policy, math.Floor(left), math.Ceil((burst-left)/l.perSecond)))
+	h.Add("Ratelimit-Policy", fmt.Sprintf("%q;q=%.0f;w=%.0f", policy, burst, math.Ceil(burst/l.perSecond)))
+	h.Add("Ratelimit", fmt.Sprintf("%q;r=%.0f;t=%.0f", policy, math.Floor(left), math.Ceil((burst-left)/l.perSecond)))
 	if !ok {
 		c.Header("Retry-After", strconv.Itoa(int(math.Ceil(1/l.perSecond))))
 		refuse(c, problemRate, "Nothing was recorded or queued. Send the same request again later.")

@@ -76,7 +76,7 @@ func (s *settings) opsFlags(f *pflag.FlagSet) {
 
 // natsFlags are beside NATS_URL, and say nothing of the NATS of `up`.
 func (s *settings) natsFlags(f *pflag.FlagSet) {
-	usages := map[string]string{
+	usages := map[string]string{ //nolint:gosec // what they are for
 		"nats-ca":     "file of the certificates, PEM, of who signs those of NATS's servers, which must speak TLS then",
 		"nats-cert":   "file of a certificate, PEM, by which NATS knows this process",
 		"nats-key":    "file of the key of --nats-cert",

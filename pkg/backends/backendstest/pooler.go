@@ -29,7 +29,7 @@ func Pooler(t testing.TB, databaseURL string, lines ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "notsale-pooler-*") // which its account can read, unlike that of t.TempDir
+	dir, err := os.MkdirTemp("", "notsale-pooler-*") //nolint:usetesting // its account cannot read that of t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
