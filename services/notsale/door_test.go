@@ -380,7 +380,8 @@ func TestOperationsAreNotForShoppers(t *testing.T) {
 // nor passwords are; nor do children get secrets as arguments or variables.
 func TestLogsAndChildrenTellNoSecret(t *testing.T) {
 	t.Parallel()
-	p := runUp(t, "--sale-stock", "12", "--log-level", "debug", "--code-ttl", "2s", "--rate-per-user", "20")
+	p := runUpWith(t, []string{"NOTSALE_REDIS_CA=/nowhere"}, // of another Redis
+		"--sale-stock", "12", "--log-level", "debug", "--code-ttl", "2s", "--rate-per-user", "20")
 	of := p.FirstSale(t)
 	const user = "shopper-tell-nobody"
 	var texts []string

@@ -21,6 +21,7 @@ import (
 	"notsale/pkg/backends"
 	"notsale/pkg/boot"
 	"notsale/pkg/ledger"
+	"notsale/pkg/rejection"
 	"notsale/pkg/telemetry"
 	"notsale/services/edge"
 )
@@ -142,6 +143,9 @@ func startStores(ctx context.Context, s *settings, log *slog.Logger) (*backends.
 	}
 	if s.natsURL == "" {
 		s.ownNATS()
+	}
+	if s.redisURL == "" { // our own speaks no TLS
+		s.redis = rejection.Config{}
 	}
 	cfg := backends.DefaultConfig()
 	cfg.Data, cfg.DatabaseURL, cfg.RedisURL, cfg.NATSURL = s.data, s.databaseURL, s.redisURL, s.natsURL
