@@ -16,7 +16,9 @@ import (
 func TestSellOutThroughAPooler(t *testing.T) {
 	t.Parallel()
 	a := arena.New(t, arena.Options{Stock: effort.Of(500, 4000)})
-	a.DatabaseURL = backendstest.Pooler(t, a.DatabaseURL, "pool_mode = transaction") + "&default_query_exec_mode=cache_describe"
+	pooler := backendstest.Pooler(t, a.DatabaseURL, "pool_mode = transaction")
+	isRefused(t, a, a.Start(arena.Scheduler, arena.Env("DATABASE_URL", pooler), arena.Unready), "add default_query_exec_mode=cache_describe")
+	a.DatabaseURL = pooler + "&default_query_exec_mode=cache_describe"
 	edges, allocators := a.StartAll(2, 3, 2, 2)
 	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(100)

@@ -198,9 +198,22 @@ func TestFewestSessions(t *testing.T) {
 			t.Errorf("%s has %d sessions, of %d", role, had, most)
 		}
 	}
-	late := a.Start(arena.Edge, arena.Flags("--database-conns", "3"), arena.Unready)
-	<-late.Ended()
-	if said := late.Log(); late.Status() == 0 || !strings.Contains(said, "--database-conns 3: edge needs 4 at least") {
-		t.Errorf("%d, %s", late.Status(), said)
+	isRefused(t, a, a.Start(arena.Edge, arena.Flags("--database-conns", "3"), arena.Unready), "--database-conns 3: edge needs 4 at least")
+}
+
+// isRefused waits until a process that cannot work as it was started ends, and looks
+// that it has said why.
+func isRefused(t *testing.T, a *arena.Arena, p *arena.Process, why string) {
+	t.Helper()
+	a.Eventually(p.Name+" ends", func() bool {
+		select {
+		case <-p.Ended():
+			return true
+		default:
+			return false
+		}
+	})
+	if said := p.Log(); p.Status() == 0 || !strings.Contains(said, why) {
+		t.Errorf("%s ends with %d and does not say %q:\n%s", p.Name, p.Status(), why, said)
 	}
 }

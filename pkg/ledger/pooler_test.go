@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"notsale/pkg/allocation"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/ledger"
 )
@@ -105,6 +106,32 @@ func TestEachTransactionOfAPoolerHasWhatItNeeds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A statement that fails no sooner than at its commit has failed.
+func TestAFailureOfTheCommitItself(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, through way) {
+		w := newWorld(t)
+		w.ledgers = through(t, w.DatabaseURL)
+		l, _ := w.open(t, "service")
+		engine := w.openSale(t, l, 1, 10, 2)
+		w.lead(t, l, 1)
+		w.addSale(t, 2, 10, 2)
+		w.exec(t, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'at the end'; END $$`)
+		w.exec(t, `CREATE CONSTRAINT TRIGGER late AFTER INSERT OR UPDATE ON items DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`)
+		w.exec(t, `CREATE CONSTRAINT TRIGGER late AFTER INSERT OR UPDATE ON sales DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`)
+		_, slot := l.OpenSlot(t.Context(), template())
+		for what, err := range map[string]error{
+			"one that returns a row":  l.Commit(t.Context(), 1, 1, packed(engine, ask(engine.Sale(), 1, 0, "ann"))),
+			"one that returns no row": l.MarkOpen(t.Context(), 2, allocation.Genesis(allocation.Hash{}, genesisAt), genesisAt.Time()),
+			"a transaction":           slot,
+		} {
+			if err == nil || !strings.Contains(err.Error(), "at the end") {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	})
 }
 
 // Where a pooler cannot be worked with, or not by this URL, the ledger says so at

@@ -202,6 +202,10 @@ func TestReadersOfSeveralServersFollowThePrimary(t *testing.T) {
 	if _, err := reader.Installation(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	const sessions = `SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'reader'`
+	if n := w.one(t, sessions); n != "1" {
+		t.Errorf("%s of its sessions are with the primary", n)
+	}
 	w.Alter(`SET default_transaction_read_only = on`)
 	w.Promote(standby)
 	promoted := w.session(t, standby.URL())
@@ -216,7 +220,7 @@ func TestReadersOfSeveralServersFollowThePrimary(t *testing.T) {
 		return nil
 	})
 	eventually(t, "none of its sessions is left with the first", func() error {
-		if n := w.one(t, `SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'reader'`); n != "0" {
+		if n := w.one(t, sessions); n != "0" {
 			return errors.New(n)
 		}
 		return nil
