@@ -94,7 +94,7 @@ func TestEachServiceWorksWithItsIdentity(t *testing.T) {
 
 	archive := archiver.Config{To: t.TempDir(), Pace: archiver.PaceOf(time.Hour)}
 	archive.Look, archive.Quiet = time.Millisecond, 10*time.Millisecond
-	ar, err := archiver.New(archive, "archiver", d.booksAs(t, "operator"), streamsAs(t, addr, secrets, "archiver"), log, prometheus.NewRegistry())
+	ar, err := archiver.New(archive, "archiver", d.booksAs(t, "archiver"), streamsAs(t, addr, secrets, "archiver"), log, prometheus.NewRegistry())
 	must(t, err)
 	notsaletest.Eventually(t, "the sale is archived", func() bool {
 		worked, err := ar.Turn(t.Context())

@@ -23,8 +23,9 @@ func shell(s *settings) fx.Option {
 			telemetry.NewRegistry,
 			func(r *prometheus.Registry) prometheus.Registerer { return r },
 			func() *telemetry.Health { return &telemetry.Health{} },
-			func(p operationsParams) (*telemetry.Operations, error) {
-				return telemetry.ListenOperations(context.Background(), s.opsListen, p.Registry, p.Health, p.ready, p.Log)
+			func() *readiness { return &readiness{} },
+			func(r *prometheus.Registry, h *telemetry.Health, ready *readiness, log *slog.Logger) (*telemetry.Operations, error) {
+				return telemetry.ListenOperations(context.Background(), s.opsListen, r, h, ready.check, log)
 			},
 		),
 		fx.Invoke(func(r prometheus.Registerer) { r.MustRegister(s.logLines.Collector()) }),
@@ -34,6 +35,7 @@ func shell(s *settings) fx.Option {
 				return o.Serve()
 			})
 		}),
+		fx.Invoke(func(r *readiness, p readinessParams) { r.probes = p.Ready }), // which connect to the stores
 	)
 }
 
@@ -41,19 +43,19 @@ func shell(s *settings) fx.Option {
 // waits for the requests that have arrived.
 func (s *settings) stopTime() fx.Option { return fx.StopTimeout(s.edge.StopTime() + boot.StopTimeout) }
 
-type operationsParams struct {
+// readiness is what the services of the process say of it. The listener is there
+// before they are, so that one whose port is taken says so at once.
+type readiness struct{ probes []telemetry.Probe }
+
+type readinessParams struct {
 	fx.In
 
-	Registry *prometheus.Registry
-	Health   *telemetry.Health
-	Log      *slog.Logger
-	Ready    []telemetry.Probe `group:"ready"`
+	Ready []telemetry.Probe `group:"ready"`
 }
 
-// ready joins what the services of the process say.
-func (p operationsParams) ready(ctx context.Context) error {
-	errs := make([]error, 0, len(p.Ready))
-	for _, probe := range p.Ready {
+func (r *readiness) check(ctx context.Context) error {
+	errs := make([]error, 0, len(r.probes))
+	for _, probe := range r.probes {
 		errs = append(errs, probe(ctx))
 	}
 	return errors.Join(errs...)
