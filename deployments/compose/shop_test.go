@@ -46,6 +46,7 @@ func newShop(t *testing.T, flags ...string) *shop {
 	s := &shop{t: t, name: fmt.Sprintf("notsale-test-%d-%s", os.Getpid(), port), flags: flags, url: "http://127.0.0.1:" + port}
 	all := maps.Clone(standIns)
 	all["NOTSALE_PORT"], all["COMPOSE_PROJECT_NAME"], all["NOTSALE_IMAGE"] = port, s.name, image(t)
+	all["NOTSALE_SALE_EVERY"] = "87600h" // no sale opens beside the one that is looked at
 	s.env = os.Environ()
 	for name, value := range all {
 		s.env = append(s.env, name+"="+value)
