@@ -12,9 +12,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -26,13 +24,8 @@ func TestImage(t *testing.T) {
 	t.Parallel()
 	needEngine(t)
 	const again = "notsale:test-again"
-	build := exec.CommandContext(t.Context(), "docker", "compose", "build", "--no-cache", "edge")
-	build.Dir, build.Env = filepath.Join("..", ".."), append(os.Environ(), "NOTSALE_IMAGE="+again, "NOTSALE_VERSION=test")
-	for tag, value := range standIns {
-		build.Env = append(build.Env, tag+"="+value)
-	}
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the image again: %v\n%s", err, out)
+	if err := build(again, "--no-cache"); err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = exec.Command("docker", "image", "rm", again).Run() }) //nolint:noctx // after the test
 	first, second := imageFiles(t, image(t)), imageFiles(t, again)

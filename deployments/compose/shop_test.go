@@ -243,16 +243,22 @@ var engine = sync.OnceValue(func() bool {
 
 var imageOnce = sync.OnceValues(func() (string, error) {
 	const name = "notsale:test"
-	cmd := exec.Command("docker", "compose", "build", "edge") //nolint:noctx // as long as it takes
+	return name, build(name)
+})
+
+// build makes the image, under a name.
+func build(name string, flags ...string) error {
+	args := slices.Concat([]string{"compose", "build"}, flags, []string{"edge"})
+	cmd := exec.Command("docker", args...) //nolint:noctx // as long as it takes
 	cmd.Dir, cmd.Env = filepath.Join("..", ".."), append(os.Environ(), "NOTSALE_IMAGE="+name, "NOTSALE_VERSION=test")
 	for tag, value := range standIns {
 		cmd.Env = append(cmd.Env, tag+"="+value)
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the image: %w\n%s", err, out)
+		return fmt.Errorf("building the image: %w\n%s", err, out)
 	}
-	return name, nil
-})
+	return nil
+}
 
 // image builds the image once for all tests.
 func image(t *testing.T) string {
