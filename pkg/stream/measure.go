@@ -182,6 +182,18 @@ func settled(ctx context.Context, try func() error) error {
 	}
 }
 
+// anchor makes the probe before the first stream is made, and returns what gives it
+// back. A server that fails to make a stream, as above, releases what that one was
+// to reserve though it had not reserved it, and grants as much too much until it is
+// restarted: of the probe that is next to nothing. Where it cannot be made, the
+// stream is made without it.
+func (c *Client) anchor(ctx context.Context) func() {
+	if c.claim(ctx, rand.Text()) != nil {
+		return func() {}
+	}
+	return func() { _ = c.giveBack(context.WithoutCancel(ctx)) }
+}
+
 // giveBack removes the probe. Whoever is finding out begins anew.
 func (c *Client) giveBack(ctx context.Context) error {
 	return c.drop(ctx, probeStream)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -206,7 +208,13 @@ func short(t *testing.T, size int64) *stream.Client {
 // shortStore starts a NATS whose store has that many bytes, and returns its URL.
 func shortStore(t *testing.T, size int64) string {
 	t.Helper()
-	n, err := backends.StartNATS(t.Context(), backends.Config{Data: t.TempDir(), Ephemeral: true, StreamStore: size}, quiet())
+	return shortStoreIn(t, t.TempDir(), size)
+}
+
+// shortStoreIn is shortStore, in that folder.
+func shortStoreIn(t *testing.T, data string, size int64) string {
+	t.Helper()
+	n, err := backends.StartNATS(t.Context(), backends.Config{Data: data, Ephemeral: true, StreamStore: size}, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,6 +372,33 @@ func TestManyFindOutTheSizeOfTheStoreAtOnce(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// A server that fails to make the first stream, as one does for a moment after its
+// last stream was removed, does not promise more than there is from then on: it
+// releases what it never reserved.
+func TestAStreamThatFailsIsNotReleased(t *testing.T) {
+	t.Parallel()
+	const size = 265 << 20
+	data, cfg := t.TempDir(), patient()
+	cfg.URL = shortStoreIn(t, data, size)
+	c := connect(t, cfg)
+	if _, err := c.Space(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(data, "nats", "jetstream", "$G", "streams")
+	eventually(t, "no stream can be made, until the server has removed this", func() error {
+		return errors.Join(os.RemoveAll(folder), os.MkdirAll(filepath.Dir(folder), 0o700), os.WriteFile(folder, nil, 0o600))
+	})
+	if err := c.CreateUnsold(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	for id, err := sale.ID(1), error(nil); err == nil; id++ {
+		_, err = c.CreateSale(t.Context(), testSale(id))
+	}
+	if full, err := c.Space(t.Context()); err != nil || full.Reserved > size {
+		t.Errorf("%+v, %v: more is promised than there is", full, err)
+	}
 }
 
 // Nobody who asks while the size of the store is being found out takes the probe

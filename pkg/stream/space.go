@@ -132,6 +132,9 @@ func (c *Client) create(ctx context.Context, name, subject string, size, spared 
 	if spared > 0 && space.Room() < spared+MinStreamBytes {
 		return fmt.Errorf("%w: creating %s: what is left is for the next sale", ErrNoRoom, name)
 	}
+	if space.Streams == 0 {
+		defer c.anchor(ctx)()
+	}
 	cfg := c.streamConfig(name, subject, allowance(size, space))
 	for {
 		err := c.inRoom(ctx, func() error {
