@@ -84,6 +84,10 @@ compare: ## sell-outs against a bare Gin handler, in one run
 containers: ## run what is shipped, by Docker (.ci/containers: an engine, and stand-ins for images)
 	NOTSALE_CONTAINERS=1 NOTSALE_REQUIRE_REAL=1 go test -count=1 -timeout 30m -v ./deployments/compose
 
+.PHONY: image
+image: ## the image notsale:local, labelled with the commit (compose builds it too, without)
+	NOTSALE_VERSION=$$(git describe --tags --always --dirty) NOTSALE_REVISION=$$(git rev-parse HEAD) docker compose build edge
+
 .PHONY: ci
 ci: ## what CI runs
 	bash .ci/run

@@ -5,6 +5,8 @@ package compose
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -14,7 +16,7 @@ import (
 // Postgres.
 func TestClusterAsShipped(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, "--env-file", "deployments/cluster.env", "-f", "docker-compose.yml", "-f", "deployments/compose.tls.yml")
+	s := newShop(t, append(clusterSettings(t), "COMPOSE_FILE=docker-compose.yml:deployments/compose.tls.yml")...)
 	s.compose("up", "--wait")
 	for _, url := range []string{"nats://", "redis://", "sslmode=disable"} {
 		for _, c := range s.inspect() {
@@ -37,18 +39,29 @@ func TestClusterAsShipped(t *testing.T) {
 // server, are refused, with what to do.
 func TestClusterWithoutItsSettings(t *testing.T) {
 	t.Parallel()
-	s := newShop(t, "--profile", "cluster")
+	s := newShop(t, "COMPOSE_PROFILES=cluster")
 	if out := s.try("up", "--wait", "cluster"); !strings.Contains(out, "exit") {
 		t.Errorf("the profile alone was taken: %s", out)
 	}
-	if out := s.try("logs", "cluster"); !strings.Contains(out, "--env-file deployments/cluster.env") {
+	if out := s.try("logs", "cluster"); !strings.Contains(out, "cat deployments/cluster.env") {
 		t.Errorf("it does not say what to do: %s", out)
 	}
 	s.compose("run", "--rm", "-T", "secrets")
-	s.flags = []string{"--env-file", "deployments/cluster.env"}
+	s.env = append(s.env, clusterSettings(t)...)
 	if out := s.try("run", "--rm", "-T", "secrets"); !strings.Contains(out, "1 server(s), and 3") {
 		t.Errorf("the volumes of one server were given to three: %s", out)
 	}
+}
+
+// clusterSettings are the lines of cluster.env.
+func clusterSettings(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("../cluster.env")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.ReplaceAll(strings.TrimSpace(string(text)), `"`, ""), "\n")
+	return slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "#") })
 }
 
 // leader names the server that leads a stream.

@@ -31,23 +31,23 @@ var standIns = map[string]string{
 
 // shop is a compose project of its own, which ends with the test.
 type shop struct {
-	t     *testing.T
-	name  string
-	flags []string // of compose, that choose its files
-	env   []string
-	url   string // of the balancer
+	t    *testing.T
+	name string
+	env  []string
+	url  string // of the balancer
 }
 
-// newShop makes a project that is not up yet.
-func newShop(t *testing.T, flags ...string) *shop {
+// newShop makes a project that is not up yet, with these settings, NAME=VALUE.
+func newShop(t *testing.T, settings ...string) *shop {
 	t.Helper()
 	needEngine(t)
 	port := freePort(t)
-	s := &shop{t: t, name: fmt.Sprintf("notsale-test-%d-%s", os.Getpid(), port), flags: flags, url: "http://127.0.0.1:" + port}
+	s := &shop{t: t, name: fmt.Sprintf("notsale-test-%d-%s", os.Getpid(), port), url: "http://127.0.0.1:" + port}
 	all := maps.Clone(standIns)
 	all["NOTSALE_PORT"], all["COMPOSE_PROJECT_NAME"], all["NOTSALE_IMAGE"] = port, s.name, image(t)
+	all["COMPOSE_DISABLE_ENV_FILE"] = "1" // this machine's own settings
 	all["NOTSALE_SALE_EVERY"] = "87600h" // no sale opens beside the one that is looked at
-	s.env = os.Environ()
+	s.env = append(os.Environ(), settings...)
 	for name, value := range all {
 		s.env = append(s.env, name+"="+value)
 	}
@@ -83,12 +83,12 @@ func (s *shop) docker(args ...string) string {
 
 func (s *shop) compose(args ...string) string {
 	s.t.Helper()
-	return s.docker(slices.Concat([]string{"compose"}, s.flags, args)...)
+	return s.docker(append([]string{"compose"}, args...)...)
 }
 
 // try runs a command of compose that may fail, also when the test has ended.
 func (s *shop) try(args ...string) string {
-	out, err := s.command(context.WithoutCancel(s.t.Context()), slices.Concat([]string{"compose"}, s.flags, args)...).CombinedOutput()
+	out, err := s.command(context.WithoutCancel(s.t.Context()), append([]string{"compose"}, args...)...).CombinedOutput()
 	if err != nil {
 		return fmt.Sprintf("%s%v", out, err)
 	}
