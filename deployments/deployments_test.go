@@ -3,6 +3,7 @@ package deployments
 import (
 	"io/fs"
 	"maps"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/exec"
@@ -119,6 +120,30 @@ func TestComposeServicesHaveLimits(t *testing.T) {
 		}
 		if s.HealthCheck == nil || s.HealthCheck.Disable || s.Restart != "unless-stopped" {
 			t.Errorf("%s: no health check, or not started again", name)
+		}
+	}
+}
+
+// An engine may give every container a proxy for the web, which a health check of
+// the container itself must not ask.
+func TestComposeHealthChecksAskNoProxy(t *testing.T) {
+	for name, s := range load(t).Services {
+		if s.HealthCheck == nil || !slices.Contains(s.HealthCheck.Test, "wget") {
+			continue
+		}
+		if i := slices.Index(s.HealthCheck.Test, "-Y"); i < 0 || s.HealthCheck.Test[i+1] != "off" {
+			t.Errorf("%s: %v may ask a proxy", name, s.HealthCheck.Test)
+		}
+	}
+}
+
+// An edge believes the balancer, in whatever network the engine puts both.
+func TestComposeTrustsItsBalancer(t *testing.T) {
+	trusted := strings.Split(*load(t).Services["edge"].Environment["NOTSALE_TRUSTED_PROXIES"], ",")
+	for _, balancer := range []string{"172.18.0.2", "192.168.16.2", "10.1.0.2", "fd4c:3a5f:1c7b::2"} {
+		a := netip.MustParseAddr(balancer)
+		if !slices.ContainsFunc(trusted, func(one string) bool { return netip.MustParsePrefix(one).Contains(a) }) {
+			t.Errorf("a balancer at %s is not believed: all shoppers count as one", balancer)
 		}
 	}
 }
