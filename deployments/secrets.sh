@@ -105,7 +105,10 @@ for role in migrate $roles; do
 	echo "postgres://notsale_$role:$password@postgres:5432/notsale?$options" | write "$role/database_url"
 	echo "DO \$\$ BEGIN CREATE ROLE notsale_$role LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END \$\$;"
 	echo "ALTER ROLE notsale_$role PASSWORD '$password';"
-done | write postgres/roles.sql
+done | { # passwords stand in no log
+	echo "SET log_statement = none; SET log_min_duration_statement = -1; SET log_min_error_statement = panic;"
+	cat
+} | write postgres/roles.sql
 
 for user in $roles; do
 	password=$(password "$user/nats_url")
