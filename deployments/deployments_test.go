@@ -3,11 +3,13 @@ package deployments
 import (
 	"io/fs"
 	"maps"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -122,6 +124,30 @@ func TestComposeServicesHaveLimits(t *testing.T) {
 	}
 }
 
+// An engine may give every container a proxy for the web, which a health check of
+// the container itself must not ask.
+func TestComposeHealthChecksAskNoProxy(t *testing.T) {
+	for name, s := range load(t).Services {
+		if s.HealthCheck == nil || !slices.Contains(s.HealthCheck.Test, "wget") {
+			continue
+		}
+		if i := slices.Index(s.HealthCheck.Test, "-Y"); i < 0 || s.HealthCheck.Test[i+1] != "off" {
+			t.Errorf("%s: %v may ask a proxy", name, s.HealthCheck.Test)
+		}
+	}
+}
+
+// An edge believes the balancer, in whatever network the engine puts both.
+func TestComposeTrustsItsBalancer(t *testing.T) {
+	trusted := strings.Split(*load(t).Services["edge"].Environment["NOTSALE_TRUSTED_PROXIES"], ",")
+	for _, balancer := range []string{"172.18.0.2", "192.168.16.2", "10.1.0.2", "fd4c:3a5f:1c7b::2"} {
+		a := netip.MustParseAddr(balancer)
+		if !slices.ContainsFunc(trusted, func(one string) bool { return netip.MustParsePrefix(one).Contains(a) }) {
+			t.Errorf("a balancer at %s is not believed: all shoppers count as one", balancer)
+		}
+	}
+}
+
 func TestComposeImagesArePinned(t *testing.T) {
 	version := regexp.MustCompile(`^[a-z/]+:\d+\.\d+(\.\d+)?[\w.-]*$`)
 	for name, s := range load(t).Services {
@@ -203,9 +229,17 @@ func makeSecrets(t *testing.T) string {
 	return dir
 }
 
-func runSecrets(t *testing.T, dir string) {
+// runSecrets runs secrets.sh as compose does: by a root that may not write what
+// nobody may.
+func runSecrets(t *testing.T, dir string, env ...string) {
 	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), "sh", "secrets.sh", dir).CombinedOutput(); err != nil {
+	args := []string{"sh", "secrets.sh", dir}
+	if os.Geteuid() == 0 && runtime.GOOS == "linux" {
+		args = append([]string{"setpriv", "--bounding-set", "-dac_override", "--inh-caps", "-dac_override"}, args...)
+	}
+	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("secrets.sh: %v\n%s", err, out)
 	}
 }
@@ -265,6 +299,37 @@ func TestSecretsAreKept(t *testing.T) {
 	}
 	if password, _ := u.User.Password(); !strings.Contains(after["postgres/roles.sql"], "notsale_recorder PASSWORD '"+password+"'") {
 		t.Error("the database does not learn the recorder's new password")
+	}
+}
+
+// A run that was killed leaves files beside those that it was to make, and a power
+// cut may leave files of nothing: the next run makes what is missing.
+func TestSecretsAfterAKill(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "secrets")
+	runSecrets(t, dir, "TLS=on")
+	before := readAll(t, dir)
+	for path := range before {
+		path = strings.TrimSuffix(filepath.Join(dir, path), ".pem")
+		if err := os.WriteFile(path+".new", []byte("half"), 0o400); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := []string{"codes/keys.json", "postgres/password", "postgres/cert.pem", "redis/key.pem", "redis/cert.pem", "edge/ca.pem"}
+	for _, path := range gone {
+		empty := filepath.Join(dir, path)
+		if err := os.Remove(empty); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(empty, nil, 0o444); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runSecrets(t, dir, "TLS=on")
+	after := readAll(t, dir)
+	for path, text := range before {
+		if after[path] == "" || after[path] != text && !slices.Contains(append(gone, "postgres/key.pem", "ca/request", "ca/log"), path) {
+			t.Errorf("%s: %q, was %q", path, after[path], text)
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 	"notsale/services/auditor"
+	"notsale/services/notsale/notsaletest"
 )
 
 func TestMain(m *testing.M) { backendstest.Main(m) }
@@ -58,6 +59,50 @@ func (d database) run(t *testing.T, path string) {
 	defer conn.Close(t.Context())
 	if _, err := conn.Exec(t.Context(), regexp.MustCompile(`(?m)^\\.*$`).ReplaceAllString(string(text), "")); err != nil {
 		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+// A server that writes every statement into its log, or those that fail, leaves the
+// passwords out.
+func TestPasswordsStandInNoLog(t *testing.T) {
+	d := newDatabase(t, makeSecrets(t))
+	admin, err := pgx.Connect(t.Context(), d.url)
+	must(t, err)
+	defer admin.Close(t.Context())
+	var folder string
+	must(t, admin.QueryRow(t.Context(), `SHOW data_directory`).Scan(&folder))
+	for _, s := range []string{`ALTER SYSTEM SET log_statement = 'all'`, `ALTER SYSTEM SET log_min_duration_statement = 0`, `SELECT pg_reload_conf()`} {
+		_, err := admin.Exec(t.Context(), s)
+		must(t, err)
+	}
+	statements, err := os.ReadFile(filepath.Join(d.secrets, "postgres", "roles.sql"))
+	must(t, err)
+	for _, ready := range []bool{true, false} {
+		conn, err := pgx.Connect(t.Context(), d.url)
+		must(t, err)
+		defer conn.Close(t.Context())
+		notsaletest.Eventually(t, "statements are logged", func() bool {
+			var logged string
+			must(t, conn.QueryRow(t.Context(), `SHOW log_statement`).Scan(&logged))
+			return logged == "all"
+		})
+		if !ready {
+			_, err := conn.Exec(t.Context(), `SET default_transaction_read_only = on`)
+			must(t, err)
+		}
+		for s := range strings.Lines(string(statements)) { // as psql sends them
+			if _, err := conn.Exec(t.Context(), s); ready {
+				must(t, err)
+			}
+		}
+	}
+	log, err := os.ReadFile(filepath.Join(filepath.Dir(folder), "postgres.log"))
+	must(t, err)
+	if !strings.Contains(string(log), "log_statement") || !strings.Contains(string(log), "read-only transaction") {
+		t.Fatalf("this shows nothing:\n%s", log)
+	}
+	if found := regexp.MustCompile(`.*PASSWORD '.*`).Find(log); found != nil {
+		t.Errorf("a password stands in the log: %s", found)
 	}
 }
 

@@ -54,6 +54,9 @@ func newRole(r roleSpec) *cobra.Command {
 			if err := s.needURLs(r.needsRedis); err != nil {
 				return err
 			}
+			if !r.needsRedis { // it has not the flags that one with TLS may need
+				s.redisURL = ""
+			}
 			return runRole(cmd.Context(), s, r)
 		},
 	}
