@@ -22,9 +22,11 @@ random() { # BYTES, as hex
 	od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'
 }
 
-# write leaves a file alone that says the same, and never half a one.
+# write leaves a file alone that says the same, and never half a one. What a run
+# that was killed left beside it cannot be written to, not even by root of a container.
 write() { # NAME, content from stdin
 	mkdir -p "$dir/${1%/*}"
+	rm -f "$dir/$1.new"
 	cat >"$dir/$1.new"
 	chmod 444 "$dir/$1.new"
 	if cmp -s "$dir/$1.new" "$dir/$1"; then rm -f "$dir/$1.new"; else mv -f "$dir/$1.new" "$dir/$1"; fi
@@ -51,6 +53,7 @@ esac
 sign() { # FOLDER DAYS EXTENSIONS [OPTION...]
 	folder=$1 days=$2
 	mkdir -p "$dir/$folder"
+	rm -f "$dir/$folder/key.new" "$dir/$folder/cert.new"
 	printf '[req]\ndistinguished_name=dn\nx509_extensions=ext\n[dn]\n[ext]\n%s\n' "$3" >"$dir/ca/request"
 	shift 3
 	openssl req -config "$dir/ca/request" -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -batch \
@@ -76,7 +79,7 @@ good() { # FOLDER NAME...
 
 if [ "${TLS:-off}" = on ]; then
 	mkdir -p "$dir/ca"
-	[ -e "$dir/ca/cert.pem" ] || sign ca 36500 "basicConstraints=critical,CA:true
+	[ -s "$dir/ca/cert.pem" ] || sign ca 36500 "basicConstraints=critical,CA:true
 keyUsage=critical,keyCertSign"
 	for store in $stores; do
 		names=$store
@@ -91,12 +94,12 @@ else
 	echo '# no TLS' | write nats/tls.conf
 fi
 
-if [ ! -e "$dir/codes/keys.json" ]; then
+if [ ! -s "$dir/codes/keys.json" ]; then
 	key=$(head -c 32 /dev/urandom | base64 | tr -d '\n')
 	printf '{"keys":[{"id":1,"secret":"%s"}]}\n' "$key" | write codes/keys.json
 fi
 
-[ -e "$dir/postgres/password" ] || random 24 | write postgres/password
+[ -s "$dir/postgres/password" ] || random 24 | write postgres/password
 for role in migrate $roles; do
 	password=$(password "$role/database_url")
 	echo "postgres://notsale_$role:$password@postgres:5432/notsale?$options" | write "$role/database_url"
@@ -130,4 +133,5 @@ allocator=$(password allocator/redis_url)
 echo "$redis://edge:$edge@redis:6379/0" | write edge/redis_url
 echo "$redis://allocator:$allocator@redis:6379/0" | write allocator/redis_url
 
+sync # before anybody signs or stores with them
 echo "the secrets are in $dir"
