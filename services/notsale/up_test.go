@@ -354,21 +354,26 @@ func TestNATSFilesThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// Whoever finds the stores of a data folder finds how NATS is spoken to.
+// Whoever finds the stores of a data folder, from whichever folder, finds how NATS
+// is spoken to.
 func TestNATSFilesAreFoundWithTheStores(t *testing.T) {
 	t.Parallel()
 	s, found := newSettings(), newSettings()
 	s.data = t.TempDir()
 	found.data = s.data
-	s.natsURL, s.stream.Files.CA, s.stream.Files.NKey = "tls://h", "it's/ca.pem", "n"
-	found.stream.Domain = "other"
+	s.natsURL, s.stream.Files.CA, s.stream.Files.NKey, s.stream.Domain = "tls://h", "it's/ca.pem", "/n", "hub"
+	found.stream.Files.Cert = "another's"
 	forget, err := s.leaveURLs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer forget()
-	if err := found.findURLs(); err != nil || found.natsURL != s.natsURL || found.stream.Files != s.stream.Files || found.stream.Domain != "" {
-		t.Errorf("%v, %q, %+v, %q", err, found.natsURL, found.stream.Files, found.stream.Domain)
+	want := s.stream
+	if want.Files.CA, err = filepath.Abs("it's/ca.pem"); err != nil {
+		t.Fatal(err)
+	}
+	if err := found.findURLs(); err != nil || found.natsURL != s.natsURL || found.stream != want {
+		t.Errorf("%v, %q, %+v, want %+v", err, found.natsURL, found.stream, want)
 	}
 }
 
