@@ -30,12 +30,12 @@ import (
 func TestRateLimitHeaders(t *testing.T) {
 	t.Parallel()
 	const policy, state = "Ratelimit-Policy", "Ratelimit"
-	f := newFront(t, func(c *edge.Config) { c.RatePerUser, c.RatePerAddress = 0.001, 100 })
+	f := newFront(t, func(c *edge.Config) { c.RatePerUser, c.RatePerAddress = 0.001, 99.5 })
 	f.OpenSale(20, 10)
 	f.allocate()
 	check := func(a notsaletest.Answer, status int) {
 		t.Helper()
-		if a.Status != status || !slices.Equal(a.Header[policy], []string{`"address";q=100;w=1`, `"user";q=1;w=1000`}) {
+		if a.Status != status || !slices.Equal(a.Header[policy], []string{`"address";q=100;w=2`, `"user";q=1;w=1000`}) {
 			t.Errorf("%d %s: %q, want %d", a.Status, a.Body, a.Header[policy], status)
 		}
 		left := a.Header[state]
