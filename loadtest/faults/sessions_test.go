@@ -175,6 +175,18 @@ func TestPGSERVICEIsNobodysBusiness(t *testing.T) {
 	a.Start(arena.Allocator, arena.Env("PGSERVICE", "prod"))
 }
 
+// Who needs no Redis is well without it, though the settings that all roles are
+// given name one.
+func TestARedisThatIsNotNeededIsNotAsked(t *testing.T) {
+	t.Parallel()
+	a := arena.New(t, arena.Options{Stock: 100})
+	p := a.Start(arena.Scheduler, arena.Env("REDIS_URL", "rediss://127.0.0.1:1"))
+	a.Eventually("it is well", func() bool {
+		status, _ := arena.Ask(p.Ops, "/health")
+		return status == http.StatusOK
+	})
+}
+
 // Each role works with as few sessions as it may be given, and never has more.
 func TestFewestSessions(t *testing.T) {
 	t.Parallel()

@@ -29,6 +29,7 @@ func Migrate(ctx context.Context, url string) (int, error) {
 	}
 	cc := pc.ConnConfig
 	cc.DefaultQueryExecMode = pgx.QueryExecModeExec // which keeps nothing in a session: it may be a pooler's
+	cc.ConnectTimeout = connectWithin(cc)
 	cc.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	db := stdlib.OpenDB(*cc)
 	defer db.Close()

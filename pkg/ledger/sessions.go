@@ -209,9 +209,8 @@ func (a asked) open(ctx context.Context, cfg Config, conns int32) (sessions, err
 		return sessions{}, fmt.Errorf("ledger: DATABASE_URL: with default_query_exec_mode=%s a commit cannot be sent, whose types only the server knows: use cache_statement, cache_describe or describe_exec", mode)
 	}
 	a.pooled = cc.DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe
-	cc.ConnectTimeout = connectTimeout
+	cc.ConnectTimeout = connectWithin(cc)
 	if several(cc) {
-		cc.ConnectTimeout = hostTimeout
 		a.readOnly = a.readOnly && cc.ValidateConnect != nil
 	}
 	maps.Copy(cc.RuntimeParams, a.parameters(cfg.Name))
@@ -224,6 +223,14 @@ func (a asked) open(ctx context.Context, cfg Config, conns int32) (sessions, err
 		return sessions{}, fmt.Errorf("ledger: %w", err)
 	}
 	return sessions{pool, a}, nil
+}
+
+// connectWithin bounds making a session with one server.
+func connectWithin(cc *pgx.ConnConfig) time.Duration {
+	if several(cc) {
+		return hostTimeout
+	}
+	return connectTimeout
 }
 
 // several reports whether a URL names several servers.

@@ -164,7 +164,7 @@ func TestHealthOfAWriterIsThatItCanWrite(t *testing.T) {
 }
 
 // The first of several hosts accepts and never answers: the second is reached all
-// the same, and soon.
+// the same, and soon, by migrations too.
 func TestAHostThatHangsIsPassedBy(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -185,6 +185,11 @@ func TestAHostThatHangsIsPassedBy(t *testing.T) {
 		t.Fatal(err)
 	}
 	effort.Figure(t, "past a host that hangs", time.Since(started), 4*time.Second)
+	within, cancel := context.WithTimeout(t.Context(), patience) // the driver's own limit is two minutes a session
+	defer cancel()
+	if _, err := ledger.Migrate(within, u.String()); err != nil {
+		t.Errorf("migrations: %v", err)
+	}
 }
 
 // Of several servers a reader, too, takes the one that can be written, which knows

@@ -139,7 +139,7 @@ func TestRedisBySentinels(t *testing.T) {
 			}
 			sentinel := backendstest.RunRedis(t, append([]string{file, "--sentinel"}, c.options...)...)
 			cfg := c.cfg
-			cfg.URL = c.scheme + "+sentinel://:S3cret@127.0.0.1:1," + sentinel.Address + "/main/0?sentinel_password=sentinels"
+			cfg.URL = c.scheme + "+sentinel://:S3cret@localhost:1," + sentinel.Address + "/main/0?sentinel_password=sentinels"
 			s := over(t, cfg)
 			s.learn(t, ours, allocation.Facts{Owners: owner(other)})
 			if got := s.ask(t, purchase); got[0] != taken {

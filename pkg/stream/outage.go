@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -27,13 +28,14 @@ func (o *outage) tell(err error, log *slog.Logger) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.reason = fmt.Errorf("%s: %s", said, why)
-	if o.told[said+why] {
+	key := said + anew.ReplaceAllString(why, "")
+	if o.told[key] {
 		return
 	}
 	if o.told == nil {
 		o.told = map[string]bool{}
 	}
-	o.told[said+why] = true
+	o.told[key] = true
 	log.Warn(said+", trying on", "error", why)
 }
 
@@ -85,6 +87,10 @@ func briefly(err error) string {
 	}
 	return err.Error()
 }
+
+// anew finds what each try words anew: the time at which a certificate had expired,
+// the port from which a name was asked for.
+var anew = regexp.MustCompile(`\d+-\d+-\d+T\S+|\S+->`)
 
 // outageLook is the time between two looks at why there is no connection.
 const outageLook = 50 * time.Millisecond

@@ -54,7 +54,7 @@ func (c *Client) read(ctx context.Context, name string, from uint64) (*Reader, e
 	}
 	var iterator jetstream.MessagesContext
 	if err == nil {
-		iterator, err = consumer.Messages(jetstream.PullMaxMessages(ReadAhead), jetstream.PullExpiry(readerIdle),
+		iterator, err = consumer.Messages(jetstream.PullMaxMessages(batch(consumer.CachedInfo().Config.MaxRequestBatch)), jetstream.PullExpiry(readerIdle),
 			jetstream.PullHeartbeat(5*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	}
 	if err != nil {
@@ -77,6 +77,15 @@ func (c *Client) read(ctx context.Context, name string, from uint64) (*Reader, e
 		})
 	}()
 	return r, nil
+}
+
+// batch is how many messages are asked for at once, where the server allows so many;
+// 0: any number. Of a request for more the library does not say that it is refused.
+func batch(allowed int) int {
+	if allowed > 0 {
+		return min(allowed, ReadAhead)
+	}
+	return ReadAhead
 }
 
 // dismiss takes a consumer away. In vain, it makes no trouble: NATS lets an idle one

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/stream"
 )
 
@@ -220,4 +221,23 @@ func TestStopLeaksNothing(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// A server that allows only small batches delivers all there is.
+func TestASmallBatchIsEnough(t *testing.T) {
+	t.Parallel()
+	nats := backendstest.Configure(t, "jetstream { store_dir: STORE, max_file_store: 1GB, limits { max_request_batch: 2 } }")
+	c := connect(t, config(nats.URL("")))
+	open(t, c)
+	publish(t, c, "one", "two", "three", "four", "five")
+	r, err := c.Read(t.Context(), 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Stop()
+	for n := uint64(1); n <= 6; n++ { // the opening record is the first
+		if m := receive(t, "a message", r.Messages()); m.Sequence != n {
+			t.Errorf("%d comes for %d", m.Sequence, n)
+		}
+	}
 }

@@ -24,6 +24,7 @@ var limits = map[jetstream.ErrorCode]string{
 	codeNoLimits:                                     "it has no JetStream for streams of so many replicas: give it a tier",
 	jetstream.JSErrCodeMaximumConsumersLimit:         "raise max_consumers: a stream has one for each process that reads it, the directory of sales one for each edge and recorder",
 	codeMaximumStreams:                               "raise max_streams: a sale has two, and there are some more",
+	codeMaxBytesRequired:                             "set max_bytes_required: false, for the directory of sales has no size",
 	codeStreamTooLarge:                               "raise disk_max_stream_bytes, or give a smaller --sale-bytes and --attempt-bytes",
 }
 

@@ -24,6 +24,10 @@ func TestLimitsOfTheAccountAreNamed(t *testing.T) {
 		_, err := c.CreateSale(t.Context(), testSale(1))
 		return err
 	}
+	directory := func(c *stream.Client) error {
+		_, err := c.MakeDirectory(t.Context())
+		return err
+	}
 	for name, limited := range map[string]struct {
 		settings string
 		try      func(c *stream.Client) error
@@ -36,6 +40,7 @@ func TestLimitsOfTheAccountAreNamed(t *testing.T) {
 		"consumers":                   {account("jetstream: { max_consumers: 1 }"), twoWatches(t), stream.ErrLimit, "max_consumers"},
 		"space":                       {account("jetstream: { max_file: 1MB }"), sales, stream.ErrNoRoom, "no room"},
 		"size of a stream":            {account("jetstream: { disk_max_stream_bytes: 1kB }"), sales, stream.ErrLimit, "disk_max_stream_bytes"},
+		"streams without a size":      {account("jetstream: { max_bytes_required: true }"), directory, stream.ErrLimit, "max_bytes_required: false"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

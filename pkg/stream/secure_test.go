@@ -110,6 +110,41 @@ func TestRenewedCertificatesAreTaken(t *testing.T) {
 	}
 }
 
+// A certificate that has expired is told once, though each try says so with another
+// second.
+func TestAnExpiredCertificateIsToldOnce(t *testing.T) {
+	t.Parallel()
+	ca := backendstest.NewCA(t)
+	files, settings := certified(t, ca)
+	nats := backendstest.Configure(t, settings)
+	cfg := config(nats.URL(""))
+	cfg.Files = files
+	var log diary
+	c, err := stream.Connect(t.Context(), cfg, log.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	nats.Stop()
+	ca.Expired = true
+	_, settings = certified(t, ca)
+	nats.Write(settings)
+	nats.Start()
+	said := map[string]bool{}
+	eventually(t, "tries in several seconds", func() error {
+		if err := c.Ping(t.Context()); err != nil && strings.Contains(err.Error(), "has expired") {
+			said[err.Error()] = true
+		}
+		if len(said) < 3 {
+			return errors.New(log.String())
+		}
+		return nil
+	})
+	if n := log.count("is not valid"); n != 1 {
+		t.Errorf("said %d times\n%s", n, &log)
+	}
+}
+
 // A client proves by a key who it is, or by credentials.
 func TestKeysAndCredentials(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,7 @@ const (
 	codeUpdateFailed          jetstream.ErrorCode = 10069
 	codeStoreFailed           jetstream.ErrorCode = 10077
 	codeSealed                jetstream.ErrorCode = 10109
+	codeMaxBytesRequired      jetstream.ErrorCode = 10113
 	codeNoLimits              jetstream.ErrorCode = 10120
 	codeStreamTooLarge        jetstream.ErrorCode = 10122
 )

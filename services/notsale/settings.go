@@ -77,24 +77,27 @@ func (s *settings) opsFlags(f *pflag.FlagSet) {
 // natsFlags are beside NATS_URL, and say nothing of the NATS of `up`.
 func (s *settings) natsFlags(f *pflag.FlagSet) {
 	usages := map[string]string{ //nolint:gosec // what they are for
-		"nats-ca":     "file of the certificates, PEM, of who signs those of NATS's servers, which must speak TLS then",
-		"nats-cert":   "file of a certificate, PEM, by which NATS knows this process",
-		"nats-key":    "file of the key of --nats-cert",
-		"nats-creds":  "file of credentials (JWT and key) by which NATS knows this process",
-		"nats-nkey":   "file of the seed of a key by which NATS knows this process",
-		"nats-domain": "JetStream domain of the streams, where NATS_URL leads to a server of another",
+		"nats-ca":    "file of the certificates, PEM, of who signs those of NATS's servers, which must speak TLS then",
+		"nats-cert":  "file of a certificate, PEM, by which NATS knows this process",
+		"nats-key":   "file of the key of --nats-cert",
+		"nats-creds": "file of credentials (JWT and key) by which NATS knows this process",
+		"nats-nkey":  "file of the seed of a key by which NATS knows this process",
+		natsDomain:   "JetStream domain of the streams, where NATS_URL leads to a server of another",
 	}
 	for name, value := range s.natsSettings() {
 		f.StringVar(value, name, *value, usages[name])
 	}
 }
 
+// natsDomain is the one of natsFlags that names no file.
+const natsDomain = "nats-domain"
+
 // natsSettings are where the values of natsFlags are.
 func (s *settings) natsSettings() map[string]*string {
 	files := &s.stream.Files
 	return map[string]*string{
 		"nats-ca": &files.CA, "nats-cert": &files.Cert, "nats-key": &files.Key,
-		"nats-creds": &files.Creds, "nats-nkey": &files.NKey, "nats-domain": &s.stream.Domain,
+		"nats-creds": &files.Creds, "nats-nkey": &files.NKey, natsDomain: &s.stream.Domain,
 	}
 }
 

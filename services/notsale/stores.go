@@ -76,9 +76,14 @@ func (s *settings) exports() string {
 	line("NATS_URL", s.natsURL)
 	of := s.natsSettings()
 	for _, name := range slices.Sorted(maps.Keys(of)) {
-		if value := *of[name]; value != "" {
-			line(boot.EnvName(name), value)
+		value := *of[name]
+		if value == "" {
+			continue
 		}
+		if path, err := filepath.Abs(value); err == nil && name != natsDomain { // to be found from any folder
+			value = path
+		}
+		line(boot.EnvName(name), value)
 	}
 	return b.String()
 }

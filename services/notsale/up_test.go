@@ -323,6 +323,8 @@ func TestURLFilesThatCannotBeUsed(t *testing.T) {
 	if os.Geteuid() != 0 { // who may read everything
 		files[file("unreadable", "x", 0)] = "permission denied"
 	}
+	ended, end := context.WithCancel(t.Context())
+	end() // so that a command that is not refused does nothing
 	for _, name := range []string{"DATABASE_URL", "REDIS_URL", "NATS_URL"} {
 		for path, want := range files {
 			for _, command := range []string{"up", "backends", "migrate", "edge", "allocator", "recorder", "scheduler", "archiver", "audit --sale 1"} {
@@ -331,7 +333,7 @@ func TestURLFilesThatCannotBeUsed(t *testing.T) {
 				var out bytes.Buffer
 				root.SetOut(&out)
 				root.SetArgs(strings.Fields(command))
-				err := root.ExecuteContext(t.Context())
+				err := root.ExecuteContext(ended)
 				if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error()+out.String(), "S3cret") {
 					t.Errorf("%s with %s_FILE=%s: %v %s, want %q", command, name, path, err, &out, want)
 				}
@@ -354,21 +356,26 @@ func TestNATSFilesThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// Whoever finds the stores of a data folder finds how NATS is spoken to.
+// Whoever finds the stores of a data folder, from whichever folder, finds how NATS
+// is spoken to.
 func TestNATSFilesAreFoundWithTheStores(t *testing.T) {
 	t.Parallel()
 	s, found := newSettings(), newSettings()
 	s.data = t.TempDir()
 	found.data = s.data
-	s.natsURL, s.stream.Files.CA, s.stream.Files.NKey = "tls://h", "it's/ca.pem", "n"
-	found.stream.Domain = "other"
+	s.natsURL, s.stream.Files.CA, s.stream.Files.NKey, s.stream.Domain = "tls://h", "it's/ca.pem", "/n", "hub"
+	found.stream.Files.Cert = "another's"
 	forget, err := s.leaveURLs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer forget()
-	if err := found.findURLs(); err != nil || found.natsURL != s.natsURL || found.stream.Files != s.stream.Files || found.stream.Domain != "" {
-		t.Errorf("%v, %q, %+v, %q", err, found.natsURL, found.stream.Files, found.stream.Domain)
+	want := s.stream
+	if want.Files.CA, err = filepath.Abs("it's/ca.pem"); err != nil {
+		t.Fatal(err)
+	}
+	if err := found.findURLs(); err != nil || found.natsURL != s.natsURL || found.stream != want {
+		t.Errorf("%v, %q, %+v, want %+v", err, found.natsURL, found.stream, want)
 	}
 }
 

@@ -18,7 +18,8 @@ import (
 // CA signs certificates for servers on this machine and their clients. Everything
 // is gone when the test ends.
 type CA struct {
-	File string // its own certificate, PEM
+	File    string // its own certificate, PEM
+	Expired bool   // whether what it signs has expired already
 
 	t    testing.TB
 	cert *x509.Certificate
@@ -68,6 +69,9 @@ func (c *CA) sign(cert *x509.Certificate, key *ecdsa.PublicKey, file string) *x5
 		c.t.Fatal(err)
 	}
 	cert.SerialNumber, cert.NotBefore, cert.NotAfter = serial, time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
+	if c.Expired {
+		cert.NotAfter = time.Now().Add(-time.Minute)
+	}
 	der, err := x509.CreateCertificate(rand.Reader, cert, c.cert, key, c.key)
 	if err == nil {
 		cert, err = x509.ParseCertificate(der)
