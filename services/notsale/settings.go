@@ -225,7 +225,7 @@ func (s *settings) readURLs() error {
 	if errs[1] == nil && s.redisURL != "" {
 		errs[1] = s.cache("").Validate()
 	}
-	if strings.Contains(s.databaseURL, "://") { // else keyword=value
+	if scheme, _, found := strings.Cut(s.databaseURL, "://"); found && !strings.Contains(scheme, "=") { // else keyword=value
 		errs[0] = boot.CheckURL("DATABASE_URL", s.databaseURL, "postgres", "postgresql")
 	}
 	if errs[0] == nil && s.databaseURL != "" {

@@ -58,6 +58,15 @@ func TestForeignVariablesReachNoStoreOfOurs(t *testing.T) {
 	}
 }
 
+// A password among keyword=value may look like a URL.
+func TestAKeywordsValueIsNoURL(t *testing.T) {
+	t.Setenv("DATABASE_URL", "host=h user=u password='a://b' dbname=d")
+	s := newSettings()
+	if err := s.readURLs(); err != nil {
+		t.Error(err)
+	}
+}
+
 // A database is given as keyword=value to whoever takes a URL.
 func TestKeywordsSayWhereADatabaseIs(t *testing.T) {
 	t.Parallel()
