@@ -46,7 +46,7 @@ func newShop(t *testing.T, settings ...string) *shop {
 	all := maps.Clone(standIns)
 	all["NOTSALE_PORT"], all["COMPOSE_PROJECT_NAME"], all["NOTSALE_IMAGE"] = port, s.name, image(t)
 	all["COMPOSE_DISABLE_ENV_FILE"] = "1" // this machine's own settings
-	all["NOTSALE_SALE_EVERY"] = "87600h" // no sale opens beside the one that is looked at
+	all["NOTSALE_SALE_EVERY"] = "87600h"  // no sale opens beside the one that is looked at
 	s.env = append(os.Environ(), settings...)
 	for name, value := range all {
 		s.env = append(s.env, name+"="+value)

@@ -212,6 +212,9 @@ func (a asked) open(ctx context.Context, cfg Config, conns int32) (sessions, err
 	cc.ConnectTimeout = connectWithin(cc)
 	if several(cc) {
 		a.readOnly = a.readOnly && cc.ValidateConnect != nil
+		if !strings.Contains(cfg.URL, "pool_max_conn_lifetime") { // a new one first waits for a host that hangs
+			pc.MaxConnLifetime = 0
+		}
 	}
 	maps.Copy(cc.RuntimeParams, a.parameters(cfg.Name))
 	cc.ValidateConnect = a.validate(cc.ValidateConnect)
