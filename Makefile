@@ -65,11 +65,10 @@ $(TOOLS)/cyclonedx-gomod-$(SBOM_VERSION):
 # go test may fail with "context deadline exceeded", https://go.dev/issue/75804.
 .PHONY: fuzz
 fuzz: ## every fuzz target, for as many inputs as take some 20 s
-	@set -e; for package in $$(go list ./pkg/... ./services/...); do \
-		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
-			case $$package in */archive) inputs=5000x;; */edge) inputs=30000x;; *) inputs=200000x;; esac; echo "$$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $$inputs -fuzzminimizetime 1000x $$package; \
-		done; \
+	@set -e; for found in $$(grep -roE '^func Fuzz\w+' --include='*_test.go' pkg services | sort | sed 's|/[^/]*:func |:|'); do \
+		package=./$${found%:*}; target=$${found#*:}; \
+		case $$package in */archive) inputs=5000x;; */edge) inputs=30000x;; *) inputs=200000x;; esac; echo "$$package $$target"; \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $$inputs -fuzzminimizetime 1000x $$package; \
 	done
 
 .PHONY: hammer
