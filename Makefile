@@ -24,9 +24,13 @@ build: ## build the program into bin/
 test: ## all tests in their short form, on real Postgres, Redis and NATS
 	go test ./...
 
+# Packages with a long form: more and larger than package effort's short one, or
+# more random checks.
+LONG = $(shell grep -rlE 'effort\.(Of|Long|NeedsLong)\b|pgregory.net/rapid' --include='*_test.go' loadtest pkg services | xargs -n1 dirname | sort -u | sed 's|^|./|')
+
 .PHONY: check
-check: ## all tests in their long form
-	NOTSALE_LONG=1 go test -timeout 45m ./...
+check: ## the tests of packages that have a long form, in it; what vet says, lint says
+	NOTSALE_LONG=1 go test -vet=off -timeout 45m $(LONG)
 
 # Where tests measure something; each stands alone on the machine.
 MEASURED := ./pkg/ledger ./pkg/stream ./pkg/rejection ./pkg/simulation ./services/auditor/archive ./loadtest/faults ./loadtest/faults/check
@@ -65,11 +69,10 @@ $(TOOLS)/cyclonedx-gomod-$(SBOM_VERSION):
 # go test may fail with "context deadline exceeded", https://go.dev/issue/75804.
 .PHONY: fuzz
 fuzz: ## every fuzz target, for as many inputs as take some 20 s
-	@set -e; for package in $$(go list ./pkg/... ./services/...); do \
-		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
-			case $$package in */archive) inputs=5000x;; */edge) inputs=30000x;; *) inputs=200000x;; esac; echo "$$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $$inputs -fuzzminimizetime 1000x $$package; \
-		done; \
+	@set -e; for found in $$(grep -roE '^func Fuzz\w+' --include='*_test.go' pkg services | sort | sed 's|/[^/]*:func |:|'); do \
+		package=./$${found%:*}; target=$${found#*:}; \
+		case $$package in */archive) inputs=5000x;; */edge) inputs=30000x;; *) inputs=200000x;; esac; echo "$$package $$target"; \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $$inputs -fuzzminimizetime 1000x $$package; \
 	done
 
 .PHONY: hammer

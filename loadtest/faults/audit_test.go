@@ -44,7 +44,7 @@ func auditOf(t *testing.T, r arena.Ran) audited {
 // A sale of many requests and as many attempts, a million in the long form, is
 // audited in seconds.
 func TestAuditOfAMillionRequests(t *testing.T) {
-	effort.AloneIfLong(t)
+	t.Parallel()
 	const stock = 10_000
 	requests := effort.Of(20_000, 1_000_000)
 	a := arena.New(t, arena.Options{
@@ -118,7 +118,7 @@ func await(a *arena.Arena, n int) {
 // frozen every other moment, so that whatever else the machine does falls on the
 // sale with it and without it alike.
 func TestAuditOfARunningSale(t *testing.T) {
-	effort.AloneIfLong(t)
+	t.Parallel()
 	const stock = 1_000_000
 	before, moment := effort.Of(5000, 30_000), 500*time.Millisecond
 	pace := time.Duration(0)

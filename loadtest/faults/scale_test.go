@@ -24,7 +24,7 @@ const (
 // Many sales are open, a thousand in the long form, and nobody buys: the program
 // is soon ready, and costs little.
 func TestThousandIdleSales(t *testing.T) {
-	effort.AloneIfLong(t)
+	t.Parallel()
 	sales := effort.Of(40, 1000)
 	a := arena.New(t, arena.Options{
 		Stock: 10, SaleBytes: 1 << 20, Measured: true, Stores: []backendstest.Option{backendstest.WithOwnPostgres, backendstest.WithOwnRedis},
@@ -130,7 +130,7 @@ func usage(a *arena.Arena, all []*arena.Process) (list []arena.Usage) {
 // A sale with many decisions, a million in the long form, changes hands: from nothing, and to a standby
 // that has followed.
 func TestRecoveryOfAMillionDecisions(t *testing.T) {
-	effort.AloneIfLong(t)
+	t.Parallel()
 	const (
 		stock, sold = 10_000, 9_000
 		cold, warm  = 5 * time.Second, 2 * time.Second
@@ -192,10 +192,14 @@ func TestRecoveryOfAMillionDecisions(t *testing.T) {
 func fill(a *arena.Arena, decisions, sold int) {
 	const index = `CREATE UNIQUE INDEX decisions_code ON decisions (code_id) WHERE code_id IS NOT NULL`
 	a.Exec(`DROP INDEX decisions_code`)
-	a.Exec(fmt.Sprintf(`INSERT INTO decisions (sale_id, position, code_id, item_id, user_id, reason, decided_at)
+	insert := fmt.Sprintf(`INSERT INTO decisions (sale_id, position, code_id, item_id, user_id, reason, decided_at)
 		SELECT 1, n, md5(n::text)::uuid, CASE WHEN n <= %[1]d THEN n ELSE 1 + n %% %[1]d END,
 			CASE WHEN n <= %[1]d THEN 'u' || (n - 1) / 10 ELSE 'r' || n END, CASE WHEN n <= %[1]d THEN 0 ELSE 5 END, now()
-		FROM generate_series(1, $1::bigint) AS n`, sold), decisions)
+		FROM generate_series($1::bigint, $2::bigint) AS n`, sold)
+	const rows = 10_000 // of a statement, which is given a minute
+	for first := 1; first <= decisions; first += rows {
+		a.Exec(insert, first, min(first+rows-1, decisions))
+	}
 	a.Exec(index)
 	a.Exec(`INSERT INTO items (item_id, sale_id, user_id, code_id, position, sold_at)
 		SELECT item_id, sale_id, user_id, code_id, position, decided_at FROM decisions WHERE reason = 0`)

@@ -1,4 +1,4 @@
-//go:build !planted_wall_clock
+//go:build !planted
 
 package allocation
 

@@ -31,17 +31,8 @@ func NeedsLong(t testing.TB) {
 	}
 }
 
-// AloneIfLong is for a test that measures: in the long form no other test of its
-// package runs beside it; in the short one, whose figures say little, others do.
-func AloneIfLong(t *testing.T) {
-	t.Helper()
-	if !Long() {
-		t.Parallel()
-	}
-}
-
 // Figure says in the test's log what was measured, and what it is meant to be.
-// It fails nothing: the machine may have been busy.
+// It fails nothing: the machine may have been busy, if only with other tests.
 func Figure(t testing.TB, what string, measured, goal any) {
 	t.Helper()
 	t.Logf("figure: %s: %s, goal %s", what, text(measured), text(goal))

@@ -1,6 +1,6 @@
 package planted
 
-// The bugs. Each is planted by the build tag planted_<name>.
+// The bugs.
 const (
 	FenceSkipped          = "fence_skipped"            // a commit checks where the cursor stands, not whose epoch it is
 	ReplyBeforeCommit     = "reply_before_commit"      // shoppers are told before the ledger has it

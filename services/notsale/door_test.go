@@ -211,7 +211,7 @@ func TestHalfAHeadHoldsNoConnection(t *testing.T) {
 
 // Many who send a byte now and then do not slow the others down.
 func TestSlowConnectionsSlowNobodyDown(t *testing.T) {
-	effort.AloneIfLong(t)
+	t.Parallel()
 	f := newFront(t, nil)
 	slow, asks := effort.Of(100, 1000), effort.Of(50, 3000)
 	of := f.OpenSale(asks, 10)

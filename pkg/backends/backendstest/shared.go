@@ -162,17 +162,16 @@ type Runner struct {
 // the exit code.
 func (r Runner) Run() int {
 	defer process.stop()
-	if !effort.Long() { // unless the command line says otherwise
-		_ = flag.Set("test.parallel", strconv.Itoa(atOnce*runtime.GOMAXPROCS(0)))
-		if flag.Lookup(randomChecks) != nil {
-			_ = flag.Set(randomChecks, fewChecks)
-		}
+	// Unless the command line says otherwise.
+	_ = flag.Set("test.parallel", strconv.Itoa(atOnce*runtime.GOMAXPROCS(0)))
+	if !effort.Long() && flag.Lookup(randomChecks) != nil {
+		_ = flag.Set(randomChecks, fewChecks)
 	}
 	return r.M.Run()
 }
 
-// atOnce is how many parallel tests run for each processor in the short form:
-// tests on real servers mostly wait, for leases to end and servers to start.
+// atOnce is how many parallel tests run for each processor: tests on real servers
+// mostly wait, for leases to end and servers to start.
 const atOnce = 2
 
 // Random histories are tried on real servers a hundred times in the long form,

@@ -254,14 +254,16 @@ func (t *Term) advance() Effect {
 		t.batch = nil
 		return t.advance()
 	}
-	if early {
+	if early() {
 		return Publish{t.of.UUID, tellEarly(t.batch)}
 	}
 	return Commit{t.batch}
 }
 
 // early is planted: batches are published before they are committed, too.
-const early = planted.Bug == planted.ReplyBeforeCommit || planted.Bug == planted.CacheBeforeLedger
+func early() bool {
+	return planted.Bug == planted.ReplyBeforeCommit || planted.Bug == planted.CacheBeforeLedger
+}
 
 // tellEarly returns what is published of a batch that is not committed.
 func tellEarly(b *allocation.Batch) *allocation.Batch {
@@ -338,7 +340,7 @@ func (t *Term) onRefused(err error) Effect {
 }
 
 func (t *Term) onPublished() Effect {
-	if early && t.pos.Cursor != t.batch.After {
+	if early() && t.pos.Cursor != t.batch.After {
 		return Commit{t.batch}
 	}
 	t.batch, t.doubt = nil, false
