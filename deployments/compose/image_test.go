@@ -24,15 +24,16 @@ func TestImage(t *testing.T) {
 	t.Parallel()
 	needEngine(t)
 	const again = "notsale:test-again"
-	if err := build(again, "--no-cache"); err != nil {
+	first := image(t)
+	if err := build(again, "--no-cache"); err != nil { // but for Go's, of what was compiled, which is Go's own promise
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = exec.Command("docker", "image", "rm", again).Run() }) //nolint:noctx // after the test
-	first, second := imageFiles(t, image(t)), imageFiles(t, again)
-	if !maps.Equal(first, second) {
-		t.Errorf("two builds differ:\n%v\n%v", first, second)
+	files, second := imageFiles(t, first), imageFiles(t, again)
+	if !maps.Equal(files, second) {
+		t.Errorf("two builds differ:\n%v\n%v", files, second)
 	}
-	names := slices.Sorted(maps.Keys(first))
+	names := slices.Sorted(maps.Keys(files))
 	want := []string{"etc/", "etc/ssl/", "etc/ssl/certs/", "etc/ssl/certs/ca-certificates.crt", "notsale"}
 	if !slices.Equal(names, want) {
 		t.Errorf("the image has %v, want %v", names, want)
@@ -48,7 +49,7 @@ func TestImage(t *testing.T) {
 			Healthcheck *struct{ Test []string }
 		}
 	}
-	if err := json.Unmarshal(run(t, "docker", "image", "inspect", image(t)), &told); err != nil || len(told) != 1 {
+	if err := json.Unmarshal(run(t, "docker", "image", "inspect", first), &told); err != nil || len(told) != 1 {
 		t.Fatalf("%v of %d", err, len(told))
 	}
 	cfg := told[0].Config
