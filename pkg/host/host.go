@@ -1,0 +1,97 @@
+package host
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Host is the process around a service's logic.
+type Host interface {
+	// Go runs f beside its caller.
+	Go(f func())
+	// Now is the process's clock, for deadlines and pauses.
+	Now() time.Time
+	// Wait pauses, at most until ctx ends.
+	Wait(ctx context.Context, d time.Duration)
+	// Inbox returns an empty inbox, of one reader.
+	Inbox() Inbox
+}
+
+// Inbox is where one task is told things by others.
+type Inbox interface {
+	// Put tells, without waiting.
+	Put(x any)
+	// Take returns what was told first, waiting for it for at most so long and
+	// until ctx ends; false: nothing was.
+	Take(ctx context.Context, patience time.Duration) (x any, ok bool)
+}
+
+// Real runs tasks as goroutines.
+type Real struct{}
+
+// Go implements Host.
+func (Real) Go(f func()) { go f() }
+
+// Now implements Host.
+func (Real) Now() time.Time { return time.Now() }
+
+// Wait implements Host.
+func (Real) Wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// Inbox implements Host.
+func (Real) Inbox() Inbox { return &inbox{news: make(chan struct{}, 1)} }
+
+// inbox holds any number of things, so that Put never waits.
+type inbox struct {
+	mu   sync.Mutex
+	told []any         // guarded by mu
+	news chan struct{} // there may be something
+}
+
+func (i *inbox) Put(x any) {
+	i.mu.Lock()
+	i.told = append(i.told, x)
+	i.mu.Unlock()
+	select {
+	case i.news <- struct{}{}:
+	default:
+	}
+}
+
+func (i *inbox) Take(ctx context.Context, patience time.Duration) (any, bool) {
+	if x, ok := i.first(); ok {
+		return x, true
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case <-i.news:
+			if x, ok := i.first(); ok {
+				return x, true
+			}
+		case <-timer.C:
+			return i.first()
+		case <-ctx.Done():
+			return nil, false
+		}
+	}
+}
+
+func (i *inbox) first() (x any, ok bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if len(i.told) == 0 {
+		return nil, false
+	}
+	x, i.told = i.told[0], i.told[1:]
+	return x, true
+}

@@ -1,0 +1,73 @@
+package allocator
+
+import (
+	"context"
+	"time"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/ledger"
+	"notsale/pkg/rejection"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+)
+
+// Leases is what the ledger says of leases.
+type Leases interface {
+	// Renew keeps this allocator's leases, and returns them.
+	Renew(ctx context.Context, ttl time.Duration) ([]ledger.Lease, error)
+	// Take takes free sales but for those to skip, at most limit.
+	Take(ctx context.Context, ttl time.Duration, skip []sale.ID, limit int) ([]ledger.Lease, error)
+	// Release gives a lease back.
+	Release(ctx context.Context, lease ledger.Lease) error
+}
+
+// History is what the ledger says of a sale.
+type History interface {
+	Sale(ctx context.Context, id sale.ID) (ledger.SaleRow, error)
+	Cursor(ctx context.Context, id sale.ID) (ledger.Position, error)
+	// Decisions are the next of those after a position up to another, at most a page.
+	Decisions(ctx context.Context, id sale.ID, after, upTo int64) (page []allocation.Decision, last bool, err error)
+	// Committed tells whether a commit is in the ledger.
+	Committed(ctx context.Context, id sale.ID, at rejection.Mark) (bool, error)
+}
+
+// Commits takes decisions, fenced: ErrFenced means that nothing was written; after
+// any other error it is unknown whether it was.
+type Commits interface {
+	Commit(ctx context.Context, id sale.ID, epoch int64, b *allocation.Batch) error
+	// Settled is the cursor once nothing of this lease's is under way any more.
+	Settled(ctx context.Context, id sale.ID, epoch int64) (ledger.Position, error)
+	// Applied tells whether a message is the one that was decided at its sequence.
+	Applied(ctx context.Context, id sale.ID, sequence uint64, m allocation.Mark) (bool, error)
+	OpenGeneration(ctx context.Context, id sale.ID, epoch int64, h *allocation.Hole) error
+}
+
+// Stream is a sale's stream, read from its leader. stream.ErrLost: it, or the
+// message, is not there.
+type Stream interface {
+	Opening(ctx context.Context, id sale.ID) (stream.Opening, error)
+	Info(ctx context.Context, id sale.ID) (stream.Info, error)
+	Message(ctx context.Context, id sale.ID, sequence uint64) (stream.Message, error)
+	Read(ctx context.Context, id sale.ID, from uint64) (Reader, error)
+}
+
+// Reader delivers messages in order. Next waits for one and takes what is behind
+// it; none and no error: nothing came in time.
+type Reader interface {
+	Next(ctx context.Context, patience time.Duration) ([]stream.Message, error)
+	Stop()
+}
+
+// Cache is the rejection cache's facts of a sale.
+type Cache interface {
+	Mark(ctx context.Context, id sale.UUID) (rejection.Mark, error)
+	Learn(ctx context.Context, id sale.UUID, from, upTo rejection.Mark, f *allocation.Facts) (rejection.Mark, error)
+	Forget(ctx context.Context, id sale.UUID) error
+}
+
+// Edges are told what was decided of the requests that they sent. Whoever was not
+// told asks again.
+type Edges interface {
+	Reply(edge string, data []byte) error
+	MaxMessage() int
+}

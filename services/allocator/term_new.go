@@ -1,0 +1,394 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/host"
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/pkg/wire"
+)
+
+// term decides one sale during one lease. It has one owner.
+type term struct {
+	lease    ledger.Lease
+	limit    int // requests per batch
+	history  History
+	commits  Commits
+	stream   Stream
+	facts    *facts
+	replies  *replies
+	turns    Turns
+	host     host.Host
+	progress *progress
+	metrics  *metrics
+	log      *slog.Logger
+
+	sale     sale.Sale
+	at       ledger.Position    // as last read or committed
+	engine   *allocation.Engine // nil until a message needs it
+	failures int                // in a row, for pauses
+	missing  bool               // the stream was not there at the last look
+	misfit   bool               // what was restored last is no history
+	refused  bool               // the last commit did not fit what the ledger holds
+}
+
+// Pauses of a term.
+const (
+	firstPause = 20 * time.Millisecond
+	lastPause  = time.Second
+	// quietFirst is when a silent stream is first looked at; then twice as
+	// long each time, up to quietLast, so that a thousand idle sales cost little.
+	quietFirst = time.Second
+	quietLast  = 32 * time.Second
+	// unloadAfter is after how many looks an idle sale's engine is let go.
+	unloadAfter = 30
+)
+
+// ErrGiveUp is wrapped by the end of a term after which this process should leave
+// the sale alone for a while: it needs a person, or a newer program.
+var ErrGiveUp = errors.New("the sale cannot be decided here")
+
+// run decides the sale until ctx ends, the lease is lost (ledger.ErrFenced), or a
+// person is needed (ErrGiveUp). Any doubt starts over from the ledger.
+func (t *term) run(ctx context.Context) error {
+	for {
+		err := t.follow(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, ledger.ErrFenced), errors.Is(err, ErrGiveUp):
+			return err
+		case err != nil:
+			t.pause(ctx, err)
+		}
+	}
+}
+
+// follow checks ledger and stream, then decides what arrives until something
+// fails, or a hole was opened.
+func (t *term) follow(ctx context.Context) error {
+	if err := t.load(ctx); err != nil {
+		return err
+	}
+	created, matches, err := t.verify(ctx)
+	if err != nil || !matches {
+		return err
+	}
+	reader, err := t.stream.Read(ctx, t.lease.Sale, t.at.Cursor.Sequence)
+	if err != nil {
+		return err
+	}
+	defer reader.Stop()
+	messages, err := t.first(ctx, reader)
+	for looks, last := 0, uint64(0); err == nil; {
+		if len(messages) > 0 {
+			looks, t.failures = 0, 0
+			err = t.decide(ctx, messages)
+		} else {
+			looks, last, err = t.look(ctx, created, looks, last)
+		}
+		if err == nil {
+			messages, err = t.await(ctx, reader, min(quietFirst<<min(looks, 10), quietLast))
+		}
+	}
+	return err
+}
+
+// load reads where the sale stands.
+func (t *term) load(ctx context.Context) error {
+	at, err := t.history.Cursor(ctx, t.lease.Sale)
+	if err != nil {
+		return err
+	}
+	if !at.Mine || at.Epoch != t.lease.Epoch {
+		return ledger.ErrFenced
+	}
+	row, err := t.history.Sale(ctx, t.lease.Sale)
+	if err != nil {
+		return err
+	}
+	t.sale, t.at = row.Sale, at
+	t.facts.begin(ctx, t.sale.UUID)
+	if e := t.engine; e != nil && (e.Cursor().Position > at.Cursor.Position || e.Sale() != t.sale) {
+		t.engine = nil // the ledger went back: a restore of an older backup
+	}
+	return nil
+}
+
+// verify checks that the stream is still the one that was decided. A lost tail
+// becomes a hole, and the sale is loaded anew.
+func (t *term) verify(ctx context.Context) (created time.Time, matches bool, err error) {
+	opening, info, m, err := t.peek(ctx, t.at.Cursor.Sequence)
+	lost := errors.Is(err, stream.ErrLost)
+	switch {
+	case errors.Is(err, wire.ErrVersion):
+		return created, false, t.giveUp("newer-version", err)
+	case errors.Is(err, wire.ErrMessage):
+		return created, false, t.giveUp("foreign-stream", err)
+	case lost && t.missing: // and the ledger, read in between, does not say that it was archived
+		return created, false, t.giveUp("lost-stream", fmt.Errorf("%w: restore it from a backup, mend it where NATS says that checksums do not match, see README, or give its archive to notsale sale archive; what was sold stays sold", err))
+	case err != nil:
+		t.missing = lost
+		return created, false, err
+	case opening.Sale != t.sale:
+		return created, false, t.giveUp("foreign-stream", stream.ErrForeign)
+	case !allocation.KnownRules(t.sale.Rules):
+		return created, false, t.giveUp("newer-version", fmt.Errorf("%w: the sale has version %d; upgrade this allocator", allocation.ErrRules, t.sale.Rules))
+	}
+	t.missing = false
+	if info.Created.Truncate(time.Microsecond).Equal(t.at.StreamCreated) && t.decided(&m) { // not after a restore from a backup
+		return info.Created, true, nil
+	}
+	return created, false, t.openHole(ctx, info, markOf(&opening.Message))
+}
+
+// peek reads the stream's opening record, its state and the message at the
+// sequence, which is empty where the stream ends before it.
+func (t *term) peek(ctx context.Context, sequence uint64) (opening stream.Opening, info stream.Info, m stream.Message, err error) {
+	if opening, err = t.stream.Opening(ctx, t.lease.Sale); err != nil {
+		return
+	}
+	if info, err = t.stream.Info(ctx, t.lease.Sale); err == nil && info.Last >= sequence {
+		m, err = t.stream.Message(ctx, t.lease.Sale, sequence)
+	}
+	return
+}
+
+// decided reports whether the message is the one that the cursor speaks of.
+func (t *term) decided(m *stream.Message) bool {
+	c := &t.at.Cursor
+	return m.Sequence == c.Sequence && markOf(m) == allocation.Mark{Time: c.PackTime, Hash: c.PackHash}
+}
+
+// markOf returns what tells a message from any other at its sequence.
+func markOf(m *stream.Message) allocation.Mark {
+	return allocation.Mark{Time: m.Time, Hash: m.Hash()}
+}
+
+// openHole finds the last message that is still as it was decided, by halving the
+// stretch, for what is lost is a tail, and opens a new generation behind it. mark
+// is that of message 1, the opening record, which matches.
+func (t *term) openHole(ctx context.Context, info stream.Info, mark allocation.Mark) error {
+	c := t.at.Cursor
+	low, high := uint64(1), min(info.Last, c.Sequence)
+	for low < high {
+		middle := low + (high-low+1)/2
+		found, same, err := t.compare(ctx, middle)
+		switch {
+		case err != nil:
+			return err
+		case same:
+			low, mark = middle, found
+		default:
+			high = middle - 1
+		}
+	}
+	hole := allocation.Hole{Generation: c.Generation + 1, Matching: low, Mark: mark, Lost: c, StreamCreated: sale.InstantOf(info.Created)}
+	err := t.commits.OpenGeneration(ctx, t.lease.Sale, t.lease.Epoch, &hole)
+	if errors.Is(err, ledger.ErrFenced) { // perhaps by our own try before, which the ledger knows
+		return fmt.Errorf("opening a hole: %v", err) //nolint:errorlint // not the end of the lease
+	}
+	if err == nil {
+		t.alarm("lost-tail", fmt.Errorf("%w: messages after %d of the sale's stream are not those that were decided, up to %d; what was sold stays sold, a hole is recorded", stream.ErrLost, low, c.Sequence))
+	}
+	return err
+}
+
+// compare tells whether a message is the one that was decided at its sequence.
+func (t *term) compare(ctx context.Context, sequence uint64) (mark allocation.Mark, same bool, err error) {
+	m, err := t.stream.Message(ctx, t.lease.Sale, sequence)
+	if errors.Is(err, stream.ErrLost) {
+		return mark, false, nil
+	}
+	if err != nil {
+		return mark, false, err
+	}
+	mark = markOf(&m)
+	same, err = t.commits.Applied(ctx, t.lease.Sale, sequence, mark)
+	return mark, same, err
+}
+
+// first waits for the message at the cursor, and returns what came behind it.
+func (t *term) first(ctx context.Context, r Reader) ([]stream.Message, error) {
+	messages, err := t.await(ctx, r, quietFirst)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(messages) == 0:
+		return nil, fmt.Errorf("%w: the message at the cursor did not come", stream.ErrGap)
+	case !t.decided(&messages[0]):
+		return nil, fmt.Errorf("%w: message %d is not the one that was decided", stream.ErrLost, t.at.Cursor.Sequence)
+	}
+	return messages[1:], nil
+}
+
+// await waits for messages, and looks at the cache meanwhile.
+func (t *term) await(ctx context.Context, r Reader, patience time.Duration) ([]stream.Message, error) {
+	for {
+		messages, err := r.Next(ctx, min(patience, alignEvery))
+		if patience -= alignEvery; err != nil || len(messages) > 0 || patience <= 0 {
+			return messages, err
+		}
+		t.facts.align(ctx)
+	}
+}
+
+// decide applies messages in batches. Each is committed, then told, in that order.
+func (t *term) decide(ctx context.Context, messages []stream.Message) error {
+	for len(messages) > 0 {
+		if err := t.restore(ctx); err != nil {
+			return err
+		}
+		batch, rest, newer := t.apply(messages)
+		if !batch.Empty() {
+			if err := t.commit(ctx, batch); err != nil {
+				return err
+			}
+			t.tell(ctx, batch)
+		}
+		if newer != nil {
+			return t.giveUp("newer-version", newer)
+		}
+		messages = rest
+	}
+	return nil
+}
+
+// apply decides messages up to the size of a batch. A message that is no pack
+// counts as one unreadable request; one of a newer version is not decided, nor is
+// anything behind it.
+func (t *term) apply(messages []stream.Message) (b *allocation.Batch, rest []stream.Message, newer error) {
+	b = t.engine.Begin()
+	for rest = messages; len(rest) > 0 && b.After.Position-b.Before.Position < int64(t.limit); rest = rest[1:] {
+		m := &rest[0]
+		edge, requests, err := wire.DecodePack(m.Data)
+		if errors.Is(err, wire.ErrVersion) {
+			return b, nil, err
+		}
+		if err != nil {
+			edge, requests = "", []allocation.Request{{}}
+		}
+		t.engine.Apply(allocation.Pack{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Edge: edge, Requests: requests}, b)
+	}
+	return b, rest, nil
+}
+
+// commit returns once the batch is known to be in the ledger.
+func (t *term) commit(ctx context.Context, b *allocation.Batch) error {
+	for doubt := false; ; doubt = true {
+		err := t.commits.Commit(ctx, t.lease.Sale, t.lease.Epoch, b)
+		if errors.Is(err, ledger.ErrFenced) && doubt { // perhaps by our own commit before
+			err = t.settle(ctx, b)
+		}
+		switch {
+		case err == nil:
+			t.at.Cursor, t.failures, t.refused = b.After, 0, false
+			return nil
+		case ledger.Contradicts(err):
+			return t.contradicted(err)
+		case errors.Is(err, ledger.ErrFenced), errors.Is(context.Cause(ctx), ledger.ErrFenced):
+			t.metrics.fenced.Inc()
+			return ledger.ErrFenced
+		case ctx.Err() != nil:
+			return err
+		}
+		t.pause(ctx, err)
+	}
+}
+
+// settle tells whether a batch whose commit is in doubt was committed, once nothing
+// of it is under way any more: ledger.ErrFenced where it was not.
+func (t *term) settle(ctx context.Context, b *allocation.Batch) error {
+	for {
+		at, err := t.commits.Settled(ctx, t.lease.Sale, t.lease.Epoch)
+		switch {
+		case err == nil && at.Mine && at.Epoch == t.lease.Epoch && at.Cursor == b.After:
+			return nil
+		case err == nil:
+			return ledger.ErrFenced
+		case ctx.Err() != nil:
+			return err
+		}
+		t.pause(ctx, err)
+	}
+}
+
+// contradicted has a batch decided once more that the ledger has refused whole,
+// with an engine that is made of what it holds now. No earlier try of the batch was
+// made: it would have moved the cursor, which the commit looks at first.
+func (t *term) contradicted(err error) error {
+	if t.refused {
+		return t.giveUp("inconsistent-ledger", fmt.Errorf("what is decided does not fit what the ledger holds, `notsale audit --sale %d` names the rows: %w", t.lease.Sale, err))
+	}
+	t.engine, t.refused = nil, true
+	return err
+}
+
+// tell tells what is committed: first the cache, then the edges.
+func (t *term) tell(ctx context.Context, b *allocation.Batch) {
+	t.metrics.committed(b)
+	t.facts.learn(ctx, b)
+	t.replies.send(b.Replies)
+}
+
+// look compares the end of a silent stream with the cursor. A reader that does not
+// deliver what is there, and a stream that has become shorter or another, are found
+// here, and an idle sale's engine is let go. looks are those since anything came,
+// last is where the stream ended at the one before.
+func (t *term) look(ctx context.Context, created time.Time, looks int, last uint64) (int, uint64, error) {
+	t.progress.idle()
+	info, err := t.stream.Info(ctx, t.lease.Sale)
+	if err != nil {
+		return 0, 0, err
+	}
+	at, err := t.history.Cursor(ctx, t.lease.Sale)
+	if err != nil {
+		return 0, 0, err
+	}
+	t.facts.align(ctx)
+	switch c := &t.at.Cursor; {
+	case at.Cursor != *c:
+		return 0, 0, fmt.Errorf("%w: the ledger stands at %d, not at %d: it was restored", allocation.ErrHistory, at.Cursor.Sequence, c.Sequence)
+	case info.Last < c.Sequence, info.Created != created:
+		return 0, 0, fmt.Errorf("%w: the stream ends at %d, the ledger at %d", stream.ErrLost, info.Last, c.Sequence)
+	case info.Last > c.Sequence && info.Last == last:
+		return 0, 0, fmt.Errorf("%w: the stream goes on to %d", stream.ErrGap, info.Last)
+	case info.Last > c.Sequence: // it may be on its way: look once more
+		return 0, info.Last, nil
+	}
+	if looks++; looks >= unloadAfter {
+		t.engine = nil
+	}
+	return looks, info.Last, nil
+}
+
+// pause waits because of an error, longer with each in a row.
+func (t *term) pause(ctx context.Context, err error) {
+	length := min(firstPause<<min(t.failures, 10), lastPause)
+	t.failures++
+	t.metrics.restarts.Inc()
+	level := slog.LevelDebug // the first failure of a row was told
+	if t.progress.fail(err) {
+		level = slog.LevelWarn
+	}
+	t.log.Log(ctx, level, "something failed, going on after a pause", "error", err, "pause", length)
+	t.host.Wait(ctx, length)
+}
+
+func (t *term) alarm(kind string, err error) {
+	t.metrics.alarms.WithLabelValues(kind).Inc()
+	t.log.Error("ALARM", "kind", kind, "error", err)
+}
+
+// giveUp raises an alarm and ends the term.
+func (t *term) giveUp(kind string, err error) error {
+	t.alarm(kind, err)
+	return fmt.Errorf("%w: %w", ErrGiveUp, err)
+}
