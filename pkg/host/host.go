@@ -16,6 +16,8 @@ type Host interface {
 	Wait(ctx context.Context, d time.Duration)
 	// Inbox returns an empty inbox, of one reader.
 	Inbox() Inbox
+	// WithCancel is context.WithCancelCause; what waits with it wakes.
+	WithCancel(ctx context.Context) (context.Context, context.CancelCauseFunc)
 }
 
 // Inbox is where one task is told things by others.
@@ -27,17 +29,25 @@ type Inbox interface {
 	Take(ctx context.Context, patience time.Duration) (x any, ok bool)
 }
 
-// Real runs tasks as goroutines.
-type Real struct{}
+// Real runs tasks as goroutines. The zero value is ready for use.
+type Real struct{ tasks sync.WaitGroup }
 
 // Go implements Host.
-func (Real) Go(f func()) { go f() }
+func (r *Real) Go(f func()) { r.tasks.Go(f) }
+
+// Join waits until all tasks have ended.
+func (r *Real) Join() { r.tasks.Wait() }
+
+// WithCancel implements Host.
+func (*Real) WithCancel(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	return context.WithCancelCause(ctx)
+}
 
 // Now implements Host.
-func (Real) Now() time.Time { return time.Now() }
+func (*Real) Now() time.Time { return time.Now() }
 
 // Wait implements Host.
-func (Real) Wait(ctx context.Context, d time.Duration) {
+func (*Real) Wait(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -47,7 +57,7 @@ func (Real) Wait(ctx context.Context, d time.Duration) {
 }
 
 // Inbox implements Host.
-func (Real) Inbox() Inbox { return &inbox{news: make(chan struct{}, 1)} }
+func (*Real) Inbox() Inbox { return &inbox{news: make(chan struct{}, 1)} }
 
 // inbox holds any number of things, so that Put never waits.
 type inbox struct {
