@@ -74,6 +74,7 @@ func (p papers) options() []string {
 // shares its machine.
 func over(t *testing.T, cfg rejection.Config) *store {
 	t.Helper()
+	cfg.URL = patiently(cfg.URL)
 	cache, err := rejection.Open(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
