@@ -85,7 +85,7 @@ compare: ## sell-outs against a bare Gin handler, in one run
 
 .PHONY: containers
 containers: ## run what is shipped, by Docker (.ci/containers: an engine, and stand-ins for images)
-	NOTSALE_CONTAINERS=1 NOTSALE_REQUIRE_REAL=1 go test -count=1 -timeout 30m -v ./deployments/compose
+	NOTSALE_CONTAINERS=1 NOTSALE_REQUIRE_REAL=1 go test -count=1 -timeout 30m -parallel 1 -v ./deployments/compose
 
 .PHONY: image
 image: ## the image notsale:local, labelled with the commit (compose builds it too, without)

@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,7 +63,7 @@ func newShop(t *testing.T, settings ...string) *shop {
 // command runs a command of docker in the folder of the compose file.
 func (s *shop) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "docker", args...)
-	cmd.Dir, cmd.Env = filepath.Join("..", ".."), s.env
+	cmd.Dir, cmd.Env = root, s.env
 	return cmd
 }
 
@@ -243,14 +242,16 @@ var engine = sync.OnceValue(func() bool {
 
 var imageOnce = sync.OnceValues(func() (string, error) {
 	const name = "notsale:test"
-	return name, build(name)
+	return name, build(name, root)
 })
 
-// build makes the image, under a name.
-func build(name string, flags ...string) error {
-	args := slices.Concat([]string{"compose", "build"}, flags, []string{"edge"})
-	cmd := exec.Command("docker", args...) //nolint:noctx // as long as it takes
-	cmd.Dir, cmd.Env = filepath.Join("..", ".."), append(os.Environ(), "NOTSALE_IMAGE="+name, "NOTSALE_VERSION=test")
+// root is the folder of the compose file.
+const root = "../.."
+
+// build makes the image of what is in a folder, under a name.
+func build(name, folder string) error {
+	cmd := exec.Command("docker", "compose", "build", "edge") //nolint:noctx // as long as it takes
+	cmd.Dir, cmd.Env = folder, append(os.Environ(), "NOTSALE_IMAGE="+name, "NOTSALE_VERSION=test")
 	for tag, value := range standIns {
 		cmd.Env = append(cmd.Env, tag+"="+value)
 	}

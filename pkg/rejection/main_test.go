@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,12 +54,22 @@ var implementations = map[string]func(t *testing.T) *store{
 	"redis-server": func(t *testing.T) *store {
 		t.Helper()
 		backendstest.RequireReal(t, "redis-server", backends.FindRedis() != "")
-		return openStore(t, backendstest.New(t).RedisURL)
+		return openStore(t, patiently(backendstest.New(t).RedisURL))
 	},
 	"miniredis": func(t *testing.T) *store {
 		t.Helper()
-		return openStore(t, startMiniredis(t).URL())
+		return openStore(t, patiently(startMiniredis(t).URL()))
 	},
+}
+
+// patiently is a URL with the patience of a test that shares its machine: ours is
+// for shoppers.
+func patiently(url string) string {
+	join := "?"
+	if strings.Contains(url, join) {
+		join = "&"
+	}
+	return url + join + "read_timeout=" + patience.String()
 }
 
 // startMiniredis starts the in-process stand-in.

@@ -74,6 +74,7 @@ func (p papers) options() []string {
 // shares its machine.
 func over(t *testing.T, cfg rejection.Config) *store {
 	t.Helper()
+	cfg.URL = patiently(cfg.URL)
 	cache, err := rejection.Open(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +134,10 @@ func TestRedisBySentinels(t *testing.T) {
 			master := backendstest.RunRedis(t, options...)
 			replica := backendstest.RunRedis(t, append(options, "--replicaof", "127.0.0.1 "+master.Port)...)
 			file := filepath.Join(t.TempDir(), "sentinel.conf")
-			text := fmt.Sprintf("sentinel monitor main 127.0.0.1 %s 1\nsentinel auth-pass main S3cret\nsentinel down-after-milliseconds main 500\nrequirepass sentinels\n", master.Port)
+			// A sentinel asks a master once in 10 s which replicas it has, and one that
+			// finds none to take its place tries again after twice its failover-timeout.
+			text := fmt.Sprintf("sentinel monitor main 127.0.0.1 %s 1\nsentinel known-replica main 127.0.0.1 %s\nsentinel auth-pass main S3cret\n"+
+				"sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 5000\nrequirepass sentinels\n", master.Port, replica.Port)
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -42,7 +42,13 @@ func patient() stream.Config {
 // connect opens a client, until the test ends.
 func connect(t *testing.T, cfg stream.Config) *stream.Client {
 	t.Helper()
-	c, err := stream.Connect(t.Context(), cfg, quiet())
+	return connectTelling(t, cfg, quiet())
+}
+
+// connectTelling is connect, with a log.
+func connectTelling(t *testing.T, cfg stream.Config, log *slog.Logger) *stream.Client {
+	t.Helper()
+	c, err := stream.Connect(t.Context(), cfg, log)
 	if err != nil {
 		t.Fatal(err)
 	}

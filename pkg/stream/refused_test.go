@@ -94,11 +94,7 @@ func TestDeniedPublishesThatNobodyWaitsFor(t *testing.T) {
 	t.Parallel()
 	g := backendstest.NewGuarded(t, "")
 	var log diary
-	client, err := stream.Connect(t.Context(), config(g.URL("edge")), log.logger())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
+	client := connectTelling(t, config(g.URL("edge")), log.logger())
 	g.Reload(`publish: { deny: ["replies.>", "purchases.>"] }`)
 	eventually(t, "replies are told of", func() error {
 		for _, edge := range []string{"a", "b"} {

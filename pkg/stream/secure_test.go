@@ -3,6 +3,7 @@ package stream_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,21 +74,24 @@ func refusedAtStart(t *testing.T, cfg stream.Config, want string) {
 	}
 }
 
+// overTLS starts a server that has certificates of an authority, and gives a client
+// of it, with the client's files.
+func overTLS(t *testing.T, ca *backendstest.CA, log *slog.Logger) (*backendstest.Configured, stream.Files, *stream.Client) {
+	t.Helper()
+	files, settings := certified(t, ca)
+	nats := backendstest.Configure(t, settings)
+	cfg := config(nats.URL(""))
+	cfg.Files = files
+	return nats, files, connectTelling(t, cfg, log)
+}
+
 // Certificates that were renewed on disk, those of a new authority too, are taken
 // at the next connection.
 func TestRenewedCertificatesAreTaken(t *testing.T) {
 	t.Parallel()
 	old, renewed := backendstest.NewCA(t), backendstest.NewCA(t)
-	files, settings := certified(t, old)
-	nats := backendstest.Configure(t, settings)
-	cfg := config(nats.URL(""))
-	cfg.Files = files
 	var log diary
-	c, err := stream.Connect(t.Context(), cfg, log.logger())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
+	nats, files, c := overTLS(t, old, log.logger())
 	open(t, c)
 	nats.Stop()
 	theirs, settings := certified(t, renewed)
@@ -115,19 +119,11 @@ func TestRenewedCertificatesAreTaken(t *testing.T) {
 func TestAnExpiredCertificateIsToldOnce(t *testing.T) {
 	t.Parallel()
 	ca := backendstest.NewCA(t)
-	files, settings := certified(t, ca)
-	nats := backendstest.Configure(t, settings)
-	cfg := config(nats.URL(""))
-	cfg.Files = files
 	var log diary
-	c, err := stream.Connect(t.Context(), cfg, log.logger())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
+	nats, _, c := overTLS(t, ca, log.logger())
 	nats.Stop()
 	ca.Expired = true
-	_, settings = certified(t, ca)
+	_, settings := certified(t, ca)
 	nats.Write(settings)
 	nats.Start()
 	said := map[string]bool{}
@@ -273,11 +269,7 @@ func TestARefusedLogin(t *testing.T) {
 	nats := backendstest.Configure(t, users("right"))
 	refusedAtStart(t, config(nats.URL("edge:wrong@")), "refuses the login")
 	var log diary
-	c, err := stream.Connect(t.Context(), config(nats.URL("edge:right@")), log.logger())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.Close)
+	c := connectTelling(t, config(nats.URL("edge:right@")), log.logger())
 	open(t, c)
 	nats.Reload(users("changed"))
 	eventually(t, "it is told", func() error {

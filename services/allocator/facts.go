@@ -18,27 +18,39 @@ const alignEvery = 5 * time.Second
 
 // alignTimeout bounds the look into the ledger: shoppers wait for their answers
 // meanwhile, and the next look will do. alignLimit is how long align takes with
-// its two calls to the cache.
+// its three calls to the cache.
 const (
 	alignTimeout = 5 * time.Second
-	alignLimit   = 2*rejection.Timeout + alignTimeout
+	alignLimit   = 3*rejection.Timeout + alignTimeout
 )
 
-// align makes the cache forget the sale's facts, unless they are those that this
-// loop has looked at, or the ledger knows the commit up to which they were
-// learned: after a restore they may be of a history that never was. It is tried
-// again until it succeeds, also while the sale is idle.
+// align compares what the cache holds with the ledger, and tells it where the sale
+// is sold out and it was not told: no later commit may, where all that is asked are
+// items that it knows to be taken. It is tried again until it succeeds, also while
+// the sale is idle.
 func (l *loop) align(ctx context.Context) {
+	l.compareFacts(ctx)
+	if l.aligned && !l.toldSoldOut && l.committed.Sold == l.stock {
+		if err := l.tell(ctx, &allocation.Facts{SoldOut: true}); err != nil {
+			l.log.Debug("the cache is not told that the sale is sold out, trying on", "error", err)
+		}
+	}
+}
+
+// compareFacts makes the cache forget the sale's facts, unless they are those that
+// this loop has looked at, or the ledger knows the commit up to which they were
+// learned: after a restore they may be of a history that never was.
+func (l *loop) compareFacts(ctx context.Context) {
 	mark, err := l.cache.Mark(ctx, l.of)
 	if err == nil && l.aligned && mark == l.mark {
 		return
 	}
-	l.aligned = false
+	l.aligned, l.toldSoldOut = false, false
 	if err != nil { // the cache has warned
 		l.log.Debug("the cache is not compared with the ledger", "error", err)
 		return
 	}
-	known, err := l.committed(ctx, mark)
+	known, err := l.knows(ctx, mark)
 	l.warned.about(l.log, "the cache's facts are not compared with the ledger, trying on", err)
 	if err != nil {
 		return
@@ -50,7 +62,7 @@ func (l *loop) align(ctx context.Context) {
 	l.mark, l.aligned = mark, err == nil
 }
 
-func (l *loop) committed(ctx context.Context, mark rejection.Mark) (bool, error) {
+func (l *loop) knows(ctx context.Context, mark rejection.Mark) (bool, error) {
 	if mark == (rejection.Mark{}) {
 		return false, nil
 	}
@@ -74,15 +86,23 @@ func (l *loop) forget(ctx context.Context, mark rejection.Mark) error {
 }
 
 // learn gives the cache what a committed batch proves. Where that fails, the
-// facts are not given again: the next refusals repeat them.
+// facts are not given again, but that the sale is sold out: the next refusals
+// repeat them.
 func (l *loop) learn(ctx context.Context, b *allocation.Batch) error {
+	l.committed = b.After
 	if !l.aligned {
 		l.align(ctx)
 	}
 	if !l.aligned {
 		return nil
 	}
-	mark, err := l.cache.Learn(ctx, l.of, l.mark, rejection.MarkOf(&b.After), &b.Facts)
+	return l.tell(ctx, &b.Facts)
+}
+
+// tell gives the cache facts of what is committed.
+func (l *loop) tell(ctx context.Context, f *allocation.Facts) error {
+	mark, err := l.cache.Learn(ctx, l.of, l.mark, rejection.MarkOf(&l.committed), f)
 	l.mark, l.aligned = mark, err == nil
+	l.toldSoldOut = l.aligned && (l.toldSoldOut || f.SoldOut)
 	return err
 }

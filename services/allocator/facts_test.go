@@ -139,6 +139,36 @@ func TestComparingTheCacheIsNoStall(t *testing.T) {
 	d.check(of.ID)
 }
 
+// Redis is away when the last item is sold. What it holds says of each item that
+// it is taken, so that no request may come again that would be told the rest.
+func TestTheCacheLearnsLaterThatTheSaleIsSoldOut(t *testing.T) {
+	t.Parallel()
+	for name, successor := range map[string]bool{"from who sold it": false, "from the next": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			of := d.OpenSale(3, 10)
+			cache := d.RedisURL
+			var toRedis *proxy.Proxy
+			d.RedisURL, toRedis = d.through(cache)
+			stop, _ := d.allocate("allocator-1", nil)
+			d.RedisURL = cache
+			d.decided(of, 0)
+			d.decided(of, 1)
+			d.cached(of, of.FirstItem)
+			toRedis.Set(proxy.Reset)
+			d.decided(of, 2)
+			if successor {
+				stop()
+				d.allocate("allocator-2", nil)
+			}
+			toRedis.Set(proxy.Forward)
+			d.asked("a taken item is one of a sale that is sold out", of, of.FirstItem, allocation.SoldOut)
+			d.check(of.ID)
+		})
+	}
+}
+
 // decided buys an item and waits for the decision.
 func (d *desk) decided(of sale.Sale, id uint16) {
 	d.t.Helper()

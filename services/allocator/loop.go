@@ -18,19 +18,22 @@ import (
 // loop carries out what a term says, during one lease.
 type loop struct {
 	*Allocator
-	lease    ledger.Lease
-	log      *slog.Logger
-	cancel   context.CancelCauseFunc
-	progress progress
-	reader   *stream.Reader // owned by run
-	of       sale.UUID      // since the ledger was read; owned by run
+	lease     ledger.Lease
+	log       *slog.Logger
+	cancel    context.CancelCauseFunc
+	progress  progress
+	reader    *stream.Reader // owned by run
+	of        sale.UUID      // since the ledger was read, as the next two; owned by run
+	stock     int
+	committed allocation.Cursor // what the ledger was last seen at
 	// aligned: the cache holds nothing of the sale that the ledger, as it was
 	// last read, does not know, as long as its mark is this. Owned by run.
-	aligned bool
-	mark    rejection.Mark
-	warned  warnOnce // owned by run
-	out     replies
-	err     error // why run returned; written before the loop is sent to ended
+	aligned     bool
+	mark        rejection.Mark
+	toldSoldOut bool     // with that mark, the cache knows that no item is left; owned by run
+	warned      warnOnce // owned by run
+	out         replies
+	err         error // why run returned; written before the loop is sent to ended
 }
 
 // run decides the sale until ctx ends or the term does.
@@ -125,7 +128,7 @@ func (l *loop) readLedger(ctx context.Context, settle bool) term.Event {
 	}
 	row, err := l.ledger.Sale(ctx, l.lease.Sale)
 	if err == nil {
-		l.aligned, l.of = false, row.Sale.UUID
+		l.aligned, l.of, l.stock, l.committed = false, row.Sale.UUID, row.Sale.Stock, pos.Cursor
 		l.align(ctx)
 	}
 	return term.LedgerRead{Row: row.Sale, Pos: pos, Err: err}

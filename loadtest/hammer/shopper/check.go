@@ -176,20 +176,38 @@ func (r *Result) checkStock(ctx context.Context, c *client) error {
 	}
 }
 
+// checkSoldOut asks for what there is no more of. For a moment, or as long as the
+// cache was away, an item is refused as taken that is of a sale that is sold out.
 func (r *Result) checkSoldOut(ctx context.Context, c *client) error {
 	var errs []error
+	deadline := time.Now().Add(r.Config.Settle)
+	gone := func(what string, try func() (status int, body []byte)) {
+		for {
+			status, body := try()
+			if status == http.StatusGone {
+				return
+			}
+			if time.Now().After(deadline) || !pause(ctx, settlePoll) {
+				errs = append(errs, fmt.Errorf("%s: got %d %.200s", what, status, body))
+				return
+			}
+		}
+	}
 	for i := range r.held {
 		o := &r.held[i]
 		if o.Code == "" {
 			errs = append(errs, fmt.Errorf("no code could be had before the run: checkout answered %d", o.Status))
-		} else if resp := c.doPurchase(ctx, o.Code); resp.Status != http.StatusGone {
-			errs = append(errs, fmt.Errorf("a code from before the run: purchase answered %d %.200s", resp.Status, resp.Body))
+			continue
 		}
+		gone("a code from before the run", func() (int, []byte) {
+			resp := c.doPurchase(ctx, o.Code)
+			return resp.Status, resp.Body
+		})
 	}
-	fresh := c.shop(ctx, "hammer-"+r.Config.RunID+"-fresh", r.Sale.FirstItem)
-	if fresh.Status != http.StatusGone {
-		errs = append(errs, fmt.Errorf("a new code: got %d %.200s", fresh.Status, fresh.Body))
-	}
+	gone("a new code", func() (int, []byte) {
+		o := c.shop(ctx, "hammer-"+r.Config.RunID+"-fresh", r.Sale.FirstItem)
+		return o.Status, o.Body
+	})
 	return first(errs)
 }
 

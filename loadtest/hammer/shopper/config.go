@@ -29,7 +29,7 @@ type Config struct {
 	Contention int           // rivals who want the same item, per item
 	Seed       uint64        // order of the items, choice of the rivals
 	Timeout    time.Duration // of one request; longer than the system's own wait for a decision
-	Settle     time.Duration // how long the system's own count of sales may take after the last answer
+	Settle     time.Duration // how long after the last answer all that the system says must be of a sold-out sale
 	RunID      string        // part of every user id, so that a second run meets no user at the limit
 
 	// Pass is asked before each visit, with the visit's number from 0, and may
@@ -45,7 +45,7 @@ func DefaultConfig() Config {
 		Limit:   10,
 		Seed:    1,
 		Timeout: 10 * time.Second,
-		Settle:  10 * time.Second,
+		Settle:  time.Minute,
 		RunID:   "0",
 	}
 }
