@@ -18,10 +18,10 @@ import (
 // simulation crashes there a hundred times in its long form, and package
 // faults loses a real tail.
 var simulated = map[string]bool{
-	"allocator/before-compare":   true,
-	"allocator/after-compare":    true,
-	"allocator/before-open-hole": true,
-	"allocator/after-open-hole":  true,
+	"allocator/before-applied":         true,
+	"allocator/after-applied":          true,
+	"allocator/before-open-generation": true,
+	"allocator/after-open-generation":  true,
 }
 
 // pointsForOne is of how many points one is tried in the short form.

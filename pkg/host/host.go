@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 )
@@ -14,13 +15,18 @@ type Host interface {
 	Now() time.Time
 	// Wait pauses, at most until ctx ends.
 	Wait(ctx context.Context, d time.Duration)
-	// Inbox returns an empty inbox, of one reader.
+	// Inbox returns an empty inbox.
 	Inbox() Inbox
-	// WithCancel is context.WithCancelCause; what waits with it wakes.
+	// WithCancel is context.WithCancelCause.
 	WithCancel(ctx context.Context) (context.Context, context.CancelCauseFunc)
+	// WithTimeout is context.WithTimeout.
+	WithTimeout(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc)
 }
 
-// Inbox is where one task is told things by others.
+// Forever is a patience without an end.
+const Forever = time.Duration(math.MaxInt64)
+
+// Inbox is where tasks are told things by others, each thing once.
 type Inbox interface {
 	// Put tells, without waiting.
 	Put(x any)
@@ -41,6 +47,11 @@ func (r *Real) Join() { r.tasks.Wait() }
 // WithCancel implements Host.
 func (*Real) WithCancel(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	return context.WithCancelCause(ctx)
+}
+
+// WithTimeout implements Host.
+func (*Real) WithTimeout(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, limit)
 }
 
 // Now implements Host.
@@ -70,6 +81,10 @@ func (i *inbox) Put(x any) {
 	i.mu.Lock()
 	i.told = append(i.told, x)
 	i.mu.Unlock()
+	i.tell()
+}
+
+func (i *inbox) tell() {
 	select {
 	case i.news <- struct{}{}:
 	default:
@@ -103,5 +118,8 @@ func (i *inbox) first() (x any, ok bool) {
 		return nil, false
 	}
 	x, i.told = i.told[0], i.told[1:]
+	if len(i.told) > 0 { // for another who waits
+		i.tell()
+	}
 	return x, true
 }

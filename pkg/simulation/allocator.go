@@ -3,247 +3,128 @@ package simulation
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
+	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 	"notsale/services/allocator"
-	"notsale/services/allocator/term"
 )
 
-// allocatorProcess is one allocator with its terms.
+// allocatorProcess is one allocator.
 type allocatorProcess struct {
 	process
-	sim     *simulation
-	ledger  bookOf
-	tenancy *term.Tenancy
-	terms   map[sale.ID]*termRun
-	warm    map[sale.ID]*allocation.Engine
+
+	sim    *simulation
+	ledger bookOf
 }
 
-// termRun carries out what a term says, in the simulated world.
-type termRun struct {
-	*allocatorProcess
-	lease ledger.Lease
-	term  *term.Term
-	ended bool
-	next  uint64 // of the reader; 0: closed
-	cut   bool   // the reader was open when NATS went away
-	wait  int    // number of the current wait, so that old wake-ups are known
-}
+// restorePage is how many decisions are read at a time: few, so that most
+// engines are made of several pages.
+const restorePage = 16
 
 func (a *allocatorProcess) boot() {
 	a.start()
-	a.ledger = bookOf{a.sim.book, a.name + "-" + string(rune('a'+a.life)), func(name string) {
-		if a.dies(name) {
-			panic(crashed{})
-		}
-	}}
+	a.ledger = bookOf{a.sim.book, a.name + "-" + string(rune('a'+a.life))}
 	cfg := allocator.DefaultConfig()
-	a.tenancy = term.NewTenancy()
-	a.terms, a.warm = map[sale.ID]*termRun{}, map[sale.ID]*allocation.Engine{}
-	a.in(a.w.between(0, cfg.Renewal), a.turn)
-	a.in(a.w.between(0, 500*time.Millisecond), a.follow)
-}
-
-// dies reports whether the allocator crashes at the point.
-func (a *allocatorProcess) dies(point string) bool {
-	dies, f := a.sim.reach(point)
-	if dies {
-		a.crash()
-		a.w.in(f.Length, a.boot)
-	}
-	return dies
-}
-
-// turn is what Allocator.turn does.
-func (a *allocatorProcess) turn() {
-	defer func() {
-		if p := recover(); p != nil {
-			if _, died := p.(crashed); !died {
-				panic(p)
-			}
-		}
-	}()
-	a.in(allocator.DefaultConfig().Renewal, a.turn)
-	if !a.sim.broker.up() {
-		return
-	}
-	cfg, ctx, now := allocator.DefaultConfig(), context.Background(), a.w.now.Time()
-	held := a.tenancy.Held()
-	renewed, err := a.ledger.Renew(ctx, cfg.LeaseTTL)
+	cfg.BatchRequests, cfg.RestorePage = a.sim.cfg.Batch, restorePage
+	p := allocatorPorts{a}
+	one, err := allocator.On(cfg, allocator.Ports{Leases: p, History: p, Commits: p, Stream: p, News: p, Cache: p, Edges: p},
+		simulated{&a.process}, slog.New(&alarms{sim: a.sim}), prometheus.NewRegistry())
 	if err != nil {
-		return
+		panic(err)
 	}
-	lost, adopted := a.tenancy.Renewed(held, renewed, now)
-	for _, lease := range lost {
-		if t := a.terms[lease.Sale]; t != nil {
-			if t.term.Undecided() {
-				a.w.hit(TakeoverInBatch)
-			}
-			t.ended = true
-			delete(a.terms, lease.Sale)
-		}
-	}
-	taken, _ := a.ledger.Take(ctx, cfg.LeaseTTL, a.tenancy.Skip(now), cfg.TakeAtOnce)
-	for _, lease := range append(adopted, a.tenancy.Taken(taken)...) {
-		if a.warm[lease.Sale] != nil {
-			a.w.hit(WarmTakeover)
-		}
-		t := &termRun{allocatorProcess: a, lease: lease, term: term.New(lease, a.sim.cfg.Batch, a.warm[lease.Sale])}
-		delete(a.warm, lease.Sale)
-		a.terms[lease.Sale] = t
-		t.perform(term.ReadLedger{})
-	}
-}
-
-// follow is what a standby does.
-func (a *allocatorProcess) follow() {
-	a.in(500*time.Millisecond, a.follow)
-	if !a.sim.book.up() {
-		return
-	}
-	for _, s := range a.sim.book.sales {
-		id, c := s.row.Sale.ID, s.pos.Cursor
-		if a.terms[id] != nil || s.row.State != sale.Open || c.Position == 0 {
-			continue
-		}
-		e := a.warm[id]
-		var err error
-		if e != nil && c.Position >= e.Cursor().Position {
-			err = e.Extend(c, a.sim.book.decisions(id, e.Cursor().Position, c.Position))
-		} else {
-			e, err = allocation.Restore(s.row.Sale, c, a.sim.book.decisions(id, 0, c.Position), 0)
-		}
-		delete(a.warm, id)
-		if err == nil {
-			a.warm[id] = e
-		}
-	}
-}
-
-// at reports whether the allocator dies before, or after, the effect of a name;
-// effects without one have no points.
-func (t *termRun) at(when, effect string) bool {
-	return effect != "" && t.dies("allocator/"+when+"-"+effect)
-}
-
-// step hands an event to the term, after the time that it took, and carries out
-// what follows.
-func (t *termRun) step(after time.Duration, effect string, e func() term.Event) {
-	t.in(after, func() {
-		if t.ended || t.at("before", effect) {
-			return
-		}
-		event := e()
-		if !t.alive || t.at("after", effect) {
-			return
-		}
-		next := t.term.Step(event)
-		if end, ok := next.(term.Stop); ok {
-			t.stop(end.Why)
-			return
-		}
-		t.perform(next)
+	a.spawn(func() {
+		a.w.sleep(context.Background(), a.w.between(0, cfg.Renewal))
+		one.Hold(context.Background())
 	})
 }
 
-func (t *termRun) stop(why error) {
-	t.ended = true
-	if errors.Is(why, ledger.ErrFenced) && t.term.Undecided() {
-		t.w.hit(ZombieFenced)
-	}
-	if errors.Is(why, term.ErrGiveUp) {
-		t.sim.violatef("alarm: a term gave up: %v", why)
-	}
-	if t.terms[t.lease.Sale] == t {
-		delete(t.terms, t.lease.Sale)
-	}
-	if t.tenancy.Ended(t.lease, why, t.w.now.Time()) {
-		_ = t.ledger.Release(context.Background(), t.lease)
-		t.tenancy.Left(t.lease.Sale)
-	}
+// alarms is the log of an allocator: what needs a person is a violation, but for
+// what the faults do to a stream.
+type alarms struct {
+	slog.Handler
+
+	sim *simulation
 }
 
-// quick is the time of a call.
-func (t *termRun) quick() time.Duration {
-	return t.w.between(50*time.Microsecond, 3*time.Millisecond)
-}
+// Enabled implements slog.Handler.
+func (h *alarms) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelError }
 
-func (t *termRun) perform(e term.Effect) {
-	id, of := t.lease.Sale, t.sim.broker.sales[t.lease.Sale]
-	switch e := e.(type) {
-	case term.ReadLedger:
-		t.next = 0
-		t.step(t.quick(), "read-ledger", func() term.Event {
-			row, pos, err := t.ledger.cursor(id)
-			return term.LedgerRead{Row: row, Pos: pos, Err: err}
-		})
-	case term.ReadStream:
-		t.step(t.quick(), "read-stream", func() term.Event { return t.readStream(of, e.Sequence) })
-	case term.Compare:
-		t.step(t.quick(), "compare", func() term.Event { return t.compare(of, e.Sequence) })
-	case term.OpenHole:
-		t.uncertain("open-hole", func() error { return t.ledger.openGeneration(t.lease, &e.Hole) }, func(err error) term.Event { return term.HoleOpened{Err: err} })
-	case term.OpenReader:
-		t.step(t.quick(), "open-reader", func() term.Event {
-			if !t.sim.broker.up() {
-				return term.ReaderOpened{Err: errBroker}
-			}
-			t.next, t.cut = e.From, false
-			return term.ReaderOpened{}
-		})
-	case term.Await:
-		t.await(of, e.Patience)
-	case term.Peek:
-		t.step(t.quick(), "", func() term.Event {
-			if !t.sim.broker.up() {
-				return term.Peeked{Err: errBroker}
-			}
-			_, pos, err := t.ledger.cursor(id)
-			return term.Peeked{Info: stream.Info{Created: of.created, Last: uint64(len(of.messages))}, Pos: pos, Err: err}
-		})
-	case term.Restore:
-		t.step(t.quick(), "restore", func() term.Event { return t.restore(e) })
-	case term.Commit:
-		t.uncertain("commit", func() error { return t.ledger.commit(t.lease, e.Batch) }, func(err error) term.Event { return term.Committed{Err: err} })
-	case term.Publish:
-		t.step(t.quick(), "", func() term.Event {
-			t.publish(e)
-			return term.Published{}
-		})
-	case term.Pause:
-		t.step(e.Length, "", func() term.Event { return term.Resumed{} })
-	case term.Alarm:
-		t.w.note("alarm "+e.Kind, int64(id))
-		t.step(0, "", func() term.Event { return term.Resumed{} })
-	}
-}
+// WithAttrs implements slog.Handler.
+func (h *alarms) WithAttrs([]slog.Attr) slog.Handler { return h }
 
-// uncertain runs a statement of which it may not be known whether it was
-// carried out: the connection can break before it, or after it.
-func (t *termRun) uncertain(effect string, statement func() error, event func(error) term.Event) {
-	t.in(t.quick(), func() {
-		if t.ended || t.at("before", effect) {
-			return
+// Handle implements slog.Handler.
+func (h *alarms) Handle(_ context.Context, r slog.Record) error {
+	text, kind := "", ""
+	r.Attrs(func(a slog.Attr) bool {
+		if text += " " + a.String(); a.Key == "kind" {
+			kind = a.Value.String()
 		}
-		err := errAway
-		if t.sim.book.up() && !t.w.oneIn(t.sim.cfg.Lossy) {
-			err = statement()
-			t.w.note("statement "+t.name, int64(t.lease.Sale), t.lease.Epoch, boolean(err == nil))
-			if err == nil && t.w.oneIn(t.sim.cfg.Lossy) {
-				err = errAway
-				t.w.hit(CommittedUnreported)
-			}
-		}
-		if t.at("after", effect) {
-			return
-		}
-		t.step(t.quick(), "", func() term.Event { return event(err) })
+		return true
 	})
+	if h.sim.w.note("alarm " + kind); kind != "lost-tail" {
+		h.sim.violatef("alarm: %s%s", r.Message, text)
+	}
+	return nil
+}
+
+// allocatorPorts are the world as an allocator's code sees it: each call takes its
+// time, and is where the process may die.
+type allocatorPorts struct{ *allocatorProcess }
+
+// port makes a call. A context that ends meanwhile leaves it unknown what came of it.
+func port[T any](ctx context.Context, p allocatorPorts, name string, do func() (T, error)) (T, error) {
+	var none T
+	p.w.sleep(ctx, p.quick())
+	if ctx.Err() != nil {
+		return none, ctx.Err()
+	}
+	p.reach("allocator/before-" + name)
+	x, err := do()
+	p.reach("allocator/after-" + name)
+	p.w.sleep(ctx, p.quick())
+	if ctx.Err() != nil {
+		return none, ctx.Err()
+	}
+	return x, err
+}
+
+// reach dies where a fault waits for this point.
+func (p allocatorPorts) reach(point string) {
+	if dies, f := p.sim.reach(point); dies {
+		p.crash()
+		p.w.in(f.Length, p.boot)
+		panic(crashed{})
+	}
+}
+
+// quick is the time of a way to a server or back.
+func (p allocatorPorts) quick() time.Duration {
+	return p.w.between(30*time.Microsecond, 1500*time.Microsecond)
+}
+
+// lossy makes a statement of which it may not be known whether it was carried out:
+// the connection can break before it, or after it.
+func (p allocatorPorts) lossy(do func() error) func() (struct{}, error) {
+	return func() (none struct{}, err error) {
+		if p.w.oneIn(p.sim.cfg.Lossy) {
+			return none, errAway
+		}
+		err = do()
+		p.w.note("statement "+p.name, boolean(err == nil))
+		if err == nil && p.w.oneIn(p.sim.cfg.Lossy) {
+			err = errAway
+			p.w.hit(CommittedUnreported)
+		}
+		return none, err
+	}
 }
 
 func boolean(b bool) int64 {
@@ -253,120 +134,172 @@ func boolean(b bool) int64 {
 	return 0
 }
 
-func (t *termRun) readStream(of *streamOf, sequence uint64) term.Event {
-	if !t.sim.broker.up() {
-		return term.StreamRead{Err: errBroker}
+func (p allocatorPorts) Renew(ctx context.Context, ttl time.Duration) ([]ledger.Lease, error) {
+	return port(ctx, p, "renew", func() ([]ledger.Lease, error) { return p.ledger.Renew(ctx, ttl) })
+}
+
+func (p allocatorPorts) Take(ctx context.Context, ttl time.Duration, skip []sale.ID, limit int) ([]ledger.Lease, error) {
+	return port(ctx, p, "take", func() ([]ledger.Lease, error) { return p.ledger.Take(ctx, ttl, skip, limit) })
+}
+
+func (p allocatorPorts) Release(ctx context.Context, lease ledger.Lease) error {
+	_, err := port(ctx, p, "release", func() (struct{}, error) { return struct{}{}, p.ledger.Release(ctx, lease) })
+	return err
+}
+
+func (p allocatorPorts) OpenPositions(ctx context.Context, age time.Duration) (map[sale.ID]int64, error) {
+	return port(ctx, p, "open-positions", func() (map[sale.ID]int64, error) { return p.ledger.OpenPositions(ctx, age) })
+}
+
+func (p allocatorPorts) Sale(ctx context.Context, id sale.ID) (ledger.SaleRow, error) {
+	return port(ctx, p, "sale", func() (ledger.SaleRow, error) { return p.ledger.Sale(ctx, id) })
+}
+
+func (p allocatorPorts) Cursor(ctx context.Context, id sale.ID) (ledger.Position, error) {
+	return port(ctx, p, "cursor", func() (ledger.Position, error) { return p.ledger.Cursor(ctx, id) })
+}
+
+func (p allocatorPorts) Settled(ctx context.Context, id sale.ID, epoch int64) (ledger.Position, error) {
+	return port(ctx, p, "settled", func() (ledger.Position, error) { return p.ledger.Settled(ctx, id, epoch) })
+}
+
+func (p allocatorPorts) DecisionPage(ctx context.Context, id sale.ID, after, upTo int64, most int, room []allocation.Decision) ([]allocation.Decision, error) {
+	return port(ctx, p, "decision-page", func() ([]allocation.Decision, error) {
+		return p.ledger.DecisionPage(ctx, id, after, upTo, most, room)
+	})
+}
+
+func (p allocatorPorts) Committed(ctx context.Context, id sale.ID, generation int64, sequence uint64, chain allocation.Hash) (bool, error) {
+	return port(ctx, p, "committed", func() (bool, error) { return p.ledger.Committed(ctx, id, generation, sequence, chain) })
+}
+
+func (p allocatorPorts) Commit(ctx context.Context, id sale.ID, epoch int64, b *allocation.Batch) error {
+	s := p.sim.book.sale(id)
+	s.undecided = true
+	_, err := port(ctx, p, "commit", p.lossy(func() error { return p.ledger.Commit(ctx, id, epoch, b) }))
+	switch {
+	case errors.Is(err, ledger.ErrFenced):
+		p.w.hit(ZombieFenced)
+		return err
+	case err == nil && len(b.Replies) > len(b.Decisions):
+		p.w.hit(RepeatedCode)
 	}
-	opening, err := t.sim.broker.opening(t.lease.Sale)
-	r := term.StreamRead{Opening: opening, Err: err, Info: stream.Info{Created: of.created, Last: uint64(len(of.messages))}}
-	if sequence <= r.Info.Last {
-		r.Message = of.messages[sequence-1]
+	s.undecided = err != nil
+	return err
+}
+
+func (p allocatorPorts) OpenGeneration(ctx context.Context, id sale.ID, epoch int64, h *allocation.Hole) error {
+	_, err := port(ctx, p, "open-generation", p.lossy(func() error { return p.ledger.OpenGeneration(ctx, id, epoch, h) }))
+	return err
+}
+
+func (p allocatorPorts) Applied(ctx context.Context, id sale.ID, sequence uint64, m allocation.Mark) (bool, error) {
+	return port(ctx, p, "applied", func() (bool, error) { return p.ledger.Applied(ctx, id, sequence, m) })
+}
+
+func (p allocatorPorts) Opening(ctx context.Context, id sale.ID) (stream.Opening, error) {
+	return port(ctx, p, "opening", func() (stream.Opening, error) {
+		if !p.sim.broker.up() {
+			return stream.Opening{}, errBroker
+		}
+		return p.sim.broker.opening(id)
+	})
+}
+
+func (p allocatorPorts) Info(ctx context.Context, id sale.ID) (stream.Info, error) {
+	return port(ctx, p, "info", func() (stream.Info, error) { return p.sim.broker.info(id) })
+}
+
+func (p allocatorPorts) Message(ctx context.Context, id sale.ID, sequence uint64) (stream.Message, error) {
+	return port(ctx, p, "message", func() (stream.Message, error) { return p.sim.broker.message(id, sequence) })
+}
+
+func (p allocatorPorts) Read(ctx context.Context, id sale.ID, from uint64) (allocator.Reader, error) {
+	return port(ctx, p, "read", func() (allocator.Reader, error) {
+		if !p.sim.broker.up() {
+			return nil, errBroker
+		}
+		return &readerOf{p, p.sim.broker.sales[id], from, p.sim.broker.session}, nil
+	})
+}
+
+func (p allocatorPorts) Ping(ctx context.Context) error {
+	_, err := port(ctx, p, "ping", func() (struct{}, error) { return struct{}{}, p.sim.broker.answers() })
+	return err
+}
+
+func (p allocatorPorts) Changed(handle func()) (stop func(), err error) {
+	life := p.life
+	p.sim.broker.watchers = append(p.sim.broker.watchers, func() {
+		if p.alive && p.life == life {
+			p.in(p.quick(), handle)
+		}
+	})
+	return func() {}, nil
+}
+
+func (p allocatorPorts) Mark(ctx context.Context, id sale.UUID) (rejection.Mark, error) {
+	return port(ctx, p, "mark", func() (rejection.Mark, error) { return p.sim.cache.Mark(ctx, id) })
+}
+
+func (p allocatorPorts) Learn(ctx context.Context, id sale.UUID, from, upTo rejection.Mark, f *allocation.Facts) (rejection.Mark, error) {
+	return port(ctx, p, "learn", func() (rejection.Mark, error) { return p.sim.cache.Learn(ctx, id, from, upTo, f) })
+}
+
+func (p allocatorPorts) Forget(ctx context.Context, id sale.UUID) error {
+	_, err := port(ctx, p, "forget", func() (struct{}, error) { return struct{}{}, p.sim.cache.Forget(ctx, id) })
+	return err
+}
+
+func (p allocatorPorts) MaxMessage() int { return wire.MaxMessage }
+
+// Reply waits for nothing: the message leaves with others.
+func (p allocatorPorts) Reply(edge string, data []byte) error {
+	p.reach("allocator/before-reply")
+	replies, err := wire.DecodeReplies(data)
+	if err != nil {
+		p.sim.violatef("replies cannot be read: %v", err)
+	}
+	if p.w.oneIn(p.sim.cfg.Lossy) {
+		p.w.hit(CommittedUnreplied)
 	} else {
-		t.w.note("short stream", int64(sequence), int64(r.Info.Last))
+		p.w.in(p.quick(), func() { p.sim.deliver(edge, replies) })
 	}
-	return r
+	p.reach("allocator/after-reply")
+	return nil
 }
 
-func (t *termRun) compare(of *streamOf, sequence uint64) term.Event {
-	if !t.sim.broker.up() {
-		return term.Compared{Err: errBroker}
-	}
-	if sequence > uint64(len(of.messages)) {
-		return term.Compared{}
-	}
-	mark := term.MarkOf(&of.messages[sequence-1])
-	same, err := t.sim.book.applied(t.lease.Sale, sequence, mark)
-	return term.Compared{Same: same, Mark: mark, Err: err}
+// readerOf delivers a sale's messages, as long as its session lasts. One whose
+// position lies beyond the end of a shortened stream waits for ever, silently.
+type readerOf struct {
+	p       allocatorPorts
+	of      *streamOf
+	next    uint64
+	session int
 }
 
-// restorePage is how many decisions are read at a time: few, so that most
-// engines are made of several pages.
-const restorePage = 16
-
-func (t *termRun) restore(e term.Restore) term.Event {
-	engine := e.Engine
-	if engine == nil {
-		var err error
-		if engine, err = term.Blank(e.Of, e.To); err != nil {
-			return term.Restored{Err: err}
+// Next implements allocator.Reader.
+func (r *readerOf) Next(ctx context.Context, most int, patience time.Duration) ([]stream.Message, error) {
+	w := r.p.w
+	until := w.until(patience)
+	for r.session == r.p.sim.broker.session && r.next > uint64(len(r.of.messages)) {
+		left := time.Duration(until-w.now) * time.Microsecond
+		if ctx.Err() != nil || left <= 0 {
+			return nil, ctx.Err()
 		}
+		w.parked(ctx, func(wake func(time.Duration)) {
+			r.of.waiting = append(r.of.waiting, func() { wake(r.p.quick()) })
+			wake(left)
+		})
 	}
-	for engine.Cursor() != e.To {
-		var page []allocation.Decision
-		for d, err := range t.sim.book.decisions(t.lease.Sale, engine.Cursor().Position, e.To.Position) {
-			if err != nil {
-				return term.Restored{Engine: engine, Err: err}
-			}
-			if page = append(page, d); len(page) == restorePage {
-				break
-			}
-		}
-		if err := term.Onward(engine, page, len(page) < restorePage, e.To); err != nil {
-			return term.Restored{Err: err}
-		}
+	if r.session != r.p.sim.broker.session {
+		return nil, errBroker
 	}
-	return term.Restored{Engine: engine}
+	n := min(uint64(len(r.of.messages)), r.next+uint64(w.rng.IntN(min(most, 8))))
+	messages := r.of.messages[r.next-1 : n : n]
+	r.next = n + 1
+	return messages, nil
 }
 
-// await delivers what the reader has, or waits for it. A reader whose position
-// lies beyond the end of a shortened stream waits for ever, silently.
-func (t *termRun) await(of *streamOf, patience time.Duration) {
-	t.wait++
-	wait := t.wait
-	fire := func(e func() term.Event) {
-		if t.wait == wait && !t.ended {
-			t.wait++
-			t.step(0, "", e)
-		}
-	}
-	t.in(patience, func() { fire(func() term.Event { return term.Quiet{} }) })
-	var look func()
-	look = func() {
-		switch {
-		case t.wait != wait || t.ended:
-		case t.cut:
-			fire(func() term.Event { return term.ReaderFailed{Err: errBroker} })
-		case t.next <= uint64(len(of.messages)):
-			n := min(uint64(len(of.messages)), t.next+uint64(t.w.rng.IntN(8)))
-			messages := of.messages[t.next-1 : n : n]
-			t.next = n + 1
-			fire(func() term.Event { return term.Arrived{Messages: messages} })
-		default:
-			of.waiting = append(of.waiting, func() { t.in(t.quick(), look) })
-		}
-	}
-	t.in(t.quick(), look)
-	t.sim.disconnected(func() { t.in(t.quick(), look) })
-}
-
-func (t *termRun) publish(e term.Publish) {
-	if t.at("before", "learn") {
-		return
-	}
-	t.sim.cache.learn(t.sim.book.sale(t.lease.Sale).row.Sale.UUID, &e.Batch.Facts)
-	if t.at("after", "learn") || t.at("before", "reply") {
-		return
-	}
-	byEdge := map[string][]wire.Reply{}
-	var order []string
-	for i := range e.Batch.Replies {
-		r := &e.Batch.Replies[i]
-		if _, seen := byEdge[r.Edge]; !seen {
-			order = append(order, r.Edge)
-		}
-		d := &r.Decision
-		byEdge[r.Edge] = append(byEdge[r.Edge], wire.Reply{Number: r.Number, Code: d.Code, Position: d.Position, Reason: d.Reason, At: d.At})
-		if d.Position <= e.Batch.Before.Position {
-			t.w.hit(RepeatedCode)
-		}
-	}
-	for _, edge := range order {
-		if t.w.oneIn(t.sim.cfg.Lossy) {
-			t.w.hit(CommittedUnreplied)
-			continue
-		}
-		replies := byEdge[edge]
-		t.w.in(t.quick(), func() { t.sim.deliver(edge, replies) })
-	}
-	t.at("after", "reply")
-}
+// Stop implements allocator.Reader.
+func (r *readerOf) Stop() {}

@@ -76,7 +76,13 @@ func (b booksOf) Snapshot(_ context.Context, id sale.ID) (ledger.Snapshot, error
 }
 
 func (b booksOf) Decisions(_ context.Context, id sale.ID, after, upTo int64) iter.Seq2[allocation.Decision, error] {
-	return b.decisions(id, after, upTo)
+	return func(yield func(allocation.Decision, error) bool) {
+		for _, d := range b.sale(id).decisions {
+			if d.Position > after && d.Position <= upTo && !yield(d, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (b booksOf) Commits(_ context.Context, id sale.ID) iter.Seq2[ledger.CommitRow, error] {

@@ -1,6 +1,8 @@
 package simulation
 
 import (
+	"context"
+	"errors"
 	"slices"
 
 	"notsale/pkg/allocation"
@@ -17,6 +19,7 @@ type cache struct {
 }
 
 type facts struct {
+	mark   rejection.Mark
 	owners map[sale.ItemID]code.ID
 	grants map[sale.UserID][]code.ID
 	sold   bool
@@ -35,12 +38,28 @@ func (c *cache) of(id sale.UUID) *facts {
 	return f
 }
 
-// learn stores facts, where the cache can be reached.
-func (c *cache) learn(id sale.UUID, f *allocation.Facts) {
+var errCache = errors.New("simulated: Redis does not answer")
+
+// Mark implements allocator.Cache.
+func (c *cache) Mark(_ context.Context, id sale.UUID) (rejection.Mark, error) {
 	if !c.up() {
-		return
+		return rejection.Mark{}, errCache
 	}
+	return c.of(id).mark, nil
+}
+
+// Learn implements allocator.Cache.
+func (c *cache) Learn(_ context.Context, id sale.UUID, from, upTo rejection.Mark, f *allocation.Facts) (rejection.Mark, error) {
 	of := c.of(id)
+	switch {
+	case len(f.Owners) == 0 && len(f.AtLimit) == 0 && !f.SoldOut:
+		return from, nil
+	case !c.up():
+		return upTo, errCache
+	case of.mark != from:
+		return upTo, rejection.ErrMoved
+	}
+	of.mark = upTo
 	for _, o := range f.Owners {
 		of.owners[o.Item] = o.Code
 	}
@@ -48,6 +67,16 @@ func (c *cache) learn(id sale.UUID, f *allocation.Facts) {
 		of.grants[u.User] = slices.Clone(u.Codes)
 	}
 	of.sold = of.sold || f.SoldOut
+	return upTo, nil
+}
+
+// Forget implements allocator.Cache.
+func (c *cache) Forget(_ context.Context, id sale.UUID) error {
+	if !c.up() {
+		return errCache
+	}
+	delete(c.facts, id)
+	return nil
 }
 
 // ask answers as the cache would.
@@ -56,6 +85,9 @@ func (c *cache) ask(q *rejection.Question) rejection.Answer {
 		return rejection.Answer{Blank: true}
 	}
 	f := c.of(q.Sale)
+	if f.mark == (rejection.Mark{}) {
+		return rejection.Answer{Blank: true}
+	}
 	k := rejection.Known{SoldOut: f.sold, Owner: f.owners[q.Item], Grants: f.grants[q.User]}
 	reason := rejection.Judge(q, &k)
 	if !q.Code.IsZero() {
@@ -76,7 +108,7 @@ func (c *cache) empty() {
 func (c *cache) remember() {
 	c.snapshot = map[sale.UUID]*facts{}
 	for id, f := range c.facts {
-		old := &facts{owners: map[sale.ItemID]code.ID{}, grants: map[sale.UserID][]code.ID{}, sold: f.sold}
+		old := &facts{owners: map[sale.ItemID]code.ID{}, grants: map[sale.UserID][]code.ID{}, sold: f.sold, mark: f.mark}
 		for k, v := range f.owners {
 			old.owners[k] = v
 		}

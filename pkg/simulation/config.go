@@ -97,7 +97,7 @@ func drawCrash(r *rand.Rand) []Fault {
 	switch {
 	case strings.HasPrefix(f.Point, "scheduler/"): // the sale opens at the start
 		f.At, f.Nth = 0, 1
-	case strings.HasSuffix(f.Point, "-compare"), strings.HasSuffix(f.Point, "-open-hole"):
+	case strings.HasSuffix(f.Point, "-applied"), strings.HasSuffix(f.Point, "-open-generation"):
 		f.Nth = 1
 		lost := Fault{Kind: StreamTailLost, At: f.At + time.Duration(r.Int64N(int64(time.Second))), Amount: 2 + r.IntN(8)}
 		return []Fault{f, lost}
@@ -111,6 +111,6 @@ func drawBlip(r *rand.Rand) []Fault {
 	at := time.Duration(r.Int64N(int64(faultWindow)))
 	return []Fault{
 		{Kind: StreamAway, At: at, Length: time.Duration(r.Int64N(int64(200 * time.Millisecond)))},
-		{Kind: StreamTailLost, At: at, Point: "allocator/before-open-reader", Nth: 1, Amount: 1 + r.IntN(3)},
+		{Kind: StreamTailLost, At: at, Point: "allocator/before-read", Nth: 1, Amount: 1 + r.IntN(3)},
 	}
 }

@@ -19,63 +19,17 @@ import (
 	"notsale/pkg/code"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
+	"notsale/services/allocator"
 )
 
 func TestMain(m *testing.M) { backendstest.Main(m) }
 
-// desk is the ledger as one allocator sees it: the model's, or the real one.
-type desk interface {
-	Renew(ctx context.Context, ttl time.Duration) ([]ledger.Lease, error)
-	Take(ctx context.Context, ttl time.Duration, skip []sale.ID, limit int) ([]ledger.Lease, error)
-	Release(ctx context.Context, lease ledger.Lease) error
-	position() (ledger.Position, error)
-	write(lease ledger.Lease, b *allocation.Batch) error
-	hole(lease ledger.Lease, h *allocation.Hole) error
-	has(sequence uint64, m allocation.Mark) (bool, error)
-	all() ([]allocation.Decision, error)
-	sale() (ledger.SaleRow, error)
+// statements are the ledger as one allocator sees it: the model's, or the real one.
+type statements interface {
+	allocator.Leases
+	allocator.History
+	allocator.Commits
 }
-
-type modelDesk struct{ bookOf }
-
-func (d modelDesk) position() (ledger.Position, error) { _, p, err := d.cursor(1); return p, err }
-func (d modelDesk) write(l ledger.Lease, b *allocation.Batch) error {
-	return d.commit(l, b)
-}
-func (d modelDesk) hole(l ledger.Lease, h *allocation.Hole) error { return d.openGeneration(l, h) }
-func (d modelDesk) has(n uint64, m allocation.Mark) (bool, error) { return d.applied(1, n, m) }
-func (d modelDesk) all() ([]allocation.Decision, error)           { return d.book.sales[0].decisions, nil }
-
-func (d modelDesk) sale() (ledger.SaleRow, error) {
-	rows, err := d.Sales(context.Background(), 0, 1)
-	return rows[0], err
-}
-
-type realDesk struct{ *ledger.Ledger }
-
-func (d realDesk) position() (ledger.Position, error) { return d.Cursor(context.Background(), 1) }
-func (d realDesk) write(l ledger.Lease, b *allocation.Batch) error {
-	return d.Commit(context.Background(), l.Sale, l.Epoch, b)
-}
-
-func (d realDesk) hole(l ledger.Lease, h *allocation.Hole) error {
-	return d.OpenGeneration(context.Background(), l.Sale, l.Epoch, h)
-}
-
-func (d realDesk) has(n uint64, m allocation.Mark) (bool, error) {
-	return d.Applied(context.Background(), 1, n, m)
-}
-
-func (d realDesk) all() (list []allocation.Decision, err error) {
-	for one, err := range d.Decisions(context.Background(), 1, 0, 1<<40) {
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, one)
-	}
-	return list, nil
-}
-func (d realDesk) sale() (ledger.SaleRow, error) { return d.Sale(context.Background(), 1) }
 
 // The model of the ledger means what the real one means: whatever allocators
 // do, in whatever order, both say the same and hold the same.
@@ -103,10 +57,9 @@ func TestTheModelOfTheLedgerIsTheLedger(t *testing.T) {
 		}
 		w := newWorld(1)
 		model := newBook(w)
-		model.point = func(string) {}
 		m := &twins{t: t, w: w, db: db}
 		for i, name := range names {
-			m.desks[i] = [2]desk{modelDesk{bookOf{model, name, func(string) {}}}, realDesk{real[i]}}
+			m.ledgers[i] = [2]statements{bookOf{model, name}, real[i]}
 		}
 		m.open(model, real[0], rapid.IntRange(1, 5).Draw(t, "stock"))
 		t.Repeat(map[string]func(*rapid.T){
@@ -118,14 +71,15 @@ func TestTheModelOfTheLedgerIsTheLedger(t *testing.T) {
 
 // twins are a model and a real ledger to which the same is done.
 type twins struct {
-	t      *rapid.T
-	w      *world
-	db     *pgxpool.Pool
-	desks  [2][2]desk // by allocator; model, real
-	of     sale.Sale
-	leases [2]ledger.Lease // what each allocator believes to hold
-	marks  []allocation.Mark
-	time   sale.Instant
+	t       *rapid.T
+	w       *world
+	db      *pgxpool.Pool
+	ledgers [2][2]statements // by allocator; model, real
+	of      sale.Sale
+	leases  [2]ledger.Lease // what each allocator believes to hold
+	marks   []allocation.Mark
+	cursors []allocation.Cursor // of the last commit, and one that is none
+	time    sale.Instant
 }
 
 // ttl is longer than a check takes: leases expire when they are told to.
@@ -147,14 +101,14 @@ func (m *twins) open(model *book, real *ledger.Ledger, stock int) {
 }
 
 // both does something with either ledger and compares what they say.
-func both[T any](t *rapid.T, m *twins, who int, what string, do func(desk) (T, error)) (T, error) {
-	a, errA := do(m.desks[who][0])
-	b, errB := do(m.desks[who][1])
+func both[T any](t *rapid.T, m *twins, who int, what string, do func(statements) (T, error)) (T, error) {
+	a, errA := do(m.ledgers[who][0])
+	b, errB := do(m.ledgers[who][1])
 	for range 4 { // a takeover has ended the sessions of this one, in the ledger only
 		if ended := new(pgconn.PgError); !errors.As(errB, &ended) || ended.Code != "57P01" {
 			break
 		}
-		b, errB = do(m.desks[who][1])
+		b, errB = do(m.ledgers[who][1])
 	}
 	if fmt.Sprint(a) != fmt.Sprint(b) || errors.Is(errA, ledger.ErrFenced) != errors.Is(errB, ledger.ErrFenced) || (errA == nil) != (errB == nil) {
 		t.Fatalf("%s by %d: model %v, %v; ledger %v, %v", what, who, a, errA, b, errB)
@@ -165,12 +119,12 @@ func both[T any](t *rapid.T, m *twins, who int, what string, do func(desk) (T, e
 func who(t *rapid.T) int { return rapid.IntRange(0, 1).Draw(t, "who") }
 
 func (m *twins) renew(t *rapid.T) {
-	_, _ = both(t, m, who(t), "renew", func(d desk) ([]ledger.Lease, error) { return d.Renew(context.Background(), ttl) })
+	_, _ = both(t, m, who(t), "renew", func(d statements) ([]ledger.Lease, error) { return d.Renew(context.Background(), ttl) })
 }
 
 func (m *twins) take(t *rapid.T) {
 	n := who(t)
-	taken, _ := both(t, m, n, "take", func(d desk) ([]ledger.Lease, error) { return d.Take(context.Background(), ttl, nil, 10) })
+	taken, _ := both(t, m, n, "take", func(d statements) ([]ledger.Lease, error) { return d.Take(context.Background(), ttl, nil, 10) })
 	if len(taken) == 1 {
 		m.leases[n] = taken[0]
 	}
@@ -181,13 +135,13 @@ func (m *twins) release(t *rapid.T) {
 	if m.leases[n].Sale == 0 {
 		t.Skip("nothing was ever taken")
 	}
-	_, _ = both(t, m, n, "release", func(d desk) (int, error) { return 0, d.Release(context.Background(), m.leases[n]) })
+	_, _ = both(t, m, n, "release", func(d statements) (int, error) { return 0, d.Release(context.Background(), m.leases[n]) })
 }
 
 // expire lets an allocator's lease run out, in both.
 func (m *twins) expire(t *rapid.T) {
 	name := []string{"one", "two"}[who(t)]
-	book := m.desks[0][0].(modelDesk).book
+	book := m.ledgers[0][0].(bookOf).book
 	if _, alive := book.alive[name]; alive {
 		book.alive[name] = 0
 	}
@@ -198,9 +152,9 @@ func (m *twins) expire(t *rapid.T) {
 
 // batch decides some packs from where the ledger stands.
 func (m *twins) batch(t *rapid.T) *allocation.Batch {
-	d := m.desks[0][0]
-	pos, _ := d.position()
-	decisions, _ := d.all()
+	d := m.ledgers[0][0]
+	pos, _ := d.Cursor(context.Background(), 1)
+	decisions, _ := all(d)
 	engine, err := allocation.Restore(m.of, pos.Cursor, each(decisions), 0)
 	if err != nil {
 		t.Fatal(err)
@@ -229,39 +183,61 @@ func (m *twins) commitAs(t *rapid.T, off int64) {
 	lease := m.leases[n]
 	lease.Sale = 1
 	lease.Epoch += off
-	if _, err := both(t, m, n, "commit", func(d desk) (int, error) { return 0, d.write(lease, b) }); err == nil {
+	if _, err := both(t, m, n, "commit", func(d statements) (int, error) { return 0, d.Commit(context.Background(), 1, lease.Epoch, b) }); err == nil {
 		m.marks = append(m.marks[:b.Before.Sequence], b.Packs...)
+		m.cursors = []allocation.Cursor{b.After, {Generation: b.After.Generation, Sequence: b.After.Sequence}}
 	}
 }
 
 func (m *twins) openHole(t *rapid.T) {
 	n := who(t)
-	pos, _ := m.desks[n][0].position()
+	pos, _ := m.ledgers[n][0].Cursor(context.Background(), 1)
 	c := pos.Cursor
 	matching := rapid.Uint64Range(1, c.Sequence).Draw(t, "matching")
 	h := &allocation.Hole{Generation: c.Generation + 1, Matching: matching, Mark: m.marks[matching-1], Lost: c}
 	lease := m.leases[n]
 	lease.Sale = 1
-	if _, err := both(t, m, n, "hole", func(d desk) (int, error) { return 0, d.hole(lease, h) }); err == nil {
+	if _, err := both(t, m, n, "hole", func(d statements) (int, error) { return 0, d.OpenGeneration(context.Background(), 1, lease.Epoch, h) }); err == nil {
 		m.marks = m.marks[:matching]
+	}
+}
+
+// all reads the decisions, page by page.
+func all(d statements) (list []allocation.Decision, err error) {
+	for {
+		page, err := d.DecisionPage(context.Background(), 1, int64(len(list)), 1<<40, 3, nil)
+		if list = append(list, page...); err != nil || len(page) < 3 {
+			return list, err
+		}
 	}
 }
 
 // same compares all that can be read.
 func (m *twins) same(t *rapid.T) {
-	for n := range m.desks {
-		_, _ = both(t, m, n, "cursor", desk.position)
+	for n := range m.ledgers {
+		_, _ = both(t, m, n, "cursor", func(d statements) (ledger.Position, error) { return d.Cursor(context.Background(), 1) })
+		_, _ = both(t, m, n, "settled", func(d statements) (ledger.Position, error) {
+			return d.Settled(context.Background(), 1, m.leases[n].Epoch)
+		})
 	}
-	_, _ = both(t, m, 0, "decisions", desk.all)
-	_, _ = both(t, m, 0, "sale", func(d desk) (string, error) {
-		row, err := d.sale()
+	_, _ = both(t, m, 0, "decisions", all)
+	_, _ = both(t, m, 0, "sale", func(d statements) (string, error) {
+		row, err := d.Sale(context.Background(), 1)
 		return fmt.Sprint(row.State, row.Sold, row.Sale.Stock, row.Sale.FirstItem), err
 	})
+	_, _ = both(t, m, 0, "open positions", func(d statements) (map[sale.ID]int64, error) {
+		return d.OpenPositions(context.Background(), time.Hour)
+	})
+	for _, c := range m.cursors {
+		_, _ = both(t, m, 0, "committed", func(d statements) (bool, error) {
+			return d.Committed(context.Background(), 1, c.Generation, c.Sequence, c.Chain)
+		})
+	}
 	if len(m.marks) < 2 {
 		return
 	}
 	at := rapid.IntRange(2, len(m.marks)).Draw(t, "sequence")
 	for _, mark := range slices.Compact([]allocation.Mark{m.marks[at-1], {Time: 1}}) {
-		_, _ = both(t, m, 0, "applied", func(d desk) (bool, error) { return d.has(uint64(at), mark) })
+		_, _ = both(t, m, 0, "applied", func(d statements) (bool, error) { return d.Applied(context.Background(), 1, uint64(at), mark) })
 	}
 }

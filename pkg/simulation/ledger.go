@@ -3,7 +3,6 @@ package simulation
 import (
 	"context"
 	"errors"
-	"iter"
 	"slices"
 	"time"
 
@@ -42,6 +41,9 @@ type bookSale struct {
 	decisions []allocation.Decision // by position
 	commits   []commitRow
 	holes     []allocation.Hole
+
+	undecided  bool  // the holder does not know of a batch that it is committed
+	restoredIn int64 // epoch in which an engine was made
 }
 
 type commitRow struct {
@@ -153,13 +155,11 @@ func (b *book) RemoveUnsold(context.Context, int, uint64, time.Time, time.Time, 
 
 type bookOf struct {
 	*book
-	name  string
-	point func(string) // of the allocator, which may die there by a panic
+
+	name string
 }
 
 func (b bookOf) Renew(_ context.Context, ttl time.Duration) ([]ledger.Lease, error) {
-	b.point("allocator/before-renew")
-	defer b.point("allocator/after-renew")
 	if !b.up() {
 		return nil, errAway
 	}
@@ -174,7 +174,6 @@ func (b bookOf) Renew(_ context.Context, ttl time.Duration) ([]ledger.Lease, err
 }
 
 func (b bookOf) Take(_ context.Context, _ time.Duration, skip []sale.ID, limit int) ([]ledger.Lease, error) {
-	b.point("allocator/before-take")
 	if !b.up() {
 		return nil, errAway
 	}
@@ -189,13 +188,14 @@ func (b bookOf) Take(_ context.Context, _ time.Duration, skip []sale.ID, limit i
 		if s.lease.Epoch > 0 {
 			b.w.hit(EpochBumped)
 		}
+		if s.undecided {
+			b.w.hit(TakeoverInBatch)
+		}
+		s.undecided = false
 		s.lease = ledger.Lease{Sale: id, Epoch: s.lease.Epoch + 1}
 		s.leaseOf, s.holder, s.pos.Epoch = b.name, b.name, s.lease.Epoch
 		taken = append(taken, s.lease)
 		b.w.note("lease "+b.name, int64(id), s.lease.Epoch)
-	}
-	if len(taken) > 0 {
-		b.point("allocator/after-take")
 	}
 	return taken, nil
 }
@@ -210,44 +210,95 @@ func (b bookOf) Release(_ context.Context, lease ledger.Lease) error {
 	return nil
 }
 
-func (b bookOf) cursor(id sale.ID) (sale.Sale, ledger.Position, error) {
+// OpenPositions: no run lasts so long that nobody wants anything.
+func (b bookOf) OpenPositions(context.Context, time.Duration) (map[sale.ID]int64, error) {
 	if !b.up() {
-		return sale.Sale{}, ledger.Position{}, errAway
+		return nil, errAway
+	}
+	positions := map[sale.ID]int64{}
+	for _, s := range b.sales {
+		if s.row.State == sale.Open {
+			positions[s.row.Sale.ID] = s.pos.Cursor.Position
+		}
+	}
+	return positions, nil
+}
+
+func (b bookOf) Sale(_ context.Context, id sale.ID) (ledger.SaleRow, error) {
+	if !b.up() {
+		return ledger.SaleRow{}, errAway
+	}
+	row := b.sale(id).row
+	row.Sold = b.sale(id).pos.Cursor.Sold
+	return row, nil
+}
+
+func (b bookOf) Cursor(_ context.Context, id sale.ID) (ledger.Position, error) {
+	if !b.up() {
+		return ledger.Position{}, errAway
+	}
+	pos := b.sale(id).pos
+	pos.Mine = b.sale(id).holder == b.name
+	return pos, nil
+}
+
+// Settled: a statement of the model is over when it has begun.
+func (b bookOf) Settled(ctx context.Context, id sale.ID, _ int64) (ledger.Position, error) {
+	return b.Cursor(ctx, id)
+}
+
+func (b bookOf) DecisionPage(_ context.Context, id sale.ID, after, upTo int64, most int, room []allocation.Decision) ([]allocation.Decision, error) {
+	if !b.up() {
+		return nil, errAway
 	}
 	s := b.sale(id)
-	pos := s.pos
-	pos.Mine = s.holder == b.name
-	return s.row.Sale, pos, nil
-}
-
-func (b *book) decisions(id sale.ID, after, upTo int64) iter.Seq2[allocation.Decision, error] {
-	return func(yield func(allocation.Decision, error) bool) {
-		if !b.up() {
-			yield(allocation.Decision{}, errAway)
-			return
-		}
-		for _, d := range b.sale(id).decisions {
-			if d.Position > after && d.Position <= upTo && !yield(d, nil) {
-				return
-			}
+	if s.holder == b.name {
+		s.restored(b.w, after > 0)
+	}
+	page := room[:0]
+	for _, d := range s.decisions {
+		if d.Position > after && d.Position <= upTo && len(page) < most {
+			page = append(page, d)
 		}
 	}
+	return page, nil
 }
 
-// commit is the one statement: fenced, whole or not at all.
-func (b bookOf) commit(lease ledger.Lease, batch *allocation.Batch) error {
-	s := b.sale(lease.Sale)
+// restored notes how the engine of an epoch was made.
+func (s *bookSale) restored(w *world, warm bool) {
+	if s.restoredIn != s.pos.Epoch && warm {
+		w.hit(WarmTakeover)
+	}
+	s.restoredIn = s.pos.Epoch
+}
+
+func (b bookOf) Committed(_ context.Context, id sale.ID, generation int64, sequence uint64, chain allocation.Hash) (bool, error) {
+	if !b.up() {
+		return false, errAway
+	}
+	return slices.ContainsFunc(b.sale(id).commits, func(c commitRow) bool {
+		return c.generation == generation && c.sequence == sequence && c.cursor.Chain == chain
+	}), nil
+}
+
+// Commit is the one statement: fenced, whole or not at all.
+func (b bookOf) Commit(_ context.Context, id sale.ID, epoch int64, batch *allocation.Batch) error {
+	if !b.up() {
+		return errAway
+	}
+	s := b.sale(id)
 	c := &s.pos.Cursor
-	if s.pos.Epoch != lease.Epoch || s.holder != b.name || c.Generation != batch.Before.Generation || c.Sequence != batch.Before.Sequence {
+	if s.pos.Epoch != epoch || s.holder != b.name || c.Generation != batch.Before.Generation || c.Sequence != batch.Before.Sequence {
 		return ledger.ErrFenced
 	}
+	s.restored(b.w, c.Position > 0)
 	for i := range batch.Decisions {
 		b.store(s, &batch.Decisions[i])
 	}
 	s.pos.Cursor = batch.After
 	s.commits = append(s.commits, commitRow{
 		generation: batch.After.Generation, sequence: batch.After.Sequence, packs: slices.Clone(batch.Packs), cursor: batch.After,
-		epoch: lease.Epoch, at: b.w.now,
+		epoch: epoch, at: b.w.now,
 	})
 	if batch.After.Sold > s.row.Sale.Stock {
 		b.broken = append(b.broken, "I1: more sold than the stock")
@@ -284,12 +335,12 @@ func (b *book) store(s *bookSale, d *allocation.Decision) {
 	}
 }
 
-func (b bookOf) openGeneration(lease ledger.Lease, h *allocation.Hole) error {
+func (b bookOf) OpenGeneration(_ context.Context, id sale.ID, epoch int64, h *allocation.Hole) error {
 	if !b.up() {
 		return errAway
 	}
-	s := b.sale(lease.Sale)
-	if s.pos.Epoch != lease.Epoch || s.holder != b.name || s.pos.Cursor.Generation != h.Lost.Generation || s.pos.Cursor.Sequence != h.Lost.Sequence {
+	s := b.sale(id)
+	if s.pos.Epoch != epoch || s.holder != b.name || s.pos.Cursor.Generation != h.Lost.Generation || s.pos.Cursor.Sequence != h.Lost.Sequence {
 		return ledger.ErrFenced
 	}
 	s.holes = append(s.holes, *h)
@@ -298,8 +349,8 @@ func (b bookOf) openGeneration(lease ledger.Lease, h *allocation.Hole) error {
 	return nil
 }
 
-// applied reports whether the message is the one last applied at the sequence.
-func (b *book) applied(id sale.ID, sequence uint64, m allocation.Mark) (bool, error) {
+// Applied reports whether the message is the one last applied at the sequence.
+func (b bookOf) Applied(_ context.Context, id sale.ID, sequence uint64, m allocation.Mark) (bool, error) {
 	if !b.up() {
 		return false, errAway
 	}

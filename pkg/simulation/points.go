@@ -1,9 +1,5 @@
 package simulation
 
-// crashed is what a process panics with that dies within a call of the
-// services' own code.
-type crashed struct{}
-
 // armed is a fault that waits for its point.
 type armed struct {
 	fault Fault

@@ -48,7 +48,6 @@ type simulation struct {
 	lastAttempt      uint64
 	armed            []*armed
 	points           map[string]int
-	onDisconnect     []func()
 	codes            map[code.ID]*codeHistory
 	codeOrder        []code.ID
 	answeredAttempts []*operation
@@ -94,7 +93,16 @@ func run(cfg Config, verbose bool) *simulation {
 	s.w.in(recallAt, s.recall)
 	s.w.run(epoch + sale.Instant(runUntil.Microseconds()))
 	s.checkEnd()
+	s.stop()
 	return s
+}
+
+// stop ends all processes: no coroutine is left.
+func (s *simulation) stop() {
+	for _, a := range s.allocators {
+		a.alive = false
+		a.endTasks()
+	}
 }
 
 func (s *simulation) result() Result {
@@ -162,9 +170,6 @@ func (s *simulation) storePack(id sale.ID, data []byte, again bool) {
 	s.broker.append(of, data)
 	s.w.note("pack", int64(id), int64(len(of.messages)), int64(len(data)))
 }
-
-// disconnected lets something happen when the stream goes away.
-func (s *simulation) disconnected(do func()) { s.onDisconnect = append(s.onDisconnect, do) }
 
 // The scheduler and the recorder.
 
@@ -303,19 +308,7 @@ func (s *simulation) strike(f Fault) {
 }
 
 func (s *simulation) streamAway(f Fault, until sale.Instant) {
-	s.broker.down = max(s.broker.down, until)
-	for _, a := range s.allocators {
-		for id := sale.ID(1); int(id) <= len(s.book.sales); id++ {
-			if t := a.terms[id]; t != nil {
-				t.cut = true
-			}
-		}
-	}
-	gone := s.onDisconnect
-	s.onDisconnect = nil
-	for _, do := range gone {
-		do()
-	}
+	s.broker.goAway(until)
 	if f.Kind != StreamTailLost {
 		return
 	}

@@ -23,6 +23,8 @@ type broker struct {
 	attempts  map[sale.ID][]attemptMessage
 	listed    map[sale.ID]wire.Entry
 	owner     sale.UUID
+	session   int          // of its clients; ends when it goes away
+	watchers  []func()     // of the directory
 	interrupt func()       // called between the steps of an opening; may panic
 	point     func(string) // of the scheduler, which may die there by a panic
 }
@@ -54,10 +56,54 @@ var errBroker = errors.New("simulated: NATS does not answer")
 // append stores a message.
 func (b *broker) append(s *streamOf, data []byte) {
 	s.messages = append(s.messages, stream.Message{Sequence: uint64(len(s.messages)) + 1, Time: b.w.now + b.skew, Data: data})
+	s.wake()
+}
+
+// wake wakes who waits for a message.
+func (s *streamOf) wake() {
 	waiting := s.waiting
 	s.waiting = nil
 	for _, wake := range waiting {
 		wake()
+	}
+}
+
+// answers reports whether the broker does.
+func (b *broker) answers() error {
+	if !b.up() {
+		return errBroker
+	}
+	return nil
+}
+
+func (b *broker) info(id sale.ID) (stream.Info, error) {
+	of := b.sales[id]
+	switch {
+	case !b.up():
+		return stream.Info{}, errBroker
+	case of == nil:
+		return stream.Info{}, stream.ErrLost
+	}
+	return stream.Info{Created: of.created, Last: uint64(len(of.messages))}, nil
+}
+
+func (b *broker) message(id sale.ID, sequence uint64) (stream.Message, error) {
+	of := b.sales[id]
+	switch {
+	case !b.up():
+		return stream.Message{}, errBroker
+	case of == nil || sequence > uint64(len(of.messages)):
+		return stream.Message{}, stream.ErrLost
+	}
+	return of.messages[sequence-1], nil
+}
+
+// goAway ends all sessions: whoever reads finds out.
+func (b *broker) goAway(until sale.Instant) {
+	b.down = max(b.down, until)
+	b.session++
+	for id := sale.ID(1); int(id) <= len(b.sales); id++ {
+		b.sales[id].wake()
 	}
 }
 
@@ -198,6 +244,9 @@ func (b *broker) Put(_ context.Context, e wire.Entry) error {
 		return err
 	}
 	b.listed[e.Sale.ID] = e
+	for _, tell := range b.watchers {
+		tell()
+	}
 	b.point("scheduler/after-directory")
 	return nil
 }

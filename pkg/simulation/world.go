@@ -22,6 +22,8 @@ type world struct {
 	queue events
 	last  uint64 // number of the last event queued
 
+	current *task // that runs
+
 	trace     hash.Hash64
 	lines     []string // the trace as text, when asked for
 	verbose   bool
@@ -104,6 +106,7 @@ type process struct {
 	life   int          // number of its life; 0: never started
 	alive  bool         //
 	frozen sale.Instant // stopped until then: what is due waits, then goes on
+	tasks  []*task      // that have not ended, in the order in which they began
 }
 
 // in lets something happen in this life of the process.
@@ -132,6 +135,7 @@ func (p *process) crash() {
 	p.alive = false
 	p.w.crashes++
 	p.w.note("crash "+p.name, int64(p.life))
+	p.endTasks()
 }
 
 // service is a dependency that can be away.

@@ -105,6 +105,36 @@ func (r *Reader) Messages() <-chan Message { return r.messages }
 // Err returns why Messages was closed.
 func (r *Reader) Err() error { return r.err }
 
+// Next waits for a message, for at most so long, and returns it with those that
+// have come behind it, at most so many; none and no error: nothing came in time.
+func (r *Reader) Next(ctx context.Context, most int, patience time.Duration) (messages []Message, err error) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-timer.C:
+		return nil, nil
+	case m, open := <-r.messages:
+		if !open {
+			return nil, r.err
+		}
+		messages = append(messages, m)
+	}
+	for len(messages) < most {
+		select {
+		case m, open := <-r.messages:
+			if !open { // found again by the next call
+				return messages, nil
+			}
+			messages = append(messages, m)
+		default:
+			return messages, nil
+		}
+	}
+	return messages, nil
+}
+
 // Stop ends the reader and waits until it has. Its consumer goes a moment later:
 // whoever reads many stretches, or gives way to another recorder each second, must
 // not leave as many behind. Where that fails, the server does it after readerIdle.

@@ -16,71 +16,82 @@ import (
 // 32 s later.
 const alignEvery = 5 * time.Second
 
-// alignTimeout bounds the look into the ledger: shoppers wait for their answers
-// meanwhile, and the next look will do. alignLimit is how long align takes with
-// its three calls to the cache.
+// knownTimeout bounds the look into the ledger: shoppers wait for their answers
+// meanwhile, and the next look will do. factsLimit is how long the cache is compared
+// with it, and told.
 const (
-	alignTimeout = 5 * time.Second
-	alignLimit   = 3*rejection.Timeout + alignTimeout
+	knownTimeout = 5 * time.Second
+	factsLimit   = 4*rejection.Timeout + knownTimeout
 )
+
+// facts is what is known of the sale's facts in the cache, of which none may be of a
+// history that the ledger does not know.
+type facts struct {
+	// aligned: the cache holds nothing of the sale that the ledger, as it was
+	// last read, does not know, as long as its mark is this.
+	aligned     bool
+	mark        rejection.Mark
+	toldSoldOut bool // with that mark, the cache knows that no item is left
+}
 
 // align compares what the cache holds with the ledger, and tells it where the sale
 // is sold out and it was not told: no later commit may, where all that is asked are
 // items that it knows to be taken. It is tried again until it succeeds, also while
 // the sale is idle.
-func (l *loop) align(ctx context.Context) {
-	l.compareFacts(ctx)
-	if l.aligned && !l.toldSoldOut && l.committed.Sold == l.stock {
-		if err := l.tell(ctx, &allocation.Facts{SoldOut: true}); err != nil {
-			l.log.Debug("the cache is not told that the sale is sold out, trying on", "error", err)
+func (t *term) align(ctx context.Context) {
+	t.progress.begin("comparing the cache", factsLimit)
+	t.compareFacts(ctx)
+	if t.facts.aligned && !t.facts.toldSoldOut && t.at.Cursor.Sold == t.sale.Stock {
+		if err := t.teach(ctx, &allocation.Facts{SoldOut: true}); err != nil {
+			t.log.Debug("the cache is not told that the sale is sold out, trying on", "error", err)
 		}
 	}
 }
 
 // compareFacts makes the cache forget the sale's facts, unless they are those that
-// this loop has looked at, or the ledger knows the commit up to which they were
+// were looked at, or the ledger knows the commit up to which they were
 // learned: after a restore they may be of a history that never was.
-func (l *loop) compareFacts(ctx context.Context) {
-	mark, err := l.cache.Mark(ctx, l.of)
-	if err == nil && l.aligned && mark == l.mark {
+func (t *term) compareFacts(ctx context.Context) {
+	mark, err := t.cache.Mark(ctx, t.sale.UUID)
+	if err == nil && t.facts.aligned && mark == t.facts.mark {
 		return
 	}
-	l.aligned, l.toldSoldOut = false, false
+	t.facts.aligned, t.facts.toldSoldOut = false, false
 	if err != nil { // the cache has warned
-		l.log.Debug("the cache is not compared with the ledger", "error", err)
+		t.log.Debug("the cache is not compared with the ledger", "error", err)
 		return
 	}
-	known, err := l.knows(ctx, mark)
-	l.warned.about(l.log, "the cache's facts are not compared with the ledger, trying on", err)
+	known, err := t.knows(ctx, mark)
+	t.warned.about(t.log, "the cache's facts are not compared with the ledger, trying on", err)
 	if err != nil {
 		return
 	}
 	if !known {
-		err = l.forget(ctx, mark)
+		err = t.forget(ctx, mark)
 		mark = rejection.Mark{}
 	}
-	l.mark, l.aligned = mark, err == nil
+	t.facts.mark, t.facts.aligned = mark, err == nil
 }
 
-func (l *loop) knows(ctx context.Context, mark rejection.Mark) (bool, error) {
+func (t *term) knows(ctx context.Context, mark rejection.Mark) (bool, error) {
 	if mark == (rejection.Mark{}) {
 		return false, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, alignTimeout)
+	ctx, cancel := t.host.WithTimeout(ctx, knownTimeout)
 	defer cancel()
-	return l.ledger.Committed(ctx, l.lease.Sale, mark.Generation, mark.Sequence, mark.Chain)
+	return t.history.Committed(ctx, t.lease.Sale, mark.Generation, mark.Sequence, mark.Chain)
 }
 
 // forget removes all facts, whose mark the ledger does not know, or which have
 // none.
-func (l *loop) forget(ctx context.Context, mark rejection.Mark) error {
-	err := l.cache.Forget(ctx, l.of)
+func (t *term) forget(ctx context.Context, mark rejection.Mark) error {
+	err := t.cache.Forget(ctx, t.sale.UUID)
 	if mark == (rejection.Mark{}) || errors.Is(err, rejection.ErrPaused) {
 		return err
 	}
-	l.warned.about(l.log, "the cache holds facts of commits that the ledger does not know, and does not forget them: shoppers are refused wrongly, trying on", err)
+	t.warned.about(t.log, "the cache holds facts of commits that the ledger does not know, and does not forget them: shoppers are refused wrongly, trying on", err)
 	if err == nil {
-		l.log.Warn("the cache held facts of commits that the ledger does not know: one of them was restored, the facts are forgotten", "generation", mark.Generation, "sequence", mark.Sequence)
+		t.log.Warn("the cache held facts of commits that the ledger does not know: one of them was restored, the facts are forgotten", "generation", mark.Generation, "sequence", mark.Sequence)
 	}
 	return err
 }
@@ -88,21 +99,20 @@ func (l *loop) forget(ctx context.Context, mark rejection.Mark) error {
 // learn gives the cache what a committed batch proves. Where that fails, the
 // facts are not given again, but that the sale is sold out: the next refusals
 // repeat them.
-func (l *loop) learn(ctx context.Context, b *allocation.Batch) error {
-	l.committed = b.After
-	if !l.aligned {
-		l.align(ctx)
+func (t *term) learn(ctx context.Context, b *allocation.Batch) error {
+	if !t.facts.aligned {
+		t.align(ctx)
 	}
-	if !l.aligned {
+	if !t.facts.aligned {
 		return nil
 	}
-	return l.tell(ctx, &b.Facts)
+	return t.teach(ctx, &b.Facts)
 }
 
-// tell gives the cache facts of what is committed.
-func (l *loop) tell(ctx context.Context, f *allocation.Facts) error {
-	mark, err := l.cache.Learn(ctx, l.of, l.mark, rejection.MarkOf(&l.committed), f)
-	l.mark, l.aligned = mark, err == nil
-	l.toldSoldOut = l.aligned && (l.toldSoldOut || f.SoldOut)
+// teach gives the cache facts of what is committed.
+func (t *term) teach(ctx context.Context, what *allocation.Facts) error {
+	mark, err := t.cache.Learn(ctx, t.sale.UUID, t.facts.mark, rejection.MarkOf(&t.at.Cursor), what)
+	t.facts.mark, t.facts.aligned = mark, err == nil
+	t.facts.toldSoldOut = t.facts.aligned && (t.facts.toldSoldOut || what.SoldOut)
 	return err
 }

@@ -21,7 +21,7 @@ type metrics struct {
 }
 
 // committed counts a batch that was just committed.
-func (m *metrics) committed(b *allocation.Batch) {
+func (m *metrics) committed(b *allocation.Batch, now time.Time) {
 	counts := map[allocation.Reason]int{}
 	for i := range b.Decisions {
 		counts[b.Decisions[i].Reason]++
@@ -31,11 +31,11 @@ func (m *metrics) committed(b *allocation.Batch) {
 	}
 	m.batches.Observe(float64(b.After.Position - b.Before.Position))
 	if len(b.Packs) > 0 {
-		m.latency.Observe(time.Since(b.Packs[0].Time.Time()).Seconds())
+		m.latency.Observe(now.Sub(b.Packs[0].Time.Time()).Seconds())
 	}
 }
 
-func newMetrics(reg prometheus.Registerer, cacheFailures func() float64) *metrics {
+func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "notsale_allocator_decisions_total", Help: "Decisions committed, by reason.",
@@ -60,9 +60,6 @@ func newMetrics(reg prometheus.Registerer, cacheFailures func() float64) *metric
 			Name: "notsale_allocator_alarms_total", Help: "Findings that need a person, by kind.",
 		}, []string{"kind"}),
 	}
-	reg.MustRegister(m.decisions, m.batches, m.commits, m.latency, m.leading, m.takeovers, m.fenced, m.restarts, m.alarms,
-		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "notsale_allocator_cache_failures_total", Help: "Calls to the rejection cache that failed.",
-		}, cacheFailures))
+	reg.MustRegister(m.decisions, m.batches, m.commits, m.latency, m.leading, m.takeovers, m.fenced, m.restarts, m.alarms)
 	return m
 }

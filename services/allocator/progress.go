@@ -3,10 +3,10 @@ package allocator
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"notsale/pkg/rejection"
-	"notsale/services/allocator/term"
+	"notsale/pkg/host"
 )
 
 // stallSlack is how much longer than its own limit an effect may take before
@@ -20,35 +20,6 @@ const stallSlack = 2 * time.Second
 // again.
 const troubleAfter = 5 * time.Second
 
-// limitOf says what an effect is called, and how long it takes at most: the sum
-// of the timeouts of its calls, one after the other.
-func limitOf(e term.Effect) (what string, limit time.Duration) {
-	switch e := e.(type) {
-	case term.Await:
-		return waiting, e.Patience
-	case term.Pause:
-		return "a pause", e.Length
-	case term.ReadLedger:
-		return "reading the ledger", ledgerTimeout
-	case term.ReadStream, term.OpenReader:
-		return "reading the stream", streamLimit
-	case term.Peek, term.Compare:
-		return "comparing stream and ledger", streamLimit + ledgerTimeout
-	case term.OpenHole:
-		return "recording a hole", ledgerTimeout
-	case term.Restore:
-		return restoring, pageTimeout
-	case term.Commit:
-		return "a commit", ledgerTimeout
-	case term.Publish:
-		return "telling what is committed", alignLimit + rejection.Timeout
-	}
-	return "an alarm", 0
-}
-
-// streamLimit bounds an effect of up to three calls to NATS.
-const streamLimit = 15 * time.Second
-
 const (
 	waiting   = "waiting for messages"
 	restoring = "restoring from the ledger"
@@ -56,11 +27,14 @@ const (
 
 // progress is what can be seen of a loop from outside.
 type progress struct {
+	host     host.Host
+	attended *atomic.Int64 // the time for which the term was looked after, in nanoseconds
+
 	mu      sync.Mutex    // guards what follows
-	doing   string        // the effect under way
-	since   time.Time     // when it began
-	began   int64         // the same in the time for which the loop was attended, in nanoseconds
-	limit   time.Duration // most that it takes
+	doing   string        // the calls under way
+	since   time.Time     // when that began
+	began   int64         // the same in attended time
+	limit   time.Duration // most that they take
 	failing error         // the first failure since the loop was well; nil: it is
 	failed  time.Time     // when that was
 
@@ -69,31 +43,49 @@ type progress struct {
 	at, to  int64     // the position that it has come to, and the last
 }
 
-// begin says that the effect begins, at this moment of the attended time. A loop that waits for messages, or tells
-// what it has committed, is well.
-func (p *progress) begin(e term.Effect, attended int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.doing, p.limit = limitOf(e)
-	p.since, p.began = time.Now(), attended
-	switch e.(type) {
-	case term.Await, term.Publish:
-		p.failing = nil
-	case term.Peek: // nothing waits to be decided
-		p.restore = time.Time{}
-	}
+func newProgress(h host.Host, attended *atomic.Int64) *progress {
+	p := &progress{host: h, attended: attended}
+	p.begin(waiting, ledgerTimeout) // it is looked after from now on
+	return p
 }
 
-// page says that a restore begins a step at this position: the effect under way
+// begin says that calls begin, how long they take at most, and that they are under
+// way until the next begin.
+func (p *progress) begin(what string, limit time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doing, p.limit, p.since, p.began = what, limit, p.host.Now(), p.attended.Load()
+}
+
+// waits says that the term waits for messages: it is well.
+func (p *progress) waits(patience time.Duration) {
+	p.begin(waiting, patience)
+	p.well()
+}
+
+// well says that the term waits for messages, or tells what it has committed.
+func (p *progress) well() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.failing = nil
+}
+
+// idle says that nothing waits to be decided.
+func (p *progress) idle() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.restore = time.Time{}
+}
+
+// page says that a restore reads on from this position on its way to another. It
 // makes progress as long as one page is read after another.
-func (p *progress) page(e term.Restore, at, attended int64) {
-	p.begin(e, attended)
+func (p *progress) page(at, to int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.restore.IsZero() {
-		p.restore, p.told = p.since, false
+		p.restore, p.told = p.host.Now(), false
 	}
-	p.at, p.to = at, e.To.Position
+	p.at, p.to = at, to
 }
 
 // late returns, once of each restore, that it takes long at this moment; else nil.
@@ -122,27 +114,17 @@ func (p *progress) restored() (took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.told && !p.restore.IsZero() {
-		took = time.Since(p.restore)
+		took = p.host.Now().Sub(p.restore)
 	}
 	p.restore, p.told = time.Time{}, false
 	return took
 }
 
-// align says that the effect under way, which waits, looks at the cache, until
-// begin is called again.
-func (p *progress) align(attended int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.doing, p.limit = "comparing the cache", alignLimit
-	p.since, p.began = time.Now(), attended
-}
-
-// queue says that the effect under way waits for its turn among the loops, to
-// which no limit applies, until begin is called again.
-func (p *progress) queue() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.doing = queueing
+// queue says that the restore waits for its turn, to which no limit applies, until
+// the next begin.
+func (p *progress) queue(at, to int64) {
+	p.page(at, to)
+	p.begin(queueing, 0)
 }
 
 const queueing = "waiting for its turn to restore"
@@ -154,7 +136,7 @@ func (p *progress) fail(err error) bool {
 	if p.failing != nil {
 		return false
 	}
-	p.failing, p.failed = err, time.Now()
+	p.failing, p.failed = err, p.host.Now()
 	return true
 }
 
@@ -164,7 +146,7 @@ func (p *progress) stalled(attended int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if over := time.Duration(attended - p.began); p.doing != "" && p.doing != queueing && over > p.limit+stallSlack {
-		return fmt.Errorf("%w: %s takes %v already", term.ErrStalled, p.doing, over.Round(time.Second))
+		return fmt.Errorf("%w: %s takes %v already", errStalled, p.doing, over.Round(time.Second))
 	}
 	return nil
 }

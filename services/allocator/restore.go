@@ -2,36 +2,48 @@ package allocator
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"notsale/pkg/allocation"
-	"notsale/pkg/crash"
-	"notsale/pkg/ledger"
+	"notsale/pkg/host"
 	"notsale/pkg/sale"
-	"notsale/services/allocator/term"
 )
 
-// pages reads an engine's decisions from the ledger, a page at a time: a sale of
-// any size is restored in a time that grows with it, and what was read is kept
-// when the next page cannot be. It has one owner.
-type pages struct {
-	ledger *ledger.Ledger
-	size   int
-	room   []allocation.Decision // of the last page, reused
+// maxExpected bounds the memory that a restore asks for ahead of reading.
+const maxExpected = 1 << 20
+
+// blank returns an engine of the sale that knows no decision yet, on its way to
+// a cursor. allocation.ErrRules: the sale's rules are not known.
+func blank(of sale.Sale, to allocation.Cursor) (*allocation.Engine, error) {
+	return allocation.Restore(of, allocation.Cursor{}, each(nil), int(min(to.Position, maxExpected)))
 }
 
-// pageTimeout bounds the reading of one page.
-const pageTimeout = ledgerTimeout
-
-// read returns the next decisions on the way from an engine's position to a
-// cursor. They are valid until the next call.
-func (p *pages) read(ctx context.Context, id sale.ID, after int64, to allocation.Cursor) (page []allocation.Decision, err error) {
-	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
-	defer cancel()
-	if page, err = p.ledger.DecisionPage(ctx, id, after, to.Position, p.size, p.room); err == nil {
-		p.room = page
+// onward brings an engine on by a page, the next of the ledger's decisions on its
+// way to a cursor: to that where it is the last, else to where the page ends,
+// which is no cursor of the sale's, but names the one that it was to lead to. After
+// an error the engine is of no use.
+func onward(e *allocation.Engine, page []allocation.Decision, last bool, to allocation.Cursor) error {
+	if !last {
+		sold := e.Cursor().Sold
+		for i := range page {
+			if d := &page[i]; d.Reason == allocation.Granted && !d.Code.IsZero() {
+				sold++
+			}
+		}
+		to = allocation.Cursor{Generation: to.Generation, Sequence: to.Sequence, Chain: to.Chain, Position: page[len(page)-1].Position, Sold: sold}
 	}
-	return page, err
+	return e.Extend(to, each(page))
+}
+
+func each(page []allocation.Decision) func(yield func(allocation.Decision, error) bool) {
+	return func(yield func(allocation.Decision, error) bool) {
+		for i := range page {
+			if !yield(page[i], nil) {
+				return
+			}
+		}
+	}
 }
 
 // leads reports whether what made an engine that stands at a cursor is in the
@@ -39,70 +51,94 @@ func (p *pages) read(ctx context.Context, id sale.ID, after int64, to allocation
 // that lost commits the sale may have gone beyond the engine's position by other
 // decisions. Of an engine that was read at the opening of a generation, which is no
 // commit, it says no, once it is left.
-func (p *pages) leads(ctx context.Context, id sale.ID, at, to allocation.Cursor) (bool, error) {
+func leads(ctx context.Context, h History, id sale.ID, at, to allocation.Cursor) (bool, error) {
 	if at.Position == 0 || at.Chain == to.Chain {
 		return true, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
-	defer cancel()
-	return p.ledger.Committed(ctx, id, at.Generation, at.Sequence, at.Chain)
+	return h.Committed(ctx, id, at.Generation, at.Sequence, at.Chain)
 }
 
-// extend brings an engine on by a page that was read for it. After an error the
-// engine is of no use.
-func (p *pages) extend(e *allocation.Engine, page []allocation.Decision, to allocation.Cursor) error {
-	return term.Onward(e, page, len(page) < p.size, to)
+// restore brings the engine to the cursor. One that no history gives is restored
+// once more from nothing, after the ledger was read again: it may be of a server
+// that lost commits, as this lease's.
+func (t *term) restore(ctx context.Context) error {
+	if t.engine != nil && t.engine.Cursor() == t.at.Cursor {
+		return nil
+	}
+	err := t.readOn(ctx, t.at.Cursor)
+	switch {
+	case err == nil:
+		t.misfit = false
+	case !errors.Is(err, allocation.ErrHistory):
+	case t.misfit:
+		return t.giveUp("inconsistent-ledger", err)
+	default:
+		t.engine, t.misfit = nil, true
+	}
+	return err
 }
 
-// restore reads page after page, until one fails. Where there is much to read it
-// waits for its turn, or commits would find no connection.
-func (l *loop) restore(ctx context.Context, e term.Restore) term.Event {
-	crash.At("allocator/before-restore")
-	defer crash.At("allocator/after-restore")
-	read := pages{ledger: l.ledger, size: l.cfg.RestorePage}
-	engine, err := l.base(ctx, &read, e)
-	if err != nil {
-		return term.Restored{Engine: engine, Err: err}
+// readOn reads page after page, until one fails: what the engine has learned stays.
+// Where there is much to read it waits for its turn, or commits would find no
+// connection.
+func (t *term) readOn(ctx context.Context, to allocation.Cursor) error {
+	if err := t.base(ctx, to); err != nil {
+		return err
 	}
-	if at := engine.Cursor().Position; e.To.Position-at > int64(l.cfg.RestorePage) {
-		l.progress.page(e, at, l.attended.Load())
-		l.progress.queue()
-		select {
-		case l.restores <- struct{}{}:
-			defer func() { <-l.restores }()
-		case <-ctx.Done():
-			return term.Restored{Engine: engine, Err: ctx.Err()}
+	if at := t.engine.Cursor().Position; to.Position-at > int64(t.cfg.RestorePage) {
+		t.progress.queue(at, to.Position)
+		if _, ok := t.turns.Take(ctx, host.Forever); !ok {
+			return ctx.Err()
+		}
+		defer t.turns.Put(nil)
+	}
+	for t.engine.Cursor() != to {
+		at := t.engine.Cursor().Position
+		t.progress.page(at, to.Position)
+		if err := t.readPage(ctx, at, to); err != nil {
+			return err
+		}
+		if err := onward(t.engine, t.page, len(t.page) < t.cfg.RestorePage, to); err != nil {
+			t.engine = nil
+			return err
 		}
 	}
-	for engine.Cursor() != e.To {
-		at := engine.Cursor().Position
-		l.progress.page(e, at, l.attended.Load())
-		page, err := read.read(ctx, l.lease.Sale, at, e.To)
-		if err != nil {
-			return term.Restored{Engine: engine, Err: err}
-		}
-		if err := read.extend(engine, page, e.To); err != nil {
-			return term.Restored{Err: err}
-		}
+	if took := t.progress.restored(); took > 0 {
+		t.log.Info("the sale is restored from the ledger", "decisions_up_to", to.Position, "took", took.Round(time.Millisecond))
 	}
-	if took := l.progress.restored(); took > 0 {
-		l.log.Info("the sale is restored from the ledger", "decisions_up_to", e.To.Position, "took", took.Round(time.Millisecond))
-	}
-	return term.Restored{Engine: engine}
+	return nil
 }
 
-// base returns the engine to go on with: the term's, or a new one where there is
-// none or the ledger does not know what it comes from.
-func (l *loop) base(ctx context.Context, read *pages, e term.Restore) (*allocation.Engine, error) {
-	if e.Engine != nil {
-		at := e.Engine.Cursor()
-		l.progress.page(e, at.Position, l.attended.Load())
-		if leads, err := read.leads(ctx, l.lease.Sale, at, e.To); leads || err != nil {
-			return e.Engine, err
-		}
-		l.log.Info(lostHistory, "position", at.Position)
+// readPage reads the next decisions on the way from a position to a cursor.
+func (t *term) readPage(ctx context.Context, after int64, to allocation.Cursor) error {
+	ctx, done := t.call(ctx, restoring, ledgerTimeout)
+	defer done()
+	page, err := t.history.DecisionPage(ctx, t.lease.Sale, after, to.Position, t.cfg.RestorePage, t.page)
+	if err == nil {
+		t.page = page
 	}
-	return term.Blank(e.Of, e.To)
+	return err
+}
+
+// base makes a new engine where there is none, or the ledger does not know what it
+// comes from.
+func (t *term) base(ctx context.Context, to allocation.Cursor) (err error) {
+	if t.engine != nil {
+		at := t.engine.Cursor()
+		known, err := t.leads(ctx, at, to)
+		if known || err != nil {
+			return err
+		}
+		t.log.Info(lostHistory, "position", at.Position)
+	}
+	t.engine, err = blank(t.sale, to)
+	return err
+}
+
+func (t *term) leads(ctx context.Context, at, to allocation.Cursor) (bool, error) {
+	ctx, done := t.call(ctx, restoring, ledgerTimeout)
+	defer done()
+	return leads(ctx, t.history, t.lease.Sale, at, to)
 }
 
 const lostHistory = "what was kept of the sale is not what the ledger holds, it is read anew"

@@ -7,6 +7,7 @@ import (
 	"crypto/md5"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,9 +16,9 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
+	"notsale/pkg/host"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
-	"notsale/services/allocator/term"
 	"notsale/services/notsale/notsaletest"
 )
 
@@ -144,7 +145,7 @@ func TestATakeoverGoesOnWhereItsReadingStopped(t *testing.T) {
 func TestAStandbyGoesOnWhereItsReadingStopped(t *testing.T) {
 	t.Parallel()
 	c := newCrowded(t)
-	s := newStandby(c.Ledger("standby"), smallPage, c.Log)
+	s := follower(c, smallPage)
 	read := make(chan error, 1)
 	follow := func() { read <- s.follow(t.Context()) }
 	go follow()
@@ -181,7 +182,7 @@ func (c *crowded) goOn(chain byte) {
 func TestAStandbyReadsALostHistoryAnew(t *testing.T) {
 	t.Parallel()
 	c := newCrowded(t)
-	s := newStandby(c.Ledger("standby"), smallPage, c.Log)
+	s := follower(c, smallPage)
 	read := make(chan error, 1)
 	go func() { read <- s.follow(t.Context()) }()
 	c.cut()
@@ -205,13 +206,15 @@ func TestAStandbyReadsALostHistoryAnew(t *testing.T) {
 // takes long is told once, with how far it is, and the allocator is not ready.
 func TestALongRestoreIsTold(t *testing.T) {
 	t.Parallel()
-	var p progress
+	var clock atomic.Int64
+	p := newProgress(&host.Real{}, &clock)
 	const total = 4_000_000
-	e := term.Restore{To: allocation.Cursor{Position: total}}
 	var attended time.Duration
 	for at := int64(0); at < total; at += total / 10 {
-		p.page(e, at, int64(attended))
-		attended += pageTimeout
+		p.page(at, total)
+		p.begin(restoring, ledgerTimeout)
+		attended += ledgerTimeout
+		clock.Store(int64(attended))
 		if err := p.stalled(int64(attended)); err != nil {
 			t.Fatal(err)
 		}

@@ -10,19 +10,21 @@ import (
 	"time"
 
 	"notsale/pkg/allocation"
-	"notsale/pkg/ledger"
+	"notsale/pkg/host"
 	"notsale/pkg/sale"
-	"notsale/services/allocator/term"
 )
 
 // standby keeps engines of the open sales that other allocators decide, as long
 // as shoppers ask, so that a takeover has to read only what was committed since
 // the last look.
 type standby struct {
-	ledger *ledger.Ledger
-	pages  pages                 // owned by run
-	rests  map[sale.ID]time.Time // sales that cannot be followed, and until when; owned by run
-	log    *slog.Logger
+	leases  Leases
+	history History
+	host    host.Host
+	size    int                   // of a page
+	page    []allocation.Decision // that was read last; its room is reused; owned by run
+	rests   map[sale.ID]time.Time // sales that cannot be followed, and until when; owned by run
+	log     *slog.Logger
 
 	mu      sync.Mutex
 	engines map[sale.ID]*allocation.Engine // guarded by mu
@@ -41,9 +43,9 @@ const (
 	misfitRest = 5 * time.Minute
 )
 
-func newStandby(l *ledger.Ledger, page int, log *slog.Logger) *standby {
+func newStandby(l Leases, h History, on host.Host, page int, log *slog.Logger) *standby {
 	return &standby{
-		ledger: l, pages: pages{ledger: l, size: page}, rests: map[sale.ID]time.Time{}, log: log,
+		leases: l, history: h, host: on, size: page, log: log, rests: map[sale.ID]time.Time{},
 		engines: map[sale.ID]*allocation.Engine{}, mine: map[sale.ID]int{},
 	}
 }
@@ -72,16 +74,16 @@ func (s *standby) run(ctx context.Context) {
 	var warned warnOnce
 	for ctx.Err() == nil {
 		warned.about(s.log, "other allocators' sales are not followed, taking one over would take longer", s.follow(ctx))
-		sleep(ctx, followEvery)
+		s.host.Wait(ctx, followEvery)
 	}
 }
 
 // follow brings the engines up to date, once. A sale that cannot be read keeps it
 // from no other; the error is the first such.
 func (s *standby) follow(ctx context.Context) (failed error) {
-	look, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	look, cancel := s.host.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
-	positions, err := s.ledger.OpenPositions(look, idleAfter)
+	positions, err := s.leases.OpenPositions(look, idleAfter)
 	if err != nil {
 		return err
 	}
@@ -89,7 +91,7 @@ func (s *standby) follow(ctx context.Context) (failed error) {
 		err := s.catchUp(ctx, id)
 		switch {
 		case errors.Is(err, allocation.ErrRules), errors.Is(err, allocation.ErrHistory): // whoever takes it raises the alarm
-			s.rests[id] = time.Now().Add(misfitRest)
+			s.rests[id] = s.host.Now().Add(misfitRest)
 		case failed == nil:
 			failed = err
 		}
@@ -101,7 +103,7 @@ func (s *standby) follow(ctx context.Context) (failed error) {
 // again when somebody asks, and returns the sales whose engines are not up to
 // date, the newest first: it is the one that sells.
 func (s *standby) behind(positions map[sale.ID]int64) []sale.ID {
-	now := time.Now()
+	now := s.host.Now()
 	maps.DeleteFunc(s.rests, func(id sale.ID, until time.Time) bool { return positions[id] == 0 || !now.Before(until) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,10 +129,20 @@ func (s *standby) behind(positions map[sale.ID]int64) []sale.ID {
 func (s *standby) catchUp(ctx context.Context, id sale.ID) error {
 	to, e, after, err := s.find(ctx, id)
 	for err == nil && after >= 0 {
-		var page []allocation.Decision
-		if page, err = s.pages.read(ctx, id, after, to); err == nil {
-			after, err = s.keep(e, page, to)
+		if err = s.read(ctx, id, after, to); err == nil {
+			after, err = s.keep(e, to)
 		}
+	}
+	return err
+}
+
+// read reads the next decisions on the way from a position to a cursor.
+func (s *standby) read(ctx context.Context, id sale.ID, after int64, to allocation.Cursor) error {
+	ctx, cancel := s.host.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
+	page, err := s.history.DecisionPage(ctx, id, after, to.Position, s.size, s.page)
+	if err == nil {
+		s.page = page
 	}
 	return err
 }
@@ -139,21 +151,21 @@ func (s *standby) catchUp(ctx context.Context, id sale.ID) error {
 // position: a new one where there is none, or where the ledger does not know what
 // it comes from.
 func (s *standby) find(ctx context.Context, id sale.ID) (to allocation.Cursor, e *allocation.Engine, after int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	ctx, cancel := s.host.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
-	pos, err := s.ledger.Cursor(ctx, id)
+	pos, err := s.history.Cursor(ctx, id)
 	if err != nil {
 		return to, nil, 0, err
 	}
 	if e, at := s.standing(id); e != nil {
-		if leads, err := s.pages.leads(ctx, id, at, pos.Cursor); leads || err != nil {
+		if leads, err := leads(ctx, s.history, id, at, pos.Cursor); leads || err != nil {
 			return pos.Cursor, e, at.Position, err
 		}
 		s.log.Info(lostHistory, "sale", id, "position", at.Position)
 	}
-	row, err := s.ledger.Sale(ctx, id)
+	row, err := s.history.Sale(ctx, id)
 	if err == nil {
-		e, err = term.Blank(row.Sale, pos.Cursor)
+		e, err = blank(row.Sale, pos.Cursor)
 	}
 	if err != nil {
 		return to, nil, 0, err
@@ -166,17 +178,17 @@ func (s *standby) find(ctx context.Context, id sale.ID) (to allocation.Cursor, e
 	return pos.Cursor, e, 0, nil
 }
 
-// keep extends an engine by a page, and returns the position after which the
+// keep extends an engine by the page that was read, and returns the position after which the
 // next is to be read; below 0: none is. The lock is not held while the ledger is
 // read: a term that takes over meanwhile has got the engine as it was.
-func (s *standby) keep(e *allocation.Engine, page []allocation.Decision, to allocation.Cursor) (after int64, err error) {
+func (s *standby) keep(e *allocation.Engine, to allocation.Cursor) (after int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := e.Sale().ID
 	if s.engines[id] != e { // it was handed over
 		return -1, nil
 	}
-	if err := s.pages.extend(e, page, to); err != nil {
+	if err := onward(e, s.page, len(s.page) < s.size, to); err != nil {
 		delete(s.engines, id)
 		return -1, err
 	}

@@ -4,6 +4,7 @@ package allocator
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -12,11 +13,20 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
+	"notsale/pkg/host"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 	"notsale/services/notsale/notsaletest"
 )
+
+// follower is a standby of the stage's sales.
+func follower(stage interface {
+	Ledger(name string) *ledger.Ledger
+}, page int) *standby {
+	l := stage.Ledger("standby")
+	return newStandby(l, l, &host.Real{}, page, slog.New(slog.DiscardHandler))
+}
 
 // A sale under rules that this program does not have, or whose decisions do not
 // fit its cursor, keeps a standby from no other sale.
@@ -33,7 +43,7 @@ func TestStandbyPassesOverWhatCannotBeDecided(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := newStandby(stage.Ledger("standby"), DefaultConfig().RestorePage, stage.Log)
+	s := follower(stage, DefaultConfig().RestorePage)
 	if err := s.follow(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -72,7 +82,7 @@ func TestStandbyKeepsWhatSells(t *testing.T) {
 	t.Parallel()
 	stage := notsaletest.New(t)
 	idle, old, young := stage.OpenSale(5, 2), stage.OpenSale(5, 2), stage.OpenSale(5, 2)
-	s := newStandby(stage.Ledger("standby"), DefaultConfig().RestorePage, stage.Log)
+	s := follower(stage, DefaultConfig().RestorePage)
 	if got := s.behind(map[sale.ID]int64{idle.ID: 1, old.ID: 1, young.ID: 1}); !slices.Equal(got, []sale.ID{young.ID, old.ID, idle.ID}) {
 		t.Errorf("sales are read in the order %v, want the newest first", got)
 	}
@@ -169,7 +179,7 @@ func TestAStandbyForgetsALostHistory(t *testing.T) {
 	t.Parallel()
 	stage := notsaletest.New(t)
 	of := stage.OpenSale(20, 10)
-	s := newStandby(stage.Ledger("standby"), DefaultConfig().RestorePage, stage.Log)
+	s := follower(stage, DefaultConfig().RestorePage)
 	lose(t, stage, of, s.follow)
 	if !s.has(of) {
 		t.Fatal("the history was not followed, so this shows nothing")
@@ -201,7 +211,7 @@ func TestATakeoverForgetsALostHistory(t *testing.T) {
 	t.Parallel()
 	stage := notsaletest.New(t)
 	of := stage.OpenSale(20, 10)
-	allocator := func(name string) *Allocator {
+	allocator := func(name string) *Process {
 		cfg := DefaultConfig()
 		cfg.LeaseTTL = notsaletest.Patience
 		a, err := New(cfg, stage.Ledger(name), stage.Stream(name), stage.Cache(name), stage.Log, prometheus.NewRegistry())
@@ -244,7 +254,7 @@ func TestATakeoverDoesNotWaitForTheStandbysRead(t *testing.T) {
 	of := stage.OpenSale(20, 10)
 	leader := stage.Ledger("leader")
 	e, epoch := lead(t, leader, of)
-	s := newStandby(stage.Ledger("standby"), DefaultConfig().RestorePage, stage.Log)
+	s := follower(stage, DefaultConfig().RestorePage)
 	grant(t, leader, e, epoch, known)
 	if err := s.follow(t.Context()); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/host"
 	"notsale/pkg/ledger"
+	"notsale/pkg/planted"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
@@ -18,25 +19,54 @@ import (
 // term decides one sale during one lease. It has one owner.
 type term struct {
 	lease    ledger.Lease
-	limit    int // requests per batch
+	cfg      Config
 	history  History
 	commits  Commits
 	stream   Stream
-	facts    *facts
+	cache    Cache
 	replies  *replies
-	turns    Turns
+	turns    host.Inbox // a turn for each restore that may be under way
 	host     host.Host
 	progress *progress
 	metrics  *metrics
 	log      *slog.Logger
 
 	sale     sale.Sale
-	at       ledger.Position    // as last read or committed
-	engine   *allocation.Engine // nil until a message needs it
-	failures int                // in a row, for pauses
-	missing  bool               // the stream was not there at the last look
-	misfit   bool               // what was restored last is no history
-	refused  bool               // the last commit did not fit what the ledger holds
+	at       ledger.Position       // as last read or committed
+	engine   *allocation.Engine    // nil until a message needs it
+	page     []allocation.Decision // that was read last; its room is reused
+	facts    facts
+	warned   warnOnce
+	failures int  // in a row, for pauses
+	missing  bool // the stream was not there at the last look
+	misfit   bool // what was restored last is no history
+	refused  bool // the last commit did not fit what the ledger holds
+}
+
+// newTerm returns the term of a lease.
+func (a *Allocator) newTerm(lease ledger.Lease) *term {
+	return &term{
+		lease: lease, cfg: a.cfg, history: a.ports.History, commits: a.ports.Commits, stream: a.ports.Stream, cache: a.ports.Cache, turns: a.turns,
+		replies: newReplies(a.ports.Edges), host: a.host, metrics: a.metrics, log: a.log.With("sale", lease.Sale, "epoch", lease.Epoch),
+		progress: newProgress(a.host, &a.attended),
+	}
+}
+
+// Limits of calls, after which a dead connection is given up.
+const (
+	// ledgerTimeout is more than the server lets a statement take, and a session to
+	// be made. A healthy ledger commits in milliseconds; one whose disk takes 3 s for
+	// a flush commits in six.
+	ledgerTimeout = ledger.DefaultPatience + 5*time.Second
+	// streamTimeout is of up to three calls to NATS.
+	streamTimeout = 15 * time.Second
+)
+
+// call begins calls that take no longer than the limit: what they are is seen from
+// outside until the next begin.
+func (t *term) call(ctx context.Context, what string, limit time.Duration) (context.Context, context.CancelFunc) {
+	t.progress.begin(what, limit)
+	return t.host.WithTimeout(ctx, limit)
 }
 
 // Pauses of a term.
@@ -81,21 +111,24 @@ func (t *term) follow(ctx context.Context) error {
 	if err != nil || !matches {
 		return err
 	}
-	reader, err := t.stream.Read(ctx, t.lease.Sale, t.at.Cursor.Sequence)
+	reader, err := t.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer reader.Stop()
-	messages, err := t.first(ctx, reader)
+	if planted.Bug != planted.StandbyAfterCursor {
+		err = t.meet(ctx, reader)
+	}
 	for looks, last := 0, uint64(0); err == nil; {
-		if len(messages) > 0 {
+		var messages []stream.Message
+		messages, err = t.await(ctx, reader, stream.ReadAhead, min(quietFirst<<min(looks, 10), quietLast))
+		switch {
+		case err != nil:
+		case len(messages) > 0:
 			looks, t.failures = 0, 0
 			err = t.decide(ctx, messages)
-		} else {
+		default:
 			looks, last, err = t.look(ctx, created, looks, last)
-		}
-		if err == nil {
-			messages, err = t.await(ctx, reader, min(quietFirst<<min(looks, 10), quietLast))
 		}
 	}
 	return err
@@ -103,23 +136,29 @@ func (t *term) follow(ctx context.Context) error {
 
 // load reads where the sale stands.
 func (t *term) load(ctx context.Context) error {
-	at, err := t.history.Cursor(ctx, t.lease.Sale)
+	at, row, err := t.read(ctx)
 	if err != nil {
 		return err
 	}
 	if !at.Mine || at.Epoch != t.lease.Epoch {
 		return ledger.ErrFenced
 	}
-	row, err := t.history.Sale(ctx, t.lease.Sale)
-	if err != nil {
-		return err
-	}
 	t.sale, t.at = row.Sale, at
-	t.facts.begin(ctx, t.sale.UUID)
+	t.facts.aligned = false
+	t.align(ctx)
 	if e := t.engine; e != nil && (e.Cursor().Position > at.Cursor.Position || e.Sale() != t.sale) {
 		t.engine = nil // the ledger went back: a restore of an older backup
 	}
 	return nil
+}
+
+func (t *term) read(ctx context.Context) (at ledger.Position, row ledger.SaleRow, err error) {
+	ctx, done := t.call(ctx, "reading the ledger", ledgerTimeout)
+	defer done()
+	if at, err = t.history.Cursor(ctx, t.lease.Sale); err == nil {
+		row, err = t.history.Sale(ctx, t.lease.Sale)
+	}
+	return at, row, err
 }
 
 // verify checks that the stream is still the one that was decided. A lost tail
@@ -143,7 +182,7 @@ func (t *term) verify(ctx context.Context) (created time.Time, matches bool, err
 		return created, false, t.giveUp("newer-version", fmt.Errorf("%w: the sale has version %d; upgrade this allocator", allocation.ErrRules, t.sale.Rules))
 	}
 	t.missing = false
-	if info.Created.Truncate(time.Microsecond).Equal(t.at.StreamCreated) && t.decided(&m) { // not after a restore from a backup
+	if planted.Bug == planted.TailCheckSkipped || info.Created.Truncate(time.Microsecond).Equal(t.at.StreamCreated) && t.decided(&m) { // not after a restore from a backup
 		return info.Created, true, nil
 	}
 	return created, false, t.openHole(ctx, info, markOf(&opening.Message))
@@ -152,6 +191,8 @@ func (t *term) verify(ctx context.Context) (created time.Time, matches bool, err
 // peek reads the stream's opening record, its state and the message at the
 // sequence, which is empty where the stream ends before it.
 func (t *term) peek(ctx context.Context, sequence uint64) (opening stream.Opening, info stream.Info, m stream.Message, err error) {
+	ctx, done := t.call(ctx, "reading the stream", streamTimeout)
+	defer done()
 	if opening, err = t.stream.Opening(ctx, t.lease.Sale); err != nil {
 		return
 	}
@@ -164,6 +205,9 @@ func (t *term) peek(ctx context.Context, sequence uint64) (opening stream.Openin
 // decided reports whether the message is the one that the cursor speaks of.
 func (t *term) decided(m *stream.Message) bool {
 	c := &t.at.Cursor
+	if planted.Bug == planted.TailCheckSkipped {
+		return true
+	}
 	return m.Sequence == c.Sequence && markOf(m) == allocation.Mark{Time: c.PackTime, Hash: c.PackHash}
 }
 
@@ -191,6 +235,8 @@ func (t *term) openHole(ctx context.Context, info stream.Info, mark allocation.M
 		}
 	}
 	hole := allocation.Hole{Generation: c.Generation + 1, Matching: low, Mark: mark, Lost: c, StreamCreated: sale.InstantOf(info.Created)}
+	ctx, done := t.call(ctx, "recording a hole", ledgerTimeout)
+	defer done()
 	err := t.commits.OpenGeneration(ctx, t.lease.Sale, t.lease.Epoch, &hole)
 	if errors.Is(err, ledger.ErrFenced) { // perhaps by our own try before, which the ledger knows
 		return fmt.Errorf("opening a hole: %v", err) //nolint:errorlint // not the end of the lease
@@ -203,6 +249,8 @@ func (t *term) openHole(ctx context.Context, info stream.Info, mark allocation.M
 
 // compare tells whether a message is the one that was decided at its sequence.
 func (t *term) compare(ctx context.Context, sequence uint64) (mark allocation.Mark, same bool, err error) {
+	ctx, done := t.call(ctx, "comparing stream and ledger", streamTimeout+ledgerTimeout)
+	defer done()
 	m, err := t.stream.Message(ctx, t.lease.Sale, sequence)
 	if errors.Is(err, stream.ErrLost) {
 		return mark, false, nil
@@ -215,28 +263,40 @@ func (t *term) compare(ctx context.Context, sequence uint64) (mark allocation.Ma
 	return mark, same, err
 }
 
-// first waits for the message at the cursor, and returns what came behind it.
-func (t *term) first(ctx context.Context, r Reader) ([]stream.Message, error) {
-	messages, err := t.await(ctx, r, quietFirst)
+// open opens a reader at the cursor.
+func (t *term) open(ctx context.Context) (Reader, error) {
+	ctx, done := t.call(ctx, "reading the stream", streamTimeout)
+	defer done()
+	from := t.at.Cursor.Sequence
+	if planted.Bug == planted.StandbyAfterCursor {
+		from++
+	}
+	return t.stream.Read(ctx, t.lease.Sale, from)
+}
+
+// meet waits for the message at the cursor.
+func (t *term) meet(ctx context.Context, r Reader) error {
+	messages, err := t.await(ctx, r, 1, quietFirst)
 	switch {
 	case err != nil:
-		return nil, err
+		return err
 	case len(messages) == 0:
-		return nil, fmt.Errorf("%w: the message at the cursor did not come", stream.ErrGap)
+		return fmt.Errorf("%w: the message at the cursor did not come", stream.ErrGap)
 	case !t.decided(&messages[0]):
-		return nil, fmt.Errorf("%w: message %d is not the one that was decided", stream.ErrLost, t.at.Cursor.Sequence)
+		return fmt.Errorf("%w: message %d is not the one that was decided", stream.ErrLost, t.at.Cursor.Sequence)
 	}
-	return messages[1:], nil
+	return nil
 }
 
 // await waits for messages, and looks at the cache meanwhile.
-func (t *term) await(ctx context.Context, r Reader, patience time.Duration) ([]stream.Message, error) {
+func (t *term) await(ctx context.Context, r Reader, most int, patience time.Duration) ([]stream.Message, error) {
 	for {
-		messages, err := r.Next(ctx, min(patience, alignEvery))
+		t.progress.waits(min(patience, alignEvery))
+		messages, err := r.Next(ctx, most, min(patience, alignEvery))
 		if patience -= alignEvery; err != nil || len(messages) > 0 || patience <= 0 {
 			return messages, err
 		}
-		t.facts.align(ctx)
+		t.align(ctx)
 	}
 }
 
@@ -248,6 +308,7 @@ func (t *term) decide(ctx context.Context, messages []stream.Message) error {
 		}
 		batch, rest, newer := t.apply(messages)
 		if !batch.Empty() {
+			t.tellEarly(ctx, batch)
 			if err := t.commit(ctx, batch); err != nil {
 				return err
 			}
@@ -261,12 +322,22 @@ func (t *term) decide(ctx context.Context, messages []stream.Message) error {
 	return nil
 }
 
+// tellEarly is planted: what is not committed is told, too.
+func (t *term) tellEarly(ctx context.Context, b *allocation.Batch) {
+	switch planted.Bug {
+	case planted.ReplyBeforeCommit:
+		_ = t.replies.send(b.Replies)
+	case planted.CacheBeforeLedger:
+		_ = t.learn(ctx, b)
+	}
+}
+
 // apply decides messages up to the size of a batch. A message that is no pack
 // counts as one unreadable request; one of a newer version is not decided, nor is
 // anything behind it.
 func (t *term) apply(messages []stream.Message) (b *allocation.Batch, rest []stream.Message, newer error) {
 	b = t.engine.Begin()
-	for rest = messages; len(rest) > 0 && b.After.Position-b.Before.Position < int64(t.limit); rest = rest[1:] {
+	for rest = messages; len(rest) > 0 && b.After.Position-b.Before.Position < int64(t.cfg.BatchRequests); rest = rest[1:] {
 		m := &rest[0]
 		edge, requests, err := wire.DecodePack(m.Data)
 		if errors.Is(err, wire.ErrVersion) {
@@ -283,7 +354,7 @@ func (t *term) apply(messages []stream.Message) (b *allocation.Batch, rest []str
 // commit returns once the batch is known to be in the ledger.
 func (t *term) commit(ctx context.Context, b *allocation.Batch) error {
 	for doubt := false; ; doubt = true {
-		err := t.commits.Commit(ctx, t.lease.Sale, t.lease.Epoch, b)
+		err := t.write(ctx, b)
 		if errors.Is(err, ledger.ErrFenced) && doubt { // perhaps by our own commit before
 			err = t.settle(ctx, b)
 		}
@@ -303,11 +374,22 @@ func (t *term) commit(ctx context.Context, b *allocation.Batch) error {
 	}
 }
 
+func (t *term) write(ctx context.Context, b *allocation.Batch) error {
+	ctx, done := t.call(ctx, "a commit", ledgerTimeout)
+	defer done()
+	started := t.host.Now()
+	err := t.commits.Commit(ctx, t.lease.Sale, t.lease.Epoch, b)
+	if err == nil {
+		t.metrics.commits.Observe(t.host.Now().Sub(started).Seconds())
+	}
+	return err
+}
+
 // settle tells whether a batch whose commit is in doubt was committed, once nothing
 // of it is under way any more: ledger.ErrFenced where it was not.
 func (t *term) settle(ctx context.Context, b *allocation.Batch) error {
 	for {
-		at, err := t.commits.Settled(ctx, t.lease.Sale, t.lease.Epoch)
+		at, err := t.settled(ctx)
 		switch {
 		case err == nil && at.Mine && at.Epoch == t.lease.Epoch && at.Cursor == b.After:
 			return nil
@@ -318,6 +400,12 @@ func (t *term) settle(ctx context.Context, b *allocation.Batch) error {
 		}
 		t.pause(ctx, err)
 	}
+}
+
+func (t *term) settled(ctx context.Context) (ledger.Position, error) {
+	ctx, done := t.call(ctx, "reading the ledger", ledgerTimeout)
+	defer done()
+	return t.commits.Settled(ctx, t.lease.Sale, t.lease.Epoch)
 }
 
 // contradicted has a batch decided once more that the ledger has refused whole,
@@ -333,9 +421,13 @@ func (t *term) contradicted(err error) error {
 
 // tell tells what is committed: first the cache, then the edges.
 func (t *term) tell(ctx context.Context, b *allocation.Batch) {
-	t.metrics.committed(b)
-	t.facts.learn(ctx, b)
-	t.replies.send(b.Replies)
+	t.metrics.committed(b, t.host.Now())
+	t.progress.begin("telling what is committed", factsLimit)
+	t.progress.well()
+	if err := t.learn(ctx, b); err != nil {
+		t.log.Debug("facts not cached", "error", err)
+	}
+	t.warned.about(t.log, "decisions are not told: shoppers wait, and are told to ask again", t.replies.send(b.Replies))
 }
 
 // look compares the end of a silent stream with the cursor. A reader that does not
@@ -343,16 +435,11 @@ func (t *term) tell(ctx context.Context, b *allocation.Batch) {
 // here, and an idle sale's engine is let go. looks are those since anything came,
 // last is where the stream ended at the one before.
 func (t *term) look(ctx context.Context, created time.Time, looks int, last uint64) (int, uint64, error) {
-	t.progress.idle()
-	info, err := t.stream.Info(ctx, t.lease.Sale)
+	info, at, err := t.ends(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	at, err := t.history.Cursor(ctx, t.lease.Sale)
-	if err != nil {
-		return 0, 0, err
-	}
-	t.facts.align(ctx)
+	t.align(ctx)
 	switch c := &t.at.Cursor; {
 	case at.Cursor != *c:
 		return 0, 0, fmt.Errorf("%w: the ledger stands at %d, not at %d: it was restored", allocation.ErrHistory, at.Cursor.Sequence, c.Sequence)
@@ -369,9 +456,21 @@ func (t *term) look(ctx context.Context, created time.Time, looks int, last uint
 	return looks, info.Last, nil
 }
 
+// ends reads where stream and ledger end.
+func (t *term) ends(ctx context.Context) (info stream.Info, at ledger.Position, err error) {
+	t.progress.idle()
+	ctx, done := t.call(ctx, "comparing stream and ledger", streamTimeout+ledgerTimeout)
+	defer done()
+	if info, err = t.stream.Info(ctx, t.lease.Sale); err == nil {
+		at, err = t.history.Cursor(ctx, t.lease.Sale)
+	}
+	return info, at, err
+}
+
 // pause waits because of an error, longer with each in a row.
 func (t *term) pause(ctx context.Context, err error) {
 	length := min(firstPause<<min(t.failures, 10), lastPause)
+	t.progress.begin("a pause", length)
 	t.failures++
 	t.metrics.restarts.Inc()
 	level := slog.LevelDebug // the first failure of a row was told
@@ -383,6 +482,7 @@ func (t *term) pause(ctx context.Context, err error) {
 }
 
 func (t *term) alarm(kind string, err error) {
+	t.progress.begin("an alarm", 0)
 	t.metrics.alarms.WithLabelValues(kind).Inc()
 	t.log.Error("ALARM", "kind", kind, "error", err)
 }

@@ -1,0 +1,102 @@
+package allocator
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/fx"
+
+	"notsale/pkg/boot"
+	"notsale/pkg/host"
+	"notsale/pkg/ledger"
+	"notsale/pkg/rejection"
+	"notsale/pkg/sale"
+	"notsale/pkg/stream"
+	"notsale/pkg/telemetry"
+)
+
+// Process is an allocator on goroutines and open connections, which stay the
+// caller's.
+type Process struct {
+	*Allocator
+
+	host   *host.Real
+	ledger *ledger.Ledger
+	log    *slog.Logger
+}
+
+// New returns an allocator's process.
+func New(cfg Config, l *ledger.Ledger, s *stream.Client, c *rejection.Cache, log *slog.Logger, reg prometheus.Registerer) (*Process, error) {
+	p := &Process{host: &host.Real{}, ledger: l, log: log}
+	var err error
+	p.Allocator, err = On(cfg, lethal(Ports{Leases: l, History: l, Commits: l, Stream: reading{s}, News: s, Cache: c, Edges: s}), p.host, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "notsale_allocator_cache_failures_total", Help: "Calls to the rejection cache that failed.",
+	}, func() float64 { return float64(c.Failures()) }))
+	return p, nil
+}
+
+// reading is a client whose readers are ours.
+type reading struct{ *stream.Client }
+
+// Read implements Stream.
+func (r reading) Read(ctx context.Context, id sale.ID, from uint64) (Reader, error) {
+	return r.Client.Read(ctx, id, from)
+}
+
+// stopTimeout bounds the end of the loops, retireTimeout giving the leases back
+// after it. What is blocked by then is left behind.
+const (
+	stopTimeout   = 2 * time.Second
+	retireTimeout = 2 * time.Second
+)
+
+// Run takes, holds and gives back leases until ctx ends. It returns soon after
+// that, whatever is blocked.
+func (p *Process) Run(ctx context.Context) error {
+	held := make(chan struct{})
+	go func() {
+		defer close(held)
+		p.Hold(ctx)
+	}()
+	<-ctx.Done()
+	await(held, stopTimeout)
+	p.endAll()
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		p.host.Join()
+	}()
+	await(idle, stopTimeout)
+	retire, cancel := context.WithTimeout(context.WithoutCancel(ctx), retireTimeout)
+	defer cancel()
+	if err := p.ledger.Retire(retire); err != nil {
+		p.log.Warn("leases stay until they expire", "error", err)
+	}
+	return nil
+}
+
+func await(done <-chan struct{}, limit time.Duration) {
+	select {
+	case <-done:
+	case <-time.After(limit):
+	}
+}
+
+// Module runs an allocator as part of an fx application that provides its
+// connections.
+func Module(cfg Config) fx.Option {
+	return fx.Module("allocator",
+		fx.Supply(cfg),
+		fx.Provide(fx.Private, New),
+		fx.Provide(fx.Annotate(func(p *Process) telemetry.Probe { return p.Ready }, fx.ResultTags(`group:"ready"`))),
+		fx.Invoke(func(lc fx.Lifecycle, down fx.Shutdowner, log *slog.Logger, p *Process) {
+			boot.Background(lc, down, log, "allocator", p.Run)
+		}),
+	)
+}
