@@ -57,6 +57,7 @@ func TestTheModelOfTheLedgerIsTheLedger(t *testing.T) {
 		}
 		w := newWorld(1)
 		model := newBook(w)
+		model.point = func(string) {}
 		m := &twins{t: t, w: w, db: db}
 		for i, name := range names {
 			m.ledgers[i] = [2]statements{bookOf{model, name}, real[i]}
@@ -204,8 +205,8 @@ func (m *twins) openHole(t *rapid.T) {
 
 // all reads the decisions, page by page.
 func all(d statements) (list []allocation.Decision, err error) {
-	for {
-		page, err := d.DecisionPage(context.Background(), 1, int64(len(list)), 1<<40, 3, nil)
+	for after := int64(0); ; after = list[len(list)-1].Position {
+		page, err := d.DecisionPage(context.Background(), 1, after, 1<<40, 3, nil)
 		if list = append(list, page...); err != nil || len(page) < 3 {
 			return list, err
 		}
@@ -226,7 +227,7 @@ func (m *twins) same(t *rapid.T) {
 		return fmt.Sprint(row.State, row.Sold, row.Sale.Stock, row.Sale.FirstItem), err
 	})
 	_, _ = both(t, m, 0, "open positions", func(d statements) (map[sale.ID]int64, error) {
-		return d.OpenPositions(context.Background(), time.Hour)
+		return d.OpenPositions(context.Background(), 50*365*24*time.Hour) // the clocks are not the same
 	})
 	for _, c := range m.cursors {
 		_, _ = both(t, m, 0, "committed", func(d statements) (bool, error) {

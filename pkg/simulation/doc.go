@@ -1,22 +1,23 @@
-// Package simulation runs whole sales in one goroutine, on a virtual clock,
-// from a seed: shoppers, edges, allocators with their standbys, recorders,
-// schedulers, streams, ledger and cache, with crashes between any two steps: at
-// any time, and at the points that package crash names.
+// Package simulation runs whole sales in one thread, on a virtual clock, from a
+// seed: shoppers, edges, allocators with their standbys, recorders, schedulers,
+// streams, ledger and cache, with crashes between any two steps: at any time, and
+// at the points that package crash names.
 //
 // Purpose: find the interleavings that no test would think of, and replay each
 // from its printed seed.
 //
-// What runs here is the services' own logic: allocator/term (terms and
-// tenancies), edge/flow (purchases, checkouts, waiters), pack.Buffer,
-// rejection.Judge, the scheduler's turns, the engine, the codes and the
-// messages. What is modelled is the world around it: a stream that can lose
+// What runs here is the services' own logic. All of services/allocator but its
+// shell: leases, terms, standby, on coroutines of which each call of a port, and
+// each wait, gives way to the world. And edge/flow (purchases, checkouts, waiters),
+// pack.Buffer, rejection.Judge, the scheduler's turns, the engine, the codes and
+// the messages. What is modelled is the world around it: a stream that can lose
 // messages, acknowledgements and its tail; a ledger that commits or not and may
 // not say which; a cache that forgets; processes that crash, stop and go on;
-// clocks that step.
+// clocks that step. The model of the ledger is held against the real one.
 //
 // Invariants: the same seed gives the same run, event by event, which its trace
-// hash shows. Nothing here reads a clock, starts a goroutine or ranges over a
-// map where the order could be seen.
+// hash shows. Nothing here reads a clock, starts a goroutine that runs beside
+// another or ranges over a map where the order could be seen.
 //
 // Failure behaviour: a run ends with a list of violations, each naming the
 // invariant; the world heals before the end, so what never comes to its end is

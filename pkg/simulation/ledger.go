@@ -210,14 +210,13 @@ func (b bookOf) Release(_ context.Context, lease ledger.Lease) error {
 	return nil
 }
 
-// OpenPositions: no run lasts so long that nobody wants anything.
-func (b bookOf) OpenPositions(context.Context, time.Duration) (map[sale.ID]int64, error) {
+func (b bookOf) OpenPositions(_ context.Context, age time.Duration) (map[sale.ID]int64, error) {
 	if !b.up() {
 		return nil, errAway
 	}
 	positions := map[sale.ID]int64{}
 	for _, s := range b.sales {
-		if s.row.State == sale.Open {
+		if s.row.State == sale.Open && s.pos.Cursor.Now > b.w.now-sale.Instant(age.Microseconds()) {
 			positions[s.row.Sale.ID] = s.pos.Cursor.Position
 		}
 	}

@@ -6,15 +6,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/fx"
 
-	"notsale/pkg/boot"
 	"notsale/pkg/host"
 	"notsale/pkg/ledger"
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
-	"notsale/pkg/telemetry"
 )
 
 // Process is an allocator on goroutines and open connections, which stay the
@@ -86,17 +83,4 @@ func await(done <-chan struct{}, limit time.Duration) {
 	case <-done:
 	case <-time.After(limit):
 	}
-}
-
-// Module runs an allocator as part of an fx application that provides its
-// connections.
-func Module(cfg Config) fx.Option {
-	return fx.Module("allocator",
-		fx.Supply(cfg),
-		fx.Provide(fx.Private, New),
-		fx.Provide(fx.Annotate(func(p *Process) telemetry.Probe { return p.Ready }, fx.ResultTags(`group:"ready"`))),
-		fx.Invoke(func(lc fx.Lifecycle, down fx.Shutdowner, log *slog.Logger, p *Process) {
-			boot.Background(lc, down, log, "allocator", p.Run)
-		}),
-	)
 }

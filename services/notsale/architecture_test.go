@@ -288,6 +288,102 @@ func impurities(file *ast.File) (found []string) {
 	return found
 }
 
+// Of a service whose logic is given its host, and its servers as ports, all files
+// but the shell are that logic: the simulator runs it as it is.
+var (
+	hosted = []string{"services/allocator"}
+	shells = []string{"shell.go", "module.go"}
+	// machinery is what a shell has, and logic has not.
+	machinery = []string{
+		"context.AfterFunc", "context.WithCancel", "context.WithCancelCause", "context.WithDeadline", "context.WithTimeout", "context.WithTimeoutCause",
+		"ledger.Ledger", "stream.Client", "stream.Reader", "rejection.Cache",
+	}
+	// waiting are the methods of a host that wait.
+	waiting = []string{"Wait", "Take"}
+)
+
+func TestLogicIsHosted(t *testing.T) {
+	seen := 0
+	for _, p := range listPackages(t) {
+		if !slices.Contains(hosted, p.path()) {
+			continue
+		}
+		files := p.parse(t, 0)
+		ports := slices.Concat(waiting, portsOf(files["ports.go"]))
+		for name, file := range files {
+			if slices.Contains(shells, name) {
+				continue
+			}
+			seen++
+			for _, what := range slices.Concat(impurities(file), used(file, machinery), calledUnderLock(file, ports)) {
+				t.Errorf("%s/%s: %s", p.path(), name, what)
+			}
+		}
+	}
+	if seen < len(hosted) {
+		t.Errorf("%d files are logic", seen)
+	}
+}
+
+// portsOf are the methods of the interfaces of a file.
+func portsOf(file *ast.File) (names []string) {
+	ast.Inspect(file, func(n ast.Node) bool {
+		if i, ok := n.(*ast.InterfaceType); ok {
+			for _, method := range i.Methods.List {
+				for _, name := range method.Names {
+					names = append(names, name.Name)
+				}
+			}
+		}
+		return true
+	})
+	return names
+}
+
+// used are those of these names, each of a package, that a file speaks of.
+func used(file *ast.File, names []string) (found []string) {
+	ast.Inspect(file, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := sel.X.(*ast.Ident); ok && slices.Contains(names, x.Name+"."+sel.Sel.Name) {
+				found = append(found, x.Name+"."+sel.Sel.Name)
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// calledUnderLock are those of these methods that a function calls between a Lock
+// and the next Unlock, or the function's end.
+func calledUnderLock(file *ast.File, names []string) (found []string) {
+	for _, d := range file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok {
+			continue
+		}
+		locked, deferred := false, map[*ast.CallExpr]bool{}
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.DeferStmt:
+				deferred[n.Call] = true
+			case *ast.CallExpr:
+				sel, ok := n.Fun.(*ast.SelectorExpr)
+				switch {
+				case !ok:
+				case sel.Sel.Name == "Lock" || sel.Sel.Name == "RLock":
+					locked = true
+				case (sel.Sel.Name == "Unlock" || sel.Sel.Name == "RUnlock") && !deferred[n]:
+					locked = false
+				case locked && len(n.Args) > 0 && slices.Contains(names, sel.Sel.Name): // a port is given a context
+					found = append(found, sel.Sel.Name+" under a lock")
+				}
+			}
+			return true
+		})
+	}
+	return found
+}
+
 func TestImpuritiesAreFound(t *testing.T) {
 	const text = `package p
 import "time"
@@ -297,6 +393,18 @@ func f() { go f(); _ = time.Now(); select {} }`
 		t.Fatal(err)
 	}
 	if got := impurities(file); !slices.Equal(got, []string{"a goroutine", "time.Now", "a channel"}) {
+		t.Errorf("found %v", got)
+	}
+	const hosted = `package p
+type Ports interface { Commit(context.Context) error }
+func f(l *ledger.Ledger) { mu.Lock(); e.Commit(); p.Commit(ctx); mu.Unlock(); p.Commit(ctx) }
+func g() { mu.Lock(); defer mu.Unlock(); if true { h.Wait(ctx, 1) } }
+func h() { context.WithTimeout(ctx, 1); p.Commit(ctx) }`
+	if file, err = parser.ParseFile(token.NewFileSet(), "p.go", hosted, 0); err != nil {
+		t.Fatal(err)
+	}
+	got := slices.Concat(used(file, machinery), calledUnderLock(file, append(portsOf(file), waiting...)))
+	if !slices.Equal(got, []string{"ledger.Ledger", "context.WithTimeout", "Commit under a lock", "Wait under a lock"}) {
 		t.Errorf("found %v", got)
 	}
 }
