@@ -39,7 +39,7 @@ func TestInbox(t *testing.T) {
 				if x == nil {
 					return
 				}
-				sum.Add(int64(x.(int))) //nolint:forcetypeassert // only numbers are put
+				sum.Add(int64(x.(int)))
 			}
 		})
 	}

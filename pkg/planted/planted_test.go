@@ -43,7 +43,7 @@ var caught = map[string]check{
 	planted.SoldOutRefusesGranted: {seeds, "I6: code"},
 	planted.CacheKeyWithoutUUID:   {keys, "TestFactsAreOfTheirSaleItemAndUserOnly/"},
 	planted.CheckoutBeforeAck:     {seeds, "I4: checkout"},
-	planted.TimeoutIsRefusal:      {seeds, "before the ledger said so"},
+	planted.TimeoutIsRefusal:      {seeds, "refused from the cache as sold-out"},
 	planted.CodeDecidedAnew:       {seeds, "I3: code"},
 	planted.PackIndexIgnored:      {seeds, "I5: code"},
 	planted.TwoTransactions:       {commits, "TestCommitWritesAllOrNothing/an_earlier_epoch"},

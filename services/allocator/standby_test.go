@@ -20,10 +20,12 @@ import (
 	"notsale/services/notsale/notsaletest"
 )
 
-// follower is a standby of the stage's sales.
-func follower(stage interface {
+type withLedger interface {
 	Ledger(name string) *ledger.Ledger
-}, page int) *standby {
+}
+
+// follower is a standby of the stage's sales.
+func follower(stage withLedger, page int) *standby {
 	l := stage.Ledger("standby")
 	return newStandby(l, l, &host.Real{}, page, slog.New(slog.DiscardHandler))
 }
