@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/follow"
 	"notsale/pkg/ledger"
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
@@ -35,7 +36,7 @@ func (a *allocatorProcess) boot() {
 	cfg := allocator.DefaultConfig()
 	cfg.BatchRequests, cfg.RestorePage = a.sim.cfg.Batch, restorePage
 	p := allocatorPorts{a}
-	one, err := allocator.On(cfg, allocator.Ports{Leases: p, History: p, Commits: p, Stream: p, News: p, Cache: p, Edges: p},
+	one, err := allocator.On(cfg, allocator.Ports{Leases: p, History: p, Commits: p, Streams: p, News: p, Cache: p, Edges: p},
 		simulated{&a.process}, slog.New(&alarms{sim: a.sim}), prometheus.NewRegistry())
 	if err != nil {
 		panic(err)
@@ -206,20 +207,28 @@ func (p allocatorPorts) Opening(ctx context.Context, id sale.ID) (stream.Opening
 	})
 }
 
-func (p allocatorPorts) Info(ctx context.Context, id sale.ID) (stream.Info, error) {
-	return port(ctx, p, "info", func() (stream.Info, error) { return p.sim.broker.info(id) })
+func (p allocatorPorts) Of(id sale.ID) follow.Stream { return requestsOf{p, id} }
+
+// requestsOf is the stream of a sale's requests.
+type requestsOf struct {
+	p  allocatorPorts
+	id sale.ID
 }
 
-func (p allocatorPorts) Message(ctx context.Context, id sale.ID, sequence uint64) (stream.Message, error) {
-	return port(ctx, p, "message", func() (stream.Message, error) { return p.sim.broker.message(id, sequence) })
+func (r requestsOf) Info(ctx context.Context) (stream.Info, error) {
+	return port(ctx, r.p, "info", func() (stream.Info, error) { return r.p.sim.broker.info(r.id) })
 }
 
-func (p allocatorPorts) Read(ctx context.Context, id sale.ID, from uint64) (allocator.Reader, error) {
-	return port(ctx, p, "read", func() (allocator.Reader, error) {
-		if !p.sim.broker.up() {
+func (r requestsOf) Message(ctx context.Context, sequence uint64) (stream.Message, error) {
+	return port(ctx, r.p, "message", func() (stream.Message, error) { return r.p.sim.broker.message(r.id, sequence) })
+}
+
+func (r requestsOf) Read(ctx context.Context, from uint64) (follow.Reader, error) {
+	return port(ctx, r.p, "read", func() (follow.Reader, error) {
+		if !r.p.sim.broker.up() {
 			return nil, errBroker
 		}
-		return &readerOf{p, p.sim.broker.sales[id], from, p.sim.broker.session}, nil
+		return &readerOf{r.p, r.p.sim.broker.sales[r.id], from, r.p.sim.broker.session}, nil
 	})
 }
 
@@ -278,7 +287,7 @@ type readerOf struct {
 	session int
 }
 
-// Next implements allocator.Reader.
+// Next implements follow.Reader.
 func (r *readerOf) Next(ctx context.Context, most int, patience time.Duration) ([]stream.Message, error) {
 	w := r.p.w
 	until := w.until(patience)
@@ -301,5 +310,5 @@ func (r *readerOf) Next(ctx context.Context, most int, patience time.Duration) (
 	return messages, nil
 }
 
-// Stop implements allocator.Reader.
+// Stop implements follow.Reader.
 func (r *readerOf) Stop() {}

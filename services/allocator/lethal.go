@@ -8,6 +8,7 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/crash"
+	"notsale/pkg/follow"
 	"notsale/pkg/ledger"
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
@@ -17,14 +18,15 @@ import (
 // lethal returns ports at which the process dies, before or after a call, where
 // package crash is told so.
 func lethal(p Ports) Ports {
-	return Ports{lethalLeases{p.Leases}, lethalHistory{p.History}, lethalCommits{p.Commits}, lethalStream{p.Stream}, p.News, lethalCache{p.Cache}, lethalEdges{p.Edges}}
+	return Ports{lethalLeases{p.Leases}, lethalHistory{p.History}, lethalCommits{p.Commits}, lethalStreams{p.Streams}, p.News, lethalCache{p.Cache}, lethalEdges{p.Edges}}
 }
 
 type (
 	lethalLeases  struct{ Leases }
 	lethalHistory struct{ History }
 	lethalCommits struct{ Commits }
-	lethalStream  struct{ Stream }
+	lethalStreams struct{ Streams }
+	lethalStream  struct{ follow.Stream }
 	lethalCache   struct{ Cache }
 	lethalEdges   struct{ Edges }
 )
@@ -73,15 +75,17 @@ func (p lethalCommits) OpenGeneration(ctx context.Context, id sale.ID, epoch int
 	return p.Commits.OpenGeneration(ctx, id, epoch, h)
 }
 
-func (p lethalStream) Opening(ctx context.Context, id sale.ID) (stream.Opening, error) {
+func (p lethalStreams) Opening(ctx context.Context, id sale.ID) (stream.Opening, error) {
 	crash.At("allocator/before-opening")
-	return p.Stream.Opening(ctx, id)
+	return p.Streams.Opening(ctx, id)
 }
 
-func (p lethalStream) Read(ctx context.Context, id sale.ID, from uint64) (Reader, error) {
+func (p lethalStreams) Of(id sale.ID) follow.Stream { return lethalStream{p.Streams.Of(id)} }
+
+func (p lethalStream) Read(ctx context.Context, from uint64) (follow.Reader, error) {
 	crash.At("allocator/before-read")
 	defer crash.At("allocator/after-read")
-	return p.Stream.Read(ctx, id, from)
+	return p.Stream.Read(ctx, from)
 }
 
 func (p lethalCache) Learn(ctx context.Context, id sale.UUID, from, upTo rejection.Mark, f *allocation.Facts) (rejection.Mark, error) {

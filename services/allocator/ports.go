@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/follow"
 	"notsale/pkg/ledger"
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
@@ -16,7 +17,7 @@ type Ports struct {
 	Leases  Leases
 	History History
 	Commits Commits
-	Stream  Stream
+	Streams Streams
 	News    News
 	Cache   Cache
 	Edges   Edges
@@ -58,20 +59,10 @@ type Commits interface {
 	OpenGeneration(ctx context.Context, id sale.ID, epoch int64, h *allocation.Hole) error
 }
 
-// Stream is a sale's stream, read from its leader. stream.ErrLost: it, or the
-// message, is not there.
-type Stream interface {
+// Streams are those of the sales' requests. stream.ErrLost: it is not there.
+type Streams interface {
 	Opening(ctx context.Context, id sale.ID) (stream.Opening, error)
-	Info(ctx context.Context, id sale.ID) (stream.Info, error)
-	Message(ctx context.Context, id sale.ID, sequence uint64) (stream.Message, error)
-	Read(ctx context.Context, id sale.ID, from uint64) (Reader, error)
-}
-
-// Reader delivers messages in order. Next waits for one and takes what is behind
-// it, at most so many; none and no error: nothing came in time.
-type Reader interface {
-	Next(ctx context.Context, most int, patience time.Duration) ([]stream.Message, error)
-	Stop()
+	Of(id sale.ID) follow.Stream
 }
 
 // News tells whether NATS answers, and when sales are opened.

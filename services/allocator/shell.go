@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"notsale/pkg/follow"
 	"notsale/pkg/host"
 	"notsale/pkg/ledger"
 	"notsale/pkg/rejection"
@@ -28,7 +29,7 @@ type Process struct {
 func New(cfg Config, l *ledger.Ledger, s *stream.Client, c *rejection.Cache, log *slog.Logger, reg prometheus.Registerer) (*Process, error) {
 	p := &Process{host: &host.Real{}, ledger: l, log: log}
 	var err error
-	p.Allocator, err = On(cfg, lethal(Ports{Leases: l, History: l, Commits: l, Stream: reading{s}, News: s, Cache: c, Edges: s}), p.host, log, reg)
+	p.Allocator, err = On(cfg, lethal(Ports{Leases: l, History: l, Commits: l, Streams: streams{s}, News: s, Cache: c, Edges: s}), p.host, log, reg)
 	if err != nil {
 		return nil, err
 	}
@@ -38,13 +39,11 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, c *rejection.Cache, log
 	return p, nil
 }
 
-// reading is a client whose readers are ours.
-type reading struct{ *stream.Client }
+// streams are those of a client.
+type streams struct{ *stream.Client }
 
-// Read implements Stream.
-func (r reading) Read(ctx context.Context, id sale.ID, from uint64) (Reader, error) {
-	return r.Client.Read(ctx, id, from)
-}
+// Of implements Streams.
+func (s streams) Of(id sale.ID) follow.Stream { return follow.Requests(s.Client, id) }
 
 // stopTimeout bounds the end of the loops, retireTimeout giving the leases back
 // after it. What is blocked by then is left behind.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/follow"
 	"notsale/pkg/host"
 	"notsale/pkg/ledger"
 	"notsale/pkg/planted"
@@ -22,7 +23,8 @@ type term struct {
 	cfg      Config
 	history  History
 	commits  Commits
-	stream   Stream
+	streams  Streams
+	stream   follow.Stream // the sale's
 	cache    Cache
 	replies  *replies
 	turns    host.Inbox // a turn for each restore that may be under way
@@ -46,7 +48,7 @@ type term struct {
 // newTerm returns the term of a lease.
 func (a *Allocator) newTerm(lease ledger.Lease) *term {
 	return &term{
-		lease: lease, cfg: a.cfg, history: a.ports.History, commits: a.ports.Commits, stream: a.ports.Stream, cache: a.ports.Cache, turns: a.turns,
+		lease: lease, cfg: a.cfg, history: a.ports.History, commits: a.ports.Commits, streams: a.ports.Streams, stream: a.ports.Streams.Of(lease.Sale), cache: a.ports.Cache, turns: a.turns,
 		replies: newReplies(a.ports.Edges), host: a.host, metrics: a.metrics, log: a.log.With("sale", lease.Sale, "epoch", lease.Epoch),
 		progress: newProgress(a.host, &a.attended),
 	}
@@ -73,10 +75,6 @@ func (t *term) call(ctx context.Context, what string, limit time.Duration) (cont
 const (
 	firstPause = 20 * time.Millisecond
 	lastPause  = time.Second
-	// quietFirst is when a silent stream is first looked at; then twice as
-	// long each time, up to quietLast, so that a thousand idle sales cost little.
-	quietFirst = time.Second
-	quietLast  = 32 * time.Second
 	// unloadAfter is after how many looks an idle sale's engine is let go.
 	unloadAfter = 30
 )
@@ -107,28 +105,25 @@ func (t *term) follow(ctx context.Context) error {
 	if err := t.load(ctx); err != nil {
 		return err
 	}
-	created, matches, err := t.verify(ctx)
+	matches, err := t.verify(ctx)
 	if err != nil || !matches {
 		return err
 	}
-	reader, err := t.open(ctx)
+	f, err := t.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer reader.Stop()
-	if planted.Bug != planted.StandbyAfterCursor {
-		err = t.meet(ctx, reader)
-	}
-	for looks, last := 0, uint64(0); err == nil; {
+	defer f.Stop()
+	for err == nil {
 		var messages []stream.Message
-		messages, err = t.await(ctx, reader, stream.ReadAhead, min(quietFirst<<min(looks, 10), quietLast))
+		messages, err = t.await(ctx, f)
 		switch {
 		case err != nil:
 		case len(messages) > 0:
-			looks, t.failures = 0, 0
+			t.failures = 0
 			err = t.decide(ctx, messages)
 		default:
-			looks, last, err = t.look(ctx, created, looks, last)
+			err = t.look(ctx, f)
 		}
 	}
 	return err
@@ -163,52 +158,46 @@ func (t *term) read(ctx context.Context) (at ledger.Position, row ledger.SaleRow
 
 // verify checks that the stream is still the one that was decided. A lost tail
 // becomes a hole, and the sale is loaded anew.
-func (t *term) verify(ctx context.Context) (created time.Time, matches bool, err error) {
-	opening, info, m, err := t.peek(ctx, t.at.Cursor.Sequence)
+func (t *term) verify(ctx context.Context) (matches bool, err error) {
+	opening, info, matches, err := t.peek(ctx)
 	lost := errors.Is(err, stream.ErrLost)
 	switch {
 	case errors.Is(err, wire.ErrVersion):
-		return created, false, t.giveUp("newer-version", err)
+		return false, t.giveUp("newer-version", err)
 	case errors.Is(err, wire.ErrMessage):
-		return created, false, t.giveUp("foreign-stream", err)
+		return false, t.giveUp("foreign-stream", err)
 	case lost && t.missing: // and the ledger, read in between, does not say that it was archived
-		return created, false, t.giveUp("lost-stream", fmt.Errorf("%w: restore it from a backup, mend it where NATS says that checksums do not match, see README, or give its archive to notsale sale archive; what was sold stays sold", err))
+		return false, t.giveUp("lost-stream", fmt.Errorf("%w: restore it from a backup, mend it where NATS says that checksums do not match, see README, or give its archive to notsale sale archive; what was sold stays sold", err))
 	case err != nil:
 		t.missing = lost
-		return created, false, err
+		return false, err
 	case opening.Sale != t.sale:
-		return created, false, t.giveUp("foreign-stream", stream.ErrForeign)
+		return false, t.giveUp("foreign-stream", stream.ErrForeign)
 	case !allocation.KnownRules(t.sale.Rules):
-		return created, false, t.giveUp("newer-version", fmt.Errorf("%w: the sale has version %d; upgrade this allocator", allocation.ErrRules, t.sale.Rules))
+		return false, t.giveUp("newer-version", fmt.Errorf("%w: the sale has version %d; upgrade this allocator", allocation.ErrRules, t.sale.Rules))
 	}
 	t.missing = false
-	if planted.Bug == planted.TailCheckSkipped || info.Created.Truncate(time.Microsecond).Equal(t.at.StreamCreated) && t.decided(&m) { // not after a restore from a backup
-		return info.Created, true, nil
+	if matches || planted.Bug == planted.TailCheckSkipped {
+		return true, nil
 	}
-	return created, false, t.openHole(ctx, info, markOf(&opening.Message))
+	return false, t.openHole(ctx, info, markOf(&opening.Message))
 }
 
-// peek reads the stream's opening record, its state and the message at the
-// sequence, which is empty where the stream ends before it.
-func (t *term) peek(ctx context.Context, sequence uint64) (opening stream.Opening, info stream.Info, m stream.Message, err error) {
+// peek reads the stream's opening record and its state, and tells whether it is as
+// it was decided.
+func (t *term) peek(ctx context.Context) (opening stream.Opening, info stream.Info, matches bool, err error) {
 	ctx, done := t.call(ctx, "reading the stream", streamTimeout)
 	defer done()
-	if opening, err = t.stream.Opening(ctx, t.lease.Sale); err != nil {
-		return
+	if opening, err = t.streams.Opening(ctx, t.lease.Sale); err == nil {
+		info, matches, err = follow.Unchanged(ctx, t.stream, t.cursor())
 	}
-	if info, err = t.stream.Info(ctx, t.lease.Sale); err == nil && info.Last >= sequence {
-		m, err = t.stream.Message(ctx, t.lease.Sale, sequence)
-	}
-	return
+	return opening, info, matches, err
 }
 
-// decided reports whether the message is the one that the cursor speaks of.
-func (t *term) decided(m *stream.Message) bool {
+// cursor is the message that was decided last.
+func (t *term) cursor() follow.Cursor {
 	c := &t.at.Cursor
-	if planted.Bug == planted.TailCheckSkipped {
-		return true
-	}
-	return m.Sequence == c.Sequence && markOf(m) == allocation.Mark{Time: c.PackTime, Hash: c.PackHash}
+	return follow.Cursor{Sequence: c.Sequence, Time: c.PackTime, Hash: c.PackHash, Created: sale.InstantOf(t.at.StreamCreated)}
 }
 
 // markOf returns what tells a message from any other at its sequence.
@@ -251,7 +240,7 @@ func (t *term) openHole(ctx context.Context, info stream.Info, mark allocation.M
 func (t *term) compare(ctx context.Context, sequence uint64) (mark allocation.Mark, same bool, err error) {
 	ctx, done := t.call(ctx, "comparing stream and ledger", streamTimeout+ledgerTimeout)
 	defer done()
-	m, err := t.stream.Message(ctx, t.lease.Sale, sequence)
+	m, err := t.stream.Message(ctx, sequence)
 	if errors.Is(err, stream.ErrLost) {
 		return mark, false, nil
 	}
@@ -263,37 +252,21 @@ func (t *term) compare(ctx context.Context, sequence uint64) (mark allocation.Ma
 	return mark, same, err
 }
 
-// open opens a reader at the cursor.
-func (t *term) open(ctx context.Context) (Reader, error) {
+// open opens a follower at the cursor.
+func (t *term) open(ctx context.Context) (*follow.Follower, error) {
 	ctx, done := t.call(ctx, "reading the stream", streamTimeout)
 	defer done()
-	from := t.at.Cursor.Sequence
-	if planted.Bug == planted.StandbyAfterCursor {
-		from++
-	}
-	return t.stream.Read(ctx, t.lease.Sale, from)
+	return follow.Open(ctx, t.stream, t.cursor())
 }
 
-// meet waits for the message at the cursor.
-func (t *term) meet(ctx context.Context, r Reader) error {
-	messages, err := t.await(ctx, r, 1, quietFirst)
-	switch {
-	case err != nil:
-		return err
-	case len(messages) == 0:
-		return fmt.Errorf("%w: the message at the cursor did not come", stream.ErrGap)
-	case !t.decided(&messages[0]):
-		return fmt.Errorf("%w: message %d is not the one that was decided", stream.ErrLost, t.at.Cursor.Sequence)
-	}
-	return nil
-}
-
-// await waits for messages, and looks at the cache meanwhile.
-func (t *term) await(ctx context.Context, r Reader, most int, patience time.Duration) ([]stream.Message, error) {
-	for {
-		t.progress.waits(min(patience, alignEvery))
-		messages, err := r.Next(ctx, most, min(patience, alignEvery))
-		if patience -= alignEvery; err != nil || len(messages) > 0 || patience <= 0 {
+// await waits for messages until it is time to look at the stream, and looks at the
+// cache meanwhile.
+func (t *term) await(ctx context.Context, f *follow.Follower) ([]stream.Message, error) {
+	for patience := f.Patience(); ; {
+		slice := min(patience, alignEvery)
+		t.progress.waits(slice)
+		messages, err := f.Next(ctx, stream.ReadAhead, slice)
+		if patience -= slice; err != nil || len(messages) > 0 || patience <= 0 {
 			return messages, err
 		}
 		t.align(ctx)
@@ -430,41 +403,32 @@ func (t *term) tell(ctx context.Context, b *allocation.Batch) {
 	t.warned.about(t.log, "decisions are not told: shoppers wait, and are told to ask again", t.replies.send(b.Replies))
 }
 
-// look compares the end of a silent stream with the cursor. A reader that does not
-// deliver what is there, and a stream that has become shorter or another, are found
-// here, and an idle sale's engine is let go. looks are those since anything came,
-// last is where the stream ended at the one before.
-func (t *term) look(ctx context.Context, created time.Time, looks int, last uint64) (int, uint64, error) {
-	info, at, err := t.ends(ctx)
+// look compares a silent stream with the cursor, and the cursor with the ledger,
+// which may have been restored. An idle sale's engine is let go.
+func (t *term) look(ctx context.Context, f *follow.Follower) error {
+	at, idle, err := t.ends(ctx, f)
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
 	t.align(ctx)
-	switch c := &t.at.Cursor; {
-	case at.Cursor != *c:
-		return 0, 0, fmt.Errorf("%w: the ledger stands at %d, not at %d: it was restored", allocation.ErrHistory, at.Cursor.Sequence, c.Sequence)
-	case info.Last < c.Sequence, info.Created != created:
-		return 0, 0, fmt.Errorf("%w: the stream ends at %d, the ledger at %d", stream.ErrLost, info.Last, c.Sequence)
-	case info.Last > c.Sequence && info.Last == last:
-		return 0, 0, fmt.Errorf("%w: the stream goes on to %d", stream.ErrGap, info.Last)
-	case info.Last > c.Sequence: // it may be on its way: look once more
-		return 0, info.Last, nil
+	if c := &t.at.Cursor; at.Cursor != *c {
+		return fmt.Errorf("%w: the ledger stands at %d, not at %d: it was restored", allocation.ErrHistory, at.Cursor.Sequence, c.Sequence)
 	}
-	if looks++; looks >= unloadAfter {
+	if idle >= unloadAfter {
 		t.engine = nil
 	}
-	return looks, info.Last, nil
+	return nil
 }
 
 // ends reads where stream and ledger end.
-func (t *term) ends(ctx context.Context) (info stream.Info, at ledger.Position, err error) {
+func (t *term) ends(ctx context.Context, f *follow.Follower) (at ledger.Position, idle int, err error) {
 	t.progress.idle()
 	ctx, done := t.call(ctx, "comparing stream and ledger", streamTimeout+ledgerTimeout)
 	defer done()
-	if info, err = t.stream.Info(ctx, t.lease.Sale); err == nil {
+	if idle, err = f.Look(ctx, t.cursor()); err == nil {
 		at, err = t.history.Cursor(ctx, t.lease.Sale)
 	}
-	return info, at, err
+	return at, idle, err
 }
 
 // pause waits because of an error, longer with each in a row.

@@ -21,7 +21,7 @@ import (
 
 // gone is a stream that is not there, and what happens while that is found out.
 type gone struct {
-	Stream
+	Streams
 
 	meanwhile func()
 }
@@ -35,7 +35,7 @@ func (g gone) Opening(context.Context, sale.ID) (stream.Opening, error) {
 func led(t *testing.T, stage *notsaletest.Stage, change func(*Ports)) (*term, *prometheus.Registry) {
 	t.Helper()
 	l, s := stage.Ledger("allocator"), stage.Stream("allocator")
-	ports := Ports{Leases: l, History: l, Commits: l, Stream: reading{s}, News: s, Cache: stage.Cache("allocator"), Edges: s}
+	ports := Ports{Leases: l, History: l, Commits: l, Streams: streams{s}, News: s, Cache: stage.Cache("allocator"), Edges: s}
 	change(&ports)
 	reg := prometheus.NewRegistry()
 	a, err := On(DefaultConfig(), ports, &host.Real{}, stage.Log, reg)
@@ -80,7 +80,7 @@ func TestMissingStream(t *testing.T) {
 			stage.OpenSale(5, 2)
 			var looks atomic.Int64
 			one, reg := led(t, stage, func(p *Ports) {
-				p.Stream = gone{p.Stream, func() {
+				p.Streams = gone{p.Streams, func() {
 					looks.Add(1)
 					if !archived {
 						return
