@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"notsale/pkg/allocation"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 )
@@ -38,8 +39,8 @@ type RecordedAttempt struct {
 type AttemptCursor struct {
 	Sequence uint64 // of the last recorded message; 0: none
 	Time     sale.Instant
-	Hash     [32]byte     // SHA-256 of its bytes
-	Created  sale.Instant // of the stream
+	Hash     allocation.Hash // SHA-256 of its bytes
+	Created  sale.Instant    // of the stream
 }
 
 // AttemptCursor returns how far a stream of attempts is recorded, or ErrNotFound

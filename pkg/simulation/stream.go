@@ -76,28 +76,6 @@ func (b *broker) answers() error {
 	return nil
 }
 
-func (b *broker) info(id sale.ID) (stream.Info, error) {
-	of := b.sales[id]
-	switch {
-	case !b.up():
-		return stream.Info{}, errBroker
-	case of == nil:
-		return stream.Info{}, stream.ErrLost
-	}
-	return stream.Info{Created: of.created, Last: uint64(len(of.messages))}, nil
-}
-
-func (b *broker) message(id sale.ID, sequence uint64) (stream.Message, error) {
-	of := b.sales[id]
-	switch {
-	case !b.up():
-		return stream.Message{}, errBroker
-	case of == nil || sequence > uint64(len(of.messages)):
-		return stream.Message{}, stream.ErrLost
-	}
-	return of.messages[sequence-1], nil
-}
-
 // goAway ends all sessions: whoever reads finds out.
 func (b *broker) goAway(until sale.Instant) {
 	b.down = max(b.down, until)

@@ -8,35 +8,24 @@ import (
 	"sync"
 	"time"
 
-	"notsale/pkg/crash"
+	"notsale/pkg/follow"
+	"notsale/pkg/host"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 )
 
-// Looks at a quiet stream: the first after firstLook, then after twice as long
-// each time, up to lastLook, so that a thousand idle sales cost little.
-const (
-	firstLook = time.Second
-	lastLook  = 16 * time.Second
-)
-
-// errChanged says that a stream is not the one any more that was being read.
-var errChanged = errors.New("recorder: the stream has changed under its reader")
-
-// errStalled says that a stream has more than its reader delivers.
-var errStalled = errors.New("recorder: the stream has messages that its reader does not deliver")
-
 // loop records one stream of attempts. It has one owner.
 type loop struct {
 	*Recorder
-	of wire.AttemptStream
+
+	of     wire.AttemptStream
+	stream follow.Stream
 
 	at      ledger.AttemptCursor // as last read or committed
-	upTo    uint64               // last message when the reader was opened; it holds a turn until then
-	reader  *stream.Reader       // starts at the cursor, whose message comes once more
-	behind  bool                 // the stream had more at the last look, and nothing has come since
+	upTo    uint64               // last message when the stream was opened; it holds a turn until then
+	pending []stream.Message     // that have come, and are not yet stored
 	cleaned bool                 // nothing is left of the recorders of earlier versions
 	failed  int                  // failures since the last success
 	missed  time.Time            // since when the stream is not there; a success clears it
@@ -50,18 +39,18 @@ func (l *loop) run(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 		case errors.Is(err, ledger.ErrMoved):
-			sleep(ctx, yieldPause)
-		case errors.Is(err, errChanged):
-			sleep(ctx, retryPause)
+			l.host.Wait(ctx, yieldPause)
+		case errors.Is(err, follow.ErrChanged):
+			l.host.Wait(ctx, retryPause)
 		case errors.Is(err, stream.ErrLost):
 			l.miss(ctx, err)
-			sleep(ctx, retryPause)
+			l.host.Wait(ctx, retryPause)
 		case errors.Is(err, wire.ErrVersion):
 			l.alarm("newer-version", err, "upgrade this recorder: the stream waits for one that can read the message")
-			sleep(ctx, newerPause)
+			l.host.Wait(ctx, newerPause)
 		default:
 			l.fail(err)
-			sleep(ctx, retryPause)
+			l.host.Wait(ctx, retryPause)
 		}
 	}
 }
@@ -96,9 +85,9 @@ func (l *loop) alarm(kind string, err error, advice string) {
 // does not know yet what was removed since its backup.
 func (l *loop) miss(ctx context.Context, err error) {
 	if l.missed.IsZero() {
-		l.missed = time.Now()
+		l.missed = l.host.Now()
 	}
-	if l.at.Sequence == 0 || l.removed(ctx) || time.Since(l.missed) < verdictTime && l.followed(ctx) {
+	if l.at.Sequence == 0 || l.removed(ctx) || l.host.Now().Sub(l.missed) < verdictTime && l.followed(ctx) {
 		return
 	}
 	l.alarm("lost-stream", err, "restore it from a backup, or mend it where NATS says that checksums do not match, see README; what was recorded stays recorded")
@@ -107,20 +96,20 @@ func (l *loop) miss(ctx context.Context, err error) {
 // followed reports whether the stream is one of no sale that has a successor, so
 // that a scheduler may have removed it.
 func (l *loop) followed(ctx context.Context) bool {
-	parts, err := l.stream.UnsoldParts(ctx)
+	parts, err := l.ports.Streams.UnsoldParts(ctx)
 	return l.of.Sale == 0 && (err != nil || len(parts) > 0 && l.of.Part < parts[len(parts)-1])
 }
 
 // removed reports whether the ledger says that the stream is there no more. If
 // that cannot be read, it is asked again soon.
 func (l *loop) removed(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := l.host.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if l.of.Sale == 0 {
-		parts, err := l.ledger.UnsoldParts(ctx)
+		parts, err := l.ports.Known.UnsoldParts(ctx)
 		return err != nil || slices.Contains(parts, ledger.UnsoldPart{Part: l.of.Part, Removed: true})
 	}
-	row, err := l.ledger.Sale(ctx, l.of.Sale)
+	row, err := l.ports.Known.Sale(ctx, l.of.Sale)
 	return err != nil || row.State == sale.Archived
 }
 
@@ -128,93 +117,75 @@ func (l *loop) removed(ctx context.Context) bool {
 // something fails. It begins when it has a turn, which it keeps until it has
 // stored what was there: then it waits like the others.
 func (l *loop) record(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
+	if _, ok := l.turns.Take(ctx, host.Forever); !ok {
 		return ctx.Err()
-	case l.turns <- struct{}{}:
 	}
-	yield := sync.OnceFunc(func() { <-l.turns })
+	yield := sync.OnceFunc(func() { l.turns.Put(nil) })
 	defer yield()
-	if err := l.open(ctx); err != nil {
+	f, err := l.open(ctx)
+	if err != nil {
 		return err
 	}
-	defer l.reader.Stop()
-	for patience := firstLook; ; {
+	defer f.Stop()
+	for err == nil {
 		if l.at.Sequence >= l.upTo {
 			yield()
 		}
-		b, err := l.next(ctx, patience)
-		if b.messages > 0 {
-			err = errors.Join(l.store(ctx, &b), err)
-			patience, l.behind = firstLook, false
-		} else if err == nil {
-			err = l.look(ctx)
-			patience = min(2*patience, lastLook)
-			if l.behind {
-				patience = firstLook
-			}
+		if len(l.pending) == 0 {
+			l.pending, err = f.Next(ctx, stream.ReadAhead, f.Patience())
 		}
-		if err != nil {
-			return err
+		switch {
+		case err != nil:
+		case len(l.pending) > 0:
+			err = l.store(ctx)
+		default:
+			err = l.look(ctx, f)
 		}
 	}
+	return err
 }
 
-// open opens a reader at the cursor, if the stream is still the one that was
-// recorded; else at its first message. The message is read before the state: a
-// stream that is removed in between is no stream that has lost a message.
-func (l *loop) open(ctx context.Context) error {
+// open follows the stream from the cursor, if it is still the one that was
+// recorded; else from its first message.
+func (l *loop) open(ctx context.Context) (*follow.Follower, error) {
 	at, err := l.cursor(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	l.at, l.behind = at, false
-	var last stream.Message
-	if at.Sequence > 0 {
-		if last, err = l.stream.AttemptMessage(ctx, l.of, at.Sequence); err != nil && !errors.Is(err, stream.ErrLost) {
-			return err
-		}
-	}
-	info, err := l.stream.AttemptInfo(ctx, l.of)
+	l.at, l.pending = at, nil
+	info, same, err := follow.Unchanged(ctx, l.stream, follow.Cursor(at))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	created := sale.InstantOf(info.Created)
 	if at == (ledger.AttemptCursor{}) { // nothing of it was ever recorded
 		l.at.Created = created
-	} else if at.Created != created || at.Sequence > 0 && !l.recordedLast(&last) {
+	} else if !same {
 		if err := l.reopen(ctx, created); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	l.upTo = info.Last
-	l.reader, err = l.stream.ReadAttempts(ctx, l.of, max(l.at.Sequence, 1))
-	return err
+	return follow.Open(ctx, l.stream, follow.Cursor(l.at))
 }
 
 // cursor reads how far the stream is recorded; zero: nothing of it is.
 func (l *loop) cursor(ctx context.Context) (ledger.AttemptCursor, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := l.host.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	at, err := l.ledger.AttemptCursor(ctx, l.of)
+	at, err := l.ports.Ledger.AttemptCursor(ctx, l.of)
 	if errors.Is(err, ledger.ErrNotFound) {
 		err = nil
 	}
 	return at, err
 }
 
-// recordedLast reports whether the message is the one at the cursor. A stream
-// that has lost its tail gives the sequences to other messages.
-func (l *loop) recordedLast(m *stream.Message) bool {
-	return m.Sequence == l.at.Sequence && m.Time == l.at.Time && m.Hash() == l.at.Hash
-}
-
 // reopen records that the stream has lost what was recorded, and begins at its
 // first message: what is there already is not stored twice.
 func (l *loop) reopen(ctx context.Context, created sale.Instant) error {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := l.host.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if err := l.ledger.ReopenAttempts(ctx, l.of, l.at, created); err != nil {
+	if err := l.ports.Ledger.ReopenAttempts(ctx, l.of, l.at, created); err != nil {
 		return err
 	}
 	l.alarms.Inc()
@@ -228,95 +199,59 @@ func (l *loop) reopen(ctx context.Context, created sale.Instant) error {
 type batch struct {
 	attempts   []ledger.RecordedAttempt
 	to         ledger.AttemptCursor // the last of the messages
-	messages   int
 	unreadable int
 }
 
-// next waits for a message and takes those behind it, without waiting more. An
-// error may come with what was taken before.
-func (l *loop) next(ctx context.Context, patience time.Duration) (b batch, err error) {
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	for b.messages == 0 && err == nil {
-		select {
-		case <-ctx.Done():
-			return b, ctx.Err()
-		case <-timer.C:
-			return b, nil
-		case m, open := <-l.reader.Messages():
-			if !open {
-				return b, l.reader.Err()
-			}
-			err = l.take(&b, &m)
+// gather takes messages up to the size of a batch. wire.ErrVersion: one must wait for
+// a newer recorder, and so must what is behind it.
+func (l *loop) gather() (b batch, err error) {
+	b.to = l.at
+	for len(l.pending) > 0 && len(b.attempts) < l.cfg.BatchAttempts {
+		m := &l.pending[0]
+		edge, attempts, err := wire.DecodeAttempts(m.Data)
+		if errors.Is(err, wire.ErrVersion) {
+			return b, fmt.Errorf("message %d of %s: %w", m.Sequence, l.of, err)
 		}
-	}
-	for err == nil && len(b.attempts) < l.cfg.BatchAttempts {
-		select {
-		case m, open := <-l.reader.Messages():
-			if !open { // found again by the next call
-				return b, nil
-			}
-			err = l.take(&b, &m)
-		default:
-			return b, nil
+		if err != nil {
+			b.unreadable++
+			l.log.Error("attempts that cannot be read are passed over", "stream", l.of, "message", m.Sequence, "error", err)
 		}
+		for i := range attempts {
+			b.attempts = append(b.attempts, ledger.RecordedAttempt{Attempt: attempts[i], Edge: edge})
+		}
+		b.to = ledger.AttemptCursor(follow.Cursor(b.to).At(m))
+		l.pending = l.pending[1:]
 	}
-	return b, err
+	return b, nil
 }
 
-// take adds a message to the batch. wire.ErrVersion: it must wait for a newer
-// recorder, and so must what is behind it.
-func (l *loop) take(b *batch, m *stream.Message) error {
-	if m.Sequence == l.at.Sequence {
-		if !l.recordedLast(m) {
-			return errChanged
-		}
-		return nil
+// store commits a batch with the cursor.
+func (l *loop) store(ctx context.Context) error {
+	b, newer := l.gather()
+	if b.to == l.at {
+		return newer
 	}
-	edge, attempts, err := wire.DecodeAttempts(m.Data)
-	if errors.Is(err, wire.ErrVersion) {
-		return fmt.Errorf("message %d of %s: %w", m.Sequence, l.of, err)
-	}
-	if err != nil {
-		b.unreadable++
-		l.log.Error("attempts that cannot be read are passed over", "stream", l.of, "message", m.Sequence, "error", err)
-	}
-	b.messages++
-	b.to = ledger.AttemptCursor{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Created: l.at.Created}
-	for i := range attempts {
-		b.attempts = append(b.attempts, ledger.RecordedAttempt{Attempt: attempts[i], Edge: edge})
-	}
-	return nil
-}
-
-// store commits the attempts with the cursor.
-func (l *loop) store(ctx context.Context, b *batch) error {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := l.host.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	crash.At("recorder/before-insert")
-	stored, err := l.ledger.RecordAttempts(ctx, l.of, l.at, b.to, b.attempts)
+	stored, err := l.ports.Ledger.RecordAttempts(ctx, l.of, l.at, b.to, b.attempts)
 	if err != nil {
 		return err
 	}
-	crash.At("recorder/after-insert")
 	l.at = b.to
 	l.recorded.Add(float64(stored))
 	l.repeated.Add(float64(int64(len(b.attempts)) - stored))
 	l.unreadable.Add(float64(b.unreadable))
 	l.batches.Observe(float64(len(b.attempts)))
 	l.succeed()
-	return nil
+	return newer
 }
 
-// look finds what a quiet reader does not tell: a ledger that was restored, a
-// stream that has lost its tail or does not deliver.
-func (l *loop) look(ctx context.Context) error {
-	info, err := l.stream.AttemptInfo(ctx, l.of)
+// look compares a silent stream with the cursor, and the cursor with the ledger,
+// which may have been restored.
+func (l *loop) look(ctx context.Context, f *follow.Follower) error {
+	idle, err := f.Look(ctx, follow.Cursor(l.at))
 	if err != nil {
 		return err
-	}
-	if sale.InstantOf(info.Created) != l.at.Created || info.Last < l.at.Sequence {
-		return errChanged
 	}
 	at, err := l.cursor(ctx)
 	if err != nil {
@@ -325,33 +260,23 @@ func (l *loop) look(ctx context.Context) error {
 	if l.at.Sequence > 0 && at != l.at || l.at.Sequence == 0 && at.Sequence > 0 {
 		return ledger.ErrMoved
 	}
-	if info.Last > l.at.Sequence {
-		if l.behind {
-			return errStalled
-		}
-		l.behind = true
-		return nil
+	if idle > 0 {
+		l.succeed()
+		l.clean(ctx)
 	}
-	l.behind = false
-	l.succeed()
-	l.clean(ctx)
 	return nil
 }
 
 // clean deletes what recorders of earlier versions have left of a stream, once it
-// is read to its end: their consumer and their mark.
+// is read to its end.
 func (l *loop) clean(ctx context.Context) {
 	if l.cleaned || l.of.Part > 0 {
 		return
 	}
 	l.cleaned = true
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctx, cancel := l.host.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	err := l.stream.DeleteOldRecorder(ctx, l.of)
-	if err == nil {
-		err = l.ledger.ForgetMark(ctx, l.of.Sale)
-	}
-	if err != nil { // it does no harm, and the next start tries again
+	if err := l.ports.Streams.Clean(ctx, l.of); err != nil { // it does no harm, and the next start tries again
 		l.log.Debug("what earlier recorders have left is kept", "stream", l.of, "error", err)
 	}
 }

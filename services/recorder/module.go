@@ -14,8 +14,8 @@ func Module(cfg Config) fx.Option {
 	return fx.Module("recorder",
 		fx.Supply(cfg),
 		fx.Provide(fx.Private, New),
-		fx.Invoke(func(lc fx.Lifecycle, down fx.Shutdowner, log *slog.Logger, r *Recorder) {
-			boot.Background(lc, down, log, "recorder", r.Run)
+		fx.Invoke(func(lc fx.Lifecycle, down fx.Shutdowner, log *slog.Logger, p *Process) {
+			boot.Background(lc, down, log, "recorder", p.Run)
 		}),
 	)
 }

@@ -9,9 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"notsale/pkg/ledger"
+	"notsale/pkg/host"
 	"notsale/pkg/sale"
-	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 )
 
@@ -65,23 +64,22 @@ const (
 
 // Recorder runs one loop per stream of attempts.
 type Recorder struct {
-	cfg    Config
-	ledger *ledger.Ledger
-	stream *stream.Client
-	log    *slog.Logger
+	cfg   Config
+	ports Ports
+	host  host.Host
+	log   *slog.Logger
 
 	recorded, repeated, unreadable, alarms, failures prometheus.Counter
 	batches                                          prometheus.Histogram
 
-	turns chan struct{} // holds one for each stream that is being caught up with
+	turns host.Inbox // a turn for each stream that may be caught up with
 
-	wait sync.WaitGroup
 	mu   sync.Mutex
-	runs map[wire.AttemptStream]context.CancelFunc // ends the loop of a stream; guarded by mu
+	runs map[wire.AttemptStream]context.CancelCauseFunc // ends the loop of a stream; guarded by mu
 }
 
-// New returns a recorder on open connections, which stay the caller's.
-func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg prometheus.Registerer) (*Recorder, error) {
+// On returns a recorder on these ports.
+func On(cfg Config, ports Ports, h host.Host, log *slog.Logger, reg prometheus.Registerer) (*Recorder, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -91,7 +89,7 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg p
 		return c
 	}
 	r := &Recorder{
-		cfg: cfg, ledger: l, stream: s, log: log, turns: make(chan struct{}, maxTurns), runs: map[wire.AttemptStream]context.CancelFunc{},
+		cfg: cfg, ports: ports, host: h, log: log, turns: h.Inbox(), runs: map[wire.AttemptStream]context.CancelCauseFunc{},
 		recorded:   counter("attempts_recorded_total", "Checkout attempts stored."),
 		repeated:   counter("attempts_repeated_total", "Checkout attempts that were stored already."),
 		unreadable: counter("messages_unreadable_total", "Messages passed over because they cannot be read."),
@@ -101,26 +99,25 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg p
 			Name: "notsale_recorder_batch_attempts", Help: "Attempts per commit.", Buckets: prometheus.ExponentialBuckets(1, 2, 13),
 		}),
 	}
+	for range maxTurns {
+		r.turns.Put(nil)
+	}
 	reg.MustRegister(r.batches, prometheus.NewGaugeFunc(
 		prometheus.GaugeOpts{Name: "notsale_recorder_streams", Help: "Streams of attempts that are followed."}, r.following))
 	return r, nil
 }
 
-// Run records until ctx ends: the attempts of no sale, and those of every sale
+// Record records until ctx ends: the attempts of no sale, and those of every sale
 // that the directory lists, until it is archived.
-func (r *Recorder) Run(ctx context.Context) error {
-	defer r.wait.Wait()
-	r.wait.Go(func() { r.followUnsold(ctx) })
+func (r *Recorder) Record(ctx context.Context) {
+	r.host.Go(func() { r.followUnsold(ctx) })
 	for {
-		directory, err := r.stream.Directory(ctx)
-		if err == nil {
-			err = directory.Watch(ctx, func(e wire.Entry) { r.learn(ctx, e) }, func() {})
-		}
+		err := r.ports.Streams.Watch(ctx, func(e wire.Entry) { r.learn(ctx, e) })
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		r.log.Warn("the directory of sales cannot be watched, trying on", "error", err)
-		sleep(ctx, retryPause)
+		r.host.Wait(ctx, retryPause)
 	}
 }
 
@@ -137,8 +134,8 @@ func (r *Recorder) learn(ctx context.Context, e wire.Entry) {
 // followUnsold follows the streams of no sale: those that are there, and those
 // that ought to be by the ledger.
 func (r *Recorder) followUnsold(ctx context.Context) {
-	for warned := false; ctx.Err() == nil; sleep(ctx, partsPause) {
-		parts, err := r.stream.UnsoldParts(ctx)
+	for warned := false; ctx.Err() == nil; r.host.Wait(ctx, partsPause) {
+		parts, err := r.ports.Streams.UnsoldParts(ctx)
 		for _, part := range parts {
 			r.follow(ctx, wire.AttemptStream{Part: part})
 		}
@@ -153,9 +150,9 @@ func (r *Recorder) followUnsold(ctx context.Context) {
 }
 
 func (r *Recorder) followKnown(ctx context.Context) error {
-	ctxRead, cancel := context.WithTimeout(ctx, storeTimeout)
+	ctxRead, cancel := r.host.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	known, err := r.ledger.UnsoldParts(ctxRead)
+	known, err := r.ports.Known.UnsoldParts(ctxRead)
 	for _, k := range known {
 		if of := (wire.AttemptStream{Part: k.Part}); k.Removed {
 			r.leave(of)
@@ -177,7 +174,7 @@ func (r *Recorder) leave(of wire.AttemptStream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if end := r.runs[of]; end != nil {
-		end()
+		end(nil)
 		delete(r.runs, of)
 	}
 }
@@ -189,15 +186,6 @@ func (r *Recorder) follow(ctx context.Context, of wire.AttemptStream) {
 	if r.runs[of] != nil {
 		return
 	}
-	ctx, r.runs[of] = context.WithCancel(ctx)
-	r.wait.Go(func() { (&loop{Recorder: r, of: of}).run(ctx) })
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
+	ctx, r.runs[of] = r.host.WithCancel(ctx)
+	r.host.Go(func() { (&loop{Recorder: r, of: of, stream: r.ports.Streams.Of(of)}).run(ctx) })
 }
