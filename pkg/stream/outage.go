@@ -29,6 +29,9 @@ func (o *outage) tell(err error, log *slog.Logger) {
 	defer o.mu.Unlock()
 	o.reason = fmt.Errorf("%s: %s", said, why)
 	key := said + anew.ReplaceAllString(why, "")
+	if said == certificateRefused { // by an alert or a closed connection, whichever comes first
+		key = said
+	}
 	if o.told[key] {
 		return
 	}
@@ -51,6 +54,8 @@ func (o *outage) last() error {
 	return o.reason
 }
 
+const certificateRefused = "NATS does not accept this client's certificate, or wants one: see --nats-cert and --nats-key"
+
 // advice says what is wrong when NATS cannot be reached, and what to do.
 func advice(err error) string {
 	login := []error{
@@ -71,8 +76,8 @@ func advice(err error) string {
 		return "NATS's certificate is for another name than NATS_URL has"
 	case errors.As(err, &invalid):
 		return "NATS's certificate is not valid"
-	case strings.Contains(err.Error(), "remote error: tls"): // an alert, which has no type of its own
-		return "NATS does not accept this client's certificate, or wants one: see --nats-cert and --nats-key"
+	case strings.Contains(err.Error(), "remote error: tls"), strings.Contains(err.Error(), "closed by remote after TLS handshake"): // they have no types
+		return certificateRefused
 	case errors.Is(err, nats.ErrTLS):
 		return "NATS and this client do not come to speak TLS"
 	}
