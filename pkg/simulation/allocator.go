@@ -218,7 +218,9 @@ func (p allocatorPorts) Opening(ctx context.Context, id sale.ID) (stream.Opening
 	})
 }
 
-func (p allocatorPorts) Of(id sale.ID) follow.Stream { return streamPort{p.calls, func() *streamOf { return p.sim.broker.sales[id] }} }
+func (p allocatorPorts) Of(id sale.ID) follow.Stream {
+	return streamPort{p.calls, func() *streamOf { return p.sim.broker.sales[id] }}
+}
 
 func (p allocatorPorts) Ping(ctx context.Context) error {
 	_, err := port(ctx, p.calls, "ping", func() (struct{}, error) { return struct{}{}, p.sim.broker.answers() })

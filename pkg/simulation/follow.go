@@ -69,17 +69,13 @@ type reader struct {
 
 // Next implements follow.Reader.
 func (r *reader) Next(ctx context.Context, most int, patience time.Duration) ([]stream.Message, error) {
-	until := r.w.until(patience)
-	for r.session == r.sim.broker.session && r.next > uint64(len(r.of.messages)) {
-		left := time.Duration(until-r.w.now) * time.Microsecond
-		if ctx.Err() != nil || left <= 0 {
+	for until := r.w.until(patience); r.session == r.sim.broker.session && r.next > uint64(len(r.of.messages)); {
+		if ctx.Err() != nil || r.w.now >= until {
 			return nil, ctx.Err()
 		}
-		r.w.parked(ctx, func(wake func(time.Duration)) {
-			r.of.waiting = append(r.of.waiting, func() { wake(r.quick()) })
-			wake(left)
-		})
+		r.w.await(ctx, until, func(wake func()) { r.of.waiting = append(r.of.waiting, wake) })
 	}
+	r.w.sleep(ctx, r.quick())
 	if r.session != r.sim.broker.session {
 		return nil, errBroker
 	}

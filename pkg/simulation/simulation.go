@@ -45,6 +45,7 @@ type simulation struct {
 	opener     *scheduler.Scheduler
 
 	shopping         int // shoppers under way
+	lastBusy         sale.Instant
 	lastAttempt      uint64
 	armed            []*armed
 	points           map[string]int
@@ -60,10 +61,14 @@ const (
 	sweepAt  = 15 * time.Second // the rest is bought, so that the sale must sell out
 	recallAt = 32 * time.Second // all winners ask again
 	runUntil = 60 * time.Second
+	settle   = 5 * time.Second // after which nobody has anything left to do
 )
 
 // healed is healBy as an instant.
 var healed = epoch + sale.Instant(healBy.Microseconds())
+
+// recalled is recallAt as an instant.
+var recalled = epoch + sale.Instant(recallAt.Microseconds())
 
 // Run runs one configuration to its end.
 func Run(cfg Config, verbose bool) Result { return run(cfg, verbose).result() }
@@ -91,10 +96,19 @@ func run(cfg Config, verbose bool) *simulation {
 	}
 	s.w.in(sweepAt, s.sweep)
 	s.w.in(recallAt, s.recall)
-	s.w.run(epoch + sale.Instant(runUntil.Microseconds()))
+	s.w.run(epoch+sale.Instant(runUntil.Microseconds()), s.settled)
 	s.checkEnd()
 	s.stop()
 	return s
+}
+
+// settled reports whether all shoppers have come to their end, and the services have
+// had a while since then.
+func (s *simulation) settled() bool {
+	if s.shopping > 0 || s.w.now < recalled {
+		s.lastBusy = s.w.now
+	}
+	return s.w.now-s.lastBusy > sale.Instant(settle.Microseconds())
 }
 
 // stop ends all processes: no coroutine is left.
@@ -102,6 +116,9 @@ func (s *simulation) stop() {
 	for _, a := range s.allocators {
 		a.alive = false
 		a.endTasks()
+	}
+	for _, t := range s.w.idle {
+		t.stop()
 	}
 }
 

@@ -17,8 +17,15 @@ var (
 	seed    = flag.Uint64("seed", 0, "run this seed only, and print its trace")
 	without = flag.String("without", "", "leave these faults of the seed out, by number from 0: 1,3")
 	from    = flag.Uint64("from", 1, "first seed")
-	runs    = flag.Uint64("runs", uint64(effort.Of(300, 3000)), "how many seeds are run")
+	runs    = flag.Uint64("runs", seeds(), "how many seeds are run")
 )
+
+func seeds() uint64 {
+	if effort.Race {
+		return 50
+	}
+	return uint64(effort.Of(300, 3000))
+}
 
 // TestReplay runs one seed, as a failing test has printed it.
 func TestReplay(t *testing.T) {

@@ -10,11 +10,12 @@ import (
 	"notsale/pkg/sale"
 )
 
-// task is a coroutine of a process: code of a service that runs until it waits.
-// Only one runs at a time, and whoever waits is woken by an event of the world.
+// task is code of a service that runs on a coroutine until it waits. Only one runs
+// at a time, and whoever waits is woken by an event of the world.
 type task struct {
 	p    *process
 	life int
+	code func()
 	next func() (struct{}, bool)
 	stop func()
 	park func(struct{}) bool
@@ -26,25 +27,47 @@ type task struct {
 type crashed struct{}
 
 // spawn begins a task of this life of the process.
-func (p *process) spawn(f func()) {
-	if !p.alive { // iter.Pull makes its goroutine at once
+func (p *process) spawn(code func()) {
+	if !p.alive {
 		return
 	}
-	t := &task{p: p, life: p.life}
+	t := p.w.coroutine()
+	t.p, t.life, t.code, t.ctx = p, p.life, code, nil
+	p.tasks = append(p.tasks, t)
+	wait := t.wait
+	p.w.in(0, func() { t.resume(wait) })
+}
+
+// coroutine returns one that has nothing to do: they are used again, for each is
+// a goroutine.
+func (w *world) coroutine() *task {
+	if n := len(w.idle); n > 0 {
+		t := w.idle[n-1]
+		w.idle = w.idle[:n-1]
+		return t
+	}
+	t := &task{}
 	t.next, t.stop = iter.Pull(func(yield func(struct{}) bool) {
 		t.park = yield
-		defer func() {
-			p.tasks = slices.DeleteFunc(p.tasks, func(other *task) bool { return other == t })
-			if x := recover(); x != nil {
-				if _, died := x.(crashed); !died {
-					panic(x)
-				}
-			}
-		}()
-		f()
+		for more := true; more; more = yield(struct{}{}) {
+			t.run()
+			w.idle = append(w.idle, t)
+		}
 	})
-	p.tasks = append(p.tasks, t)
-	p.w.in(0, func() { t.resume(0) })
+	return t
+}
+
+// run runs the task's code, until the process dies.
+func (t *task) run() {
+	defer func() {
+		t.p.tasks = slices.DeleteFunc(t.p.tasks, func(other *task) bool { return other == t })
+		if x := recover(); x != nil {
+			if _, died := x.(crashed); !died {
+				panic(x)
+			}
+		}
+	}()
+	t.code()
 }
 
 func (t *task) living() bool { return t.p.alive && t.p.life == t.life }
@@ -82,9 +105,34 @@ func (w *world) parked(ctx context.Context, begin func(wake func(after time.Dura
 // sleep lets the running task wait so long, or until its context ends.
 func (w *world) sleep(ctx context.Context, d time.Duration) {
 	if ctx.Err() == nil {
-		w.parked(ctx, func(wake func(time.Duration)) { wake(d) })
+		w.await(ctx, w.now+sale.Instant(d.Microseconds()), func(func()) {})
 	}
 }
+
+// await lets the running task wait until an instant, until its context ends, or
+// until it is woken by what begin lets happen.
+func (w *world) await(ctx context.Context, until sale.Instant, begin func(wake func())) {
+	limit, limited := ctx.Value(limitKey{}).(*limit)
+	if limited {
+		until = min(until, limit.at)
+	}
+	w.parked(ctx, func(wake func(time.Duration)) {
+		begin(func() { wake(0) })
+		wake(time.Duration(until-w.now) * time.Microsecond)
+	})
+	if limited && w.now >= limit.at && ctx.Err() == nil {
+		limit.end(context.DeadlineExceeded)
+	}
+}
+
+// limit is when a context ends by itself, which is found out by whoever waits with
+// it: most calls are over long before.
+type limit struct {
+	at  sale.Instant
+	end context.CancelCauseFunc
+}
+
+type limitKey struct{}
 
 // endTasks unwinds the tasks of a process that has died. What they call meanwhile
 // has no effect.
@@ -92,8 +140,10 @@ func (p *process) endTasks() {
 	for _, t := range slices.Clone(p.tasks) {
 		if t != p.w.current {
 			t.stop()
+			p.w.idle = slices.DeleteFunc(p.w.idle, func(other *task) bool { return other == t })
 		}
 	}
+	p.tasks = slices.DeleteFunc(p.tasks, func(t *task) bool { return t != p.w.current })
 }
 
 // simulated is a process as its service's code sees it.
@@ -120,14 +170,14 @@ func (h simulated) WithCancel(ctx context.Context) (context.Context, context.Can
 }
 
 // WithTimeout implements host.Host.
-func (h simulated) WithTimeout(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := h.WithCancel(ctx)
-	h.in(limit, func() {
-		if ctx.Err() == nil {
-			cancel(context.DeadlineExceeded)
-		}
-	})
-	return ctx, func() { cancel(nil) }
+func (h simulated) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	l := &limit{at: h.w.until(d)}
+	outer, limited := ctx.Value(limitKey{}).(*limit)
+	ctx, l.end = h.WithCancel(ctx)
+	if !limited || l.at < outer.at {
+		ctx = context.WithValue(ctx, limitKey{}, l)
+	}
+	return ctx, func() { l.end(nil) }
 }
 
 // wakeEnded wakes who waits with a context that has ended.
@@ -161,22 +211,17 @@ func (i *simulatedInbox) Put(x any) {
 
 // Take implements host.Inbox.
 func (i *simulatedInbox) Take(ctx context.Context, patience time.Duration) (x any, ok bool) {
-	until := i.w.until(patience)
-	for len(i.told) == 0 {
-		left := time.Duration(until-i.w.now) * time.Microsecond
-		if ctx.Err() != nil || left <= 0 {
+	for until := i.w.until(patience); len(i.told) == 0; {
+		if ctx.Err() != nil || i.w.now >= until {
 			return nil, false
 		}
-		i.w.parked(ctx, func(wake func(time.Duration)) {
-			i.waiting = append(i.waiting, func() { wake(0) })
-			wake(left)
-		})
+		i.w.await(ctx, until, func(wake func()) { i.waiting = append(i.waiting, wake) })
 	}
 	x, i.told = i.told[0], i.told[1:]
 	return x, true
 }
 
-// until is the end of a patience: of a long one the end of the run.
+// until is the end of a patience: of a long one some time after the run's.
 func (w *world) until(patience time.Duration) sale.Instant {
 	return w.now + sale.Instant(min(patience, time.Hour).Microseconds())
 }

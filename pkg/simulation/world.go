@@ -22,7 +22,8 @@ type world struct {
 	queue events
 	last  uint64 // number of the last event queued
 
-	current *task // that runs
+	current *task   // that runs
+	idle    []*task // coroutines that have nothing to do
 
 	trace     hash.Hash64
 	lines     []string // the trace as text, when asked for
@@ -67,9 +68,10 @@ func (w *world) in(d time.Duration, do func()) {
 	heap.Push(&w.queue, occurrence{w.now + sale.Instant(d.Microseconds()), w.last, do})
 }
 
-// run lets things happen until nothing is left or the deadline is reached.
-func (w *world) run(until sale.Instant) {
-	for len(w.queue) > 0 && w.queue[0].at <= until {
+// run lets things happen until nothing is left, the deadline is reached, or it is
+// over.
+func (w *world) run(until sale.Instant, over func() bool) {
+	for len(w.queue) > 0 && w.queue[0].at <= until && !over() {
 		o := heap.Pop(&w.queue).(occurrence) //nolint:forcetypeassert // only occurrences are pushed
 		w.now = o.at
 		o.do()
