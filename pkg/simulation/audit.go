@@ -11,6 +11,7 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
+	"notsale/pkg/wire"
 	"notsale/services/auditor"
 )
 
@@ -47,12 +48,7 @@ type booksOf struct {
 
 // Recorded says of which messages the model's recorder is done.
 func (b booksOf) Recorded(_ context.Context, id sale.ID) (r ledger.Recorded, _ error) {
-	for _, m := range b.broker.attempts[id] {
-		if !m.done {
-			break
-		}
-		r.Own++
-	}
+	r.Own = b.recorded[wire.AttemptStream{Sale: id}].Sequence
 	return r, nil
 }
 
@@ -155,9 +151,9 @@ func (b tapeOf) Messages(_ context.Context, id sale.ID, first, last uint64) iter
 
 func (b tapeOf) AttemptMessages(_ context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
 	return func(yield func(stream.Message, error) bool) {
-		messages := b.attempts[id]
+		messages := b.attempts[id].messages
 		for n := first; n <= min(last, uint64(len(messages))); n++ {
-			if !yield(stream.Message{Sequence: n, Data: messages[n-1].data}, nil) {
+			if !yield(messages[n-1], nil) {
 				return
 			}
 		}
@@ -165,5 +161,5 @@ func (b tapeOf) AttemptMessages(_ context.Context, id sale.ID, first, last uint6
 }
 
 func (b tapeOf) LastAttempt(_ context.Context, id sale.ID) (uint64, error) {
-	return uint64(len(b.attempts[id])), nil
+	return uint64(len(b.attempts[id].messages)), nil
 }

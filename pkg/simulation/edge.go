@@ -136,7 +136,7 @@ func (e *edgeProcess) lane(id sale.ID) *laneOf {
 			func(data []byte, again bool) { e.sim.storePack(id, data, again) }),
 		attempts: newCoalescer(e, cfg.CheckoutWait, func(items []wire.Attempt) []byte { return wire.AppendAttempts(nil, e.id, items) },
 			func(data []byte, _ bool) {
-				e.sim.broker.attempts[id] = append(e.sim.broker.attempts[id], attemptMessage{data: data})
+				e.sim.broker.append(e.sim.broker.attempts[id], data)
 			}),
 	}
 	e.lanes[id] = l

@@ -27,6 +27,7 @@ type book struct {
 	owners       map[sale.ItemID]code.ID
 	alive        map[string]sale.Instant // allocator → expiry
 	attempts     map[sale.UUID]ledger.RecordedAttempt
+	recorded     map[wire.AttemptStream]ledger.AttemptCursor
 	broken       []string     // constraints that a statement would have broken
 	point        func(string) // of the scheduler, which may die there by a panic
 }
@@ -59,6 +60,7 @@ func newBook(w *world) *book {
 	return &book{
 		service: service{w: w, name: "ledger"}, installation: sale.UUID{1}, rules: sale.RulesVersion, byCode: map[code.ID]allocation.Decision{},
 		owners: map[sale.ItemID]code.ID{}, alive: map[string]sale.Instant{}, attempts: map[sale.UUID]ledger.RecordedAttempt{},
+		recorded: map[wire.AttemptStream]ledger.AttemptCursor{},
 	}
 }
 
@@ -141,11 +143,6 @@ func (b *book) NextSlot(context.Context, time.Duration) (time.Duration, error) {
 
 // UnsoldParts: the model's stream of no sale is never followed by another.
 func (b *book) UnsoldParts(context.Context) ([]ledger.UnsoldPart, error) { return nil, nil }
-
-// AttemptCursor: nothing of it is recorded.
-func (b *book) AttemptCursor(context.Context, wire.AttemptStream) (ledger.AttemptCursor, error) {
-	return ledger.AttemptCursor{}, ledger.ErrNotFound
-}
 
 func (b *book) RemoveUnsold(context.Context, int, uint64, time.Time, time.Time, time.Duration) (bool, error) {
 	return false, nil

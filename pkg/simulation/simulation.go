@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/pkg/code"
-	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 	"notsale/services/scheduler"
@@ -41,7 +40,7 @@ type simulation struct {
 	edges      []*edgeProcess
 	allocators []*allocatorProcess
 	scheduler  *process
-	recorder   *process
+	recorders  []*recorderProcess
 	opener     *scheduler.Scheduler
 
 	shopping         int // shoppers under way
@@ -117,6 +116,10 @@ func (s *simulation) stop() {
 		a.alive = false
 		a.endTasks()
 	}
+	for _, r := range s.recorders {
+		r.alive = false
+		r.endTasks()
+	}
 	for _, t := range s.w.idle {
 		t.stop()
 	}
@@ -154,8 +157,11 @@ func (s *simulation) startProcesses() {
 	}
 	s.scheduler = &process{w: s.w, name: "scheduler"}
 	s.bootScheduler()
-	s.recorder = &process{w: s.w, name: "recorder"}
-	s.bootRecorder()
+	for n := range 2 {
+		r := &recorderProcess{process: process{w: s.w, name: fmt.Sprintf("recorder%d", n)}, sim: s}
+		s.recorders = append(s.recorders, r)
+		r.boot()
+	}
 }
 
 // user returns the name of the n-th user.
@@ -188,7 +194,7 @@ func (s *simulation) storePack(id sale.ID, data []byte, again bool) {
 	s.w.note("pack", int64(id), int64(len(of.messages)), int64(len(data)))
 }
 
-// The scheduler and the recorder.
+// The scheduler.
 
 func (s *simulation) bootScheduler() {
 	s.scheduler.start()
@@ -225,56 +231,6 @@ func (s *simulation) schedule() {
 	}()
 	s.scheduler.in(time.Second, s.schedule)
 	_ = s.opener.Turn(context.Background())
-}
-
-func (s *simulation) bootRecorder() {
-	s.recorder.start()
-	s.recorder.in(50*time.Millisecond, s.record)
-}
-
-// record stores what is not recorded yet.
-func (s *simulation) record() {
-	s.recorder.in(50*time.Millisecond, s.record)
-	if !s.broker.up() || !s.book.up() {
-		return
-	}
-	for id := sale.ID(0); int(id) <= len(s.broker.sales); id++ {
-		messages := s.broker.attempts[id]
-		for i := range messages {
-			if !messages[i].done && !s.recordOne(&messages[i]) {
-				return
-			}
-		}
-	}
-}
-
-// recordOne stores the attempts of a message; false: the recorder died of it.
-func (s *simulation) recordOne(m *attemptMessage) bool {
-	edge, attempts, err := wire.DecodeAttempts(m.data)
-	if err != nil {
-		s.violatef("attempts cannot be read: %v", err)
-	}
-	if s.recorderDies("recorder/before-insert") {
-		return false
-	}
-	for _, a := range attempts {
-		if _, stored := s.book.attempts[a.ID]; stored {
-			s.w.hit(RecorderRepeated)
-		}
-		s.book.attempts[a.ID] = ledger.RecordedAttempt{Attempt: a, Edge: edge}
-	}
-	m.done = !s.w.oneIn(s.cfg.Lossy) // or the edge had published it twice
-	return !s.recorderDies("recorder/after-insert")
-}
-
-// recorderDies reports whether the recorder crashes at the point.
-func (s *simulation) recorderDies(point string) bool {
-	dies, f := s.reach(point)
-	if dies {
-		s.recorder.crash()
-		s.w.in(f.Length, s.bootRecorder)
-	}
-	return dies
 }
 
 // strike lets a fault happen.
@@ -317,9 +273,9 @@ func (s *simulation) strike(f Fault) {
 			}
 		}
 	case CrashRecorder:
-		if s.recorder.alive {
-			s.recorder.crash()
-			s.w.in(away, s.bootRecorder)
+		if r := s.recorders[f.Target%len(s.recorders)]; r.alive {
+			r.crash()
+			s.w.in(away, r.boot)
 		}
 	}
 }

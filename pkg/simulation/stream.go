@@ -20,7 +20,7 @@ type broker struct {
 	lossy     int
 	skew      sale.Instant // of its clock
 	sales     map[sale.ID]*streamOf
-	attempts  map[sale.ID][]attemptMessage
+	attempts  map[sale.ID]*streamOf
 	listed    map[sale.ID]wire.Entry
 	owner     sale.UUID
 	session   int          // of its clients; ends when it goes away
@@ -35,15 +35,10 @@ type streamOf struct {
 	waiting  []func()         // readers that wait for a message
 }
 
-type attemptMessage struct {
-	data []byte
-	done bool // recorded
-}
-
 func newBroker(w *world, lossy int) *broker {
 	return &broker{
 		service: service{w: w, name: "stream"}, lossy: lossy, sales: map[sale.ID]*streamOf{},
-		attempts: map[sale.ID][]attemptMessage{}, listed: map[sale.ID]wire.Entry{}, interrupt: func() {},
+		attempts: map[sale.ID]*streamOf{0: {created: w.now.Time()}}, listed: map[sale.ID]wire.Entry{}, interrupt: func() {},
 	}
 }
 
@@ -57,6 +52,13 @@ var errBroker = errors.New("simulated: NATS does not answer")
 func (b *broker) append(s *streamOf, data []byte) {
 	s.messages = append(s.messages, stream.Message{Sequence: uint64(len(s.messages)) + 1, Time: b.w.now + b.skew, Data: data})
 	s.wake()
+}
+
+// changed tells those who watch the directory.
+func (b *broker) changed() {
+	for _, tell := range b.watchers {
+		tell()
+	}
 }
 
 // wake wakes who waits for a message.
@@ -83,6 +85,10 @@ func (b *broker) goAway(until sale.Instant) {
 	for id := sale.ID(1); int(id) <= len(b.sales); id++ {
 		b.sales[id].wake()
 	}
+	for _, id := range slices.Sorted(maps.Keys(b.attempts)) {
+		b.attempts[id].wake()
+	}
+	b.changed()
 }
 
 // publish sends a message to be stored and reports back to the process: stored,
@@ -155,7 +161,10 @@ func (b *broker) CreateSale(_ context.Context, s sale.Sale) (stream.Opening, err
 	if err := b.reach(); err != nil {
 		return stream.Opening{}, err
 	}
-	b.point("scheduler/between-streams") // that of the attempts is there from the start
+	if b.attempts[s.ID] == nil {
+		b.attempts[s.ID] = &streamOf{created: b.w.now.Time()}
+	}
+	b.point("scheduler/between-streams")
 	of, ok := b.sales[s.ID]
 	if !ok {
 		of = &streamOf{created: b.w.now.Time()}
@@ -222,9 +231,7 @@ func (b *broker) Put(_ context.Context, e wire.Entry) error {
 		return err
 	}
 	b.listed[e.Sale.ID] = e
-	for _, tell := range b.watchers {
-		tell()
-	}
+	b.changed()
 	b.point("scheduler/after-directory")
 	return nil
 }

@@ -1,0 +1,136 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"notsale/pkg/follow"
+	"notsale/pkg/host"
+	"notsale/pkg/ledger"
+	"notsale/pkg/sale"
+	"notsale/pkg/wire"
+	"notsale/services/recorder"
+)
+
+// recorderProcess is one recorder.
+type recorderProcess struct {
+	process
+
+	sim *simulation
+}
+
+func (r *recorderProcess) boot() {
+	r.start()
+	c := calls{&r.process, r.sim, "recorder", r.boot}
+	one, err := recorder.On(recorder.DefaultConfig(), recorder.Ports{Ledger: recorderLedger{c}, Known: recorderLedger{c}, Streams: recorderStreams{c}},
+		simulated{&r.process}, slog.New(&alarms{sim: r.sim}), prometheus.NewRegistry())
+	if err != nil {
+		panic(err)
+	}
+	r.spawn(func() { one.Record(context.Background()) })
+}
+
+// recorderLedger is the ledger as a recorder sees it.
+type recorderLedger struct{ calls }
+
+func (r recorderLedger) AttemptCursor(ctx context.Context, of wire.AttemptStream) (ledger.AttemptCursor, error) {
+	return port(ctx, r.calls, "attempt-cursor", func() (ledger.AttemptCursor, error) { return r.sim.book.AttemptCursor(ctx, of) })
+}
+
+func (r recorderLedger) RecordAttempts(ctx context.Context, of wire.AttemptStream, from, to ledger.AttemptCursor, attempts []ledger.RecordedAttempt) (stored int64, err error) {
+	_, err = port(ctx, r.calls, "insert", r.lossy(func() (err error) {
+		stored, err = r.sim.book.record(of, from, to, attempts)
+		return err
+	}))
+	return stored, err
+}
+
+func (r recorderLedger) ReopenAttempts(context.Context, wire.AttemptStream, ledger.AttemptCursor, sale.Instant) error {
+	panic("no stream of attempts is lost here")
+}
+
+func (r recorderLedger) Sale(ctx context.Context, id sale.ID) (ledger.SaleRow, error) {
+	return port(ctx, r.calls, "sale", func() (ledger.SaleRow, error) { return bookOf{r.sim.book, ""}.Sale(ctx, id) })
+}
+
+func (r recorderLedger) UnsoldParts(ctx context.Context) ([]ledger.UnsoldPart, error) {
+	return port(ctx, r.calls, "unsold-parts", func() ([]ledger.UnsoldPart, error) { return r.sim.book.UnsoldParts(ctx) })
+}
+
+// recorderStreams are the streams of attempts as a recorder sees them.
+type recorderStreams struct{ calls }
+
+func (r recorderStreams) Of(of wire.AttemptStream) follow.Stream {
+	return streamPort{r.calls, func() *streamOf { return r.sim.broker.attempts[of.Sale] }}
+}
+
+func (r recorderStreams) UnsoldParts(ctx context.Context) ([]int, error) {
+	return port(ctx, r.calls, "parts", func() ([]int, error) { return []int{0}, r.sim.broker.answers() })
+}
+
+func (r recorderStreams) Clean(context.Context, wire.AttemptStream) error { return nil }
+
+// Watch tells what the directory has, each time that it changes, until the session
+// ends.
+func (r recorderStreams) Watch(ctx context.Context, update func(wire.Entry)) error {
+	b := r.sim.broker
+	_, err := port(ctx, r.calls, "watch", func() (struct{}, error) { return struct{}{}, b.answers() })
+	if err != nil {
+		return err
+	}
+	changed := simulated{r.process}.Inbox()
+	b.watchers = append(b.watchers, func() { changed.Put(nil) })
+	for session := b.session; session == b.session; {
+		for _, id := range slices.Sorted(maps.Keys(b.listed)) {
+			update(b.listed[id])
+		}
+		if _, ok := changed.Take(ctx, host.Forever); !ok {
+			return ctx.Err()
+		}
+	}
+	return errBroker
+}
+
+// The ledger's part.
+
+// AttemptCursor is how far a stream of attempts is recorded.
+func (b *book) AttemptCursor(_ context.Context, of wire.AttemptStream) (ledger.AttemptCursor, error) {
+	if !b.up() {
+		return ledger.AttemptCursor{}, errAway
+	}
+	at, known := b.recorded[of]
+	if !known {
+		return at, ledger.ErrNotFound
+	}
+	return at, nil
+}
+
+var errHole = errors.New("simulated: attempts were recorded out of their order")
+
+// record is the one statement of a recorder.
+func (b *book) record(of wire.AttemptStream, from, to ledger.AttemptCursor, attempts []ledger.RecordedAttempt) (stored int64, err error) {
+	if !b.up() {
+		return 0, errAway
+	}
+	if at, known := b.recorded[of]; known && at != from || !known && from.Sequence > 0 {
+		return 0, ledger.ErrMoved
+	}
+	if to.Sequence <= from.Sequence {
+		return 0, errHole
+	}
+	b.recorded[of] = to
+	for _, a := range attempts {
+		if _, repeated := b.attempts[a.ID]; repeated {
+			b.w.hit(RecorderRepeated)
+			continue
+		}
+		b.attempts[a.ID] = a
+		stored++
+	}
+	return stored, nil
+}
