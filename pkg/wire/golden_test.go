@@ -38,7 +38,8 @@ var (
 	}
 )
 
-// Each golden message encodes to its file and decodes to its value. A file is
+// Each golden message encodes to its file, unless only earlier versions do, and
+// decodes to its value. A file is
 // never changed: messages like it stand in streams that must be replayed.
 func TestGoldenMessages(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -56,7 +57,8 @@ func TestGoldenMessages(t *testing.T) {
 			edge, r, err := wire.DecodePack(b)
 			return []any{edge, r}, err
 		}, []any{"edge-1", goldenPack}},
-		"replies": {wire.AppendReplies(nil, goldenReplies), func(b []byte) (any, error) { return wire.DecodeReplies(b) }, goldenReplies},
+		"replies":          {nil, func(b []byte) (any, error) { return wire.DecodeReplies(b) }, goldenReplies}, // without numbers
+		"replies-numbered": {wire.AppendReplies(nil, goldenReplies), func(b []byte) (any, error) { return wire.DecodeReplies(b) }, goldenReplies},
 		"attempts": {wire.AppendAttempts(nil, "edge-1", goldenAttempts), func(b []byte) (any, error) {
 			edge, a, err := wire.DecodeAttempts(b)
 			return []any{edge, a}, err
@@ -70,7 +72,7 @@ func TestGoldenMessages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(c.text, golden) {
+		if c.text != nil && !bytes.Equal(c.text, golden) {
 			t.Errorf("%s encodes to\n%s\nwant\n%s", name, c.text, golden)
 		}
 		if got, err := c.decode(golden); err != nil || !reflect.DeepEqual(got, c.want) {

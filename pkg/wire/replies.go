@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
@@ -37,21 +38,20 @@ func AppendReplies(buf []byte, replies []Reply) []byte {
 		buf = appendInteger(buf, `,"position":`, r.Position)
 		buf = appendQuoted(buf, `,"reason":`, r.Reason.String())
 		buf = appendInteger(buf, `,"at":`, int64(r.At))
+		buf = appendInteger(buf, `,"r":`, int64(r.Reason))
 		buf = append(buf, '}')
 	}
 	return append(buf, `]}`...)
 }
 
-// DecodeReplies reads a message of replies. Replies whose reason this version
-// does not know are left out: the waiters time out and ask again.
+// DecodeReplies reads a message of replies. A reason that this version does not know
+// has its number only, or is Unnamed where an earlier allocator says no number.
 func DecodeReplies(data []byte) ([]Reply, error) {
 	s := scanner{data: data}
 	s.literal(repliesHead)
 	var replies []Reply
 	for s.peek("{") {
-		if r, known := scanReply(&s); known {
-			replies = append(replies, r)
-		}
+		replies = append(replies, scanReply(&s))
 		if s.peek(",{") {
 			s.literal(",")
 		}
@@ -63,8 +63,22 @@ func DecodeReplies(data []byte) ([]Reply, error) {
 	return parseReplies(data)
 }
 
-func scanReply(s *scanner) (Reply, bool) {
-	var r Reply
+// Unnamed is a reason of which neither name nor number is known.
+const Unnamed = allocation.Reason(math.MaxUint8)
+
+// reasonOf reads a reason by its name or, where this version does not know that, by
+// its number, which is 0 where there is none.
+func reasonOf(name string, number int64) allocation.Reason {
+	if r, err := allocation.ParseReason(name); err == nil {
+		return r
+	}
+	if r := allocation.Reason(number); int64(r) == number && !r.Valid() {
+		return r
+	}
+	return Unnamed
+}
+
+func scanReply(s *scanner) (r Reply) {
 	s.literal(`{"n":`)
 	r.Number = uint64(s.integer())
 	s.literal(`,"code":`)
@@ -72,12 +86,16 @@ func scanReply(s *scanner) (Reply, bool) {
 	s.literal(`,"position":`)
 	r.Position = s.integer()
 	s.literal(`,"reason":`)
-	reason, err := allocation.ParseReason(s.text())
+	name, number := s.text(), int64(0)
 	s.literal(`,"at":`)
 	r.At = sale.Instant(s.integer())
+	if s.peek(`,"r":`) {
+		s.literal(`,"r":`)
+		number = s.integer()
+	}
 	s.literal(`}`)
-	r.Reason = reason
-	return r, err == nil && !s.bad
+	r.Reason = reasonOf(name, number)
+	return r
 }
 
 type repliesJSON struct {
@@ -89,6 +107,7 @@ type repliesJSON struct {
 		Position int64        `json:"position"`
 		Reason   string       `json:"reason"`
 		At       sale.Instant `json:"at"`
+		ReasonNo int64        `json:"r"`
 	} `json:"replies"`
 }
 
@@ -103,10 +122,8 @@ func parseReplies(data []byte) ([]Reply, error) {
 	}
 	replies := make([]Reply, 0, len(m.Replies))
 	for _, r := range m.Replies {
-		reason, err := allocation.ParseReason(r.Reason)
-		id, errID := code.ParseID(r.Code)
-		if err == nil && errID == nil {
-			replies = append(replies, Reply{Number: r.Number, Code: id, Position: r.Position, Reason: reason, At: r.At})
+		if id, err := code.ParseID(r.Code); err == nil {
+			replies = append(replies, Reply{Number: r.Number, Code: id, Position: r.Position, Reason: reasonOf(r.Reason, r.ReasonNo), At: r.At})
 		}
 	}
 	return replies, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -115,16 +116,25 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-func TestUnknownReasonsAreLeftOut(t *testing.T) {
-	text := wire.AppendReplies(nil, goldenReplies)
-	text = bytes.Replace(text, []byte("granted"), []byte("postponed"), 1)
-	got, err := wire.DecodeReplies(text)
-	if err != nil || !reflect.DeepEqual(got, goldenReplies[1:]) {
-		t.Errorf("%+v, %v", got, err)
-	}
-	later := bytes.Replace(text, []byte(`"replies":[`), []byte(`"since":4,"replies":[`), 1)
-	if got, err := wire.DecodeReplies(later); err != nil || !reflect.DeepEqual(got, goldenReplies[1:]) {
-		t.Errorf("with a later field: %+v, %v", got, err)
+// A reason of a later version comes with its number: whoever waits for it is
+// refused, and not told to wait on.
+func TestUnknownReasonsHaveTheirNumber(t *testing.T) {
+	named := bytes.Replace(wire.AppendReplies(nil, goldenReplies), []byte("granted"), []byte("postponed"), 1)
+	for name, c := range map[string]struct {
+		text []byte
+		want allocation.Reason
+	}{
+		"with its number":    {bytes.Replace(named, []byte(`"r":0`), []byte(`"r":99`), 1), 99},
+		"without":            {bytes.Replace(named, []byte(`,"r":0`), nil, 1), wire.Unnamed},
+		"of a known one":     {named, wire.Unnamed},
+		"too large":          {bytes.Replace(named, []byte(`"r":0`), []byte(`"r":65536`), 1), wire.Unnamed},
+		"with a later field": {bytes.Replace(bytes.Replace(named, []byte(`"r":0`), []byte(`"r":99`), 1), []byte(`"replies":[`), []byte(`"since":4,"replies":[`), 1), 99},
+	} {
+		want := slices.Clone(goldenReplies)
+		want[0].Reason = c.want
+		if got, err := wire.DecodeReplies(c.text); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
 	}
 	for _, bad := range []string{"", "{}", `{"v":2,"kind":"replies"}`} {
 		if _, err := wire.DecodeReplies([]byte(bad)); err == nil {

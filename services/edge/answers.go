@@ -76,7 +76,7 @@ func refusalOf(of *sale.Sale, reason allocation.Reason) refusal {
 	r, known := refusals[reason]
 	switch {
 	case !known:
-		return refusal{problemRefused, "The request was refused for a reason that this server does not know yet."}
+		return refusal{problemRefused, fmt.Sprintf("The request was refused for a reason that this server does not know yet (%v).", reason)}
 	case reason == allocation.LimitReached:
 		r.detail = fmt.Sprintf(r.detail, of.UserLimit)
 	}

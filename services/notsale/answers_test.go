@@ -539,8 +539,8 @@ func TestAReasonUnknownToTheEdgeIsARefusal(t *testing.T) {
 	if _, err := f.DB.Exec(t.Context(), `UPDATE decisions SET reason = 99`); err != nil {
 		t.Fatal(err)
 	}
-	expectation{status: 409, slug: "refused"}.check(t, f.Purchase(t, text))
-	expectation{status: 409, slug: "refused"}.check(t, f.Get(t, notsaletest.PurchasePath(text)))
+	expectation{status: 409, slug: "refused", contains: "reason-99"}.check(t, f.Purchase(t, text))
+	expectation{status: 409, slug: "refused", contains: "reason-99"}.check(t, f.Get(t, notsaletest.PurchasePath(text)))
 }
 
 // A checkout that is not known to be recorded gave no code to send again.
