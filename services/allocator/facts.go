@@ -96,9 +96,8 @@ func (t *term) forget(ctx context.Context, mark rejection.Mark) error {
 	return err
 }
 
-// learn gives the cache what a committed batch proves. Where that fails, the
-// facts are not given again, but that the sale is sold out: the next refusals
-// repeat them.
+// learn gives the cache what a committed batch proves. Where that fails, the next
+// refusals repeat the facts, and only that the sale is sold out is given again.
 func (t *term) learn(ctx context.Context, b *allocation.Batch) error {
 	if !t.facts.aligned {
 		t.align(ctx)

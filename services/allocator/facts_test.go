@@ -89,21 +89,22 @@ func TestFactsThatComeBackAreForgotten(t *testing.T) {
 	d.check(of.ID)
 }
 
-// through puts a proxy before the server of a URL, and returns the URL through
-// it.
-func (d *desk) through(address string) (string, *proxy.Proxy) {
+// through puts a proxy before the server of one of the desk's URLs, which leads
+// through it until direct is called.
+func (d *desk) through(address *string) (way *proxy.Proxy, direct func()) {
 	d.t.Helper()
-	u, err := url.Parse(address)
+	was := *address
+	u, err := url.Parse(was)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	way, err := proxy.New(u.Host, 1)
-	if err != nil {
+	if way, err = proxy.New(u.Host, 1); err != nil {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(way.Close)
 	u.Host = way.Address()
-	return u.String(), way
+	*address = u.String()
+	return way, func() { *address = was }
 }
 
 // Redis comes back, with facts that are to be compared with a ledger that is
@@ -113,14 +114,14 @@ func TestComparingTheCacheIsNoStall(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	of := d.OpenSale(20, 10)
-	database, cache := d.DatabaseURL, d.RedisURL
-	var toPostgres, toRedis *proxy.Proxy
-	d.DatabaseURL, toPostgres = d.through(database)
-	impatient, _, _ := strings.Cut(cache, "?")
-	d.RedisURL, toRedis = d.through(impatient)
+	toPostgres, directly := d.through(&d.DatabaseURL)
+	patient := d.RedisURL
+	d.RedisURL, _, _ = strings.Cut(patient, "?")
+	toRedis, _ := d.through(&d.RedisURL)
 	toRedis.Set(proxy.Reset)
 	_, reg := d.allocate("allocator-1", nil)
-	d.DatabaseURL, d.RedisURL = database, cache
+	directly()
+	d.RedisURL = patient
 	d.decided(of, 1)
 	d.past(of, of.LastItem())
 	toPostgres.Slow(time.Second, 0) // comparing takes two round trips, with which the loop has to be patient
@@ -148,11 +149,9 @@ func TestTheCacheLearnsLaterThatTheSaleIsSoldOut(t *testing.T) {
 			t.Parallel()
 			d := newDesk(t)
 			of := d.OpenSale(3, 10)
-			cache := d.RedisURL
-			var toRedis *proxy.Proxy
-			d.RedisURL, toRedis = d.through(cache)
+			toRedis, directly := d.through(&d.RedisURL)
 			stop, _ := d.allocate("allocator-1", nil)
-			d.RedisURL = cache
+			directly()
 			d.decided(of, 0)
 			d.decided(of, 1)
 			d.cached(of, of.FirstItem)

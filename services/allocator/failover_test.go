@@ -85,11 +85,9 @@ func TestAProxyLedToAStandby(t *testing.T) {
 	d := newDesk(t, backendstest.WithOwnPostgres)
 	of := d.OpenSale(20, 10)
 	standby, there := d.standby()
-	primary := d.DatabaseURL
-	var way *proxy.Proxy
-	d.DatabaseURL, way = d.through(primary)
+	way, directly := d.through(&d.DatabaseURL)
 	_, reg := d.allocate("allocator-1", nil)
-	d.DatabaseURL = primary
+	directly()
 	d.decided(of, 1)
 	way.Lead(standby)
 	way.Set(proxy.Reset)

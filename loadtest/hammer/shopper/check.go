@@ -161,16 +161,23 @@ func (r *Result) checkStock(ctx context.Context, c *client) error {
 	if told != r.Sale.Stock {
 		return fmt.Errorf("%d sold before the run and %d in it, of %d", r.Sale.Sold, r.Granted(), r.Sale.Stock)
 	}
-	deadline := time.Now().Add(r.Config.Settle)
-	for {
+	return retry(ctx, r.settled(), func() error {
 		s, err := FetchSale(ctx, c.conn, r.Sale.ID)
-		if err == nil && s.Sold == s.Stock && s.State == "sold_out" {
-			return nil
-		}
-		if err == nil {
+		if err == nil && (s.Sold != s.Stock || s.State != "sold_out") {
 			err = fmt.Errorf("/sales/%d says %d sold of %d, %q", s.ID, s.Sold, s.Stock, s.State)
 		}
-		if time.Now().After(deadline) || !pause(ctx, settlePoll) {
+		return err
+	})
+}
+
+// settled is when all that the system says must be of a sold-out sale.
+func (r *Result) settled() time.Time { return time.Now().Add(r.Config.Settle) }
+
+// retry tries until there is no error, and for the last time at the deadline.
+func retry(ctx context.Context, deadline time.Time, try func() error) error {
+	for {
+		err := try()
+		if err == nil || time.Now().After(deadline) || !pause(ctx, settlePoll) {
 			return err
 		}
 	}
@@ -180,17 +187,16 @@ func (r *Result) checkStock(ctx context.Context, c *client) error {
 // cache was away, an item is refused as taken that is of a sale that is sold out.
 func (r *Result) checkSoldOut(ctx context.Context, c *client) error {
 	var errs []error
-	deadline := time.Now().Add(r.Config.Settle)
+	deadline := r.settled()
 	gone := func(what string, try func() (status int, body []byte)) {
-		for {
-			status, body := try()
-			if status == http.StatusGone {
-				return
+		err := retry(ctx, deadline, func() error {
+			if status, body := try(); status != http.StatusGone {
+				return fmt.Errorf("%s: got %d %.200s", what, status, body)
 			}
-			if time.Now().After(deadline) || !pause(ctx, settlePoll) {
-				errs = append(errs, fmt.Errorf("%s: got %d %.200s", what, status, body))
-				return
-			}
+			return nil
+		})
+		if err != nil {
+			errs = append(errs, err)
 		}
 	}
 	for i := range r.held {
