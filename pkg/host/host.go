@@ -68,12 +68,17 @@ func (*Real) Wait(ctx context.Context, d time.Duration) {
 }
 
 // Inbox implements Host.
-func (*Real) Inbox() Inbox { return &inbox{news: make(chan struct{}, 1)} }
+func (*Real) Inbox() Inbox {
+	i := &inbox{news: make(chan struct{}, 1)}
+	i.told = i.room[:0]
+	return i
+}
 
 // inbox holds any number of things, so that Put never waits.
 type inbox struct {
 	mu   sync.Mutex
 	told []any         // guarded by mu
+	room [2]any        // for as much as most inboxes are told; told begins there
 	news chan struct{} // there may be something
 }
 
@@ -95,15 +100,19 @@ func (i *inbox) Take(ctx context.Context, patience time.Duration) (any, bool) {
 	if x, ok := i.first(); ok {
 		return x, true
 	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
+	var over <-chan time.Time
+	if patience < Forever {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		over = timer.C
+	}
 	for {
 		select {
 		case <-i.news:
 			if x, ok := i.first(); ok {
 				return x, true
 			}
-		case <-timer.C:
+		case <-over:
 			return i.first()
 		case <-ctx.Done():
 			return nil, false

@@ -115,6 +115,16 @@ func (c calls) quick() time.Duration {
 	return c.w.between(30*time.Microsecond, 1500*time.Microsecond)
 }
 
+// watch tells of changes of the directory, as long as this life of the process lasts.
+func (c calls) watch(b *broker, handle func()) {
+	life := c.life
+	b.watchers = append(b.watchers, func() {
+		if c.alive && c.life == life {
+			c.in(c.quick(), handle)
+		}
+	})
+}
+
 // lossy makes a statement of which it may not be known whether it was carried out:
 // the connection can break before it, or after it.
 func (c calls) lossy(do func() error) func() (struct{}, error) {
@@ -228,12 +238,7 @@ func (p allocatorPorts) Ping(ctx context.Context) error {
 }
 
 func (p allocatorPorts) Changed(handle func()) (stop func(), err error) {
-	life := p.life
-	p.sim.broker.watchers = append(p.sim.broker.watchers, func() {
-		if p.alive && p.life == life {
-			p.in(p.quick(), handle)
-		}
-	})
+	p.watch(p.sim.broker, handle)
 	return func() {}, nil
 }
 
@@ -255,14 +260,10 @@ func (p allocatorPorts) MaxMessage() int { return wire.MaxMessage }
 // Reply waits for nothing: the message leaves with others.
 func (p allocatorPorts) Reply(edge string, data []byte) error {
 	p.reach("before-reply")
-	replies, err := wire.DecodeReplies(data)
-	if err != nil {
-		p.sim.violatef("replies cannot be read: %v", err)
-	}
 	if p.w.oneIn(p.sim.cfg.Lossy) {
 		p.w.hit(CommittedUnreplied)
 	} else {
-		p.w.in(p.quick(), func() { p.sim.deliver(edge, replies) })
+		p.w.in(p.quick(), func() { p.sim.deliver(edge, data) })
 	}
 	p.reach("after-reply")
 	return nil

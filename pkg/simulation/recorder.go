@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
-	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/pkg/follow"
-	"notsale/pkg/host"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
@@ -75,25 +72,8 @@ func (r recorderStreams) UnsoldParts(ctx context.Context) ([]int, error) {
 
 func (r recorderStreams) Clean(context.Context, wire.AttemptStream) error { return nil }
 
-// Watch tells what the directory has, each time that it changes, until the session
-// ends.
 func (r recorderStreams) Watch(ctx context.Context, update func(wire.Entry)) error {
-	b := r.sim.broker
-	_, err := port(ctx, r.calls, "watch", func() (struct{}, error) { return struct{}{}, b.answers() })
-	if err != nil {
-		return err
-	}
-	changed := simulated{r.process}.Inbox()
-	b.watchers = append(b.watchers, func() { changed.Put(nil) })
-	for session := b.session; session == b.session; {
-		for _, id := range slices.Sorted(maps.Keys(b.listed)) {
-			update(b.listed[id])
-		}
-		if _, ok := changed.Take(ctx, host.Forever); !ok {
-			return ctx.Err()
-		}
-	}
-	return errBroker
+	return r.directory(ctx, update, func() {})
 }
 
 // The ledger's part.

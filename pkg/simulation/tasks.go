@@ -146,6 +146,12 @@ func (p *process) endTasks() {
 	p.tasks = slices.DeleteFunc(p.tasks, func(t *task) bool { return t != p.w.current })
 }
 
+// end ends a process for good.
+func (p *process) end() {
+	p.alive = false
+	p.endTasks()
+}
+
 // simulated is a process as its service's code sees it.
 type simulated struct{ *process }
 

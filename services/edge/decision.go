@@ -10,7 +10,7 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
-	"notsale/services/edge/flow"
+	"notsale/services/edge/shop"
 )
 
 // explainedJSON is a refusal as GET /purchase tells it: what POST answers, and
@@ -36,13 +36,12 @@ func (e *Edge) decision(c *gin.Context) {
 	if !ok {
 		return
 	}
-	_, seen := e.known(of, v)
-	switch won := e.recorded(of, v, seen); { // not held up by who reads pages
+	switch won, seen := e.shop.Recorded(of, v); { // not held up by who reads pages
 	case won.Recorded && won.Reply.Reason == allocation.Granted:
 		decided(c, of, v, won.Reply.Reason, won.Reply.Position, won.Reply.At)
 		return
 	case won.Unread && seen:
-		e.failRead(c, flow.ErrNoAnswer, problemUndecided)
+		e.failRead(c, shop.ErrNoAnswer, problemUndecided)
 		return
 	}
 	x, err := shared(e.reads, "code "+v.ID.String(), func(ctx context.Context) (ledger.Explanation, error) {

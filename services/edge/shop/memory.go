@@ -1,4 +1,4 @@
-package edge
+package shop
 
 import (
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -6,7 +6,6 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
-	"notsale/pkg/wire"
 )
 
 // remembered is how many decisions an edge remembers: more than a crowd repeats
@@ -36,12 +35,8 @@ func newMemory() *memory {
 	return &memory{seen}
 }
 
-// decided notes the decisions of replies.
-func (m *memory) decided(replies []wire.Reply) {
-	for i := range replies {
-		m.seen.Add(sight{code: replies[i].Code}, struct{}{})
-	}
-}
+// decided notes that a code was.
+func (m *memory) decided(id code.ID) { m.seen.Add(sight{code: id}, struct{}{}) }
 
 // learned notes what an answer says of an item and its sale.
 func (m *memory) learned(of sale.UUID, item sale.ItemID, reason allocation.Reason) {

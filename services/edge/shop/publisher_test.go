@@ -1,6 +1,6 @@
 //go:build unix
 
-package edge
+package shop
 
 import (
 	"runtime"
@@ -9,15 +9,16 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
-	"notsale/pkg/pack"
+	"notsale/pkg/host"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
+	"notsale/services/notsale/notsaletest"
 )
 
 // Each sale had kept the memory of its largest messages, for as long as the edge
 // ran.
-func TestLanesOfOldSalesGiveTheirMemoryBack(t *testing.T) {
-	e := newEdge(t, DefaultConfig())
+func TestOldSalesGiveTheirMemoryBack(t *testing.T) {
+	s := newShop(t, notsaletest.New(t), DefaultConfig(), nil)
 	heap := func() int64 {
 		runtime.GC()
 		runtime.GC() // a pool is emptied by the second
@@ -27,23 +28,21 @@ func TestLanesOfOldSalesGiveTheirMemoryBack(t *testing.T) {
 	}
 	crowd := func(id sale.ID) {
 		t.Helper()
-		var tickets []*pack.Ticket
-		w, err := e.waiters.add(code.ID{})
+		inbox := s.host.Inbox()
+		number, err := s.waiters.add(code.ID{}, inbox)
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		defer e.waiters.remove(w)
+		defer s.waiters.remove(number)
 		for range 1000 {
-			ticket, err := e.lane(id).requests.Add(allocation.Request{Number: w.number, User: "ann"}, wire.RequestSize)
-			if err != nil {
+			if err := s.publisher(id).requests.Add(allocation.Request{Number: number, User: "ann"}, wire.RequestSize, inbox); err != nil {
 				t.Error(err)
 				return
 			}
-			tickets = append(tickets, ticket)
 		}
-		for _, ticket := range tickets {
-			<-ticket.Done() // with an error: there is no stream
+		for range 1000 {
+			inbox.Take(t.Context(), host.Forever) // an error: there is no stream
 		}
 	}
 	crowd(1)

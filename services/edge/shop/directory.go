@@ -1,16 +1,15 @@
-package edge
+package shop
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"notsale/pkg/ledger"
+	"notsale/pkg/pack"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 )
@@ -115,37 +114,35 @@ func (d *directory) find(m miss) *sale.Sale {
 	return d.ofItem(m.item)
 }
 
+// missLimits: a miss is a look into the ledger, whose answer serves all. A flood
+// of ids that there are none of waits for itself: one statement at a time.
+var missLimits = pack.Limits{Items: 1000, Bytes: 1000, Queued: 8000, Patience: ReadTimeout}
+
+// Find returns the sale that has an item, or nil. An error says that the ledger
+// could not be asked for one that the directory does not have.
+func (s *Shop) Find(item sale.ItemID) (*sale.Sale, error) { return s.find(miss{item: item}) }
+
 // find looks a sale up, and after a miss once more with what the ledger says of
 // just that. Misses are coalesced: one statement at a time, which began after
 // all of those that it answers had asked. Those by item, which anybody can make
 // up, have a queue of their own, so that they cannot crowd out those by a code.
 // nil without error: the ledger knows no such sale.
-func (e *Edge) find(m miss) (*sale.Sale, error) {
-	if s := e.directory.find(m); s != nil {
-		return s, nil
+func (s *Shop) find(m miss) (*sale.Sale, error) {
+	if of := s.sales.find(m); of != nil {
+		return of, nil
 	}
-	queue := e.strays
+	queue := s.items
 	if m.byCode() {
-		queue = e.misses
+		queue = s.codes
 	}
-	ticket, err := queue.Add(m, 1)
-	if err != nil {
+	if err := queue.Do(m, 1, ReadTimeout); err != nil {
 		return nil, err
 	}
-	patience := time.NewTimer(readTimeout)
-	defer patience.Stop()
-	select {
-	case <-ticket.Done():
-		return e.directory.find(m), ticket.Err()
-	case <-patience.C:
-		return nil, errNotRead
-	}
+	return s.sales.find(m), nil
 }
 
-var errNotRead = errors.New("edge: the ledger does not answer in time")
-
-// refresh reads the sales that were missed from the ledger into the directory.
-func (e *Edge) refresh(ctx context.Context, missed []miss) error {
+// readMissed reads the sales that were missed from the ledger into the directory.
+func (s *Shop) readMissed(ctx context.Context, missed []miss) error {
 	var uuids []sale.UUID
 	var items []sale.ItemID
 	for _, m := range missed {
@@ -155,37 +152,12 @@ func (e *Edge) refresh(ctx context.Context, missed []miss) error {
 			items = append(items, m.item)
 		}
 	}
-	rows, err := e.ledger.SalesOf(ctx, uuids, items)
+	rows, err := s.ports.Ledger.SalesOf(ctx, uuids, items)
 	if err != nil {
 		return err
 	}
-	e.directory.learn(rows)
+	s.sales.learn(rows)
 	return nil
-}
-
-// salesPage is how many sales are read from the ledger at once.
-const salesPage = 1000
-
-// readSales reads all sales from the ledger into the directory: the list in NATS
-// may be lost, and is not whole while it is written again.
-func (e *Edge) readSales(ctx context.Context) error {
-	for before := sale.ID(0); ; {
-		page, err := e.salesBefore(ctx, before)
-		if err != nil {
-			return err
-		}
-		e.directory.learn(page)
-		if len(page) < salesPage {
-			return nil
-		}
-		before = page[len(page)-1].Sale.ID
-	}
-}
-
-func (e *Edge) salesBefore(ctx context.Context, before sale.ID) ([]ledger.SaleRow, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	return e.ledger.Sales(ctx, before, salesPage)
 }
 
 func (d *directory) learn(rows []ledger.SaleRow) {
@@ -198,4 +170,28 @@ func (d *directory) learn(rows []ledger.SaleRow) {
 	if fresh {
 		d.publish()
 	}
+}
+
+// Upcoming reports whether an item that no sale has may be of the sale that opens
+// next, if that has as many as the newest.
+func (s *Shop) Upcoming(item sale.ItemID) bool {
+	next, stock := sale.ItemID(1), sale.MaxStock
+	if byItem := s.sales.snapshot.Load().byItem; len(byItem) > 0 {
+		newest := byItem[len(byItem)-1]
+		next, stock = newest.LastItem()+1, newest.Stock
+	}
+	return item >= next && item < next+sale.ItemID(stock)
+}
+
+// InUse returns the newest sales that still take requests and that somebody has
+// bought from here, and the newest of all; most at most.
+func (s *Shop) InUse(most int) (ids []sale.ID) {
+	now := s.sales.snapshot.Load()
+	for i := len(now.byItem) - 1; i >= 0 && len(ids) < most; i-- {
+		id := now.byItem[i].ID
+		if _, used := s.publishers.Load(id); (used || len(ids) == 0) && !now.closed[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }

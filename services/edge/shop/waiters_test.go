@@ -1,4 +1,4 @@
-package edge
+package shop
 
 import (
 	"errors"
@@ -6,42 +6,44 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
+	"notsale/pkg/host"
 	"notsale/pkg/wire"
-	"notsale/services/edge/flow"
 )
 
-func replyTo(w *waiter, position int64) wire.Reply {
-	return wire.Reply{Number: w.number, Code: w.code, Position: position, Reason: allocation.Granted}
+// buyer is a purchase that waits.
+type buyer struct {
+	number uint64
+	code   code.ID
+	inbox  host.Inbox
 }
 
-func expectReply(t *testing.T, w *waiter, position int64) {
+func replyTo(b *buyer, position int64) wire.Reply {
+	return wire.Reply{Number: b.number, Code: b.code, Position: position, Reason: allocation.Granted}
+}
+
+func expectReply(t *testing.T, b *buyer, position int64) {
 	t.Helper()
-	select {
-	case r := <-w.reply:
-		if r.Position != position || r.Code != w.code || r.Number != w.number {
-			t.Errorf("waiter %d got %+v, want position %d", w.number, r, position)
-		}
-	default:
-		t.Errorf("waiter %d got nothing", w.number)
+	told, _ := b.inbox.Take(t.Context(), 0)
+	if r, ok := told.(wire.Reply); !ok || r.Position != position || r.Code != b.code || r.Number != b.number {
+		t.Errorf("buyer %d is told %+v, want position %d", b.number, told, position)
 	}
 }
 
-func expectNothing(t *testing.T, w *waiter) {
+func expectNothing(t *testing.T, b *buyer) {
 	t.Helper()
-	select {
-	case r := <-w.reply:
-		t.Errorf("waiter %d got %+v", w.number, r)
-	default:
+	if told, ok := b.inbox.Take(t.Context(), 0); ok {
+		t.Errorf("buyer %d is told %+v", b.number, told)
 	}
 }
 
-func mustAdd(t *testing.T, w *waiters, id code.ID) *waiter {
+func mustAdd(t *testing.T, w *waiters, id code.ID) *buyer {
 	t.Helper()
-	one, err := w.add(id)
-	if err != nil {
+	b := &buyer{code: id, inbox: (&host.Real{}).Inbox()}
+	var err error
+	if b.number, err = w.add(id, b.inbox); err != nil {
 		t.Fatal(err)
 	}
-	return one
+	return b
 }
 
 func TestRepliesReachTheirWaiters(t *testing.T) {
@@ -73,8 +75,9 @@ func TestLateAndRepeatedRepliesBlockNobody(t *testing.T) {
 	w.deliver([]wire.Reply{replyTo(a, 1), replyTo(a, 1), replyTo(a, 1)})
 	w.deliver([]wire.Reply{replyTo(a, 1)})
 	expectReply(t, a, 1)
-	w.remove(a)
-	w.remove(a)
+	expectNothing(t, a)
+	w.remove(a.number)
+	w.remove(a.number)
 	w.deliver([]wire.Reply{replyTo(a, 1)})
 	expectNothing(t, a)
 	b := mustAdd(t, w, code.ID{1})
@@ -89,10 +92,10 @@ func TestWaitersHaveALimit(t *testing.T) {
 	w := newWaiters(2)
 	a := mustAdd(t, w, code.ID{1})
 	mustAdd(t, w, code.ID{2})
-	if _, err := w.add(code.ID{3}); !errors.Is(err, flow.ErrCrowded) || w.count() != 2 {
+	if _, err := w.add(code.ID{3}, nil); !errors.Is(err, ErrCrowded) || w.count() != 2 {
 		t.Errorf("the third of two: %v, %d wait", err, w.count())
 	}
-	w.remove(a)
+	w.remove(a.number)
 	mustAdd(t, w, code.ID{3})
 	if w.count() != 2 {
 		t.Errorf("%d wait, want 2", w.count())
