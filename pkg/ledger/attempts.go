@@ -81,7 +81,7 @@ func (l *Ledger) RecordAttempts(ctx context.Context, of wire.AttemptStream, from
 		users[i], items[i], outcomes[i], edges[i] = a.User, a.Item, string(a.Outcome), a.Edge
 	}
 	var moved bool
-	err = l.pool.QueryRow(ctx, attemptsStatement(), int64(of.Sale), of.Part,
+	err = l.pool.QueryRow(ctx, sqlRecordAttempts, int64(of.Sale), of.Part,
 		int64(from.Sequence), from.Time.Time(), from.Hash[:], from.Created.Time(), int64(to.Sequence), to.Time.Time(), to.Hash[:],
 		ids, sales, at, users, items, outcomes, codes, expires, edges).Scan(&moved, &stored)
 	if err == nil && !moved {

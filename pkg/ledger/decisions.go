@@ -13,7 +13,6 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
-	"notsale/pkg/planted"
 	"notsale/pkg/sale"
 )
 
@@ -100,14 +99,8 @@ func (l *Ledger) OpenPositions(ctx context.Context, age time.Duration) (map[sale
 // ErrFenced. After any other error the outcome is unknown.
 func (l *Ledger) Commit(ctx context.Context, id sale.ID, epoch int64, b *allocation.Batch) error {
 	c, d := &b.After, columns(b.Decisions)
-	if planted.Bug == planted.TwoTransactions {
-		if err := l.insertApart(ctx, id, &d); err != nil {
-			return err
-		}
-		d = columns(nil)
-	}
 	var got int64
-	err := l.pool.QueryRow(ctx, commitStatement(), int64(id), epoch, b.Before.Generation, int64(b.Before.Sequence),
+	err := l.pool.QueryRow(ctx, sqlCommit, int64(id), epoch, b.Before.Generation, int64(b.Before.Sequence),
 		c.Generation, int64(c.Sequence), c.Position, c.Sold, c.Chain[:], c.PackHash[:], c.PackTime.Time(), c.Now.Time(),
 		d.positions, d.codes, d.items, d.users, d.reasons, d.times, l.name, encodeMarks(b.Packs)).Scan(&got)
 	if errors.Is(err, pgx.ErrNoRows) {
