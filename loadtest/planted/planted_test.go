@@ -1,8 +1,15 @@
+// Package planted_test builds bugs into the program, to see that they are caught: a
+// check that has never failed proves nothing. Each is one that this system must not
+// have and that somebody could write; testdata has a patch for each, which a build
+// takes over what stands in the tree, and the check that is there to find it fails.
+//
+//	go test ./loadtest/planted -run 'TestPlantedBugsAreCaught/fence_skipped'
 package planted_test
 
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,8 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"notsale/loadtest/overlay"
 	"notsale/pkg/effort"
-	"notsale/pkg/planted"
 )
 
 // check is a test that finds a planted bug, and what it says then.
@@ -21,66 +28,94 @@ type check struct {
 	says    string
 }
 
-// command is a package beside this one, and which of its tests are run.
+// command is a package, and which of its tests are run.
 type command struct{ pkg, run string }
 
 var (
-	seeds      = command{"simulation", "^TestSeeds$"}
-	commits    = command{"ledger", "^TestCommit"}
-	recordings = command{"ledger", "^TestAttemptsAreStoredOnce$"}
-	keys       = command{"rejection", "^TestFactsAreOfTheirSaleItemAndUserOnly$"}
+	seeds      = command{"pkg/simulation", "^TestSeeds$"}
+	commits    = command{"pkg/ledger", "^TestCommit"}
+	recordings = command{"pkg/ledger", "^TestAttemptsAreStoredOnce$"}
+	keys       = command{"pkg/rejection", "^TestFactsAreOfTheirSaleItemAndUserOnly$"}
 )
 
 // caught says which check finds which bug. The simulator names the invariant
 // that does not hold.
 var caught = map[string]check{
-	planted.FenceSkipped:          {commits, "the replaced allocator got <nil>"},
-	planted.ReplyBeforeCommit:     {seeds, "I5: code"},
-	planted.CacheBeforeLedger:     {seeds, "before the ledger said so"},
-	planted.WallClock:             {seeds, "I8: sale"},
-	planted.LimitOffByOne:         {seeds, "I2: user"},
-	planted.TailCheckSkipped:      {seeds, "I8: sale"},
-	planted.SoldOutRefusesGranted: {seeds, "I6: code"},
-	planted.CacheKeyWithoutUUID:   {keys, "TestFactsAreOfTheirSaleItemAndUserOnly/"},
-	planted.CheckoutBeforeAck:     {seeds, "I4: checkout"},
-	planted.TimeoutIsRefusal:      {seeds, "refused from the cache as sold-out"},
-	planted.CodeDecidedAnew:       {seeds, "I3: code"},
-	planted.PackIndexIgnored:      {seeds, "I5: code"},
-	planted.TwoTransactions:       {commits, "TestCommitWritesAllOrNothing/an_earlier_epoch"},
-	planted.StandbyAfterCursor:    {seeds, "I8: sale"},
-	planted.AttemptTwice:          {recordings, "the same two: 2 stored"},
+	// A commit checks where the cursor stands, not whose epoch it is.
+	"fence_skipped": {commits, "the replaced allocator got <nil>"},
+	// Shoppers are told before the ledger has it.
+	"reply_before_commit": {seeds, "I5: code"},
+	// A code that is sent once more is answered while its first decision is not committed.
+	"repeat_before_commit": {seeds, "I5: code"},
+	// The cache learns facts before the ledger has them.
+	"cache_before_ledger": {seeds, "before the ledger said so"},
+	// The engine reads this machine's clock instead of the stream's.
+	"wall_clock": {seeds, "I8: sale"},
+	// A user may buy one item too many.
+	"limit_off_by_one": {seeds, "I2: user"},
+	// The message at the cursor is not compared with the one that was decided.
+	"tail_check_skipped": {seeds, "I8: sale"},
+	// "Sold out" refuses purchases without proof that their code was not granted.
+	"sold_out_refuses_granted": {seeds, "I6: code"},
+	// All sales share their keys in Redis.
+	"cache_key_without_uuid": {keys, "TestFactsAreOfTheirSaleItemAndUserOnly/"},
+	// A checkout is answered before its attempt is stored.
+	"checkout_before_ack": {seeds, "I4: checkout"},
+	// A purchase that got no decision in time is refused.
+	"timeout_is_refusal": {seeds, "refused from the cache as sold-out"},
+	// A repeated code is decided once more.
+	"code_decided_anew": {seeds, "I3: code"},
+	// Every request of a pack gets the first one's reply.
+	"pack_index_ignored": {seeds, "I5: code"},
+	// Decisions and cursor are committed one after the other.
+	"two_transactions": {commits, "TestCommitWritesAllOrNothing/an_earlier_epoch"},
+	// An allocator that takes over reads on after the cursor, and never sees the
+	// message at it again.
+	"standby_after_cursor": {seeds, "I8: sale"},
+	// A warm standby does not ask whether the ledger knows what its engine comes from.
+	"standby_trusts_itself": {seeds, "I8: sale"},
+	// A renewal does not see that a lease that is held is of another epoch.
+	"lease_by_sale_only": {seeds, "is decided to"},
+	// A message that is delivered again is recorded again.
+	"attempt_twice": {recordings, "the same two: 2 stored"},
+	// A recorder goes on behind attempts that it could not store.
+	"recorder_moves_on": {seeds, "I4: attempts"},
+	// A recorder that begins in the middle of a stream passes over the first message.
+	"recorder_skips_after_restart": {seeds, "I4: attempts"},
 }
 
 // patience is a last resort: to compile takes long on a busy machine.
 const patience = 5 * effort.Patience
 
-// binaries has the tests of each package that was asked for, with the bugs in
-// them, in a folder.
-type binaries struct {
-	folder string
-	built  map[string]string
+// build builds the tests of a package, with a bug in them, or with none.
+func build(t *testing.T, pkg, bug string) (binary string) {
+	t.Helper()
+	folder := t.TempDir()
+	binary = filepath.Join(folder, "tests")
+	o, err := overlay.New(root, folder)
+	if err == nil && bug != "" {
+		err = o.Patch(filepath.Join("testdata", bug+".patch"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	flag, err := o.Flag()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, status := run(t, pkg, "go", "test", "-c", flag, "-vet=off", "-ldflags=-s -w", "-o", binary); status != 0 {
+		t.Fatalf("status %d\n%s", status, text)
+	}
+	return binary
 }
 
-// of returns the binary of a package's tests.
-func (b *binaries) of(t *testing.T, pkg string) string {
-	t.Helper()
-	if b.built[pkg] == "" {
-		path := filepath.Join(b.folder, pkg+".test")
-		text, status := run(t, pkg, "go", "test", "-c", "-tags", "planted", "-vet=off", "-o", path)
-		if status != 0 {
-			t.Fatalf("status %d\n%s", status, text)
-		}
-		b.built[pkg] = path
-	}
-	return b.built[pkg]
-}
+const root = "../.."
 
 // check runs a check with a bug, or with none, and returns what it said and its
 // exit status.
-func (b *binaries) check(t *testing.T, c command, bug string) (text string, status int) {
+func (c command) check(t *testing.T, bug string) (text string, status int) {
 	t.Helper()
-	t.Setenv("NOTSALE_PLANTED", bug)
-	return run(t, c.pkg, b.of(t, c.pkg), "-test.run", c.run)
+	return run(t, c.pkg, build(t, c.pkg, bug), "-test.run", c.run)
 }
 
 // run runs a command in a package's folder, without the race detector, and for
@@ -90,7 +125,7 @@ func run(t *testing.T, pkg string, args ...string) (text string, status int) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Dir = filepath.Join("..", pkg)
+	cmd.Dir = filepath.Join(root, pkg)
 	cmd.Env = append(os.Environ(), "NOTSALE_LONG=", "GOFLAGS="+strings.ReplaceAll(os.Getenv("GOFLAGS"), "-race", ""))
 	cmd.WaitDelay = time.Second // a child of the test may hold the pipe
 	started := time.Now()
@@ -108,24 +143,24 @@ func run(t *testing.T, pkg string, args ...string) (text string, status int) {
 
 // short are the bugs that the short form tries: one that the simulator finds,
 // and one that a test on a real store finds.
-var short = []string{planted.ReplyBeforeCommit, planted.CacheKeyWithoutUUID}
+var short = []string{"reply_before_commit", "cache_key_without_uuid"}
 
 // Every planted bug fails the check that is there to find it, and without a bug
-// the same checks pass, in the same build.
+// the same checks pass.
 func TestPlantedBugsAreCaught(t *testing.T) {
-	tests := binaries{folder: t.TempDir(), built: map[string]string{}}
+	patches, err := filepath.Glob("testdata/*.patch")
+	if err != nil || len(patches) != len(caught) {
+		t.Fatalf("%d patches, %d checks: %v", len(patches), len(caught), err)
+	}
 	commands := map[command]bool{}
-	for _, name := range planted.All() {
-		t.Run(name, func(t *testing.T) {
-			c, listed := caught[name]
-			if !listed {
-				t.Fatal("no check is known to find it")
-			}
-			commands[c.command] = true
-			if !slices.Contains(short, name) {
+	for _, bug := range slices.Sorted(maps.Keys(caught)) {
+		c := caught[bug]
+		commands[c.command] = true
+		t.Run(bug, func(t *testing.T) {
+			if !slices.Contains(short, bug) {
 				effort.NeedsLong(t)
 			}
-			text, status := tests.check(t, c.command, name)
+			text, status := c.command.check(t, bug)
 			switch {
 			case status == 0:
 				t.Errorf("not caught:\n%s", text)
@@ -139,20 +174,23 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 	for c := range commands {
 		t.Run("without "+c.run, func(t *testing.T) {
 			effort.NeedsLong(t)
-			if text, status := tests.check(t, c, ""); status != 0 || !strings.HasSuffix(text, "PASS\n") {
+			if text, status := c.check(t, ""); status != 0 || !strings.HasSuffix(text, "PASS\n") {
 				t.Errorf("%s: status %d\n%s", c.run, status, text)
 			}
 		})
 	}
 }
 
-func TestNothingIsPlantedByDefault(t *testing.T) {
-	if planted.Bug != "" {
-		t.Fatalf("this build has the bug %s", planted.Bug)
-	}
-	names := planted.All()
-	slices.Sort(names)
-	if n := len(slices.Compact(names)); n != 15 || len(caught) != n {
-		t.Errorf("%d bugs, %d with a check, want 15", n, len(caught))
+// Every patch applies, also in the short form: a bug that cannot be built in any
+// more would be found by nobody.
+func TestPatchesApply(t *testing.T) {
+	for bug := range caught {
+		o, err := overlay.New(root, t.TempDir())
+		if err == nil {
+			err = o.Patch(filepath.Join("testdata", bug+".patch"))
+		}
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }

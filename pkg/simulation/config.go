@@ -41,8 +41,9 @@ const (
 	StreamClockBack FaultKind = 10
 	CrashScheduler  FaultKind = 11
 	CrashRecorder   FaultKind = 12
-	faultKinds                = 12
-	CrashAtPoint    FaultKind = 13 // whoever reaches Point
+	LedgerSlow      FaultKind = 13
+	faultKinds                = 13
+	CrashAtPoint    FaultKind = 14 // whoever reaches Point
 )
 
 // Fault is something that goes wrong at a time.

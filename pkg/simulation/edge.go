@@ -120,17 +120,17 @@ func (p edgePorts) Ask(ctx context.Context, questions []rejection.Question) ([]r
 
 // Verdicts implements shop.Ledger.
 func (p edgePorts) Verdicts(ctx context.Context, questions []ledger.Question, limits bool) ([]ledger.Verdict, error) {
-	return port(ctx, p.calls, "verdicts", func() ([]ledger.Verdict, error) { return p.sim.book.verdicts(questions, limits) })
+	return statement(ctx, p.calls, "verdicts", func() ([]ledger.Verdict, error) { return p.sim.book.verdicts(questions, limits) })
 }
 
 // SalesOf implements shop.Ledger.
 func (p edgePorts) SalesOf(ctx context.Context, uuids []sale.UUID, items []sale.ItemID) ([]ledger.SaleRow, error) {
-	return port(ctx, p.calls, "sales-of", func() ([]ledger.SaleRow, error) { return p.sim.book.salesOf(uuids, items) })
+	return statement(ctx, p.calls, "sales-of", func() ([]ledger.SaleRow, error) { return p.sim.book.salesOf(uuids, items) })
 }
 
 // Sales implements shop.Ledger.
 func (p edgePorts) Sales(ctx context.Context, before sale.ID, limit int) ([]ledger.SaleRow, error) {
-	return port(ctx, p.calls, "sales", func() ([]ledger.SaleRow, error) { return p.sim.book.Sales(ctx, before, limit) })
+	return statement(ctx, p.calls, "sales", func() ([]ledger.SaleRow, error) { return p.sim.book.Sales(ctx, before, limit) })
 }
 
 // MaxMessage implements shop.Publisher.

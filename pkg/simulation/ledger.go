@@ -28,6 +28,7 @@ type book struct {
 	attempts     map[sale.UUID]ledger.RecordedAttempt
 	recorded     map[wire.AttemptStream]ledger.AttemptCursor
 	broken       []string     // constraints that a statement would have broken
+	slow         sale.Instant // until then statements take up to three seconds
 	point        func(string) // of the scheduler, which may die there by a panic
 }
 
@@ -68,6 +69,15 @@ func (b *book) sale(id sale.ID) *bookSale {
 		return nil
 	}
 	return b.sales[id-1]
+}
+
+// lag draws how long a statement's way to the ledger, or back, takes beside the
+// network's.
+func (b *book) lag() time.Duration {
+	if b.w.now >= b.slow {
+		return 0
+	}
+	return b.w.between(0, 3*time.Second)
 }
 
 // The scheduler's statements.

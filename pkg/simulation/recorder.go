@@ -36,15 +36,11 @@ func (r *recorderProcess) boot() {
 type recorderLedger struct{ calls }
 
 func (r recorderLedger) AttemptCursor(ctx context.Context, of wire.AttemptStream) (ledger.AttemptCursor, error) {
-	return port(ctx, r.calls, "attempt-cursor", func() (ledger.AttemptCursor, error) { return r.sim.book.AttemptCursor(ctx, of) })
+	return statement(ctx, r.calls, "attempt-cursor", func() (ledger.AttemptCursor, error) { return r.sim.book.AttemptCursor(ctx, of) })
 }
 
-func (r recorderLedger) RecordAttempts(ctx context.Context, of wire.AttemptStream, from, to ledger.AttemptCursor, attempts []ledger.RecordedAttempt) (stored int64, err error) {
-	_, err = port(ctx, r.calls, "insert", r.lossy(func() (err error) {
-		stored, err = r.sim.book.record(of, from, to, attempts)
-		return err
-	}))
-	return stored, err
+func (r recorderLedger) RecordAttempts(ctx context.Context, of wire.AttemptStream, from, to ledger.AttemptCursor, attempts []ledger.RecordedAttempt) (int64, error) {
+	return statement(ctx, r.calls, "insert", func() (int64, error) { return r.sim.book.record(of, from, to, attempts) })
 }
 
 func (r recorderLedger) ReopenAttempts(context.Context, wire.AttemptStream, ledger.AttemptCursor, sale.Instant) error {
@@ -52,11 +48,11 @@ func (r recorderLedger) ReopenAttempts(context.Context, wire.AttemptStream, ledg
 }
 
 func (r recorderLedger) Sale(ctx context.Context, id sale.ID) (ledger.SaleRow, error) {
-	return port(ctx, r.calls, "sale", func() (ledger.SaleRow, error) { return bookOf{r.sim.book, ""}.Sale(ctx, id) })
+	return statement(ctx, r.calls, "sale", func() (ledger.SaleRow, error) { return bookOf{r.sim.book, ""}.Sale(ctx, id) })
 }
 
 func (r recorderLedger) UnsoldParts(ctx context.Context) ([]ledger.UnsoldPart, error) {
-	return port(ctx, r.calls, "unsold-parts", func() ([]ledger.UnsoldPart, error) { return r.sim.book.UnsoldParts(ctx) })
+	return statement(ctx, r.calls, "unsold-parts", func() ([]ledger.UnsoldPart, error) { return r.sim.book.UnsoldParts(ctx) })
 }
 
 // recorderStreams are the streams of attempts as a recorder sees them.

@@ -252,6 +252,8 @@ func (s *simulation) strike(f Fault) {
 		s.streamAway(f, until)
 	case LedgerAway:
 		s.book.down = max(s.book.down, until)
+	case LedgerSlow:
+		s.book.slow = max(s.book.slow, until)
 	case CacheAway:
 		s.cache.down = until
 	case CacheEmptied:
