@@ -72,16 +72,16 @@ var caught = map[string]check{
 	// An allocator that takes over reads on after the cursor, and never sees the
 	// message at it again.
 	"standby_after_cursor": {seeds, "I8: sale"},
-	// A warm standby does not ask whether the ledger knows what its engine comes from.
-	"standby_trusts_itself": {seeds, "I8: sale"},
-	// A renewal does not see that a lease that is held is of another epoch.
-	"lease_by_sale_only": {seeds, "is decided to"},
+	// A warm standby goes on with an engine that it has handed over.
+	"standby_keeps_engine": {seeds, "I8: sale"},
+	// A lease is not noticed whose takeover got its answer too late.
+	"lease_not_adopted": {seeds, "is decided to"},
 	// A message that is delivered again is recorded again.
 	"attempt_twice": {recordings, "the same two: 2 stored"},
-	// A recorder goes on behind attempts that it could not store.
-	"recorder_moves_on": {seeds, "I4: attempts"},
+	// A recorder moves its cursor, and then stores the attempts.
+	"recorder_cursor_first": {seeds, "I4: checkout"},
 	// A recorder that begins in the middle of a stream passes over the first message.
-	"recorder_skips_after_restart": {seeds, "I4: attempts"},
+	"recorder_skips_after_restart": {seeds, "I4: checkout"},
 }
 
 // patience is a last resort: to compile takes long on a busy machine.
