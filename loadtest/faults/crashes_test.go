@@ -10,39 +10,33 @@ import (
 	"time"
 
 	"notsale/loadtest/faults/arena"
-	"notsale/pkg/crash"
+	"notsale/loadtest/overlay"
 	"notsale/pkg/effort"
 )
 
-// simulated are points that only a lost tail of the stream leads to: package
-// simulation crashes there a hundred times in its long form, and package
-// faults loses a real tail.
-var simulated = map[string]bool{
-	"allocator/before-applied":         true,
-	"allocator/after-applied":          true,
-	"allocator/before-open-generation": true,
-	"allocator/after-open-generation":  true,
+// points are where processes die: before or after a call to a server, by role. The
+// simulator has all of them die at each call; what it shows of the logic is shown here
+// of the program.
+var points = []string{
+	"allocator/before-renew", "allocator/after-renew", "allocator/before-take", "allocator/after-take", "allocator/after-sale",
+	"allocator/before-opening", "allocator/before-read", "allocator/after-read", "allocator/before-decision-page", "allocator/after-decision-page",
+	"allocator/before-commit", "allocator/after-commit", "allocator/before-learn", "allocator/after-learn", "allocator/before-reply", "allocator/after-reply",
+	"recorder/before-record-attempts", "recorder/after-record-attempts",
+	"edge/after-publish-attempts", "edge/before-publish-pack", "edge/after-publish-pack",
 }
 
 // pointsForOne is of how many points one is tried in the short form.
 const pointsForOne = 7
 
-// At each point that package crash names a process of its role dies while
-// everybody buys; another goes on, and exactly the stock is sold. What the
-// simulator shows of the logic is shown once of the program.
+// At each point a process of its role dies while everybody buys; another goes on, and
+// exactly the stock is sold.
 func TestCrashPoints(t *testing.T) {
 	t.Parallel()
 	const stock = 40
-	program := filepath.Join(t.TempDir(), "notsale")
-	if text, err := exec.Command("go", "build", "-tags", "crashpoints", "-ldflags=-s -w", "-o", program, "notsale/services/notsale").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
+	program := mortal(t)
 	n := 0
 	t.Run("points", func(t *testing.T) {
-		for _, point := range crash.Points() {
-			if simulated[point] {
-				continue
-			}
+		for _, point := range points {
 			if n++; !effort.Long() && n%pointsForOne != 0 {
 				continue
 			}
@@ -58,6 +52,32 @@ func TestCrashPoints(t *testing.T) {
 		}
 	})
 	t.Logf("%d points tried", n)
+}
+
+// mortal builds the program with processes that die where they are told.
+func mortal(t *testing.T) (program string) {
+	t.Helper()
+	folder := t.TempDir()
+	o, err := overlay.New("../..", folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for role, logic := range map[string]string{
+		arena.Allocator: "services/allocator", arena.Edge: "services/edge/shop", arena.Recorder: "services/recorder", arena.Scheduler: "services/scheduler",
+	} {
+		if err := o.Mortal(role, logic); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flag, err := o.Flag()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program = filepath.Join(folder, "notsale")
+	if text, err := exec.Command("go", "build", flag, "-ldflags=-s -w", "-o", program, "notsale/services/notsale").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return program
 }
 
 // mortals are those of a small sale during which somebody dies.
@@ -82,6 +102,12 @@ func (s *mortals) run() []*arena.Visit {
 		crowd := s.crowd(edges)
 		s.dies(m)
 		s.Start(role)
+		return crowd.Finish()
+	case role == arena.Edge:
+		edges, _ := s.StartAll(1, 1, 1, 1)
+		m := s.mortal(role, ":2")
+		crowd := s.crowd(append(edges, m))
+		s.dies(m)
 		return crowd.Finish()
 	case s.needsTraffic():
 		m := s.mortal(role, ":2")
@@ -114,7 +140,7 @@ func (s *mortals) needsTraffic() bool {
 // mortal starts a process that will die at the point.
 func (s *mortals) mortal(role, times string) *arena.Process {
 	s.t.Helper()
-	return s.Start(role, arena.Unready, arena.Program(s.program), arena.Env("NOTSALE_CRASH_AT", s.point+times))
+	return s.Start(role, arena.Unready, arena.Program(s.program), arena.Env(overlay.CrashAt, s.point+times))
 }
 
 // dies waits until the process has died, by its own hand.

@@ -72,8 +72,11 @@ var caught = map[string]check{
 	// An allocator that takes over reads on after the cursor, and never sees the
 	// message at it again.
 	"standby_after_cursor": {seeds, "I8: sale"},
-	// A warm standby goes on with an engine that it has handed over.
-	"standby_keeps_engine": {seeds, "I8: sale"},
+	// The engine of a warm standby, or of a takeover, does not know the codes that were
+	// decided before.
+	"standby_forgets_codes": {seeds, "I3: a code was decided twice"},
+	// Who reads a sale's decisions takes a page of them for all.
+	"page_taken_for_all": {seeds, "kind=inconsistent-ledger"},
 	// A lease is not noticed whose takeover got its answer too late.
 	"lease_not_adopted": {seeds, "is decided to"},
 	// A message that is delivered again is recorded again.

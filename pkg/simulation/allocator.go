@@ -138,8 +138,9 @@ func statement[T any](ctx context.Context, c calls, name string, do func() (T, e
 		c.w.note("statement "+name+" of "+c.name, boolean(err == nil))
 		c.w.sleep(ctx, c.sim.book.lag())
 		if err == nil && c.w.oneIn(c.sim.cfg.Lossy) {
-			c.w.hit(CommittedUnreported)
-			err = errAway
+			if err = errAway; name == "commit" {
+				c.w.hit(CommittedUnreported)
+			}
 		}
 		return x, err
 	})

@@ -100,6 +100,9 @@ func (c calls) directory(ctx context.Context, update func(wire.Entry), listed fu
 	if err != nil {
 		return err
 	}
+	if c.w.oneIn(4) { // it comes late: who asks meanwhile has the ledger asked
+		c.w.sleep(ctx, c.w.between(0, time.Second))
+	}
 	changed := simulated{c.process}.Inbox()
 	c.watch(b, func() { changed.Put(nil) })
 	for session := b.session; session == b.session; {

@@ -40,7 +40,7 @@ func (r recorderLedger) AttemptCursor(ctx context.Context, of wire.AttemptStream
 }
 
 func (r recorderLedger) RecordAttempts(ctx context.Context, of wire.AttemptStream, from, to ledger.AttemptCursor, attempts []ledger.RecordedAttempt) (int64, error) {
-	return statement(ctx, r.calls, "insert", func() (int64, error) { return r.sim.book.record(of, from, to, attempts) })
+	return statement(ctx, r.calls, "record-attempts", func() (int64, error) { return r.sim.book.record(of, from, to, attempts) })
 }
 
 func (r recorderLedger) ReopenAttempts(context.Context, wire.AttemptStream, ledger.AttemptCursor, sale.Instant) error {
@@ -63,7 +63,7 @@ func (r recorderStreams) Of(of wire.AttemptStream) follow.Stream {
 }
 
 func (r recorderStreams) UnsoldParts(ctx context.Context) ([]int, error) {
-	return port(ctx, r.calls, "parts", func() ([]int, error) { return []int{0}, r.sim.broker.answers() })
+	return port(ctx, r.calls, "unsold-parts", func() ([]int, error) { return []int{0}, r.sim.broker.answers() })
 }
 
 func (r recorderStreams) Clean(context.Context, wire.AttemptStream) error { return nil }

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,7 +19,6 @@ import (
 	"notsale/pkg/rejection"
 	"notsale/pkg/stream"
 	"notsale/pkg/telemetry"
-	"notsale/pkg/wire"
 	"notsale/services/edge/shop"
 )
 
@@ -64,8 +62,7 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 		checkouts: newRates(cfg, proxies), purchases: newRates(cfg, proxies), reads: newReads(),
 		metrics: newMetrics(reg, func() float64 { return float64(c.Failures()) }),
 	}
-	ports := shop.Ports{Cache: c, Ledger: l, Publisher: s, Directory: watched{s}, Random: rand.Reader}
-	if e.shop, err = shop.On(cfg.Config, keys, ports, e.host, log, reg); err != nil {
+	if e.shop, err = shop.New(cfg.Config, keys, l, s, c, e.host, log, reg); err != nil {
 		return nil, err
 	}
 	e.clocks = clocks{skewOf: e.skewOf}
@@ -79,18 +76,6 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	return e, nil
-}
-
-// watched is the directory of a client.
-type watched struct{ *stream.Client }
-
-// Watch implements shop.Directory.
-func (w watched) Watch(ctx context.Context, put func(wire.Entry), listed func()) error {
-	d, err := w.Directory(ctx)
-	if err != nil {
-		return err
-	}
-	return d.Watch(ctx, put, listed)
 }
 
 // UseKeys is shop.Shop's.
