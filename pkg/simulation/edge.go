@@ -120,12 +120,12 @@ func (p edgePorts) Ask(ctx context.Context, questions []rejection.Question) ([]r
 
 // Verdicts implements shop.Ledger.
 func (p edgePorts) Verdicts(ctx context.Context, questions []ledger.Question, limits bool) ([]ledger.Verdict, error) {
-	return statement(ctx, p.calls, "verdicts", func() ([]ledger.Verdict, error) { return p.sim.book.verdicts(questions, limits) })
+	return statement(ctx, p.calls, "verdicts", func() ([]ledger.Verdict, error) { return p.sim.book.Verdicts(ctx, questions, limits) })
 }
 
 // SalesOf implements shop.Ledger.
 func (p edgePorts) SalesOf(ctx context.Context, uuids []sale.UUID, items []sale.ItemID) ([]ledger.SaleRow, error) {
-	return statement(ctx, p.calls, "sales-of", func() ([]ledger.SaleRow, error) { return p.sim.book.salesOf(uuids, items) })
+	return statement(ctx, p.calls, "sales-of", func() ([]ledger.SaleRow, error) { return p.sim.book.SalesOf(ctx, uuids, items) })
 }
 
 // Sales implements shop.Ledger.

@@ -377,8 +377,8 @@ func (b bookOf) Applied(_ context.Context, id sale.ID, sequence uint64, m alloca
 
 // The edges' statements.
 
-// verdicts implements shop.Ledger's Verdicts.
-func (b *book) verdicts(questions []ledger.Question, limits bool) ([]ledger.Verdict, error) {
+// Verdicts implements shop.Ledger.
+func (b *book) Verdicts(_ context.Context, questions []ledger.Question, limits bool) ([]ledger.Verdict, error) {
 	if !b.up() {
 		return nil, errAway
 	}
@@ -421,8 +421,8 @@ func (s *bookSale) grantsOf(user sale.UserID) (n int) {
 	return n
 }
 
-// salesOf implements shop.Ledger's SalesOf.
-func (b *book) salesOf(uuids []sale.UUID, items []sale.ItemID) ([]ledger.SaleRow, error) {
+// SalesOf implements shop.Ledger.
+func (b *book) SalesOf(_ context.Context, uuids []sale.UUID, items []sale.ItemID) ([]ledger.SaleRow, error) {
 	if !b.up() {
 		return nil, errAway
 	}
