@@ -56,8 +56,24 @@ const (
 // stored. An error that wraps ErrAmbiguous: perhaps. Any other: none is.
 type Sender[T any] func(ctx context.Context, items []T) error
 
-// Fate is what the inbox of an item is told, once; nil: the item is stored.
-type Fate struct{ Err error }
+// Failed is what the inbox of an item is told whose pack is not stored, or not known
+// to be.
+type Failed struct{ Err error }
+
+// Ticket is the future of all items of one pack.
+type Ticket struct {
+	known host.Event
+	err   error // written before known happens
+}
+
+// Wait returns the fate of the pack, nil where it is stored, or ErrLate when that is
+// not known in time.
+func (t *Ticket) Wait(ctx context.Context, patience time.Duration) error {
+	if !t.known.Wait(ctx, patience) {
+		return ErrLate
+	}
+	return t.err
+}
 
 // Queue is a coalescing queue, safe for any number of callers.
 type Queue[T any] struct {
@@ -79,7 +95,8 @@ type Queue[T any] struct {
 type pack[T any] struct {
 	items   []T
 	bytes   int
-	inboxes []host.Inbox // of the items
+	ticket  *Ticket
+	inboxes []host.Inbox // of the items that have one
 }
 
 // New returns a queue that sends with send. It runs nothing while idle.
@@ -89,39 +106,38 @@ func New[T any](h host.Host, limits Limits, send Sender[T]) *Queue[T] {
 	return q
 }
 
-// Add queues an item of the given size in bytes, whose inbox is told the Fate of its
-// pack; or returns ErrFull or ErrClosed. It never waits.
-func (q *Queue[T]) Add(item T, size int, inbox host.Inbox) error {
+// Add queues an item of the given size in bytes and returns the ticket of its pack, or
+// ErrFull or ErrClosed. The item's inbox, if it has one, is told Failed where the pack
+// fails, and nothing where it is stored. Add never waits.
+func (q *Queue[T]) Add(item T, size int, inbox host.Inbox) (*Ticket, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case q.closed:
-		return ErrClosed
+		return nil, ErrClosed
 	case q.queued >= q.limits.Queued:
-		return ErrFull
+		return nil, ErrFull
 	}
 	q.queued++
 	p := q.open(size)
-	p.items, p.bytes, p.inboxes = append(p.items, item), p.bytes+size, append(p.inboxes, inbox)
+	p.items, p.bytes = append(p.items, item), p.bytes+size
+	if inbox != nil {
+		p.inboxes = append(p.inboxes, inbox)
+	}
 	if !q.running {
 		q.running = true
 		q.host.Go(q.run)
 	}
-	return nil
+	return p.ticket, nil
 }
 
-// Do queues an item and returns the fate of its pack, or ErrLate when that is not
-// known in time, or ErrFull or ErrClosed.
+// Do queues an item and waits for the fate of its pack, as Ticket.Wait does.
 func (q *Queue[T]) Do(item T, size int, patience time.Duration) error {
-	inbox := q.host.Inbox()
-	if err := q.Add(item, size, inbox); err != nil {
+	ticket, err := q.Add(item, size, nil)
+	if err != nil {
 		return err
 	}
-	fate, ok := inbox.Take(context.Background(), patience)
-	if !ok {
-		return ErrLate
-	}
-	return fate.(Fate).Err //nolint:forcetypeassert // nobody else knows of this inbox
+	return ticket.Wait(context.Background(), patience)
 }
 
 // open returns a pack that has room for one more item of the size.
@@ -131,7 +147,7 @@ func (q *Queue[T]) open(size int) *pack[T] {
 			return p
 		}
 	}
-	p := &pack[T]{}
+	p := &pack[T]{ticket: &Ticket{known: q.host.Event()}}
 	q.packs = append(q.packs, p)
 	return p
 }
@@ -139,12 +155,15 @@ func (q *Queue[T]) open(size int) *pack[T] {
 // run sends packs, one after the other, until none is left.
 func (q *Queue[T]) run() {
 	for p := q.next(); p != nil; p = q.next() {
-		fate := Fate{q.deliver(p.items)}
+		p.ticket.err = q.deliver(p.items)
 		q.mu.Lock()
 		q.queued -= len(p.items) // before anybody is told, and comes again at once
 		q.mu.Unlock()
+		p.ticket.known.Set()
 		for _, inbox := range p.inboxes {
-			inbox.Put(fate)
+			if p.ticket.err != nil {
+				inbox.Put(Failed{p.ticket.err})
+			}
 		}
 	}
 }

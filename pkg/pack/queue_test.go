@@ -37,26 +37,21 @@ func (r *recorder) send(ctx context.Context, items []int) error {
 	}
 }
 
-func add(t *testing.T, q *pack.Queue[int], items ...int) (last host.Inbox) {
+func add(t *testing.T, q *pack.Queue[int], items ...int) (last *pack.Ticket) {
 	t.Helper()
 	for _, i := range items {
-		last = (&host.Real{}).Inbox()
-		if err := q.Add(i, 10, last); err != nil {
+		var err error
+		if last, err = q.Add(i, 10, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return last
 }
 
-// fate waits for what an inbox is told.
-func fate(t *testing.T, inbox host.Inbox) error {
+// fate waits for what becomes of a pack.
+func fate(t *testing.T, ticket *pack.Ticket) error {
 	t.Helper()
-	told, ok := inbox.Take(t.Context(), host.Forever)
-	f, isFate := told.(pack.Fate)
-	if !ok || !isFate {
-		t.Fatalf("told %v", told)
-	}
-	return f.Err
+	return ticket.Wait(t.Context(), host.Forever)
 }
 
 func limits() pack.Limits {
@@ -73,8 +68,8 @@ func TestOneGoesAtOnceTheRestTogether(t *testing.T) {
 		if q.Queued() != 5 {
 			t.Errorf("%d queued", q.Queued())
 		}
-		if _, told := first.Take(t.Context(), 0); told {
-			t.Error("told before it was sent")
+		if err := first.Wait(t.Context(), 0); !errors.Is(err, pack.ErrLate) {
+			t.Errorf("told before it was sent: %v", err)
 		}
 		for range 3 {
 			r.gate <- nil
@@ -248,6 +243,30 @@ func TestCloseBreaksOffAtTheDeadline(t *testing.T) {
 		}
 		if err := q.Do(2, 1, time.Hour); !errors.Is(err, pack.ErrClosed) {
 			t.Error(err)
+		}
+	})
+}
+
+// The inbox of an item is told that its pack has failed, and nothing else.
+func TestInboxesAreToldOfFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, r := &host.Real{}, &recorder{gate: make(chan error)}
+		q := pack.New(h, limits(), r.send)
+		stored, failed := h.Inbox(), h.Inbox()
+		_, errStored := q.Add(1, 1, stored)
+		synctest.Wait()
+		_, errFailed := q.Add(2, 1, failed)
+		full := errors.New("the stream is full")
+		r.gate <- nil
+		r.gate <- full
+		if err := errors.Join(errStored, errFailed, q.Close(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if told, ok := stored.Take(t.Context(), 0); ok {
+			t.Errorf("an item that is stored is told %v", told)
+		}
+		if told, _ := failed.Take(t.Context(), 0); told != (pack.Failed{Err: full}) {
+			t.Errorf("told %v, want %v", told, full)
 		}
 	})
 }

@@ -227,6 +227,31 @@ func (i *simulatedInbox) Take(ctx context.Context, patience time.Duration) (x an
 	return x, true
 }
 
+// Event implements host.Host.
+func (h simulated) Event() host.Event { return &simulatedEvent{w: h.w} }
+
+type simulatedEvent struct {
+	w        *world
+	happened bool
+	waiting  []func()
+}
+
+// Set implements host.Event.
+func (e *simulatedEvent) Set() {
+	e.happened = true
+	for _, wake := range e.waiting {
+		wake()
+	}
+}
+
+// Wait implements host.Event.
+func (e *simulatedEvent) Wait(ctx context.Context, patience time.Duration) bool {
+	for until := e.w.until(patience); !e.happened && ctx.Err() == nil && e.w.now < until; {
+		e.w.await(ctx, until, func(wake func()) { e.waiting = append(e.waiting, wake) })
+	}
+	return e.happened
+}
+
 // until is the end of a patience: of a long one some time after the run's.
 func (w *world) until(patience time.Duration) sale.Instant {
 	return w.now + sale.Instant(min(patience, time.Hour).Microseconds())

@@ -16,69 +16,70 @@ type flights struct {
 	limit int // callers at once
 
 	mu      sync.Mutex
-	callers int                      // guarded by mu
-	open    map[code.ID][]host.Inbox // of those who wait for the first; guarded by mu
+	callers int                 // guarded by mu
+	open    map[code.ID]*flight // guarded by mu
 }
 
 // followers may wait for a code's purchase beside the first who posted it: more
 // than impatient clients send, and a small part of all that may wait.
 const followers = 64
 
+// flight is a code's purchase under way.
+type flight struct {
+	landed  host.Event
+	outcome Outcome // written by the first caller before it landed
+	callers int     // guarded by the flights' mu
+}
+
 func newFlights(h host.Host, limit int) *flights {
-	return &flights{host: h, limit: limit, open: map[code.ID][]host.Inbox{}}
+	return &flights{host: h, limit: limit, open: map[code.ID]*flight{}}
 }
 
 // take returns how the code's purchase ends, which fly carries out for all that
 // ask meanwhile, as the first one's and to its end. The others leave
 // when their ctx ends. ErrCrowded: as many wait as may, for this code or in all.
 func (f *flights) take(ctx context.Context, id code.ID, fly func() Outcome) (Outcome, error) {
-	inbox, err := f.board(id)
+	one, first, err := f.board(id)
 	if err != nil {
 		return Outcome{}, err
 	}
-	defer f.leave()
-	if inbox != nil {
-		if out, ok := inbox.Take(ctx, host.Forever); ok {
-			return out.(Outcome), nil //nolint:forcetypeassert // land tells it, nobody else
-		}
+	defer f.leave(one)
+	if first {
+		defer f.land(id, one)
+		one.outcome = Outcome{End: Unqueued, Err: pack.ErrLate} // should fly panic
+		one.outcome = fly()
+	} else if !one.landed.Wait(ctx, host.Forever) {
 		return Outcome{}, ctx.Err()
 	}
-	out := Outcome{End: Unqueued, Err: pack.ErrLate} // should fly panic
-	defer func() { f.land(id, out) }()
-	out = fly()
-	return out, nil
+	return one.outcome, nil
 }
 
-// board returns where the code's outcome will be told, or nil to the first.
-func (f *flights) board(id code.ID) (host.Inbox, error) {
+func (f *flights) board(id code.ID) (one *flight, first bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	waiting, under := f.open[id]
-	if f.callers >= f.limit || len(waiting) >= followers {
-		return nil, ErrCrowded
+	one, under := f.open[id]
+	if f.callers >= f.limit || under && one.callers > followers {
+		return nil, false, ErrCrowded
+	}
+	if !under {
+		one = &flight{landed: f.host.Event()}
+		f.open[id] = one
 	}
 	f.callers++
-	if !under {
-		f.open[id] = nil
-		return nil, nil //nolint:nilnil // the first
-	}
-	inbox := f.host.Inbox()
-	f.open[id] = append(waiting, inbox)
-	return inbox, nil
+	one.callers++
+	return one, !under, nil
 }
 
-func (f *flights) leave() {
+func (f *flights) leave(one *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.callers--
+	one.callers--
 }
 
-func (f *flights) land(id code.ID, out Outcome) {
+func (f *flights) land(id code.ID, one *flight) {
 	f.mu.Lock()
-	waiting := f.open[id]
 	delete(f.open, id)
 	f.mu.Unlock()
-	for _, inbox := range waiting {
-		inbox.Put(out)
-	}
+	one.landed.Set()
 }

@@ -36,7 +36,7 @@ func TestOldSalesGiveTheirMemoryBack(t *testing.T) {
 		}
 		defer s.waiters.remove(number)
 		for range 1000 {
-			if err := s.publisher(id).requests.Add(allocation.Request{Number: number, User: "ann"}, wire.RequestSize, inbox); err != nil {
+			if _, err := s.publisher(id).requests.Add(allocation.Request{Number: number, User: "ann"}, wire.RequestSize, inbox); err != nil {
 				t.Error(err)
 				return
 			}

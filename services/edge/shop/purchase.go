@@ -9,7 +9,6 @@ import (
 	"notsale/pkg/code"
 	"notsale/pkg/host"
 	"notsale/pkg/ledger"
-	"notsale/pkg/pack"
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
@@ -157,19 +156,20 @@ func (s *Shop) submit(of *sale.Sale, v code.Verified, patience time.Duration) Ou
 	}
 	defer s.waiters.remove(number)
 	request := allocation.Request{Number: number, Code: v.ID, Item: v.Item, User: v.User, Expires: v.Expires}
-	if err = s.publisher(of.ID).requests.Add(request, wire.RequestSize, inbox); err != nil {
+	ticket, err := s.publisher(of.ID).requests.Add(request, wire.RequestSize, inbox)
+	if err != nil {
 		return Outcome{End: Unqueued, Err: err}
 	}
-	reply, decided, err := s.await(inbox, patience)
-	if decided {
+	if reply, decided := decision(inbox, patience); decided {
 		return Outcome{End: Decided, Reply: reply}
 	}
+	err = ticket.Wait(context.Background(), 0)
 	kind := s.rows
 	if errors.Is(err, stream.ErrFull) {
 		kind = s.limits
 	}
 	found := s.look(of, v, kind, lookPatience)
-	if reply, decided, _ = s.await(inbox, 0); decided { // it came meanwhile
+	if reply, decided := decision(inbox, 0); decided { // it came meanwhile
 		return Outcome{End: Decided, Reply: reply}
 	}
 	switch {
@@ -183,23 +183,14 @@ func (s *Shop) submit(of *sale.Sale, v code.Verified, patience time.Duration) Ou
 	return Outcome{End: Unqueued, Err: err}
 }
 
-// await waits for a decision, in vain where the request's pack is not stored; without
-// patience it looks at all that was told. err is nil where the pack is known to be
-// stored.
-func (s *Shop) await(inbox host.Inbox, patience time.Duration) (reply wire.Reply, decided bool, err error) {
-	err = pack.ErrLate
-	for until := s.host.Now().Add(patience); ; {
-		told, ok := inbox.Take(context.Background(), until.Sub(s.host.Now()))
-		if !ok {
-			return wire.Reply{}, false, err
+// decision waits for the decision of a request, for at most so long, and no longer
+// once its pack has failed.
+func decision(inbox host.Inbox, patience time.Duration) (wire.Reply, bool) {
+	for {
+		told, ok := inbox.Take(context.Background(), patience)
+		if reply, decided := told.(wire.Reply); decided || !ok {
+			return reply, decided
 		}
-		switch x := told.(type) {
-		case wire.Reply:
-			return x, true, nil
-		case pack.Fate:
-			if err = x.Err; err != nil && patience > 0 {
-				return wire.Reply{}, false, err
-			}
-		}
+		patience = 0
 	}
 }

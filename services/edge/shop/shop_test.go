@@ -95,16 +95,16 @@ func TestOneCodeHoldsFewPlaces(t *testing.T) {
 		})
 		<-under
 		for range followers {
-			inbox, err := f.board(code.ID{1})
-			if err != nil || inbox == nil {
-				t.Fatalf("a follower: %v, %v", inbox, err)
+			one, first, err := f.board(code.ID{1})
+			if err != nil || first {
+				t.Fatalf("a follower: first %v, %v", first, err)
 			}
 			real.Go(func() {
-				inbox.Take(t.Context(), host.Forever)
-				f.leave()
+				one.landed.Wait(t.Context(), host.Forever)
+				f.leave(one)
 			})
 		}
-		if _, err := f.board(code.ID{1}); !errors.Is(err, ErrCrowded) {
+		if _, _, err := f.board(code.ID{1}); !errors.Is(err, ErrCrowded) {
 			t.Errorf("one follower too many: %v", err)
 		}
 		if o, err := f.take(t.Context(), code.ID{2}, func() Outcome { return Outcome{End: Pending} }); err != nil || o.End != Pending {
@@ -128,15 +128,15 @@ func TestFollowersOfAPanicAreTold(t *testing.T) {
 		_, _ = f.take(t.Context(), code.ID{1}, func() Outcome { close(under); <-boarded; panic("a defect") })
 	})
 	<-under
-	inbox, err := f.board(code.ID{1})
-	if err != nil {
-		t.Fatal(err)
+	one, first, err := f.board(code.ID{1})
+	if err != nil || first {
+		t.Fatal(first, err)
 	}
 	close(boarded)
-	if out, ok := inbox.Take(t.Context(), notsaletest.Patience); !ok || out.(Outcome).End != Unqueued {
-		t.Errorf("told %v", out)
+	if !one.landed.Wait(t.Context(), notsaletest.Patience) || one.outcome.End != Unqueued {
+		t.Errorf("told %v", one.outcome)
 	}
-	f.leave()
+	f.leave(one)
 	real.Join()
 }
 
