@@ -98,13 +98,14 @@ func refused(of *sale.Sale, d *allocation.Decision, expires sale.Instant, facts 
 	return refusalOf(of, d.Reason).detail
 }
 
-// lost says where what the detail of a refusal speaks of came about.
-var lost = map[allocation.Reason]string{
-	allocation.SoldOut:      "the last one at position %d, %v.",
-	allocation.LimitReached: "the last of them at position %d, %v.",
-	allocation.ItemTaken:    "at position %d, %v.",
+// lost says where what the detail of a refusal speaks of came about, by the scope of
+// its reason.
+var lost = map[allocation.Scope]string{
+	allocation.ScopeSale: "the last one at position %d, %v.",
+	allocation.ScopeUser: "the last of them at position %d, %v.",
+	allocation.ScopeItem: "at position %d, %v.",
 }
 
 func sentence(of *sale.Sale, f ledger.Fact) string {
-	return strings.TrimSuffix(refusalOf(of, f.Reason).detail, ".") + ": " + fmt.Sprintf(lost[f.Reason], f.Position, f.At)
+	return strings.TrimSuffix(refusalOf(of, f.Reason).detail, ".") + ": " + fmt.Sprintf(lost[f.Reason.Scope()], f.Position, f.At)
 }
