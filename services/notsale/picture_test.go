@@ -27,7 +27,7 @@ func TestREADMEShowsThePackages(t *testing.T) {
 	}
 	want := packagePicture(listPackages(t))
 	if effort.Update() {
-		if err := os.WriteFile("../../README.md", slices.Concat(before, []byte(begin+want+end), after), 0o644); err != nil { //nolint:gosec // it is for everybody
+		if err := os.WriteFile("../../README.md", slices.Concat(before, []byte(begin+want+end), after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

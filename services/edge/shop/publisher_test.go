@@ -18,7 +18,7 @@ import (
 // Each sale had kept the memory of its largest messages, for as long as the edge
 // ran.
 func TestOldSalesGiveTheirMemoryBack(t *testing.T) {
-	s := newShop(t, notsaletest.New(t), DefaultConfig(), nil)
+	s := newShop(t, notsaletest.New(t), DefaultConfig())
 	heap := func() int64 {
 		runtime.GC()
 		runtime.GC() // a pool is emptied by the second

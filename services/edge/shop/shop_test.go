@@ -33,16 +33,13 @@ func (noDirectory) Watch(context.Context, func(wire.Entry), func()) error { retu
 func (noDirectory) Connected() bool                                       { return false }
 
 // newShop returns a shop on a stage's servers, which does not follow the directory.
-func newShop(t *testing.T, stage *notsaletest.Stage, cfg Config, change func(*Ports)) *Shop {
+func newShop(t *testing.T, stage *notsaletest.Stage, cfg Config) *Shop {
 	t.Helper()
 	keys, err := code.NewKeyring([]code.Key{{ID: 1, Secret: make([]byte, code.MinSecret)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ports := Ports{Cache: stage.Cache("shop"), Ledger: stage.Ledger("shop"), Publisher: stage.Stream("shop"), Directory: noDirectory{}, Random: rand.Reader}
-	if change != nil {
-		change(&ports)
-	}
 	real := &host.Real{}
 	s, err := On(cfg, keys, ports, real, stage.Log, prometheus.NewRegistry())
 	if err != nil {
@@ -63,7 +60,7 @@ func newShop(t *testing.T, stage *notsaletest.Stage, cfg Config, change func(*Po
 // codes that were decided, does not turn off the look-ups of rows by their keys; nor
 // the other way round.
 func TestALookThatFailsPausesOnlyItsKind(t *testing.T) {
-	s := newShop(t, notsaletest.New(t), DefaultConfig(), nil)
+	s := newShop(t, notsaletest.New(t), DefaultConfig())
 	broken, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, c := range []struct{ failed, other *lookups }{{s.limits, s.rows}, {s.rows, s.limits}, {s.decided, s.rows}, {s.rows, s.decided}} {
@@ -142,7 +139,7 @@ func TestFollowersOfAPanicAreTold(t *testing.T) {
 
 // A shop is ready once it has read all sales from the ledger and the directory.
 func TestReady(t *testing.T) {
-	s := newShop(t, notsaletest.New(t), DefaultConfig(), nil)
+	s := newShop(t, notsaletest.New(t), DefaultConfig())
 	if err := s.Ready(); !errors.Is(err, errUnlisted) {
 		t.Errorf("without the directory: %v", err)
 	}
@@ -181,7 +178,7 @@ func TestASessionThatEndsOnAPacksLastTry(t *testing.T) {
 	stage.NATSURL = through.String()
 	cfg := DefaultConfig()
 	cfg.PurchaseWait = time.Minute // it is not the wait that ends
-	s := newShop(t, stage, cfg, nil)
+	s := newShop(t, stage, cfg)
 	last := pack.DefaultLimits()
 	last.Patience = time.Nanosecond // every try is the last
 	s.publishers.Store(of.ID, &publisher{
