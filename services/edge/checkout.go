@@ -9,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/catalogue"
 	"notsale/pkg/code"
 	"notsale/pkg/ledger"
 	"notsale/pkg/pack"
@@ -107,7 +108,7 @@ func (e *Edge) checkout(c *gin.Context) {
 		refuseFor(c, of, allocation.ItemTaken)
 	default:
 		reply(c, http.StatusOK, checkoutBody{
-			Code: text, Item: p.item, Name: of.Name(p.item), Image: imagePath(p.item), Sale: of.ID, UserID: p.user, Expires: a.Expires.String(),
+			Code: text, Item: p.item, Name: catalogue.Name(of, p.item), Image: imagePath(p.item), Sale: of.ID, UserID: p.user, Expires: a.Expires.String(),
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/catalogue"
 	"notsale/pkg/code"
 	"notsale/pkg/ledger"
 	"notsale/pkg/rejection"
@@ -213,7 +214,7 @@ func (e *Edge) submit(p *flow.Purchase, of *sale.Sale, v code.Verified, latest t
 func decided(c *gin.Context, of *sale.Sale, v code.Verified, reason allocation.Reason, position int64, at sale.Instant) {
 	if reason == allocation.Granted {
 		reply(c, http.StatusOK, purchaseBody{
-			Message: "Purchase successful", Status: "success", Item: v.Item, Name: of.Name(v.Item), Sale: of.ID,
+			Message: "Purchase successful", Status: "success", Item: v.Item, Name: catalogue.Name(of, v.Item), Sale: of.ID,
 			UserID: v.User, Position: position, Time: at.String(),
 		})
 		return
