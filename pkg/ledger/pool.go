@@ -102,29 +102,6 @@ func (s sessions) Exec(ctx context.Context, sql string, args ...any) (pgconn.Com
 	return rows.CommandTag(), rows.Err()
 }
 
-// QueryRow runs a statement whose first row is read by Scan, which must be called.
-func (s sessions) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	return firstRow(func(dest ...any) error {
-		rows, err := s.Query(ctx, sql, args...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		if !rows.Next() {
-			return cmp.Or(rows.Err(), pgx.ErrNoRows)
-		}
-		if err := rows.Scan(dest...); err != nil {
-			return err
-		}
-		rows.Close()
-		return rows.Err()
-	})
-}
-
-type firstRow func(dest ...any) error
-
-func (scan firstRow) Scan(dest ...any) error { return scan(dest...) }
-
 // Begin begins a transaction, on a session of its own until that has ended.
 func (s sessions) Begin(ctx context.Context) (pgx.Tx, error) { return s.BeginTx(ctx, pgx.TxOptions{}) }
 
