@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/gofrs/flock"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -32,7 +33,7 @@ type Part struct {
 // goroutine.
 type Backends struct {
 	cfg      Config
-	lock     *lock
+	lock     *flock.Flock
 	postgres *Postgres // nil: external; as the next two
 	redis    *Redis
 	nats     *NATS
@@ -238,7 +239,7 @@ func (b *Backends) Stop(ctx context.Context) error {
 		b.end()
 		b.watchers.Wait()
 		b.stopErr = errors.Join(b.stopParts(ctx)...)
-		b.lock.release()
+		release(b.lock)
 	})
 	return b.stopErr
 }
