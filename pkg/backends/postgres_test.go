@@ -209,7 +209,7 @@ func installed(t *testing.T) pgInstall {
 		t.Fatal(err)
 	}
 	for _, dir := range append(pathFolders(), distributionFolders()...) {
-		if found, err := probePostgres(t.Context(), dir, account); err == nil && found.suits(0) == nil {
+		if found, err := suitable(t.Context(), dir, 0, account); err == nil {
 			return found
 		}
 	}
