@@ -54,7 +54,7 @@ func (l *Ledger) StartArchiving(ctx context.Context, id sale.ID) error {
 func (l *Ledger) FinishArchiving(ctx context.Context, id sale.ID, a Archive) (err error) {
 	defer during(&err, "archiving sale %d", id)
 	started := true
-	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
+	err = l.pool.inTransaction(ctx, pgx.TxOptions{}, func(tx transaction) (err error) {
 		started, err = done(ctx, tx, "archive_close", params{"sale": id}) // first the sale's row, as Take does
 		if err != nil || !started {
 			return err

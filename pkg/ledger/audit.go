@@ -137,7 +137,7 @@ const attemptsPage = 5000
 func (l *Ledger) Attempts(ctx context.Context, id sale.ID) iter.Seq2[RecordedAttempt, error] {
 	return func(yield func(RecordedAttempt, error) bool) {
 		stopped := false
-		err := pgx.BeginTxFunc(ctx, l.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		err := l.pool.inTransaction(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx transaction) error {
 			if _, err := done(ctx, tx, "audit_attempts", params{"sale": id}); err != nil {
 				return err
 			}

@@ -179,13 +179,9 @@ func columns(ds []allocation.Decision) decisionColumns {
 // order, at most so many: fewer are all that there are. It appends them to room,
 // which it empties first. What stands up to a cursor never changes, so that the
 // pages of several calls are one history.
-func (l *Ledger) DecisionPage(ctx context.Context, id sale.ID, after, upTo int64, most int, room []allocation.Decision) (page []allocation.Decision, err error) {
+func (l *Ledger) DecisionPage(ctx context.Context, id sale.ID, after, upTo int64, most int, room []allocation.Decision) (_ []allocation.Decision, err error) {
 	defer during(&err, "reading decisions of sale %d after position %d", id, after)
-	rows, err := l.pool.Query(ctx, "decisions", params{"sale": id, "after": after, "up_to": upTo, "most": most})
-	if err != nil {
-		return nil, err
-	}
-	return pgx.AppendRows(room[:0], rows, scanDecision)
+	return appended(ctx, l.pool, room[:0], "decisions", params{"sale": id, "after": after, "up_to": upTo, "most": most}, scanDecision)
 }
 
 // decisionPage is how many decisions a statement reads, so that none grows with

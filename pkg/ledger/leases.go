@@ -56,7 +56,7 @@ var errLocked = errors.New("ledger: a cursor is locked")
 // takeFree is a takeover with one of the two fences. Of sales that are locked it
 // lists which, and has taken none then.
 func (l *Ledger) takeFree(ctx context.Context, fence string, ttl time.Duration, skip []sale.ID, limit int) (leases []Lease, locked []sale.ID, err error) {
-	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+	err = l.pool.inTransaction(ctx, pgx.TxOptions{}, func(tx transaction) error {
 		var predecessors []string
 		if leases, predecessors, err = l.take(ctx, tx, ttl, skip, limit); err != nil || len(leases) == 0 {
 			return err
@@ -76,7 +76,7 @@ func (l *Ledger) takeFree(ctx context.Context, fence string, ttl time.Duration, 
 }
 
 // shutOut fences the leases, or returns errLocked and those that are not.
-func shutOut(ctx context.Context, tx pgx.Tx, fence string, leases []Lease) (locked []sale.ID, err error) {
+func shutOut(ctx context.Context, tx transaction, fence string, leases []Lease) (locked []sale.ID, err error) {
 	ids := make([]sale.ID, len(leases))
 	for i, lease := range leases {
 		ids[i] = lease.Sale
@@ -93,9 +93,9 @@ const insufficientPrivilege = "42501"
 
 // terminate ends the sessions of a predecessor. One that it may not end is left:
 // the fence waits for what it has under way.
-func terminate(ctx context.Context, tx pgx.Tx, name string) error {
+func terminate(ctx context.Context, tx transaction, name string) error {
 	err := pgx.BeginFunc(ctx, tx, func(part pgx.Tx) error {
-		_, err := done(ctx, part, "lease_terminate", params{"name": name})
+		_, err := done(ctx, transaction{part}, "lease_terminate", params{"name": name})
 		return err
 	})
 	if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == insufficientPrivilege {
@@ -104,7 +104,7 @@ func terminate(ctx context.Context, tx pgx.Tx, name string) error {
 	return err
 }
 
-func (l *Ledger) take(ctx context.Context, tx pgx.Tx, ttl time.Duration, skip []sale.ID, limit int) (leases []Lease, predecessors []string, err error) {
+func (l *Ledger) take(ctx context.Context, tx transaction, ttl time.Duration, skip []sale.ID, limit int) (leases []Lease, predecessors []string, err error) {
 	if skip == nil {
 		skip = []sale.ID{} // nil is null, which is like no sale
 	}

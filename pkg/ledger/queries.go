@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"notsale/pkg/allocation"
@@ -129,39 +128,52 @@ func (h *hash) ScanBytes(v []byte) error {
 	return nil
 }
 
-// session is a pool or a transaction.
-type session interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+// runner is a pool or a transaction.
+type runner interface {
+	// run runs a query. read need not read all of its rows.
+	run(ctx context.Context, name string, p params, read func(pgx.Rows) error) error
 }
 
 // all returns what read makes of the rows of a query.
-func all[T any](ctx context.Context, s session, name string, p params, read pgx.RowToFunc[T]) ([]T, error) {
-	rows, err := s.Query(ctx, name, p)
+func all[T any](ctx context.Context, r runner, name string, p params, read pgx.RowToFunc[T]) ([]T, error) {
+	return appended(ctx, r, []T{}, name, p, read)
+}
+
+// appended is all, in a room that is used again.
+func appended[T any](ctx context.Context, r runner, room []T, name string, p params, read pgx.RowToFunc[T]) (list []T, err error) {
+	err = r.run(ctx, name, p, func(rows pgx.Rows) (err error) {
+		list, err = pgx.AppendRows(room, rows, read)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, read)
+	return list, nil
 }
 
 // one returns what read makes of the first row, or ErrNotFound.
-func one[T any](ctx context.Context, s session, name string, p params, read pgx.RowToFunc[T]) (T, error) {
-	var none T
-	rows, err := s.Query(ctx, name, p)
-	if err != nil {
-		return none, err
-	}
-	row, err := pgx.CollectOneRow(rows, read)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return none, ErrNotFound
+func one[T any](ctx context.Context, r runner, name string, p params, read pgx.RowToFunc[T]) (row T, err error) {
+	found := false
+	err = r.run(ctx, name, p, func(rows pgx.Rows) (err error) {
+		if found = rows.Next(); found {
+			row, err = read(rows)
+		}
+		return err
+	})
+	if err == nil && !found {
+		err = ErrNotFound
 	}
 	return row, err
 }
 
 // done runs a query and reports whether it found, or changed, any row.
-func done(ctx context.Context, s session, name string, p params) (bool, error) {
-	tag, err := s.Exec(ctx, name, p)
-	return tag.RowsAffected() > 0, err
+func done(ctx context.Context, r runner, name string, p params) (found bool, err error) {
+	err = r.run(ctx, name, p, func(rows pgx.Rows) error {
+		rows.Close()
+		found = rows.CommandTag().RowsAffected() > 0
+		return nil
+	})
+	return found && err == nil, err
 }
 
 // during adds to an error what was going on. ErrNotFound and ErrFenced are

@@ -57,7 +57,7 @@ var ErrWentBack = errors.New("ledger: it was put back to before a sale was opene
 // given away; no row was made.
 func (l *Ledger) OpenSlot(ctx context.Context, t Template) (made bool, err error) {
 	defer during(&err, "opening the slot's sale")
-	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+	err = l.pool.inTransaction(ctx, pgx.TxOptions{}, func(tx transaction) error {
 		if _, err := done(ctx, tx, "lock_installation", nil); err != nil {
 			return err
 		}
@@ -92,7 +92,7 @@ var ErrTaken = errors.New("ledger: another sale is in its place")
 // nothing was changed.
 func (l *Ledger) Adopt(ctx context.Context, of sale.Sale) (err error) {
 	defer during(&err, "taking sale %d over", of.ID)
-	return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+	return l.pool.inTransaction(ctx, pgx.TxOptions{}, func(tx transaction) error {
 		if _, err := done(ctx, tx, "lock_installation", nil); err != nil {
 			return err
 		}

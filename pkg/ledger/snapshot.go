@@ -33,7 +33,7 @@ const maxBeyond = 1000
 // Snapshot reads what stands of the sale, in one read-only transaction that
 // sees one instant. ErrNotFound: no such sale, or it was never opened.
 func (l *Ledger) Snapshot(ctx context.Context, id sale.ID) (s Snapshot, err error) {
-	err = pgx.BeginTxFunc(ctx, l.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err = l.pool.inTransaction(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx transaction) error {
 		return s.read(ctx, tx, l.name, id)
 	})
 	if errors.Is(err, ErrNotFound) {
@@ -43,7 +43,7 @@ func (l *Ledger) Snapshot(ctx context.Context, id sale.ID) (s Snapshot, err erro
 	return s, err
 }
 
-func (s *Snapshot) read(ctx context.Context, tx pgx.Tx, name string, id sale.ID) (err error) {
+func (s *Snapshot) read(ctx context.Context, tx transaction, name string, id sale.ID) (err error) {
 	if s.Sale, err = one(ctx, tx, "sale", params{"sale": id, "item": nil, "uuid": nil}, scanSale); err != nil {
 		return err
 	}
