@@ -9,9 +9,11 @@ import (
 	"log/slog"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
+	"github.com/gofrs/flock"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -31,13 +33,15 @@ type Part struct {
 // Backends are the three stores, running. Its methods may be called from any
 // goroutine.
 type Backends struct {
-	cfg      Config
-	lock     *lock
+	cfg      Config // once all runs, with the URLs of what was started
+	lock     *flock.Flock
 	postgres *Postgres // nil: external; as the next two
 	redis    *Redis
 	nats     *NATS
 
-	folders []folder // that must stay where they are; read-only once Start has returned
+	parts   []Part   // postgres, redis, nats; as the next two, read-only once Start has returned
+	kept    []part   // that are started again when they end
+	folders []folder // that must stay where they are
 
 	done     chan error         // one place for each watcher, so that no sender waits
 	end      context.CancelFunc // ends the watchers
@@ -100,38 +104,46 @@ func (b *Backends) start(ctx context.Context, log *slog.Logger) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return b.holdFolders()
+	return b.settle()
 }
 
-// holdFolders leaves out Redis's, which keeps nothing.
-func (b *Backends) holdFolders() (err error) {
+// settle says what runs now, and what must go on.
+func (b *Backends) settle() error {
+	b.parts = []Part{
+		externalPart("postgres", b.cfg.DatabaseURL), externalPart("redis", b.cfg.RedisURL),
+		externalPart("nats", strings.Split(b.cfg.NATSURL, ",")...),
+	}
+	var folders []string // without Redis's, which keeps nothing
 	if b.lock != nil {
-		err = b.hold(b.cfg.Data)
+		folders = append(folders, b.cfg.Data)
 	}
-	if b.postgres != nil && err == nil {
-		err = b.hold(b.postgres.dir)
+	if p := b.postgres; p != nil {
+		b.cfg.DatabaseURL, b.parts[0] = p.URL(), Part{Name: "postgres", Version: p.Version(), Address: p.Address()}
+		if b.cfg.Ephemeral {
+			b.parts[0].Note = "without fsync: for tests only"
+		}
+		b.kept, folders = append(b.kept, part{"postgres", p.ended, p.Restart, true}), append(folders, p.dir)
 	}
-	if b.nats != nil && err == nil {
-		err = b.hold(b.nats.dir)
+	if r := b.redis; r != nil {
+		b.cfg.RedisURL, b.parts[1] = r.URL(), Part{Name: "redis", Version: r.Version(), Address: r.Address()}
+		if r.InProcess() { // it cannot die alone
+			b.parts[1].Note = MiniredisNote
+		} else {
+			b.kept = append(b.kept, part{"redis", r.ended, r.Restart, false})
+		}
 	}
-	return err
+	if n := b.nats; n != nil {
+		b.cfg.NATSURL, b.parts[2] = n.URL(), Part{Name: "nats", Version: n.Version(), Address: n.Address(), Note: "embedded"}
+		b.kept, folders = append(b.kept, part{"nats", n.ended, n.Restart, true}), append(folders, n.dir)
+	}
+	return b.hold(folders...)
 }
 
 func (b *Backends) watch(ctx context.Context, log *slog.Logger) {
 	b.watcher(func() error { return b.watchFolders(ctx) })
-	if b.postgres != nil {
-		b.watchPart(ctx, part{"postgres", b.postgres.ended, b.postgres.Restart, true}, log)
+	for _, p := range b.kept {
+		b.watcher(func() error { return b.keep(ctx, p, usualPauses, log) })
 	}
-	if b.redis != nil && !b.redis.InProcess() { // the stand-in cannot die alone
-		b.watchPart(ctx, part{"redis", b.redis.ended, b.redis.Restart, false}, log)
-	}
-	if b.nats != nil {
-		b.watchPart(ctx, part{"nats", b.nats.ended, b.nats.Restart, true}, log)
-	}
-}
-
-func (b *Backends) watchPart(ctx context.Context, p part, log *slog.Logger) {
-	b.watcher(func() error { return b.keep(ctx, p, usualPauses, log) })
 }
 
 func (b *Backends) watcher(watch func() error) {
@@ -144,28 +156,13 @@ func (b *Backends) watcher(watch func() error) {
 
 // DatabaseURL is the connection string of Postgres, password included: not for
 // logs.
-func (b *Backends) DatabaseURL() string {
-	if b.postgres == nil {
-		return b.cfg.DatabaseURL
-	}
-	return b.postgres.URL()
-}
+func (b *Backends) DatabaseURL() string { return b.cfg.DatabaseURL }
 
 // RedisURL is the connection string of Redis, password included: not for logs.
-func (b *Backends) RedisURL() string {
-	if b.redis == nil {
-		return b.cfg.RedisURL
-	}
-	return b.redis.URL()
-}
+func (b *Backends) RedisURL() string { return b.cfg.RedisURL }
 
 // NATSURL is the connection string of NATS, password included: not for logs.
-func (b *Backends) NATSURL() string {
-	if b.nats == nil {
-		return b.cfg.NATSURL
-	}
-	return b.nats.URL()
-}
+func (b *Backends) NATSURL() string { return b.cfg.NATSURL }
 
 // StreamStore is the size of JetStream's file store in bytes, 0 if NATS is
 // somebody else's.
@@ -177,38 +174,7 @@ func (b *Backends) StreamStore() int64 {
 }
 
 // Parts describes the three stores: postgres, redis, nats.
-func (b *Backends) Parts() []Part {
-	return []Part{b.postgresPart(), b.redisPart(), b.natsPart()}
-}
-
-func (b *Backends) postgresPart() Part {
-	if b.postgres == nil {
-		return externalPart("postgres", b.cfg.DatabaseURL)
-	}
-	part := Part{Name: "postgres", Version: b.postgres.Version(), Address: b.postgres.Address()}
-	if b.cfg.Ephemeral {
-		part.Note = "without fsync: for tests only"
-	}
-	return part
-}
-
-func (b *Backends) redisPart() Part {
-	if b.redis == nil {
-		return externalPart("redis", b.cfg.RedisURL)
-	}
-	part := Part{Name: "redis", Version: b.redis.Version(), Address: b.redis.Address()}
-	if b.redis.InProcess() {
-		part.Note = MiniredisNote
-	}
-	return part
-}
-
-func (b *Backends) natsPart() Part {
-	if b.nats == nil {
-		return externalPart("nats", strings.Split(b.cfg.NATSURL, ",")...)
-	}
-	return Part{Name: "nats", Version: b.nats.Version(), Address: b.nats.Address(), Note: "embedded"}
-}
+func (b *Backends) Parts() []Part { return slices.Clone(b.parts) }
 
 // authority finds the hosts of a URL, which may be several.
 var authority = regexp.MustCompile(`//(?:[^/?#]*@)?([^/?#@]*)`)
@@ -238,7 +204,7 @@ func (b *Backends) Stop(ctx context.Context) error {
 		b.end()
 		b.watchers.Wait()
 		b.stopErr = errors.Join(b.stopParts(ctx)...)
-		b.lock.release()
+		release(b.lock)
 	})
 	return b.stopErr
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/sys/unix"
 )
@@ -36,7 +37,7 @@ type NATS struct {
 
 	mu   sync.Mutex // guards what follows
 	addr string     // host:port, kept over a Restart
-	lock *lock
+	lock *flock.Flock
 	run  *natsRun
 }
 
@@ -97,7 +98,7 @@ func (n *NATS) start(ctx context.Context) (err error) {
 		run, err = n.serve(ctx)
 	}
 	if err != nil {
-		n.lock.release()
+		release(n.lock)
 		return err
 	}
 	n.run, n.addr = run, run.server.Addr().String()
@@ -261,7 +262,7 @@ func (n *NATS) Stop(ctx context.Context) error {
 		<-run.done
 		run.server.Shutdown()
 		run.server.WaitForShutdown()
-		lock.release()
+		release(lock)
 		close(down)
 	}()
 	select {

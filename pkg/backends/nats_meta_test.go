@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"notsale/pkg/backends/backendstest/testlog"
 )
 
 // startNATS starts only NATS, and stops it when the test ends.
@@ -90,7 +92,7 @@ func TestAStreamSurvivesAKillWhileItIsResized(t *testing.T) {
 		}
 	}
 
-	var said safeBuffer
+	var said testlog.Log
 	second := startNATS(t, cfg, slog.New(slog.NewTextHandler(&said, nil)))
 	streams = streamsOf(t, second.URL())
 	for _, name := range []string{"resized", "made"} {
@@ -113,7 +115,7 @@ func TestAStreamSurvivesAKillWhileItIsResized(t *testing.T) {
 		t.Errorf("the checksum of broken settings is now %q, %v", text, err)
 	}
 	stop(t, second.Stop)
-	var again safeBuffer
+	var again testlog.Log
 	startNATS(t, cfg, slog.New(slog.NewTextHandler(&again, nil)))
 	if strings.Contains(again.String(), "made anew") {
 		t.Errorf("repaired once more:\n%s", &again)

@@ -4,41 +4,28 @@ package backends
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
+	"time"
 )
 
 // databaseName is also the name of the user, who owns everything.
 const databaseName = "notsale"
 
-// portTries bounds how often a start takes another free port, after somebody
-// else took the one it had chosen.
-const portTries = 3
+// readyWait is the limit of a start: recovery after a crash replays up to 1 GB of
+// log.
+const readyWait = 2 * time.Minute
 
-// Postgres is a Postgres server that runs as a child process. Its methods may be
-// called from any goroutine; they wait for each other.
+// Postgres is a Postgres server that runs as a child process. Stop is first fast
+// (SIGINT: clients are cut off, everything is written), then immediate (SIGQUIT:
+// the next start recovers).
 type Postgres struct {
-	cfg     Config
-	log     *slog.Logger
-	dir     string // Data/postgres
-	logFile string
-	account *account
+	daemon
+
 	install pgInstall
-
-	host     string
-	port     int
-	password string
-
-	mu    sync.Mutex // guards what follows
-	lock  *lock
-	child *child
 }
 
 // StartPostgres starts Postgres on cfg.Data/postgres, which it creates if need
@@ -46,43 +33,22 @@ type Postgres struct {
 // PGBin, PostgresAddr and Ephemeral. Errors say what to do; ErrInUse means that
 // another notsale holds the folder.
 func StartPostgres(ctx context.Context, cfg Config, log *slog.Logger) (*Postgres, error) {
-	p := &Postgres{cfg: cfg, log: log.With("part", "postgres")}
-	if err := p.prepare(); err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
-	}
-	if err := p.open(ctx); err != nil {
-		p.lock.release()
-		return nil, fmt.Errorf("postgres: %w", err)
+	p := &Postgres{daemon: daemon{
+		name: "postgres", cfg: cfg, addr: cfg.PostgresAddr, log: log.With("part", "postgres"),
+		limit: readyWait, signals: []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT},
+	}}
+	p.program = p
+	if err := p.start(ctx); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
 
-// prepare settles who runs where, and takes the lock.
-func (p *Postgres) prepare() error {
-	nobody, err := childAccount(p.cfg.Data)
-	if err != nil {
+// prepare finds the program, and makes the data folder if there is none.
+func (p *Postgres) prepare(ctx context.Context) (err error) {
+	if p.account, err = p.account.forFolder(p.dir); err != nil {
 		return err
 	}
-	data, err := prepareData(p.cfg.Data, nobody)
-	if err == nil {
-		err = nobody.checkReach(data)
-	}
-	if err != nil {
-		return err
-	}
-	p.dir, p.logFile = filepath.Join(data, "postgres"), filepath.Join(data, "postgres.log")
-	if p.lock, err = takeLock(filepath.Join(data, "postgres.lock")); err != nil {
-		return err
-	}
-	p.account, err = nobody.forFolder(p.dir)
-	if err != nil {
-		p.lock.release()
-	}
-	return err
-}
-
-// open finds the program, makes the data folder if there is none, and starts.
-func (p *Postgres) open(ctx context.Context) (err error) {
 	major, err := dataMajor(p.dir)
 	if err != nil {
 		return err
@@ -90,46 +56,16 @@ func (p *Postgres) open(ctx context.Context) (err error) {
 	if p.install, err = findPostgres(ctx, p.cfg.PGBin, major, p.account, p.log); err != nil {
 		return err
 	}
-	if err := p.initialize(ctx, major); err != nil {
-		return err
-	}
-	for try := 1; ; try++ {
-		if p.host, p.port, err = choosePort(p.cfg.PostgresAddr); err != nil {
-			return err
-		}
-		err = p.run(ctx)
-		if !errors.Is(err, errPortTaken) || p.fixedPort() || try == portTries {
-			return err
-		}
-	}
+	return p.initialize(ctx, major)
 }
 
-func (p *Postgres) fixedPort() bool {
-	_, port, _ := splitAddr(p.cfg.PostgresAddr)
-	return port != 0
-}
-
-// run starts the server on the chosen port and waits until it answers.
-func (p *Postgres) run(ctx context.Context) error {
-	if err := vacate(ctx, p.dir); err != nil {
-		return err
-	}
-	c, err := startChild(childSpec{
+func (p *Postgres) command(ctx context.Context) (childSpec, error) {
+	return childSpec{
 		name:    "postgres",
 		program: filepath.Join(p.install.dir, "postgres"),
 		args:    p.arguments(),
-		account: p.account,
-		log:     p.logFile,
 		onDeath: syscall.SIGQUIT, // immediate shutdown: it takes its own children and its pid file with it
-	})
-	if err != nil {
-		return err
-	}
-	if err := p.ready(ctx, c); err != nil {
-		return errors.Join(err, c.stop(ctx, syscall.SIGQUIT))
-	}
-	p.child = c
-	return nil
+	}, vacate(ctx, p.dir)
 }
 
 // arguments hold the settings that must not depend on a file which somebody may
@@ -179,72 +115,5 @@ func (p *Postgres) url(database string) string {
 	return u.String()
 }
 
-// Address is host:port.
-func (p *Postgres) Address() string { return net.JoinHostPort(p.host, strconv.Itoa(p.port)) }
-
 // Version is the server's, such as "15.18".
 func (p *Postgres) Version() string { return p.install.version }
-
-// Stop shuts the server down: fast (SIGINT: clients are cut off, everything is
-// written), then, when ctx's deadline comes near, immediate (SIGQUIT: the next
-// start recovers), then SIGKILL, which is an error. Without a deadline it takes
-// at most 20 s. Stopping again does nothing.
-func (p *Postgres) Stop(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	defer p.lock.release()
-	if p.child == nil {
-		return nil
-	}
-	return p.child.stop(ctx, syscall.SIGINT, syscall.SIGQUIT)
-}
-
-// Kill ends the server and all its processes with SIGKILL, for fault tests. It
-// returns once they are gone. Restart brings it back.
-func (p *Postgres) Kill() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.child.kill()
-}
-
-// Pause stops every process of the server (SIGSTOP), for fault tests.
-func (p *Postgres) Pause() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.child.pause()
-}
-
-// Resume undoes Pause.
-func (p *Postgres) Resume() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.child.resume()
-}
-
-// Restart starts the server again on the same data, port and password, after
-// stopping it if it still runs.
-func (p *Postgres) Restart(ctx context.Context) error {
-	if err := p.Stop(ctx); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var err error
-	if p.lock, err = takeLock(filepath.Join(filepath.Dir(p.dir), "postgres.lock")); err != nil {
-		return fmt.Errorf("postgres: %w", err)
-	}
-	if err := p.run(ctx); err != nil {
-		p.lock.release()
-		return fmt.Errorf("postgres: %w", err)
-	}
-	return nil
-}
-
-// ended gives a channel that closes when the current process ends, and a
-// function that then says how.
-func (p *Postgres) ended() (<-chan struct{}, func() error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c := p.child
-	return c.done, func() error { return p.explain(c.died(), c) }
-}

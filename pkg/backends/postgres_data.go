@@ -18,17 +18,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-const (
-	readyWait = 2 * time.Minute // limit of a start: recovery after a crash replays up to 1 GB of log
-	// vacateWait is how long the postgres of a killed parent may take to end, on a
-	// machine that is busy with the start after a crash.
-	vacateWait = 10 * time.Second
-)
-
-var (
-	errPortTaken = errors.New("the port is taken: stop what listens there, or choose another (port 0 takes a free one)")
-	errNotReady  = errors.New("it is still starting")
-)
+// vacateWait is how long the postgres of a killed parent may take to end, on a
+// machine that is busy with the start after a crash.
+const vacateWait = 10 * time.Second
 
 // dataMajor gives the major version that made a data folder, 0 if there is none.
 func dataMajor(dir string) (int, error) {
@@ -86,14 +78,7 @@ func (p *Postgres) initdb(ctx context.Context, passwordFile string) error {
 }
 
 func (p *Postgres) runInitdb(ctx context.Context, args ...string) error {
-	c, err := startChild(childSpec{
-		name:    "initdb",
-		program: filepath.Join(p.install.dir, "initdb"),
-		args:    args,
-		account: p.account,
-		log:     p.logFile,
-		onDeath: syscall.SIGKILL,
-	})
+	c, err := p.startChild(childSpec{name: "initdb", program: filepath.Join(p.install.dir, "initdb"), args: args, onDeath: syscall.SIGKILL})
 	if err != nil {
 		return err
 	}
@@ -156,36 +141,23 @@ func briefly(ctx context.Context) error {
 	}
 }
 
-// ready waits until the server answers, then makes the database if it is
-// missing, as after a crash between initdb and here.
-func (p *Postgres) ready(ctx context.Context, c *child) error {
-	ctx, cancel := context.WithTimeout(ctx, readyWait)
-	defer cancel()
-	for {
-		conn, err := p.connect(ctx, c)
-		if err == nil {
-			defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-			return ensureDatabase(ctx, conn)
-		}
-		if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == "28P01" {
-			return fmt.Errorf("%s.password does not fit the data: restore the right file, or move %s away to begin anew", p.dir, p.dir)
-		}
-		if !c.running() {
-			return p.explain(c.died(), c)
-		}
-		if waited := briefly(ctx); waited != nil {
-			return p.explain(fmt.Errorf("no answer on %s: %w (last: %w)", p.Address(), waited, err), c)
-		}
-	}
-}
-
-func (p *Postgres) connect(ctx context.Context, c *child) (*pgx.Conn, error) {
+// ask makes the database, too, if it is missing, as after a crash between initdb
+// and here.
+func (p *Postgres) ask(ctx context.Context, c *child) (settled bool, err error) {
 	if !saysReady(p.dir, c.process.Pid) {
-		return nil, errNotReady
+		return false, errNotReady
 	}
-	ctx, cancel := c.attempt(ctx)
+	try, cancel := c.attempt(ctx)
 	defer cancel()
-	return pgx.Connect(ctx, p.url("postgres"))
+	conn, err := pgx.Connect(try, p.url("postgres"))
+	if err == nil {
+		defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+		return true, ensureDatabase(ctx, conn)
+	}
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == "28P01" {
+		return true, fmt.Errorf("%s.password does not fit the data: restore the right file, or move %s away to begin anew", p.dir, p.dir)
+	}
+	return false, err
 }
 
 func ensureDatabase(ctx context.Context, conn *pgx.Conn) error {
@@ -201,41 +173,4 @@ func ensureDatabase(ctx context.Context, conn *pgx.Conn) error {
 		return fmt.Errorf("create database: %w", err)
 	}
 	return nil
-}
-
-const (
-	diskFull = "the disk is full: free some space, or choose a folder on another disk with --data"
-	walRoom  = 16 << 20 // bytes of a segment of its log, which it needs to start
-)
-
-// advice maps what Postgres writes into its log to what the reader can do.
-var advice = []struct{ sign, todo string }{
-	{"No space left on device", diskFull},
-	{"is not compatible with", "the data was made by another version of PostgreSQL: set PG_BIN to the folder of that version's programs, or choose another folder with --data"},
-	{"lock file \"postmaster.pid\" already exists", "another postgres runs on this folder: stop it"},
-	{"shared memory block", "processes of an earlier postgres still run on this folder: stop them"},
-	{"could not create shared memory", "the system's limit of shared memory is too low"},
-	{"could not look up effective user ID", "PostgreSQL runs only as a user that /etc/passwd knows: add an entry for that id there, run notsale as another user, or give the DATABASE_URL of a Postgres of your own"},
-	{"Permission denied", "check the owner and mode of the data folder and its parents"},
-}
-
-// explain adds to a failed run what the end of its log suggests, or the disk,
-// which may have been too full for the log as well.
-func (p *Postgres) explain(err error, c *child) error {
-	tail := c.tail()
-	if strings.Contains(tail, "Address already in use") {
-		return fmt.Errorf("listen on %s: %w", p.Address(), errPortTaken)
-	}
-	if !strings.Contains(err.Error(), c.spec.log) {
-		err = fmt.Errorf("%w; see its log, %s%s", err, c.spec.log, quoteTail(tail))
-	}
-	for _, a := range advice {
-		if strings.Contains(tail, a.sign) {
-			return fmt.Errorf("%s: %w", a.todo, err)
-		}
-	}
-	if !hasRoom(p.dir, walRoom) {
-		return fmt.Errorf("%s: %w", diskFull, err)
-	}
-	return err
 }

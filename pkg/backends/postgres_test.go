@@ -125,7 +125,7 @@ func TestPostgresWaitsForAnOrphan(t *testing.T) {
 	t.Parallel()
 	data := newSeeded(t)
 	p := startPostgres(t, data)
-	p.lock.release() // as if our predecessor had been killed, and its postgres were still ending
+	release(p.lock) // as if our predecessor had been killed, and its postgres were still ending
 	ended := make(chan error, 1)
 	eventually(t, "occupants seen", func() bool { return len(occupants(p.dir)) > 0 })
 	go func() { ended <- p.child.process.Signal(syscall.SIGQUIT) }()
@@ -209,7 +209,7 @@ func installed(t *testing.T) pgInstall {
 		t.Fatal(err)
 	}
 	for _, dir := range append(pathFolders(), distributionFolders()...) {
-		if found, err := probePostgres(t.Context(), dir, account); err == nil && found.suits(0) == nil {
+		if found, err := suitable(t.Context(), dir, 0, account); err == nil {
 			return found
 		}
 	}
@@ -240,10 +240,10 @@ func TestExplainKnowsAFullDisk(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", disk).Run() })
 	silent := &child{spec: childSpec{log: filepath.Join(disk, "postgres.log")}}
-	if err := (&Postgres{dir: disk}).explain(errors.New("it ended"), silent); !strings.Contains(err.Error(), "the disk is full") {
+	if err := (&Postgres{daemon: daemon{dir: disk}}).explain(errors.New("it ended"), silent); !strings.Contains(err.Error(), "the disk is full") {
 		t.Errorf("%q does not say that the disk is full", err)
 	}
-	if err := (&Postgres{dir: t.TempDir()}).explain(errors.New("it ended"), silent); strings.Contains(err.Error(), "full") {
+	if err := (&Postgres{daemon: daemon{dir: t.TempDir()}}).explain(errors.New("it ended"), silent); strings.Contains(err.Error(), "full") {
 		t.Errorf("%q", err)
 	}
 }

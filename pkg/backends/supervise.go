@@ -85,13 +85,15 @@ type folder struct {
 	info fs.FileInfo // as it was at the start
 }
 
-// hold remembers a folder, to notice when it is gone.
-func (b *Backends) hold(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fmt.Errorf("look at data folder: %w", err)
+// hold remembers folders, to notice when one is gone.
+func (b *Backends) hold(paths ...string) error {
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return fmt.Errorf("look at data folder: %w", err)
+		}
+		b.folders = append(b.folders, folder{path, info})
 	}
-	b.folders = append(b.folders, folder{path, info})
 	return nil
 }
 

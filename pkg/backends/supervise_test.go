@@ -3,7 +3,6 @@
 package backends
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -11,13 +10,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"notsale/pkg/backends/backendstest/testlog"
 )
 
 // A killed store comes back at the same address, with what it had stored.
@@ -99,7 +99,7 @@ func TestAStoreThatDoesNotComeBack(t *testing.T) {
 	if err == nil {
 		t.Fatal("not given up")
 	}
-	for _, want := range []string{"postgres does not stay up", p.logFile, "another version of PostgreSQL: set PG_BIN"} {
+	for _, want := range []string{"postgres does not stay up", p.dir + ".log", "another version of PostgreSQL: set PG_BIN"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}
@@ -163,7 +163,7 @@ func TestNATSSellsOnAfterAFullDisk(t *testing.T) {
 		t.Skipf("needs to mount a small disk: %v: %s", err, out)
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", disk).Run() })
-	var said safeBuffer
+	var said testlog.Log
 	b, err := Start(t.Context(), Config{
 		Data: filepath.Join(disk, "data"), DatabaseURL: "postgres://elsewhere", RedisURL: "redis://elsewhere",
 	}, slog.New(slog.NewTextHandler(&said, nil)))
@@ -259,22 +259,4 @@ func fillDisk(t *testing.T, path string) {
 			chunk, err = chunk[:len(chunk)/2], nil
 		}
 	}
-}
-
-// safeBuffer is a log that may be read while it is written.
-type safeBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

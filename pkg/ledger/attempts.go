@@ -2,9 +2,7 @@ package ledger
 
 import (
 	"context"
-	_ "embed" // the statements
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,17 +10,6 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
-)
-
-var (
-	//go:embed queries/record_attempts.sql
-	sqlRecordAttempts string
-	//go:embed queries/reopen_attempts.sql
-	sqlReopenAttempts string
-	//go:embed queries/recorded_attempts.sql
-	sqlRecordedAttempts string
-	//go:embed queries/remove_attempts.sql
-	sqlRemoveAttempts string
 )
 
 // ErrMoved says that the cursor of a stream of attempts does not stand where its
@@ -45,23 +32,13 @@ type AttemptCursor struct {
 
 // AttemptCursor returns how far a stream of attempts is recorded, or ErrNotFound
 // where nothing of it is.
-func (l *Ledger) AttemptCursor(ctx context.Context, of wire.AttemptStream) (AttemptCursor, error) {
-	var (
-		sequence    int64
-		at, created time.Time
-		hash        []byte
-	)
-	err := l.pool.QueryRow(ctx, `SELECT sequence, message_time, message_hash, stream_created FROM attempt_cursors WHERE sale_id = $1 AND part = $2`,
-		int64(of.Sale), of.Part).Scan(&sequence, &at, &hash, &created)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return AttemptCursor{}, ErrNotFound
-	}
-	if err != nil {
-		return AttemptCursor{}, fmt.Errorf("ledger: reading how far %s is recorded: %w", of, err)
-	}
-	c := AttemptCursor{Sequence: uint64(sequence), Time: sale.InstantOf(at), Created: sale.InstantOf(created)}
-	copy(c.Hash[:], hash)
-	return c, nil
+func (l *Ledger) AttemptCursor(ctx context.Context, of wire.AttemptStream) (_ AttemptCursor, err error) {
+	defer during(&err, "reading how far %s is recorded", of)
+	return one(ctx, l.pool, "attempt_cursor", params{"sale": of.Sale, "part": of.Part}, func(row pgx.CollectableRow) (c AttemptCursor, err error) {
+		return c, into{
+			"sequence": &c.Sequence, "message_time": (*instant)(&c.Time), "message_hash": (*hash)(&c.Hash), "stream_created": (*instant)(&c.Created),
+		}.scan(row)
+	})
 }
 
 // RecordAttempts stores the attempts that stand between two places of a stream
@@ -70,6 +47,7 @@ func (l *Ledger) AttemptCursor(ctx context.Context, of wire.AttemptStream) (Atte
 // from, and nothing was written.
 func (l *Ledger) RecordAttempts(ctx context.Context, of wire.AttemptStream, from, to AttemptCursor, attempts []RecordedAttempt) (stored int64, err error) {
 	n := len(attempts)
+	defer during(&err, "storing %d checkout attempts of %s", n, of)
 	ids, codes := make([][16]byte, n), make([][16]byte, n)
 	sales := make([]int64, n)
 	at, expires := make([]time.Time, n), make([]time.Time, n)
@@ -80,33 +58,36 @@ func (l *Ledger) RecordAttempts(ctx context.Context, of wire.AttemptStream, from
 		at[i], expires[i] = a.At.Time(), a.Expires.Time()
 		users[i], items[i], outcomes[i], edges[i] = a.User, a.Item, string(a.Outcome), a.Edge
 	}
-	var moved bool
-	err = l.pool.QueryRow(ctx, sqlRecordAttempts, int64(of.Sale), of.Part,
-		int64(from.Sequence), from.Time.Time(), from.Hash[:], from.Created.Time(), int64(to.Sequence), to.Time.Time(), to.Hash[:],
-		ids, sales, at, users, items, outcomes, codes, expires, edges).Scan(&moved, &stored)
-	if err == nil && !moved {
+	result, err := one(ctx, l.pool, "record_attempts", params{
+		"sale": of.Sale, "part": of.Part, "stream_created": from.Created.Time(),
+		"from_sequence": from.Sequence, "from_time": from.Time.Time(), "from_hash": from.Hash[:],
+		"to_sequence": to.Sequence, "to_time": to.Time.Time(), "to_hash": to.Hash[:],
+		"ids": ids, "sales": sales, "times": at, "users": users, "items": items, "outcomes": outcomes,
+		"codes": codes, "expires": expires, "edges": edges,
+	}, pgx.RowToStructByName[struct {
+		Moved  bool
+		Stored int64
+	}])
+	if err == nil && !result.Moved {
 		err = ErrMoved
 	}
-	if err != nil {
-		return 0, fmt.Errorf("ledger: storing %d checkout attempts of %s: %w", n, of, err)
-	}
-	return stored, nil
+	return result.Stored, err
 }
 
 // ReopenAttempts records that a stream of attempts is not the one any more that
 // was recorded, and moves its cursor before the first message of the stream that
 // was made at created. ErrMoved: the cursor is not at from, nothing was written.
-func (l *Ledger) ReopenAttempts(ctx context.Context, of wire.AttemptStream, from AttemptCursor, created sale.Instant) error {
+func (l *Ledger) ReopenAttempts(ctx context.Context, of wire.AttemptStream, from AttemptCursor, created sale.Instant) (err error) {
+	defer during(&err, "reading %s again", of)
 	var none AttemptCursor
-	tag, err := l.pool.Exec(ctx, sqlReopenAttempts, int64(of.Sale), of.Part, int64(from.Sequence), from.Time.Time(), from.Hash[:], from.Created.Time(),
-		none.Time.Time(), none.Hash[:], created.Time())
-	if err == nil && tag.RowsAffected() == 0 {
+	reopened, err := done(ctx, l.pool, "reopen_attempts", params{
+		"sale": of.Sale, "part": of.Part, "sequence": from.Sequence, "time": from.Time.Time(), "hash": from.Hash[:],
+		"stream_created": from.Created.Time(), "none_time": none.Time.Time(), "none_hash": none.Hash[:], "new_created": created.Time(),
+	})
+	if err == nil && !reopened {
 		err = ErrMoved
 	}
-	if err != nil {
-		return fmt.Errorf("ledger: reading %s again: %w", of, err)
-	}
-	return nil
+	return err
 }
 
 // Recorded says how far the streams that may hold attempts of one sale are
@@ -128,32 +109,26 @@ func (r *Recorded) Has(number uint64) bool {
 
 // Recorded returns how far the streams are recorded that may hold attempts of a
 // sale (0: of none).
-func (l *Ledger) Recorded(ctx context.Context, id sale.ID) (Recorded, error) {
-	rows, err := l.pool.Query(ctx, sqlRecordedAttempts, int64(id))
-	if err != nil {
-		return Recorded{}, fmt.Errorf("ledger: reading how far attempts are recorded: %w", err)
-	}
-	r := Recorded{Parts: map[int]uint64{}}
-	var (
-		of       wire.AttemptStream
-		sequence int64
-		gone     *time.Time
-	)
-	_, err = pgx.ForEachRow(rows, []any{&of.Sale, &of.Part, &sequence, &gone}, func() error {
-		if of.Sale == 0 {
-			r.Parts[of.Part] = max(r.Parts[of.Part], uint64(sequence))
+func (l *Ledger) Recorded(ctx context.Context, id sale.ID) (r Recorded, err error) {
+	defer during(&err, "reading how far attempts are recorded")
+	streams, err := all(ctx, l.pool, "recorded_attempts", params{"sale": id}, pgx.RowToStructByName[struct {
+		Sale     sale.ID `db:"sale_id"`
+		Part     int
+		Sequence uint64
+		Gone     *time.Time
+	}])
+	r.Parts = map[int]uint64{}
+	for _, s := range streams {
+		if s.Sale == 0 {
+			r.Parts[s.Part] = max(r.Parts[s.Part], s.Sequence)
 		} else {
-			r.Own = max(r.Own, uint64(sequence))
+			r.Own = max(r.Own, s.Sequence)
 		}
-		if gone != nil {
-			r.Gone = max(r.Gone, sale.InstantOf(*gone))
+		if s.Gone != nil {
+			r.Gone = max(r.Gone, sale.InstantOf(*s.Gone))
 		}
-		return nil
-	})
-	if err != nil {
-		return Recorded{}, fmt.Errorf("ledger: reading how far attempts are recorded: %w", err)
 	}
-	return r, nil
+	return r, err
 }
 
 // UnsoldPart is a part of the streams of no sale, as the ledger knows it.
@@ -164,16 +139,9 @@ type UnsoldPart struct {
 
 // UnsoldParts returns the parts of the streams of no sale of which anything is
 // recorded, in order.
-func (l *Ledger) UnsoldParts(ctx context.Context) ([]UnsoldPart, error) {
-	rows, err := l.pool.Query(ctx, `SELECT part, removed_at IS NOT NULL FROM attempt_cursors WHERE sale_id = 0 ORDER BY part`)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: reading the streams of no sale: %w", err)
-	}
-	parts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[UnsoldPart])
-	if err != nil {
-		return nil, fmt.Errorf("ledger: reading the streams of no sale: %w", err)
-	}
-	return parts, nil
+func (l *Ledger) UnsoldParts(ctx context.Context) (_ []UnsoldPart, err error) {
+	defer during(&err, "reading the streams of no sale")
+	return all(ctx, l.pool, "unsold_parts", nil, pgx.RowToStructByName[UnsoldPart])
 }
 
 // clockTolerance is how far this clock and NATS's may be apart where both decide
@@ -184,19 +152,18 @@ const clockTolerance = time.Minute
 // reports whether it may be: it is recorded to its end, both for longer than the
 // horizon. last is its last message, created when it was made, now the time by
 // NATS's clock, which must agree with the ledger's.
-func (l *Ledger) RemoveUnsold(ctx context.Context, part int, last uint64, created, now time.Time, horizon time.Duration) (bool, error) {
-	tag, err := l.pool.Exec(ctx, sqlRemoveAttempts, part, int64(last), sale.InstantOf(created).Time(), horizon, now, clockTolerance)
-	if err != nil {
-		return false, fmt.Errorf("ledger: removing part %d of the streams of no sale: %w", part, err)
-	}
-	return tag.RowsAffected() == 1, nil
+func (l *Ledger) RemoveUnsold(ctx context.Context, part int, last uint64, created, now time.Time, horizon time.Duration) (removed bool, err error) {
+	defer during(&err, "removing part %d of the streams of no sale", part)
+	return done(ctx, l.pool, "remove_attempts", params{
+		"part": part, "sequence": last, "stream_created": sale.InstantOf(created).Time(), "horizon": horizon,
+		"nats_clock": now, "tolerance": clockTolerance,
+	})
 }
 
 // ForgetMark deletes what recorders of earlier versions left of a sale's stream
 // of attempts.
-func (l *Ledger) ForgetMark(ctx context.Context, id sale.ID) error {
-	if _, err := l.pool.Exec(ctx, `DELETE FROM recorded WHERE sale_id = $1`, int64(id)); err != nil {
-		return fmt.Errorf("ledger: deleting an old mark: %w", err)
-	}
-	return nil
+func (l *Ledger) ForgetMark(ctx context.Context, id sale.ID) (err error) {
+	defer during(&err, "deleting an old mark")
+	_, err = done(ctx, l.pool, "forget_mark", params{"sale": id})
+	return err
 }

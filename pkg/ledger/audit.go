@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	_ "embed" // the statements
 	"encoding/binary"
 	"fmt"
 	"iter"
@@ -10,23 +9,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype/zeronull"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
-)
-
-var (
-	//go:embed queries/audit_commits.sql
-	sqlAuditCommits string
-	//go:embed queries/audit_holes.sql
-	sqlAuditHoles string
-	//go:embed queries/audit_items.sql
-	sqlAuditItems string
-	//go:embed queries/audit_attempts.sql
-	sqlAuditAttempts string
-	//go:embed queries/audit_strays.sql
-	sqlAuditStrays string
 )
 
 // CommitRow is one row of commits, as it stands.
@@ -37,7 +24,7 @@ type CommitRow struct {
 	Chain      []byte
 	Packs      []byte
 	Epoch      int64
-	At         time.Time
+	At         time.Time `db:"committed_at"`
 }
 
 // Marks splits the row's packs into their marks, of which a hash has its first
@@ -87,16 +74,29 @@ type ItemRow struct {
 // no session is busy while the loop's body runs; rows that are added meanwhile
 // may come too. After an error it ends; so do the others.
 func (l *Ledger) Commits(ctx context.Context, id sale.ID) iter.Seq2[CommitRow, error] {
-	return func(yield func(CommitRow, error) bool) {
-		generation, sequence := int64(math.MinInt64), int64(0)
-		for {
-			rows, err := l.pool.Query(ctx, sqlAuditCommits, int64(id), generation, sequence, auditPage)
-			var page []CommitRow
-			if err == nil {
-				page, err = pgx.CollectRows(rows, scanCommit)
-			}
-			if err != nil {
-				yield(CommitRow{}, fmt.Errorf("ledger: reading commits of sale %d: %w", id, err))
+	last := CommitRow{Generation: math.MinInt64}
+	return pages(auditPage, func(page []CommitRow) (_ []CommitRow, err error) {
+		defer during(&err, "reading commits of sale %d", id)
+		if len(page) > 0 {
+			last = page[len(page)-1]
+		}
+		return all(ctx, l.pool, "audit_commits",
+			params{"sale": id, "generation": last.Generation, "sequence": last.Sequence, "most": auditPage}, pgx.RowToStructByName[CommitRow])
+	})
+}
+
+// auditPage is how many rows an audit reads at a time.
+const auditPage = 10_000
+
+// pages yields the rows of pages of a size, until one has fewer. read returns the
+// page after the one that it is given, in whose room it may stand.
+func pages[T any](size int, read func([]T) ([]T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var page []T
+		for more := true; more; more = len(page) == size {
+			var err error
+			if page, err = read(page); err != nil {
+				yield(*new(T), err)
 				return
 			}
 			for i := range page {
@@ -104,50 +104,28 @@ func (l *Ledger) Commits(ctx context.Context, id sale.ID) iter.Seq2[CommitRow, e
 					return
 				}
 			}
-			if len(page) < auditPage {
-				return
-			}
-			last := &page[len(page)-1]
-			generation, sequence = last.Generation, int64(last.Sequence)
 		}
 	}
 }
 
-// auditPage is how many rows an audit reads at a time.
-const auditPage = 10_000
-
-func scanCommit(row pgx.CollectableRow) (c CommitRow, err error) {
-	err = row.Scan(&c.Generation, &c.Sequence, &c.Position, &c.Chain, &c.Packs, &c.Epoch, &c.At)
-	return c, err
-}
-
 func scanHole(row pgx.CollectableRow) (h HoleRow, err error) {
-	var at time.Time
-	err = row.Scan(&h.Generation, &h.Matching, &h.CursorSequence, &h.CursorPosition, &h.CursorChain, &h.Resume, &h.Epoch, &h.FoundAt, &at)
-	h.CursorTime = sale.InstantOf(at)
-	return h, err
+	return h, into{
+		"generation": &h.Generation, "matching_sequence": &h.Matching, "resume_sequence": &h.Resume, "epoch": &h.Epoch, "found_at": &h.FoundAt,
+		"cursor_sequence": &h.CursorSequence, "cursor_position": &h.CursorPosition, "cursor_chain": &h.CursorChain, "cursor_time": (*instant)(&h.CursorTime),
+	}.scan(row)
 }
 
 func scanItem(row pgx.CollectableRow) (i ItemRow, err error) {
-	var id [16]byte
-	var at time.Time
-	err = row.Scan(&i.Item, &i.Sale, &i.User, &id, &i.Position, &at)
-	i.Code, i.SoldAt = id, sale.InstantOf(at)
-	return i, err
+	return i, into{
+		"item_id": &i.Item, "sale_id": &i.Sale, "user_id": &i.User, "code_id": &i.Code, "position": &i.Position, "sold_at": (*instant)(&i.SoldAt),
+	}.scan(row)
 }
 
 // Strays returns rows, at most so many, that name a sale which does not exist:
 // no audit of a sale would meet them. Position is the number they name.
-func (l *Ledger) Strays(ctx context.Context, most int) ([]RowKey, error) {
-	rows, err := l.pool.Query(ctx, sqlAuditStrays, most)
-	var strays []RowKey
-	if err == nil {
-		strays, err = pgx.CollectRows(rows, pgx.RowToStructByPos[RowKey])
-	}
-	if err != nil {
-		return nil, fmt.Errorf("ledger: looking for rows of no sale: %w", err)
-	}
-	return strays, nil
+func (l *Ledger) Strays(ctx context.Context, most int) (_ []RowKey, err error) {
+	defer during(&err, "looking for rows of no sale")
+	return all(ctx, l.pool, "audit_strays", params{"most": most}, pgx.RowToStructByName[RowKey])
 }
 
 // attemptsPage is how many attempts are read at a time: a few megabytes, long
@@ -159,49 +137,32 @@ const attemptsPage = 5000
 func (l *Ledger) Attempts(ctx context.Context, id sale.ID) iter.Seq2[RecordedAttempt, error] {
 	return func(yield func(RecordedAttempt, error) bool) {
 		stopped := false
-		err := pgx.BeginTxFunc(ctx, l.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, "DECLARE attempts CURSOR FOR "+sqlAuditAttempts, int64(id))
-			for err == nil && !stopped {
-				var page []RecordedAttempt
-				if page, err = fetchAttempts(ctx, tx); len(page) == 0 {
+		err := l.pool.inTransaction(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx transaction) error {
+			if _, err := done(ctx, tx, "audit_attempts", params{"sale": id}); err != nil {
+				return err
+			}
+			for a, err := range pages(attemptsPage, func([]RecordedAttempt) ([]RecordedAttempt, error) {
+				rows, _ := tx.Query(ctx, fmt.Sprintf("FETCH %d FROM attempts", attemptsPage)) // its error is the rows'
+				return pgx.CollectRows(rows, scanAttempt)
+			}) {
+				if err != nil {
 					return err
 				}
-				for i := 0; i < len(page) && !stopped; i++ {
-					stopped = !yield(page[i], nil)
+				if stopped = !yield(a, nil); stopped {
+					break
 				}
 			}
-			return err
+			return nil
 		})
-		if err != nil && !stopped {
-			yield(RecordedAttempt{}, fmt.Errorf("ledger: reading attempts of sale %d: %w", id, err))
+		if during(&err, "reading attempts of sale %d", id); err != nil && !stopped {
+			yield(RecordedAttempt{}, err)
 		}
 	}
 }
 
-func fetchAttempts(ctx context.Context, tx pgx.Tx) ([]RecordedAttempt, error) {
-	rows, err := tx.Query(ctx, fmt.Sprintf("FETCH %d FROM attempts", attemptsPage))
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scanAttempt)
-}
-
 func scanAttempt(row pgx.CollectableRow) (a RecordedAttempt, err error) {
-	var (
-		attempt     [16]byte
-		issued      *[16]byte
-		at, expires *time.Time
-	)
-	err = row.Scan(&attempt, &a.Sale, &at, &a.User, &a.Item, &a.Outcome, &issued, &expires, &a.Edge)
-	a.ID = attempt
-	if at != nil {
-		a.At = sale.InstantOf(*at)
-	}
-	if issued != nil {
-		a.Code = *issued
-	}
-	if expires != nil {
-		a.Expires = sale.InstantOf(*expires)
-	}
-	return a, err
+	return a, into{
+		"attempt_id": &a.ID, "sale_id": &a.Sale, "attempted_at": (*instant)(&a.At), "user_param": &a.User, "item_param": &a.Item,
+		"outcome": &a.Outcome, "code_id": (*zeronull.UUID)(&a.Code), "expires_at": (*instant)(&a.Expires), "edge": &a.Edge,
+	}.scan(row)
 }

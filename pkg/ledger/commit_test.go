@@ -249,9 +249,13 @@ func TestPipelinedCommitsOfAReplacedAllocator(t *testing.T) {
 	for n := range 3 {
 		b := packed(s.engine, ask(s.sale, 2+n, n, "bob"))
 		c, d := &b.After, &b.Decisions[0]
-		pipeline.Queue(string(statement), int64(1), int64(1), b.Before.Generation, int64(b.Before.Sequence),
-			c.Generation, int64(c.Sequence), c.Position, c.Sold, c.Chain[:], c.PackHash[:], c.PackTime.Time(), c.Now.Time(),
-			[]int64{d.Position}, [][16]byte{d.Code}, []int64{int64(d.Item)}, []string{string(d.User)}, []int16{int16(d.Reason)}, []time.Time{d.At.Time()}, s.name, []byte{})
+		pipeline.Queue(string(statement), pgx.StrictNamedArgs{
+			"sale": 1, "epoch": 1, "holder": s.name, "before_generation": b.Before.Generation, "before_sequence": b.Before.Sequence,
+			"generation": c.Generation, "sequence": c.Sequence, "position": c.Position, "sold": c.Sold, "chain": c.Chain[:],
+			"pack_hash": c.PackHash[:], "pack_time": c.PackTime.Time(), "engine_time": c.Now.Time(), "packs": []byte{},
+			"positions": []int64{d.Position}, "codes": [][16]byte{d.Code}, "items": []int64{int64(d.Item)}, "users": []string{string(d.User)},
+			"reasons": []int16{int16(d.Reason)}, "times": []time.Time{d.At.Time()},
+		})
 	}
 	s.exec(t, `UPDATE cursors SET epoch = 2`)
 	before := s.dump(t)

@@ -5,11 +5,11 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"iter"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype/zeronull"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
@@ -30,86 +30,64 @@ type Position struct {
 }
 
 // Cursor returns how far the sale is decided, or ErrNotFound.
-func (l *Ledger) Cursor(ctx context.Context, id sale.ID) (Position, error) {
-	p, err := scanCursor(l.pool.QueryRow(ctx, sqlCursor, int64(id), l.name))
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Position{}, ErrNotFound
-	}
-	if err != nil {
-		return Position{}, fmt.Errorf("ledger: reading the cursor of sale %d: %w", id, err)
-	}
-	return p, nil
+func (l *Ledger) Cursor(ctx context.Context, id sale.ID) (_ Position, err error) {
+	defer during(&err, "reading the cursor of sale %d", id)
+	return one(ctx, l.pool, "cursor", params{"sale": id, "holder": l.name}, scanCursor)
 }
 
 // Settled is Cursor after a commit whose outcome is unknown, by the epoch's
 // allocator: what it returns has been made as durable as a commit is, and
 // nothing of that allocator's is under way any more.
-func (l *Ledger) Settled(ctx context.Context, id sale.ID, epoch int64) (Position, error) {
-	p, err := scanCursor(l.pool.QueryRow(ctx, sqlCursorSettle, int64(id), l.name, epoch))
-	if errors.Is(err, pgx.ErrNoRows) {
+func (l *Ledger) Settled(ctx context.Context, id sale.ID, epoch int64) (p Position, err error) {
+	defer during(&err, "settling the cursor of sale %d", id)
+	p, err = one(ctx, l.pool, "cursor_settle", params{"sale": id, "holder": l.name, "epoch": epoch}, scanCursor)
+	if errors.Is(err, ErrNotFound) {
 		return l.Cursor(ctx, id) // another has the sale
 	}
-	if err != nil {
-		return Position{}, fmt.Errorf("ledger: settling the cursor of sale %d: %w", id, err)
-	}
-	return p, nil
+	return p, err
 }
 
-func scanCursor(row pgx.Row) (p Position, err error) {
-	var (
-		sequence          int64
-		chain, hash       []byte
-		packTime, nowTime time.Time
-	)
+func scanCursor(row pgx.CollectableRow) (p Position, err error) {
 	c := &p.Cursor
-	err = row.Scan(&p.Epoch, &p.Mine, &c.Generation, &sequence, &c.Position, &c.Sold,
-		&chain, &hash, &packTime, &nowTime, &p.StreamCreated)
-	c.Sequence = uint64(sequence)
-	copy(c.Chain[:], chain)
-	copy(c.PackHash[:], hash)
-	c.PackTime, c.Now = sale.InstantOf(packTime), sale.InstantOf(nowTime)
-	return p, err
+	return p, into{
+		"epoch": &p.Epoch, "mine": &p.Mine, "stream_created": &p.StreamCreated,
+		"generation": &c.Generation, "sequence": &c.Sequence, "position": &c.Position, "sold": &c.Sold, "chain": (*hash)(&c.Chain),
+		"pack_hash": (*hash)(&c.PackHash), "pack_time": (*instant)(&c.PackTime), "engine_time": (*instant)(&c.Now),
+	}.scan(row)
 }
 
 // OpenPositions returns how far each open sale is decided of whose stream a
 // message was applied that is no older than this. Its age is by the database's
 // clock and NATS's, which differ little, or there is an alarm.
-func (l *Ledger) OpenPositions(ctx context.Context, age time.Duration) (map[sale.ID]int64, error) {
-	rows, err := l.pool.Query(ctx, sqlOpenPositions, age)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: reading positions: %w", err)
+func (l *Ledger) OpenPositions(ctx context.Context, age time.Duration) (_ map[sale.ID]int64, err error) {
+	defer during(&err, "reading positions")
+	rows, err := all(ctx, l.pool, "open_positions", params{"age": age}, pgx.RowToStructByName[struct {
+		Sale     sale.ID `db:"sale_id"`
+		Position int64
+	}])
+	positions := make(map[sale.ID]int64, len(rows))
+	for _, row := range rows {
+		positions[row.Sale] = row.Position
 	}
-	positions := map[sale.ID]int64{}
-	var (
-		id       sale.ID
-		position int64
-	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &position}, func() error {
-		positions[id] = position
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("ledger: reading positions: %w", err)
-	}
-	return positions, nil
+	return positions, err
 }
 
 // Commit writes a batch, durably and whole, if the epoch still holds and the
 // cursor stands where the batch begins; else it writes nothing and returns
 // ErrFenced. After any other error the outcome is unknown.
-func (l *Ledger) Commit(ctx context.Context, id sale.ID, epoch int64, b *allocation.Batch) error {
+func (l *Ledger) Commit(ctx context.Context, id sale.ID, epoch int64, b *allocation.Batch) (err error) {
 	c, d := &b.After, columns(b.Decisions)
-	var got int64
-	err := l.pool.QueryRow(ctx, sqlCommit, int64(id), epoch, b.Before.Generation, int64(b.Before.Sequence),
-		c.Generation, int64(c.Sequence), c.Position, c.Sold, c.Chain[:], c.PackHash[:], c.PackTime.Time(), c.Now.Time(),
-		d.positions, d.codes, d.items, d.users, d.reasons, d.times, l.name, encodeMarks(b.Packs)).Scan(&got)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return ErrFenced
+	defer during(&err, "committing sale %d up to sequence %d", id, c.Sequence)
+	committed, err := done(ctx, l.pool, "commit", params{
+		"sale": id, "epoch": epoch, "holder": l.name, "before_generation": b.Before.Generation, "before_sequence": b.Before.Sequence,
+		"generation": c.Generation, "sequence": c.Sequence, "position": c.Position, "sold": c.Sold, "chain": c.Chain[:],
+		"pack_hash": c.PackHash[:], "pack_time": c.PackTime.Time(), "engine_time": c.Now.Time(), "packs": encodeMarks(b.Packs),
+		"positions": d.positions, "codes": d.codes, "items": d.items, "users": d.users, "reasons": d.reasons, "times": d.times,
+	})
+	if err == nil && !committed {
+		err = ErrFenced
 	}
-	if err != nil {
-		return fmt.Errorf("ledger: committing sale %d up to sequence %d: %w", id, c.Sequence, err)
-	}
-	return nil
+	return err
 }
 
 // markSize is the length of one pack's mark in commits.packs: time and half of
@@ -130,19 +108,19 @@ func encodeMarks(packs []allocation.Mark) []byte {
 
 // Applied reports whether the message with this mark is the one that the
 // ledger applied last at the sequence. False, too, where none was.
-func (l *Ledger) Applied(ctx context.Context, id sale.ID, sequence uint64, m allocation.Mark) (bool, error) {
-	var last int64
-	var packs []byte
-	err := l.pool.QueryRow(ctx, sqlPackAt, int64(id), int64(sequence)).Scan(&last, &packs)
-	if errors.Is(err, pgx.ErrNoRows) {
+func (l *Ledger) Applied(ctx context.Context, id sale.ID, sequence uint64, m allocation.Mark) (applied bool, err error) {
+	defer during(&err, "reading the commit of sequence %d of sale %d", sequence, id)
+	commit, err := one(ctx, l.pool, "pack_at", params{"sale": id, "sequence": sequence}, pgx.RowToStructByName[struct {
+		Sequence uint64
+		Packs    []byte
+	}])
+	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("ledger: reading the commit of sequence %d of sale %d: %w", sequence, id, err)
-	}
-	from := len(packs) - markSize*int(uint64(last)-sequence+1)
-	if from < 0 {
-		return false, nil
+	packs := commit.Packs
+	from := len(packs) - markSize*int(commit.Sequence-sequence+1)
+	if err != nil || from < 0 {
+		return false, err
 	}
 	return bytes.Equal(packs[from:from+markSize], encodeMarks([]allocation.Mark{m})), nil
 }
@@ -150,24 +128,22 @@ func (l *Ledger) Applied(ctx context.Context, id sale.ID, sequence uint64, m all
 // OpenGeneration records a hole and moves the cursor into the generation that
 // it opens, fenced as Commit is. After any error but ErrFenced the outcome is
 // unknown.
-func (l *Ledger) OpenGeneration(ctx context.Context, id sale.ID, epoch int64, h *allocation.Hole) error {
+func (l *Ledger) OpenGeneration(ctx context.Context, id sale.ID, epoch int64, h *allocation.Hole) (err error) {
+	defer during(&err, "recording a hole in sale %d", id)
 	c := h.Reopen()
 	var created *time.Time
 	if h.StreamCreated != 0 {
-		at := h.StreamCreated.Time()
-		created = &at
+		created = new(h.StreamCreated.Time())
 	}
-	var got int64
-	err := l.pool.QueryRow(ctx, sqlOpenGeneration, int64(id), epoch, l.name, h.Lost.Generation, int64(h.Lost.Sequence),
-		c.Generation, int64(c.Sequence), c.Chain[:], c.PackHash[:], c.PackTime.Time(),
-		h.Lost.Position, h.Lost.Chain[:], int64(h.Resume()), created, h.Lost.Now.Time()).Scan(&got)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return ErrFenced
+	opened, err := done(ctx, l.pool, "open_generation", params{
+		"sale": id, "epoch": epoch, "holder": l.name, "before_generation": h.Lost.Generation, "before_sequence": h.Lost.Sequence,
+		"generation": c.Generation, "sequence": c.Sequence, "chain": c.Chain[:], "pack_hash": c.PackHash[:], "pack_time": c.PackTime.Time(),
+		"position": h.Lost.Position, "lost_chain": h.Lost.Chain[:], "engine_time": h.Lost.Now.Time(), "resume": h.Resume(), "stream_created": created,
+	})
+	if err == nil && !opened {
+		err = ErrFenced
 	}
-	if err != nil {
-		return fmt.Errorf("ledger: recording a hole in sale %d: %w", id, err)
-	}
-	return nil
+	return err
 }
 
 type decisionColumns struct {
@@ -196,16 +172,9 @@ func columns(ds []allocation.Decision) decisionColumns {
 // order, at most so many: fewer are all that there are. It appends them to room,
 // which it empties first. What stands up to a cursor never changes, so that the
 // pages of several calls are one history.
-func (l *Ledger) DecisionPage(ctx context.Context, id sale.ID, after, upTo int64, most int, room []allocation.Decision) ([]allocation.Decision, error) {
-	rows, err := l.pool.Query(ctx, sqlDecisions, int64(id), after, upTo, most)
-	page := room[:0]
-	if err == nil {
-		page, err = pgx.AppendRows(page, rows, func(row pgx.CollectableRow) (allocation.Decision, error) { return scanDecision(row) })
-	}
-	if err != nil {
-		return nil, fmt.Errorf("ledger: reading decisions of sale %d after position %d: %w", id, after, err)
-	}
-	return page, nil
+func (l *Ledger) DecisionPage(ctx context.Context, id sale.ID, after, upTo int64, most int, room []allocation.Decision) (_ []allocation.Decision, err error) {
+	defer during(&err, "reading decisions of sale %d after position %d", id, after)
+	return appended(ctx, l.pool, room[:0], "decisions", params{"sale": id, "after": after, "up_to": upTo, "most": most}, scanDecision)
 }
 
 // decisionPage is how many decisions a statement reads, so that none grows with
@@ -216,69 +185,43 @@ const decisionPage = 10_000
 // order, in pages, so that no session is busy while the loop's body runs; those
 // that are added meanwhile may come too. After an error it ends.
 func (l *Ledger) Decisions(ctx context.Context, id sale.ID, after, upTo int64) iter.Seq2[allocation.Decision, error] {
-	return func(yield func(allocation.Decision, error) bool) {
-		var page []allocation.Decision
-		for {
-			var err error
-			if page, err = l.DecisionPage(ctx, id, after, upTo, decisionPage, page); err != nil {
-				yield(allocation.Decision{}, err)
-				return
-			}
-			for i := range page {
-				if !yield(page[i], nil) {
-					return
-				}
-			}
-			if len(page) < decisionPage {
-				return
-			}
+	return pages(decisionPage, func(page []allocation.Decision) ([]allocation.Decision, error) {
+		if len(page) > 0 {
 			after = page[len(page)-1].Position
 		}
-	}
+		return l.DecisionPage(ctx, id, after, upTo, decisionPage, page)
+	})
 }
 
-func scanDecision(row pgx.Row, before ...any) (allocation.Decision, error) {
-	var (
-		d    allocation.Decision
-		id   *[16]byte
-		item *int64
-		user *string
-		at   time.Time
-	)
-	if err := row.Scan(append(before, &d.Position, &id, &item, &user, &d.Reason, &at)...); err != nil {
-		return d, fmt.Errorf("ledger: reading a decision: %w", err)
+func scanDecision(row pgx.CollectableRow) (d allocation.Decision, err error) {
+	return d, decision(&d).scan(row)
+}
+
+func decision(d *allocation.Decision) into {
+	return into{
+		"position": (*zeronull.Int8)(&d.Position), "code_id": (*zeronull.UUID)(&d.Code), "item_id": (*zeronull.Int8)(&d.Item),
+		"user_id": (*zeronull.Text)(&d.User), "reason": &d.Reason, "decided_at": (*instant)(&d.At),
 	}
-	d.At = sale.InstantOf(at)
-	if id != nil {
-		d.Code = *id
-	}
-	if item != nil {
-		d.Item = sale.ItemID(*item)
-	}
-	if user != nil {
-		d.User = sale.UserID(*user)
-	}
-	return d, nil
 }
 
 // Confirmed makes sure that what was read before this call is not lost with the
 // server: that a synchronous standby has it, where there is to be one. A commit
 // whose wait was cancelled can be read, and must not be told, before that.
-func (l *Ledger) Confirmed(ctx context.Context) error {
-	if _, err := l.pool.Exec(ctx, sqlConfirm); err != nil {
-		return fmt.Errorf("ledger: confirming what was read: %w", err)
-	}
-	return nil
+func (l *Ledger) Confirmed(ctx context.Context) (err error) {
+	defer during(&err, "confirming what was read")
+	_, err = done(ctx, l.pool, "confirm", nil)
+	return err
 }
 
 // DecisionOf returns the recorded decision of a code and its sale, or
 // ErrNotFound. One that grants is confirmed.
-func (l *Ledger) DecisionOf(ctx context.Context, id code.ID) (sale.ID, allocation.Decision, error) {
-	var of sale.ID
-	d, err := scanDecision(l.pool.QueryRow(ctx, sqlDecisionByCode, [16]byte(id)), &of)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, allocation.Decision{}, ErrNotFound
-	}
+func (l *Ledger) DecisionOf(ctx context.Context, id code.ID) (of sale.ID, d allocation.Decision, err error) {
+	defer during(&err, "reading a decision")
+	d, err = one(ctx, l.pool, "decision_by_code", params{"code": id}, func(row pgx.CollectableRow) (d allocation.Decision, err error) {
+		columns := decision(&d)
+		columns["sale_id"] = &of
+		return d, columns.scan(row)
+	})
 	if err == nil && d.Reason == allocation.Granted {
 		err = l.Confirmed(ctx)
 	}

@@ -4,6 +4,9 @@
 // decisions, cursors, commits, holes, checkout_attempts), and the statements
 // that the services run on them.
 //
+// A statement stands in queries/ and is called by its file's name, with its
+// parameters by name; see params.
+//
 // Authority: the database's clock judges leases and slots. A decision is made
 // when the statement of its batch has committed, and not before.
 //

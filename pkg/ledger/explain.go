@@ -2,10 +2,7 @@ package ledger
 
 import (
 	"context"
-	_ "embed" // the statements
 	"errors"
-	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,19 +10,6 @@ import (
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
-)
-
-var (
-	//go:embed queries/explain_sold_out.sql
-	sqlExplainSoldOut string
-	//go:embed queries/explain_limit_reached.sql
-	sqlExplainLimitReached string
-	//go:embed queries/explain_item_taken.sql
-	sqlExplainItemTaken string
-	//go:embed queries/explain_attempt.sql
-	sqlExplainAttempt string
-	//go:embed queries/explain_outcomes.sql
-	sqlExplainOutcomes string
 )
 
 // Fact is a final fact against a request, and where in the queue it came about.
@@ -78,62 +62,49 @@ func (l *Ledger) Explain(ctx context.Context, of *sale.Sale, v *code.Verified) (
 
 // fact returns the fact behind a reason, or one without a position where none
 // stands.
-func (l *Ledger) fact(ctx context.Context, of *sale.Sale, v *code.Verified, reason allocation.Reason) (Fact, error) {
-	var row pgx.Row
+func (l *Ledger) fact(ctx context.Context, of *sale.Sale, v *code.Verified, reason allocation.Reason) (f Fact, err error) {
+	defer during(&err, "explaining %v in sale %d", reason, of.ID)
+	var sql string
+	p := params{"code": v.ID, "first": of.FirstItem, "last": of.LastItem()}
 	switch reason { //nolint:exhaustive // the others rest on no fact about others
 	case allocation.SoldOut:
-		row = l.pool.QueryRow(ctx, sqlExplainSoldOut, int64(of.ID), int64(of.FirstItem), int64(of.LastItem()), [16]byte(v.ID))
+		sql, p["sale"] = "explain_sold_out", of.ID
 	case allocation.LimitReached:
-		row = l.pool.QueryRow(ctx, sqlExplainLimitReached, int64(of.FirstItem), int64(of.LastItem()), string(v.User), of.UserLimit, [16]byte(v.ID))
+		sql, p["user"], p["limit"] = "explain_limit_reached", v.User, of.UserLimit
 	case allocation.ItemTaken:
-		row = l.pool.QueryRow(ctx, sqlExplainItemTaken, int64(v.Item), [16]byte(v.ID))
+		sql, p = "explain_item_taken", params{"code": v.ID, "item": v.Item}
 	default:
 		return Fact{}, nil
 	}
-	f := Fact{Reason: reason}
-	var at time.Time
-	err := row.Scan(&f.Count, &f.Position, &at)
-	if errors.Is(err, pgx.ErrNoRows) {
+	f, err = one(ctx, l.pool, sql, p, func(row pgx.CollectableRow) (Fact, error) {
+		f := Fact{Reason: reason}
+		return f, into{"count": &f.Count, "position": &f.Position, "sold_at": (*instant)(&f.At)}.scan(row)
+	})
+	if errors.Is(err, ErrNotFound) {
 		return Fact{}, nil
 	}
-	if err != nil {
-		return Fact{}, fmt.Errorf("ledger: explaining %v in sale %d: %w", reason, of.ID, err)
-	}
-	f.At = sale.InstantOf(at)
-	return f, nil
+	return f, err
 }
 
 // AttemptOf returns the checkout attempt of the sale that was given the code,
 // or ErrNotFound. It looks through the sale's attempts: not for an answer that
 // a shopper waits for.
-func (l *Ledger) AttemptOf(ctx context.Context, id sale.ID, given code.ID) (RecordedAttempt, error) {
-	rows, err := l.pool.Query(ctx, sqlExplainAttempt, int64(id), [16]byte(given))
-	var a RecordedAttempt
-	if err == nil {
-		a, err = pgx.CollectOneRow(rows, scanAttempt)
-	}
-	if errors.Is(err, pgx.ErrNoRows) {
-		return RecordedAttempt{}, ErrNotFound
-	}
-	if err != nil {
-		return RecordedAttempt{}, fmt.Errorf("ledger: looking for the checkout of a code in sale %d: %w", id, err)
-	}
-	return a, nil
+func (l *Ledger) AttemptOf(ctx context.Context, id sale.ID, given code.ID) (_ RecordedAttempt, err error) {
+	defer during(&err, "looking for the checkout of a code in sale %d", id)
+	return one(ctx, l.pool, "explain_attempt", params{"sale": id, "code": given}, scanAttempt)
 }
 
 // Outcomes counts a user's checkout attempts in the sale by what became of
 // them. It looks through the sale's attempts, as AttemptOf does.
-func (l *Ledger) Outcomes(ctx context.Context, id sale.ID, user sale.UserID) (map[wire.Outcome]int, error) {
-	rows, err := l.pool.Query(ctx, sqlExplainOutcomes, int64(id), string(user))
-	counts, outcome, n := map[wire.Outcome]int{}, wire.Outcome(""), 0
-	if err == nil {
-		_, err = pgx.ForEachRow(rows, []any{&outcome, &n}, func() error {
-			counts[outcome] = n
-			return nil
-		})
+func (l *Ledger) Outcomes(ctx context.Context, id sale.ID, user sale.UserID) (_ map[wire.Outcome]int, err error) {
+	defer during(&err, "counting a user's checkouts in sale %d", id)
+	rows, err := all(ctx, l.pool, "explain_outcomes", params{"sale": id, "user": user}, pgx.RowToStructByName[struct {
+		Outcome wire.Outcome
+		Count   int
+	}])
+	counts := make(map[wire.Outcome]int, len(rows))
+	for _, row := range rows {
+		counts[row.Outcome] = row.Count
 	}
-	if err != nil {
-		return nil, fmt.Errorf("ledger: counting a user's checkouts in sale %d: %w", id, err)
-	}
-	return counts, nil
+	return counts, err
 }

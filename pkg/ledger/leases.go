@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 
 // Lease is the right to decide one sale, during one epoch.
 type Lease struct {
-	Sale  sale.ID
+	Sale  sale.ID `db:"sale_id"`
 	Epoch int64
 }
 
@@ -32,20 +31,21 @@ const ttlsAhead = 5
 // somebody has locked keeps no other from being taken; when only such are left
 // it waits for one. After an error the leases may be taken all the same: Renew
 // tells.
-func (l *Ledger) Take(ctx context.Context, ttl time.Duration, skip []sale.ID, limit int) ([]Lease, error) {
-	leases, locked, err := l.takeFree(ctx, sqlLeaseFenceFree, ttl, skip, limit)
+func (l *Ledger) Take(ctx context.Context, ttl time.Duration, skip []sale.ID, limit int) (_ []Lease, err error) {
+	defer during(&err, "taking leases")
+	leases, locked, err := l.takeFree(ctx, "lease_fence_free", ttl, skip, limit)
 	switch {
 	case len(locked) == 0:
 	case len(locked) < len(leases):
-		leases, locked, err = l.takeFree(ctx, sqlLeaseFenceFree, ttl, slices.Concat(skip, locked), limit)
+		leases, locked, err = l.takeFree(ctx, "lease_fence_free", ttl, slices.Concat(skip, locked), limit)
 		if len(locked) > 0 { // others are locked by now: nothing was taken, the next turn tries again
 			leases = nil
 		}
 	default:
-		leases, _, err = l.takeFree(ctx, sqlLeaseFence, ttl, skip, 1)
+		leases, _, err = l.takeFree(ctx, "lease_fence", ttl, skip, 1)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ledger: taking leases: %w", err)
+		return nil, err
 	}
 	return leases, nil
 }
@@ -56,7 +56,7 @@ var errLocked = errors.New("ledger: a cursor is locked")
 // takeFree is a takeover with one of the two fences. Of sales that are locked it
 // lists which, and has taken none then.
 func (l *Ledger) takeFree(ctx context.Context, fence string, ttl time.Duration, skip []sale.ID, limit int) (leases []Lease, locked []sale.ID, err error) {
-	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+	err = l.pool.inTransaction(ctx, pgx.TxOptions{}, func(tx transaction) error {
 		var predecessors []string
 		if leases, predecessors, err = l.take(ctx, tx, ttl, skip, limit); err != nil || len(leases) == 0 {
 			return err
@@ -76,25 +76,16 @@ func (l *Ledger) takeFree(ctx context.Context, fence string, ttl time.Duration, 
 }
 
 // shutOut fences the leases, or returns errLocked and those that are not.
-func shutOut(ctx context.Context, tx pgx.Tx, fence string, leases []Lease) (locked []sale.ID, err error) {
-	ids := make([]int64, len(leases))
+func shutOut(ctx context.Context, tx transaction, fence string, leases []Lease) (locked []sale.ID, err error) {
+	ids := make([]sale.ID, len(leases))
 	for i, lease := range leases {
-		ids[i] = int64(lease.Sale)
+		ids[i] = lease.Sale
 	}
-	rows, err := tx.Query(ctx, fence, ids)
-	if err != nil {
-		return nil, err
-	}
-	fenced, err := pgx.CollectRows(rows, pgx.RowTo[sale.ID])
+	fenced, err := all(ctx, tx, fence, params{"sales": ids}, pgx.RowTo[sale.ID])
 	if err != nil || len(fenced) == len(leases) {
 		return nil, err
 	}
-	for _, lease := range leases {
-		if !slices.Contains(fenced, lease.Sale) {
-			locked = append(locked, lease.Sale)
-		}
-	}
-	return locked, errLocked
+	return slices.DeleteFunc(ids, func(id sale.ID) bool { return slices.Contains(fenced, id) }), errLocked
 }
 
 // insufficientPrivilege is the SQLSTATE of what a role may not do.
@@ -102,9 +93,9 @@ const insufficientPrivilege = "42501"
 
 // terminate ends the sessions of a predecessor. One that it may not end is left:
 // the fence waits for what it has under way.
-func terminate(ctx context.Context, tx pgx.Tx, name string) error {
+func terminate(ctx context.Context, tx transaction, name string) error {
 	err := pgx.BeginFunc(ctx, tx, func(part pgx.Tx) error {
-		_, err := part.Exec(ctx, sqlLeaseTerminate, name)
+		_, err := done(ctx, transaction{part}, "lease_terminate", params{"name": name})
 		return err
 	})
 	if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == insufficientPrivilege {
@@ -113,28 +104,20 @@ func terminate(ctx context.Context, tx pgx.Tx, name string) error {
 	return err
 }
 
-func (l *Ledger) take(ctx context.Context, tx pgx.Tx, ttl time.Duration, skip []sale.ID, limit int) (leases []Lease, predecessors []string, err error) {
-	held := make([]int64, len(skip))
-	for i, id := range skip {
-		held[i] = int64(id)
+func (l *Ledger) take(ctx context.Context, tx transaction, ttl time.Duration, skip []sale.ID, limit int) (leases []Lease, predecessors []string, err error) {
+	if skip == nil {
+		skip = []sale.ID{} // nil is null, which is like no sale
 	}
-	rows, err := tx.Query(ctx, sqlLeaseTake, l.name, limit, held, ttlsAhead*ttl)
-	if err != nil {
-		return nil, nil, err
-	}
-	var (
-		lease  Lease
-		before string
-		seen   = map[string]bool{"": true, l.name: true}
-	)
-	_, err = pgx.ForEachRow(rows, []any{&lease.Sale, &lease.Epoch, &before}, func() error {
-		leases = append(leases, lease)
-		if !seen[before] {
-			seen[before] = true
-			predecessors = append(predecessors, before)
+	taken, err := all(ctx, tx, "lease_take", params{"holder": l.name, "most": limit, "skip": skip, "ahead": ttlsAhead * ttl}, pgx.RowToStructByName[struct {
+		Lease
+		Holder string
+	}])
+	for _, t := range taken {
+		leases = append(leases, t.Lease)
+		if t.Holder != "" && t.Holder != l.name && !slices.Contains(predecessors, t.Holder) {
+			predecessors = append(predecessors, t.Holder)
 		}
-		return nil
-	})
+	}
 	return leases, predecessors, err
 }
 
@@ -142,31 +125,22 @@ func (l *Ledger) take(ctx context.Context, tx pgx.Tx, ttl time.Duration, skip []
 // holds by the ledger: one that it believes in but that is not among them is
 // lost, one that it knows nothing of was taken by a call that seemed to fail.
 // It waits for no flush: a renewal that is lost in a crash costs a takeover.
-func (l *Ledger) Renew(ctx context.Context, ttl time.Duration) ([]Lease, error) {
-	rows, err := l.renewals.Query(ctx, sqlLeaseRenew, l.name, ttl)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: renewing leases: %w", err)
-	}
-	leases, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Lease])
-	if err != nil {
-		return nil, fmt.Errorf("ledger: renewing leases: %w", err)
-	}
-	return leases, nil
+func (l *Ledger) Renew(ctx context.Context, ttl time.Duration) (_ []Lease, err error) {
+	defer during(&err, "renewing leases")
+	return all(ctx, l.renewals, "lease_renew", params{"holder": l.name, "ttl": ttl}, pgx.RowToStructByName[Lease])
 }
 
 // Release gives one lease back, so that another allocator may take it at once.
-func (l *Ledger) Release(ctx context.Context, lease Lease) error {
-	if _, err := l.pool.Exec(ctx, sqlLeaseRelease, l.name, int64(lease.Sale), lease.Epoch); err != nil {
-		return fmt.Errorf("ledger: releasing the lease of sale %d: %w", lease.Sale, err)
-	}
-	return nil
+func (l *Ledger) Release(ctx context.Context, lease Lease) (err error) {
+	defer during(&err, "releasing the lease of sale %d", lease.Sale)
+	_, err = done(ctx, l.pool, "lease_release", params{"holder": l.name, "sale": lease.Sale, "epoch": lease.Epoch})
+	return err
 }
 
 // Retire gives all leases of this allocator back, once no renewal is under way:
 // it is the last of them, and waits for no flush either.
-func (l *Ledger) Retire(ctx context.Context) error {
-	if _, err := l.renewals.Exec(ctx, sqlLeaseRetire, l.name); err != nil {
-		return fmt.Errorf("ledger: giving leases back: %w", err)
-	}
-	return nil
+func (l *Ledger) Retire(ctx context.Context) (err error) {
+	defer during(&err, "giving leases back")
+	_, err = done(ctx, l.renewals, "lease_retire", params{"holder": l.name})
+	return err
 }

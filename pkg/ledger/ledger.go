@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"notsale/pkg/sale"
 )
 
@@ -105,8 +107,8 @@ func (l *Ledger) ping(ctx context.Context) error {
 
 // Installation returns the id of the installation that the database belongs to.
 func (l *Ledger) Installation(ctx context.Context) (sale.UUID, error) {
-	var id [16]byte
-	if err := l.pool.QueryRow(ctx, `SELECT id FROM installation`).Scan(&id); err != nil {
+	id, err := one(ctx, l.pool, "installation", nil, pgx.RowTo[sale.UUID])
+	if err != nil {
 		return sale.UUID{}, fmt.Errorf("ledger: reading the installation id (was `notsale migrate` run?): %w", err)
 	}
 	return id, nil

@@ -11,8 +11,8 @@ import (
 )
 
 // sessions is a pool of sessions such as were asked for, in which a commit that
-// the server could not confirm is an error: the end of a statement, as of a
-// transaction, returns ErrUnconfirmed.
+// the server could not confirm is an error: a statement, as a transaction, returns
+// ErrUnconfirmed.
 type sessions struct {
 	*pgxpool.Pool
 
@@ -25,143 +25,69 @@ func (s sessions) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	return conn, explained(err)
 }
 
-// Query runs a statement. It has ended, and its error is known, when all rows
-// were read, or they were closed.
-func (s sessions) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+// run runs a query, whose end is its commit.
+func (s sessions) run(ctx context.Context, name string, p params, read func(pgx.Rows) error) error {
 	conn, err := s.acquire(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	st := &statement{conn: conn}
+	defer conn.Release()
 	if s.asked.pooled { // one round trip, and so one transaction
 		b := &pgx.Batch{}
 		b.Queue(s.asked.settings())
-		b.Queue(sql, args...)
-		st.batch = conn.SendBatch(ctx, b)
-		_, _ = st.batch.Exec() // what fails is told by the next, too
-		st.Rows, err = st.batch.Query()
+		b.Queue(name, p)
+		batch := conn.SendBatch(ctx, b)
+		_, _ = batch.Exec() // what fails is told by the next, too
+		rows, failed := batch.Query()
+		err = readAll(rows, failed, read)
+		err = cmp.Or(err, batch.Close())
 	} else {
-		st.Rows, err = conn.Query(ctx, sql, args...)
+		rows, failed := conn.Query(ctx, name, p)
+		err = readAll(rows, failed, read)
 	}
-	if err != nil {
-		st.Close()
-		return nil, err
+	if err == nil {
+		err = confirmed(conn.Conn())
 	}
-	return st, nil
+	return err
 }
 
-// statement is the rows of one that runs on a session of its own.
-type statement struct {
-	pgx.Rows
-
-	conn  *pgxpool.Conn
-	batch pgx.BatchResults // nil: it was sent by itself
-	ended bool
-	err   error // valid when it has ended
-}
-
-func (s *statement) Next() bool {
-	if s.Rows.Next() {
-		return true
+// readAll has rows read, and waits for the end of their statement.
+func readAll(rows pgx.Rows, failed error, read func(pgx.Rows) error) error {
+	if failed != nil {
+		return failed
 	}
-	s.Close()
-	return false
-}
-
-// Close waits for the statement's end, which is its commit.
-func (s *statement) Close() {
-	if s.ended {
-		return
-	}
-	s.ended = true
-	s.Rows.Close()
-	s.err = s.Rows.Err()
-	if s.batch != nil {
-		s.err = cmp.Or(s.err, s.batch.Close())
-	}
-	if s.err == nil {
-		s.err = confirmed(s.conn.Conn())
-	}
-	s.conn.Release()
-}
-
-func (s *statement) Err() error {
-	if s.ended {
-		return s.err
-	}
-	return s.Rows.Err()
-}
-
-// Exec runs a statement.
-func (s sessions) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	rows, err := s.Query(ctx, sql, args...)
-	if err != nil {
-		return pgconn.CommandTag{}, err
-	}
+	err := read(rows)
 	rows.Close()
-	return rows.CommandTag(), rows.Err()
+	return cmp.Or(rows.Err(), err)
 }
 
-// QueryRow runs a statement whose first row is read by Scan, which must be called.
-func (s sessions) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	return firstRow(func(dest ...any) error {
-		rows, err := s.Query(ctx, sql, args...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		if !rows.Next() {
-			return cmp.Or(rows.Err(), pgx.ErrNoRows)
-		}
-		if err := rows.Scan(dest...); err != nil {
-			return err
-		}
-		rows.Close()
-		return rows.Err()
-	})
-}
-
-type firstRow func(dest ...any) error
-
-func (scan firstRow) Scan(dest ...any) error { return scan(dest...) }
-
-// Begin begins a transaction, on a session of its own until that has ended.
-func (s sessions) Begin(ctx context.Context) (pgx.Tx, error) { return s.BeginTx(ctx, pgx.TxOptions{}) }
-
-// BeginTx is Begin with options.
-func (s sessions) BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error) {
+// inTransaction does something in a transaction, on a session of its own until
+// that has ended.
+func (s sessions) inTransaction(ctx context.Context, options pgx.TxOptions, do func(transaction) error) error {
 	conn, err := s.acquire(ctx)
 	if err != nil {
-		return nil, err
-	}
-	tx, err := conn.BeginTx(ctx, options)
-	if err == nil && s.asked.pooled {
-		_, err = tx.Exec(ctx, s.asked.settings())
-	}
-	if err != nil {
-		conn.Release() // which ends a session in the middle of a transaction
-		return nil, err
-	}
-	return confirmedTx{tx, conn}, nil
-}
-
-type confirmedTx struct {
-	pgx.Tx
-
-	conn *pgxpool.Conn
-}
-
-func (tx confirmedTx) Commit(ctx context.Context) error {
-	defer tx.conn.Release()
-	if err := tx.Tx.Commit(ctx); err != nil {
 		return err
 	}
-	return confirmed(tx.conn.Conn())
+	defer conn.Release() // which ends a session in the middle of a transaction
+	err = pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error {
+		if s.asked.pooled {
+			if _, err := tx.Exec(ctx, s.asked.settings()); err != nil {
+				return err
+			}
+		}
+		return do(transaction{tx})
+	})
+	if err == nil {
+		err = confirmed(conn.Conn())
+	}
+	return err
 }
 
-func (tx confirmedTx) Rollback(ctx context.Context) error {
-	defer tx.conn.Release()
-	return tx.Tx.Rollback(ctx)
+type transaction struct{ pgx.Tx }
+
+func (tx transaction) run(ctx context.Context, name string, p params, read func(pgx.Rows) error) error {
+	rows, failed := tx.Query(ctx, name, p)
+	return readAll(rows, failed, read)
 }
 
 // unconfirmed is where a session keeps whether a wait for the synchronous

@@ -1,55 +1,184 @@
 package ledger
 
-import _ "embed"
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 
-//nolint:gochecknoglobals // embedded statements, never written
-var (
-	//go:embed queries/commit.sql
-	sqlCommit string
-	//go:embed queries/open_slot.sql
-	sqlOpenSlot string
-	//go:embed queries/adopt_sale.sql
-	sqlAdoptSale string
-	//go:embed queries/sales.sql
-	sqlSales string
-	//go:embed queries/unsold_sales.sql
-	sqlUnsoldSales string
-	//go:embed queries/sale.sql
-	sqlSale string
-	//go:embed queries/sales_of.sql
-	sqlSalesOf string
-	//go:embed queries/mark_open.sql
-	sqlMarkOpen string
-	//go:embed queries/lease_take.sql
-	sqlLeaseTake string
-	//go:embed queries/lease_fence.sql
-	sqlLeaseFence string
-	//go:embed queries/lease_fence_free.sql
-	sqlLeaseFenceFree string
-	//go:embed queries/lease_terminate.sql
-	sqlLeaseTerminate string
-	//go:embed queries/lease_renew.sql
-	sqlLeaseRenew string
-	//go:embed queries/lease_release.sql
-	sqlLeaseRelease string
-	//go:embed queries/lease_retire.sql
-	sqlLeaseRetire string
-	//go:embed queries/cursor.sql
-	sqlCursor string
-	//go:embed queries/cursor_settle.sql
-	sqlCursorSettle string
-	//go:embed queries/confirm.sql
-	sqlConfirm string
-	//go:embed queries/open_positions.sql
-	sqlOpenPositions string
-	//go:embed queries/pack_at.sql
-	sqlPackAt string
-	//go:embed queries/open_generation.sql
-	sqlOpenGeneration string
-	//go:embed queries/decisions.sql
-	sqlDecisions string
-	//go:embed queries/decision_by_code.sql
-	sqlDecisionByCode string
-	//go:embed queries/sold_items.sql
-	sqlSoldItems string
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"notsale/pkg/allocation"
+	"notsale/pkg/sale"
 )
+
+//go:embed queries/*.sql
+var files embed.FS
+
+// queries are the statements of queries/, by the names of their files.
+//
+//nolint:gochecknoglobals // never written
+var queries = readQueries()
+
+// query is a statement. Its parameters have names, @name; what is sent, and
+// prepared once, has numbers.
+type query struct {
+	sql   string
+	names []string // of the parameters, from $1 on
+}
+
+func readQueries() map[string]query {
+	list, err := files.ReadDir("queries")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	qs := make(map[string]query, len(list))
+	for _, file := range list {
+		name := strings.TrimSuffix(file.Name(), ".sql")
+		qs[name] = numbered(queryText(name))
+	}
+	return qs
+}
+
+func queryText(name string) string {
+	text, err := files.ReadFile("queries/" + name + ".sql")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return string(text)
+}
+
+var parameter = regexp.MustCompile(`@[a-z_]+`)
+
+// numbered gives the parameters of a statement numbers.
+func numbered(text string) (q query) {
+	q.sql = parameter.ReplaceAllStringFunc(text, func(name string) string {
+		at := slices.Index(q.names, name[1:])
+		if at < 0 {
+			at = len(q.names)
+			q.names = append(q.names, name[1:])
+		}
+		return "$" + strconv.Itoa(at+1)
+	})
+	return q
+}
+
+// params are the parameters of a query by name: all of them, and no others.
+// Standing beside a query's name, they are what is sent.
+type params map[string]any
+
+// RewriteQuery puts the query in the place of its name, and the parameters into
+// order.
+func (p params) RewriteQuery(_ context.Context, _ *pgx.Conn, name string, _ []any) (string, []any, error) {
+	q, known := queries[name]
+	if !known || len(p) != len(q.names) {
+		return "", nil, fmt.Errorf("query %q has %d parameters, not %d", name, len(q.names), len(p))
+	}
+	args := make([]any, len(q.names))
+	for i, name := range q.names {
+		var given bool
+		if args[i], given = p[name]; !given {
+			return "", nil, fmt.Errorf("a query's parameter @%s has no value", name)
+		}
+	}
+	return q.sql, args, nil
+}
+
+// into says where the columns of a row go, by name: all of them, and no others.
+type into map[string]any
+
+func (to into) scan(row pgx.CollectableRow) error {
+	columns := row.FieldDescriptions()
+	if len(columns) != len(to) {
+		return fmt.Errorf("%d columns, want %d", len(columns), len(to))
+	}
+	dest := make([]any, len(columns))
+	for i := range columns {
+		var wanted bool
+		if dest[i], wanted = to[columns[i].Name]; !wanted {
+			return fmt.Errorf("nobody wants the column %s", columns[i].Name)
+		}
+	}
+	return row.Scan(dest...)
+}
+
+// instant reads a time; 0: null.
+type instant sale.Instant
+
+func (i *instant) ScanTimestamptz(v pgtype.Timestamptz) error {
+	*i = 0
+	if v.Valid {
+		*i = instant(sale.InstantOf(v.Time))
+	}
+	return nil
+}
+
+// hash reads a hash.
+type hash allocation.Hash
+
+func (h *hash) ScanBytes(v []byte) error {
+	*h = hash{}
+	copy(h[:], v)
+	return nil
+}
+
+// runner is a pool or a transaction.
+type runner interface {
+	// run runs a query. read need not read all of its rows.
+	run(ctx context.Context, name string, p params, read func(pgx.Rows) error) error
+}
+
+// all returns what read makes of the rows of a query.
+func all[T any](ctx context.Context, r runner, name string, p params, read pgx.RowToFunc[T]) ([]T, error) {
+	return appended(ctx, r, []T{}, name, p, read)
+}
+
+// appended is all, in a room that is used again.
+func appended[T any](ctx context.Context, r runner, room []T, name string, p params, read pgx.RowToFunc[T]) (list []T, err error) {
+	err = r.run(ctx, name, p, func(rows pgx.Rows) (err error) {
+		list, err = pgx.AppendRows(room, rows, read)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// one returns what read makes of the first row, or ErrNotFound.
+func one[T any](ctx context.Context, r runner, name string, p params, read pgx.RowToFunc[T]) (row T, err error) {
+	found := false
+	err = r.run(ctx, name, p, func(rows pgx.Rows) (err error) {
+		if found = rows.Next(); found {
+			row, err = read(rows)
+		}
+		return err
+	})
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return row, err
+}
+
+// done runs a query and reports whether it found, or changed, any row.
+func done(ctx context.Context, r runner, name string, p params) (found bool, err error) {
+	err = r.run(ctx, name, p, func(rows pgx.Rows) error {
+		rows.Close()
+		found = rows.CommandTag().RowsAffected() > 0
+		return nil
+	})
+	return found && err == nil, err
+}
+
+// during adds to an error what was going on. ErrNotFound and ErrFenced are
+// answers, and stay as they are.
+func during(err *error, doing string, args ...any) {
+	if *err != nil && !errors.Is(*err, ErrNotFound) && !errors.Is(*err, ErrFenced) {
+		*err = fmt.Errorf("ledger: "+doing+": %w", append(args, *err)...)
+	}
+}

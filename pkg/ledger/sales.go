@@ -56,31 +56,30 @@ var ErrWentBack = errors.New("ledger: it was put back to before a sale was opene
 // told which slot it is, ErrWentBack: t.Newest is not there, and its number is not
 // given away; no row was made.
 func (l *Ledger) OpenSlot(ctx context.Context, t Template) (made bool, err error) {
-	err = pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT id FROM installation FOR UPDATE`); err != nil {
+	defer during(&err, "opening the slot's sale")
+	err = l.pool.inTransaction(ctx, pgx.TxOptions{}, func(tx transaction) error {
+		if _, err := done(ctx, tx, "lock_installation", nil); err != nil {
 			return err
 		}
-		var (
-			now    time.Time
-			newest sale.ID
-		)
-		if err := tx.QueryRow(ctx, `SELECT clock_timestamp(), (SELECT COALESCE(max(sale_id), 0) FROM sales)`).Scan(&now, &newest); err != nil {
+		there, err := one(ctx, tx, "clock", nil, pgx.RowToStructByName[struct {
+			Now    time.Time
+			Newest sale.ID
+		}])
+		if err != nil {
 			return err
 		}
-		if newest < t.Newest {
-			return fmt.Errorf("%w: its newest sale is %d, and there was a sale %d", ErrWentBack, newest, t.Newest)
+		if there.Newest < t.Newest {
+			return fmt.Errorf("%w: its newest sale is %d, and there was a sale %d", ErrWentBack, there.Newest, t.Newest)
 		}
-		if other := t.Other; !other.At.IsZero() && now.Sub(other.now()).Abs() > MaxClockSkew {
-			return fmt.Errorf("%w: Postgres says %v, NATS %v", ErrClocks, now.UTC(), other.now().UTC())
+		if other := t.Other; !other.At.IsZero() && there.Now.Sub(other.now()).Abs() > MaxClockSkew {
+			return fmt.Errorf("%w: Postgres says %v, NATS %v", ErrClocks, there.Now.UTC(), other.now().UTC())
 		}
-		tag, err := tx.Exec(ctx, sqlOpenSlot, t.Every.Seconds(), t.Stock, t.UserLimit, int64(t.Seed), sale.RulesVersion, now)
-		made = tag.RowsAffected() == 1
+		made, err = done(ctx, tx, "open_slot", params{
+			"every": t.Every.Seconds(), "stock": t.Stock, "user_limit": t.UserLimit, "seed": int64(t.Seed), "rules": sale.RulesVersion, "now": there.Now,
+		})
 		return err
 	})
-	if err != nil {
-		return false, fmt.Errorf("ledger: opening the slot's sale: %w", err)
-	}
-	return made, nil
+	return made && err == nil, err
 }
 
 // ErrTaken says that another sale has the number, the UUID, the time or some of
@@ -91,155 +90,103 @@ var ErrTaken = errors.New("ledger: another sale is in its place")
 // the ledger was restored to before it was opened. A row of that number that was
 // never opened gives way. A sale that is there already stays as it is. ErrTaken:
 // nothing was changed.
-func (l *Ledger) Adopt(ctx context.Context, of sale.Sale) error {
-	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT id FROM installation FOR UPDATE`); err != nil {
+func (l *Ledger) Adopt(ctx context.Context, of sale.Sale) (err error) {
+	defer during(&err, "taking sale %d over", of.ID)
+	return l.pool.inTransaction(ctx, pgx.TxOptions{}, func(tx transaction) error {
+		if _, err := done(ctx, tx, "lock_installation", nil); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, sqlAdoptSale, int64(of.ID), [16]byte(of.UUID), [16]byte(of.Installation), of.OpensAt,
-			of.Stock, of.UserLimit, int64(of.FirstItem), int64(of.Seed), of.Rules)
-		if err != nil || tag.RowsAffected() == 1 {
+		made, err := done(ctx, tx, "adopt_sale", params{
+			"sale": of.ID, "uuid": of.UUID, "installation": of.Installation, "opens_at": of.OpensAt, "stock": of.Stock,
+			"user_limit": of.UserLimit, "first_item": of.FirstItem, "seed": int64(of.Seed), "rules": of.Rules,
+		})
+		if err != nil || made {
 			return err
 		}
-		var there bool
-		err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM sales WHERE sale_id = $1 AND sale_uuid = $2)`, int64(of.ID), [16]byte(of.UUID)).Scan(&there)
+		there, err := one(ctx, tx, "adopted", params{"sale": of.ID, "uuid": of.UUID}, pgx.RowTo[bool])
 		if err == nil && !there {
 			err = ErrTaken
 		}
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("ledger: taking sale %d over: %w", of.ID, err)
-	}
-	return nil
 }
 
 // NextSlot returns how long it is until the next slot begins, by the
 // database's clock.
-func (l *Ledger) NextSlot(ctx context.Context, every time.Duration) (time.Duration, error) {
-	var seconds float64
-	err := l.pool.QueryRow(ctx, `SELECT ($1::numeric - mod(extract(epoch FROM clock_timestamp()), $1::numeric))::double precision`, every.Seconds()).Scan(&seconds)
-	if err != nil {
-		return 0, fmt.Errorf("ledger: reading the database's clock: %w", err)
-	}
-	return time.Duration(seconds * float64(time.Second)), nil
+func (l *Ledger) NextSlot(ctx context.Context, every time.Duration) (_ time.Duration, err error) {
+	defer during(&err, "reading the database's clock")
+	seconds, err := one(ctx, l.pool, "next_slot", params{"every": every.Seconds()}, pgx.RowTo[float64])
+	return time.Duration(seconds * float64(time.Second)), err
 }
 
 // MarkOpen gives a prepared sale its first cursor and opens it. It may be
 // repeated.
-func (l *Ledger) MarkOpen(ctx context.Context, id sale.ID, genesis allocation.Cursor, streamCreated time.Time) error {
+func (l *Ledger) MarkOpen(ctx context.Context, id sale.ID, genesis allocation.Cursor, streamCreated time.Time) (err error) {
+	defer during(&err, "opening sale %d", id)
 	c := &genesis
-	_, err := l.pool.Exec(ctx, sqlMarkOpen, int64(id), c.Generation, int64(c.Sequence), c.Position, c.Sold,
-		c.Chain[:], c.PackHash[:], c.PackTime.Time(), c.Now.Time(), streamCreated)
-	if err != nil {
-		return fmt.Errorf("ledger: opening sale %d: %w", id, err)
-	}
-	return nil
+	_, err = done(ctx, l.pool, "mark_open", params{
+		"sale": id, "generation": c.Generation, "sequence": c.Sequence, "position": c.Position, "sold": c.Sold, "chain": c.Chain[:],
+		"pack_hash": c.PackHash[:], "pack_time": c.PackTime.Time(), "engine_time": c.Now.Time(), "stream_created": streamCreated,
+	})
+	return err
 }
 
 // Sales returns at most limit sales with numbers below before (0: all), newest
 // first.
-func (l *Ledger) Sales(ctx context.Context, before sale.ID, limit int) ([]SaleRow, error) {
+func (l *Ledger) Sales(ctx context.Context, before sale.ID, limit int) (_ []SaleRow, err error) {
+	defer during(&err, "reading sales")
 	if before == 0 {
 		before = math.MaxInt64
 	}
-	rows, err := l.pool.Query(ctx, sqlSales, int64(before), limit)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: reading sales: %w", err)
-	}
-	sales, err := pgx.CollectRows(rows, scanSale)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: reading sales: %w", err)
-	}
-	return sales, nil
+	return all(ctx, l.pool, "sales", params{"below": before, "most": limit}, scanSale)
 }
 
 // UnsoldSales returns the numbers of the sales that are opening or still sell.
-func (l *Ledger) UnsoldSales(ctx context.Context) ([]sale.ID, error) {
-	rows, err := l.pool.Query(ctx, sqlUnsoldSales)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: reading which sales still sell: %w", err)
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[sale.ID])
-	if err != nil {
-		return nil, fmt.Errorf("ledger: reading which sales still sell: %w", err)
-	}
-	return ids, nil
+func (l *Ledger) UnsoldSales(ctx context.Context) (_ []sale.ID, err error) {
+	defer during(&err, "reading which sales still sell")
+	return all(ctx, l.pool, "unsold_sales", nil, pgx.RowTo[sale.ID])
 }
 
 // Sale returns the sale with the number, or ErrNotFound.
 func (l *Ledger) Sale(ctx context.Context, id sale.ID) (SaleRow, error) {
-	return l.oneSale(ctx, int64(id), nil, nil)
+	return l.oneSale(ctx, params{"sale": id, "item": nil, "uuid": nil})
 }
 
 // SaleOfItem returns the sale that the item belongs to, or ErrNotFound.
 func (l *Ledger) SaleOfItem(ctx context.Context, item sale.ItemID) (SaleRow, error) {
-	return l.oneSale(ctx, nil, int64(item), nil)
+	return l.oneSale(ctx, params{"sale": nil, "item": item, "uuid": nil})
 }
 
 // SaleOfUUID returns the sale with the UUID, or ErrNotFound.
 func (l *Ledger) SaleOfUUID(ctx context.Context, id sale.UUID) (SaleRow, error) {
-	return l.oneSale(ctx, nil, nil, [16]byte(id))
+	return l.oneSale(ctx, params{"sale": nil, "item": nil, "uuid": id})
 }
 
 // SalesOf returns the sales with these UUIDs and those that these items belong
 // to, in no order; what there is no sale for has none.
-func (l *Ledger) SalesOf(ctx context.Context, uuids []sale.UUID, items []sale.ItemID) ([]SaleRow, error) {
-	ids, numbers := make([][16]byte, len(uuids)), make([]int64, len(items))
-	for i, id := range uuids {
-		ids[i] = id
-	}
-	for i, item := range items {
-		numbers[i] = int64(item)
-	}
-	rows, err := l.pool.Query(ctx, sqlSalesOf, ids, numbers)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: looking for sales: %w", err)
-	}
-	sales, err := pgx.CollectRows(rows, scanSale)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: looking for sales: %w", err)
-	}
-	return sales, nil
+func (l *Ledger) SalesOf(ctx context.Context, uuids []sale.UUID, items []sale.ItemID) (_ []SaleRow, err error) {
+	defer during(&err, "looking for sales")
+	return all(ctx, l.pool, "sales_of", params{"uuids": uuids, "items": items}, scanSale)
 }
 
-func (l *Ledger) oneSale(ctx context.Context, by ...any) (SaleRow, error) {
-	rows, err := l.pool.Query(ctx, sqlSale, by...)
-	if err != nil {
-		return SaleRow{}, fmt.Errorf("ledger: reading a sale: %w", err)
-	}
-	row, err := pgx.CollectExactlyOneRow(rows, scanSale)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return SaleRow{}, ErrNotFound
-	}
-	if err != nil {
-		return SaleRow{}, fmt.Errorf("ledger: reading a sale: %w", err)
-	}
-	return row, nil
+func (l *Ledger) oneSale(ctx context.Context, by params) (_ SaleRow, err error) {
+	defer during(&err, "reading a sale")
+	return one(ctx, l.pool, "sale", by, scanSale)
 }
 
-func scanSale(row pgx.CollectableRow) (SaleRow, error) {
-	var (
-		r                  SaleRow
-		uuid, installation [16]byte
-		opensAt            time.Time
-		seed               int64
-	)
+func scanSale(row pgx.CollectableRow) (r SaleRow, err error) {
 	s := &r.Sale
-	err := row.Scan(&s.ID, &uuid, &installation, &opensAt, &s.Stock, &s.UserLimit, &s.FirstItem, &seed, &s.Rules, &r.State, &r.Sold)
-	s.UUID, s.Installation, s.OpensAt, s.Seed = uuid, installation, opensAt.UTC(), uint64(seed)
+	var seed int64
+	err = into{
+		"sale_id": &s.ID, "sale_uuid": &s.UUID, "installation": &s.Installation, "opens_at": &s.OpensAt, "stock": &s.Stock, "user_limit": &s.UserLimit,
+		"first_item": &s.FirstItem, "seed": &seed, "rules": &s.Rules, "state": &r.State, "sold": &r.Sold,
+	}.scan(row)
+	s.OpensAt, s.Seed = s.OpensAt.UTC(), uint64(seed)
 	return r, err
 }
 
 // SoldItems returns which items from first to last have an owner, in order.
-func (l *Ledger) SoldItems(ctx context.Context, first, last sale.ItemID) ([]sale.ItemID, error) {
-	rows, err := l.pool.Query(ctx, sqlSoldItems, int64(first), int64(last))
-	if err != nil {
-		return nil, fmt.Errorf("ledger: reading sold items: %w", err)
-	}
-	items, err := pgx.CollectRows(rows, pgx.RowTo[sale.ItemID])
-	if err != nil {
-		return nil, fmt.Errorf("ledger: reading sold items: %w", err)
-	}
-	return items, nil
+func (l *Ledger) SoldItems(ctx context.Context, first, last sale.ItemID) (_ []sale.ItemID, err error) {
+	defer during(&err, "reading sold items")
+	return all(ctx, l.pool, "sold_items", params{"first": first, "last": last}, pgx.RowTo[sale.ItemID])
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	_ "embed" // what the schema promises
 	"errors"
@@ -12,14 +13,11 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-var (
-	//go:embed queries/schema.sql
-	sqlSchema string
-	// schema is what queries/schema.sql says of a database that has all
-	// migrations; TestSchemaIsKnown writes it.
-	//go:embed schema.txt
-	schema string
-)
+// schema is what queries/schema.sql says of a database that has all migrations;
+// TestSchemaIsKnown writes it.
+//
+//go:embed schema.txt
+var schema string
 
 // ErrSchema says that the database is not as the migrations leave it, though
 // they were applied. Nothing can be relied upon, and waiting does not help.
@@ -32,24 +30,16 @@ var ErrBehind = errors.New("ledger: the database has not been migrated: run `not
 // ErrBehind before they are applied, ErrSchema if it is another one. What it has
 // beyond that, such as the tables of a newer program, does no harm.
 func (l *Ledger) CheckSchema(ctx context.Context) error {
-	rows, err := l.pool.Query(ctx, sqlSchema)
-	if err != nil {
-		return fmt.Errorf("ledger: reading the schema: %w", err)
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return fmt.Errorf("ledger: reading the schema: %w", err)
+	found, err := all(ctx, l.pool, "schema", nil, pgx.RowTo[string])
+	if during(&err, "reading the schema"); err != nil {
+		return err
 	}
 	missing := lacking(found)
 	if len(missing) == 0 {
 		return nil
 	}
-	behind, err := l.behind(ctx)
-	switch {
-	case err != nil:
-		return err
-	case behind:
-		return ErrBehind
+	if behind, err := l.behind(ctx); err != nil || behind {
+		return cmp.Or(err, ErrBehind)
 	}
 	return fmt.Errorf("%w: it lacks %s", ErrSchema, strings.Join(missing[:min(len(missing), shownPromises)], "; "))
 }
@@ -75,13 +65,10 @@ func (l *Ledger) behind(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	var applied int64
-	err = l.pool.QueryRow(ctx, `SELECT COALESCE(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&applied)
+	applied, err := one(ctx, l.pool, "schema_version", nil, pgx.RowTo[int64])
 	if none := new(pgconn.PgError); errors.As(err, &none) && none.Code == undefinedTable {
 		return true, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("ledger: reading the schema's version: %w", err)
-	}
-	return applied < newest, nil
+	during(&err, "reading the schema's version")
+	return applied < newest, err
 }

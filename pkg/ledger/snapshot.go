@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	_ "embed" // the statements
 	"errors"
 	"fmt"
 
@@ -10,9 +9,6 @@ import (
 
 	"notsale/pkg/sale"
 )
-
-//go:embed queries/audit_beyond.sql
-var sqlAuditBeyond string
 
 // Snapshot is what the ledger says of one sale at one instant. What is left
 // out, decisions and commits up to the cursor and attempts, is never changed
@@ -37,46 +33,32 @@ const maxBeyond = 1000
 // Snapshot reads what stands of the sale, in one read-only transaction that
 // sees one instant. ErrNotFound: no such sale, or it was never opened.
 func (l *Ledger) Snapshot(ctx context.Context, id sale.ID) (s Snapshot, err error) {
-	err = pgx.BeginTxFunc(ctx, l.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err = l.pool.inTransaction(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx transaction) error {
 		return s.read(ctx, tx, l.name, id)
 	})
-	if errors.Is(err, pgx.ErrNoRows) {
+	if errors.Is(err, ErrNotFound) {
 		return Snapshot{}, fmt.Errorf("%w: sale %d, or its cursor", ErrNotFound, id)
 	}
-	if err != nil {
-		return Snapshot{}, fmt.Errorf("ledger: reading sale %d for an audit: %w", id, err)
-	}
-	return s, nil
+	during(&err, "reading sale %d for an audit", id)
+	return s, err
 }
 
-func (s *Snapshot) read(ctx context.Context, tx pgx.Tx, name string, id sale.ID) error {
-	rows, err := tx.Query(ctx, sqlSale, int64(id), nil, nil)
-	if err != nil {
+func (s *Snapshot) read(ctx context.Context, tx transaction, name string, id sale.ID) (err error) {
+	if s.Sale, err = one(ctx, tx, "sale", params{"sale": id, "item": nil, "uuid": nil}, scanSale); err != nil {
 		return err
 	}
-	if s.Sale, err = pgx.CollectExactlyOneRow(rows, scanSale); err != nil {
+	if s.Position, err = one(ctx, tx, "cursor", params{"sale": id, "holder": name}, scanCursor); err != nil {
 		return err
 	}
-	if s.Position, err = scanCursor(tx.QueryRow(ctx, sqlCursor, int64(id), name)); err != nil {
+	if s.Holes, err = all(ctx, tx, "audit_holes", params{"sale": id}, scanHole); err != nil {
 		return err
 	}
-	if rows, err = tx.Query(ctx, sqlAuditHoles, int64(id)); err != nil {
-		return err
-	}
-	if s.Holes, err = pgx.CollectRows(rows, scanHole); err != nil {
-		return err
-	}
-	of := s.Sale.Sale
-	if rows, err = tx.Query(ctx, sqlAuditItems, int64(id), int64(of.FirstItem), int64(of.LastItem())); err != nil {
-		return err
-	}
-	if s.Items, err = pgx.CollectRows(rows, scanItem); err != nil {
+	of := &s.Sale.Sale
+	if s.Items, err = all(ctx, tx, "audit_items", params{"sale": id, "first": of.FirstItem, "last": of.LastItem()}, scanItem); err != nil {
 		return err
 	}
 	c := &s.Position.Cursor
-	if rows, err = tx.Query(ctx, sqlAuditBeyond, int64(id), c.Position, c.Generation, int64(c.Sequence), maxBeyond); err != nil {
-		return err
-	}
-	s.Beyond, err = pgx.CollectRows(rows, pgx.RowToStructByPos[RowKey])
+	s.Beyond, err = all(ctx, tx, "audit_beyond",
+		params{"sale": id, "position": c.Position, "generation": c.Generation, "sequence": c.Sequence, "most": maxBeyond}, pgx.RowToStructByName[RowKey])
 	return err
 }

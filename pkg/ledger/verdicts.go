@@ -2,22 +2,13 @@ package ledger
 
 import (
 	"context"
-	_ "embed" // the statements
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
-)
-
-var (
-	//go:embed queries/verdicts.sql
-	sqlVerdicts string
-	//go:embed queries/committed.sql
-	sqlCommitted string
 )
 
 // Question asks what is known for good of a request. A checkout has no code.
@@ -40,43 +31,30 @@ type Verdict struct {
 // round trip. Grants among them are confirmed, as by Confirmed. That users are at
 // their limit it says only where limits is set, because that reads the items of
 // each sale asked about.
-func (l *Ledger) Verdicts(ctx context.Context, questions []Question, limits bool) ([]Verdict, error) {
+func (l *Ledger) Verdicts(ctx context.Context, questions []Question, limits bool) (verdicts []Verdict, err error) {
 	n := len(questions)
+	defer during(&err, "reading %d decisions", n)
 	sales, items, users, codes := make([][16]byte, n), make([]int64, n), make([]string, n), make([][16]byte, n)
 	for i := range questions {
 		q := &questions[i]
 		sales[i], items[i], users[i], codes[i] = q.Sale, int64(q.Item), string(q.User), q.Code
 	}
-	var verdicts []Verdict
-	rows, err := l.pool.Query(ctx, sqlVerdicts, sales, items, users, codes, limits)
-	if err == nil {
-		verdicts, err = pgx.CollectRows(rows, scanVerdict) // which ends with the statement's commit
-	}
+	verdicts, err = all(ctx, l.pool, "verdicts", params{"sales": sales, "items": items, "users": users, "codes": codes, "limits": limits}, scanVerdict)
 	if err == nil && len(verdicts) != n {
 		err = fmt.Errorf("%d answers", len(verdicts))
 	}
-	if err != nil {
-		return nil, fmt.Errorf("ledger: reading %d decisions: %w", n, err)
-	}
-	return verdicts, nil
+	return verdicts, err
 }
 
 func scanVerdict(row pgx.CollectableRow) (v Verdict, err error) {
-	var (
-		soldOut, atLimit, taken bool
-		position, item          *int64
-		id                      *[16]byte
-		user                    *string
-		reason                  allocation.Reason
-		at                      time.Time
-	)
-	err = row.Scan(&soldOut, &atLimit, &taken, &position, &id, &item, &user, &reason, &at)
-	switch {
+	var soldOut, atLimit, taken bool
+	var d allocation.Decision
+	columns := decision(&d)
+	columns["sold_out"], columns["limit_reached"], columns["taken"] = &soldOut, &atLimit, &taken
+	switch err = columns.scan(row); {
 	case err != nil:
-	case position != nil:
-		v.Decision = &allocation.Decision{
-			Position: *position, Code: *id, Item: sale.ItemID(*item), User: sale.UserID(*user), Reason: reason, At: sale.InstantOf(at),
-		}
+	case d.Position != 0:
+		v.Decision = &d
 	case soldOut:
 		v.Reason = allocation.SoldOut
 	case atLimit:
@@ -90,9 +68,6 @@ func scanVerdict(row pgx.CollectableRow) (v Verdict, err error) {
 // Committed reports whether a commit of the sale left its cursor at just this
 // place. A ledger that was restored does not know those that it lost.
 func (l *Ledger) Committed(ctx context.Context, id sale.ID, generation int64, sequence uint64, chain allocation.Hash) (known bool, err error) {
-	err = l.pool.QueryRow(ctx, sqlCommitted, int64(id), generation, int64(sequence), chain[:]).Scan(&known)
-	if err != nil {
-		return false, fmt.Errorf("ledger: looking for a commit of sale %d: %w", id, err)
-	}
-	return known, nil
+	defer during(&err, "looking for a commit of sale %d", id)
+	return one(ctx, l.pool, "committed", params{"sale": id, "generation": generation, "sequence": sequence, "chain": chain[:]}, pgx.RowTo[bool])
 }

@@ -1,12 +1,10 @@
 package rejection_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -14,26 +12,9 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/backends"
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/pkg/rejection"
 )
-
-// logText is a log's text, for any number of writers.
-type logText struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (l *logText) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 // A Redis that answers, but refuses to write: it is read on, one warning says
 // so, and a number moves.
@@ -51,7 +32,7 @@ func TestARedisThatRefusesToWrite(t *testing.T) {
 			r := backendstest.New(t, backendstest.WithOwnRedis).Redis
 			s := openStore(t, r.URL())
 			s.learn(t, ours, allocation.Facts{Owners: owner(other)})
-			var log logText
+			var log testlog.Log
 			cache, err := rejection.Open(rejection.Config{URL: r.URL(), Name: "edge"}, slog.New(slog.NewTextHandler(&log, nil)))
 			if err != nil {
 				t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/backends"
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/pkg/rejection"
 )
 
@@ -30,9 +31,9 @@ func says(t *testing.T, address string, lines ...string) {
 }
 
 // listening opens a cache whose log can be read.
-func listening(t *testing.T, cfg rejection.Config) (*rejection.Cache, *logText) {
+func listening(t *testing.T, cfg rejection.Config) (*rejection.Cache, *testlog.Log) {
 	t.Helper()
-	log := &logText{}
+	log := &testlog.Log{}
 	cache, err := rejection.Open(cfg, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +134,7 @@ func TestARedisWithoutItsAdministrativeCommands(t *testing.T) {
 			}
 			address := backendstest.RunRedis(t, args...).Address
 			s := &store{}
-			var log *logText
+			var log *testlog.Log
 			s.cache, log = listening(t, rejection.Config{URL: "redis://:secret@" + address, Name: "edge"})
 			s.learn(t, ours, allocation.Facts{Owners: owner(other)})
 			if got := s.ask(t, purchase); got[0] != taken {

@@ -1,16 +1,13 @@
-// Package sale holds the nouns of a flash sale and the catalogue of its items.
+// Package sale holds the nouns of a flash sale.
 //
 // Purpose: one definition of what a valid user id, item id and sale is, shared
 // by the edge that accepts them, the engine that decides on them and the
 // ledger that stores them. What this package accepts, the ledger can store.
 //
 // Authority: the Sale record of a sale is written once, as message 1 of the
-// sale's stream (its opening record), and never changes. The catalogue (name
-// and picture of each item) is a pure function of that record's seed, so it is
-// stored nowhere and is the same on every edge and in every replay.
+// sale's stream (its opening record), and never changes.
 //
-// Invariants: item ids are global and run on from sale to sale; within one
-// sale no two items share a name or a picture.
+// Invariants: item ids are global and run on from sale to sale.
 //
 // Failure behaviour: parsing returns an error that names what is wrong and
 // never echoes the hostile input. The package does no I/O and reads no clock.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/pkg/stream"
 )
 
@@ -93,8 +94,8 @@ func TestADeniedPublish(t *testing.T) {
 func TestDeniedPublishesThatNobodyWaitsFor(t *testing.T) {
 	t.Parallel()
 	g := backendstest.NewGuarded(t, "")
-	var log diary
-	client := connectTelling(t, config(g.URL("edge")), log.logger())
+	var log testlog.Log
+	client := connectTelling(t, config(g.URL("edge")), log.Logger())
 	g.Reload(`publish: { deny: ["replies.>", "purchases.>"] }`)
 	eventually(t, "replies are told of", func() error {
 		for _, edge := range []string{"a", "b"} {
@@ -116,7 +117,7 @@ func TestDeniedPublishesThatNobodyWaitsFor(t *testing.T) {
 	}
 	g.Reload("")
 	eventually(t, "it is found out that it can be", client.Unusable)
-	if n := log.count("replies."); n != 1 {
+	if n := log.Count("replies."); n != 1 {
 		t.Errorf("told %d times\n%s", n, &log)
 	}
 }

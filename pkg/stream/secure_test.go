@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/pkg/stream"
 )
 
@@ -63,13 +64,13 @@ func TestTLS(t *testing.T) {
 // the log, once, say why.
 func refusedAtStart(t *testing.T, cfg stream.Config, want string) {
 	t.Helper()
-	var log diary
+	var log testlog.Log
 	ctx := brief(t)
-	c, err := stream.Connect(ctx, cfg, log.logger())
+	c, err := stream.Connect(ctx, cfg, log.Logger())
 	if err == nil {
 		c.Close()
 	}
-	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "does not answer") || log.count(want) != 1 || log.count("\n") != 1 {
+	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "does not answer") || log.Count(want) != 1 || log.Count("\n") != 1 {
 		t.Errorf("%v, and the log\n%s\nwant both to say %q, once", err, &log, want)
 	}
 }
@@ -90,15 +91,15 @@ func overTLS(t *testing.T, ca *backendstest.CA, log *slog.Logger) (*backendstest
 func TestRenewedCertificatesAreTaken(t *testing.T) {
 	t.Parallel()
 	old, renewed := backendstest.NewCA(t), backendstest.NewCA(t)
-	var log diary
-	nats, files, c := overTLS(t, old, log.logger())
+	var log testlog.Log
+	nats, files, c := overTLS(t, old, log.Logger())
 	open(t, c)
 	nats.Stop()
 	theirs, settings := certified(t, renewed)
 	nats.Write(settings)
 	nats.Start()
 	eventually(t, "the client says that nobody it knows has signed", func() error {
-		if log.count("give --nats-ca") == 0 {
+		if log.Count("give --nats-ca") == 0 {
 			return errors.New(log.String())
 		}
 		return nil
@@ -109,7 +110,7 @@ func TestRenewedCertificatesAreTaken(t *testing.T) {
 		}
 	}
 	eventually(t, "a publish", func() error { return c.PublishPack(t.Context(), 1, []byte("pack")) })
-	if n := log.count("give --nats-ca"); n != 1 {
+	if n := log.Count("give --nats-ca"); n != 1 {
 		t.Errorf("said %d times\n%s", n, &log)
 	}
 }
@@ -119,8 +120,8 @@ func TestRenewedCertificatesAreTaken(t *testing.T) {
 func TestAnExpiredCertificateIsToldOnce(t *testing.T) {
 	t.Parallel()
 	ca := backendstest.NewCA(t)
-	var log diary
-	nats, _, c := overTLS(t, ca, log.logger())
+	var log testlog.Log
+	nats, _, c := overTLS(t, ca, log.Logger())
 	nats.Stop()
 	ca.Expired = true
 	_, settings := certified(t, ca)
@@ -136,7 +137,7 @@ func TestAnExpiredCertificateIsToldOnce(t *testing.T) {
 		}
 		return nil
 	})
-	if n := log.count("is not valid"); n != 1 {
+	if n := log.Count("is not valid"); n != 1 {
 		t.Errorf("said %d times\n%s", n, &log)
 	}
 }
@@ -268,12 +269,12 @@ func TestARefusedLogin(t *testing.T) {
 	}
 	nats := backendstest.Configure(t, users("right"))
 	refusedAtStart(t, config(nats.URL("edge:wrong@")), "refuses the login")
-	var log diary
-	c := connectTelling(t, config(nats.URL("edge:right@")), log.logger())
+	var log testlog.Log
+	c := connectTelling(t, config(nats.URL("edge:right@")), log.Logger())
 	open(t, c)
 	nats.Reload(users("changed"))
 	eventually(t, "it is told", func() error {
-		if log.count("refuses the login") == 0 || c.Connected() {
+		if log.Count("refuses the login") == 0 || c.Connected() {
 			return errors.New(log.String())
 		}
 		return nil
@@ -290,7 +291,7 @@ func TestARefusedLogin(t *testing.T) {
 	})
 	nats.Reload(users("right"))
 	eventually(t, "a publish", func() error { return c.PublishPack(t.Context(), 1, []byte("pack")) })
-	if n := log.count("refuses the login"); n != 1 || log.count("\n") > 4 {
+	if n := log.Count("refuses the login"); n != 1 || log.Count("\n") > 4 {
 		t.Errorf("said %d times\n%s", n, &log)
 	}
 }

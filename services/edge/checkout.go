@@ -7,6 +7,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/catalogue"
 	"notsale/pkg/pack"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
@@ -39,7 +40,7 @@ func (e *Edge) checkout(c *gin.Context) {
 	switch out.Outcome {
 	case wire.Issued:
 		reply(c, http.StatusOK, checkoutBody{
-			Code: out.Code, Item: w.Item, Name: out.Sale.Name(w.Item), Image: imagePath(w.Item), Sale: out.Sale.ID, UserID: w.User, Expires: out.Expires.String(),
+			Code: out.Code, Item: w.Item, Name: catalogue.Name(out.Sale, w.Item), Image: imagePath(w.Item), Sale: out.Sale.ID, UserID: w.User, Expires: out.Expires.String(),
 		})
 	case wire.SoldOut:
 		refuseFor(c, out.Sale, allocation.SoldOut)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"notsale/pkg/catalogue"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/services/edge/web"
@@ -218,7 +219,7 @@ func (e *Edge) items(c *gin.Context) {
 		if taken {
 			sold = sold[1:]
 		}
-		body.Items = append(body.Items, itemBody{ID: item, Name: s.Name(item), Image: imagePath(item), Sold: taken})
+		body.Items = append(body.Items, itemBody{ID: item, Name: catalogue.Name(s, item), Image: imagePath(item), Sold: taken})
 	}
 	if last < s.LastItem() && limit > 0 {
 		body.Next = fmt.Sprintf("/sales/%d/items?offset=%d&limit=%d", s.ID, offset+limit, limit)
@@ -265,7 +266,7 @@ func (e *Edge) item(c *gin.Context) {
 		e.failRead(c, err, problemUnknownItem)
 		return
 	}
-	tell(c, itemBody{ID: item, Sale: of.ID, Name: of.Name(item), Image: imagePath(item), Sold: len(sold) == 1})
+	tell(c, itemBody{ID: item, Sale: of.ID, Name: catalogue.Name(of, item), Image: imagePath(item), Sold: len(sold) == 1})
 }
 
 // image draws the item's picture. Its tag names seed and item, which say all
@@ -278,7 +279,7 @@ func (e *Edge) image(c *gin.Context) {
 	h := fnv.New64a()
 	_, _ = fmt.Fprintf(h, "%v %d", of.UUID, item)
 	if !has(c, forLong, `"`+strconv.FormatUint(h.Sum64(), 16)+`"`) {
-		write(c, http.StatusOK, "image/svg+xml", of.Picture(item))
+		write(c, http.StatusOK, "image/svg+xml", catalogue.Picture(of, item))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/catalogue"
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
 	"notsale/services/edge/shop"
@@ -91,7 +92,7 @@ const codeDetail = "The code is not one that a checkout of this shop gave."
 func decided(c *gin.Context, of *sale.Sale, v code.Verified, reason allocation.Reason, position int64, at sale.Instant) {
 	if reason == allocation.Granted {
 		reply(c, http.StatusOK, purchaseBody{
-			Message: "Purchase successful", Status: "success", Item: v.Item, Name: of.Name(v.Item), Sale: of.ID,
+			Message: "Purchase successful", Status: "success", Item: v.Item, Name: catalogue.Name(of, v.Item), Sale: of.ID,
 			UserID: v.User, Position: position, Time: at.String(),
 		})
 		return

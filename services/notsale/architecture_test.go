@@ -21,7 +21,7 @@ const module = "notsale/"
 
 // The layers. Whatever is in none of them may be imported by all services.
 var (
-	core     = []string{"pkg/sale", "pkg/code", "pkg/allocation", "pkg/wire"}
+	core     = []string{"pkg/sale", "pkg/catalogue", "pkg/code", "pkg/allocation", "pkg/wire"}
 	adapters = []string{"pkg/stream", "pkg/ledger", "pkg/rejection", "pkg/backends", "pkg/telemetry", "pkg/boot"}
 	// probes are empty in a default build, import nothing there, and may stand anywhere.
 	probes = []string{"pkg/crash"}

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
+	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/pkg/sale"
 	"notsale/services/archiver"
 	"notsale/services/auditor"
@@ -210,7 +211,7 @@ func TestNothingIsArchivedBesideABusySale(t *testing.T) {
 		}()
 		return func() { cancel(); <-flooded }
 	}
-	var log output
+	var log testlog.Log
 	archive := func(busyFor time.Duration) (done chan error) {
 		pace := archiver.PaceOf(time.Hour)
 		pace.Quiet, pace.Busy = time.Second, busyFor // the flood does not pause so long

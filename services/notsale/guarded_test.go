@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/pkg/sale"
 	"notsale/pkg/telemetry"
 	"notsale/pkg/wire"
@@ -42,7 +43,7 @@ func TestAnEdgeWithoutAConsumer(t *testing.T) {
 	nats := backendstest.Configure(t, settings("max_consumers: 1"))
 	stage := notsaletest.New(t)
 	stage.NATSURL = nats.URL("edge:secret@")
-	said := &output{}
+	said := &testlog.Log{}
 	stage.Log = slog.New(slog.NewTextHandler(said, nil))
 	other, err := stage.Stream("other").MakeDirectory(t.Context())
 	if err != nil {
@@ -86,7 +87,7 @@ func TestAServerThatIsDownIsVerifiedLater(t *testing.T) {
 	late.Stop()
 	stage := notsaletest.New(t)
 	stage.NATSURL = good.URL("")
-	said := &output{}
+	said := &testlog.Log{}
 	log := slog.New(slog.NewTextHandler(said, nil))
 	s := newSettings()
 	s.natsMonitor = "http://" + good.MonitorAddr().String() + ", http://" + monitor

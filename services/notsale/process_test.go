@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -14,7 +13,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/pkg/effort"
 	"notsale/services/notsale/notsaletest"
 	"notsale/services/notsale/notsaletest/audittest"
@@ -46,7 +45,7 @@ type process struct {
 	args   []string
 	cmd    *exec.Cmd
 	stdin  io.Closer // closed: the child ends
-	output *output
+	output *testlog.Log
 	ended  chan struct{} // closed when the child has ended
 }
 
@@ -117,7 +116,7 @@ func (p *process) start(listen string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.output, p.stdin = &output{}, stdin
+	p.output, p.stdin = &testlog.Log{}, stdin
 	cmd.Stdout, cmd.Stderr = p.output, p.output
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -250,22 +249,4 @@ func (p *process) database() *pgxpool.Pool {
 	}
 	p.t.Cleanup(pool.Close)
 	return pool
-}
-
-// output collects what a child says.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }

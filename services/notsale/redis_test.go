@@ -17,6 +17,7 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/backends"
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/pkg/effort"
 	"notsale/pkg/rejection"
 	"notsale/services/notsale/notsaletest"
@@ -64,7 +65,7 @@ func TestARedisThatIsOfNoUseStillSells(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			stage := notsaletest.New(t, backendstest.WithOwnRedis)
-			log := &output{}
+			log := &testlog.Log{}
 			stage.Log = slog.New(slog.NewTextHandler(log, nil))
 			if c.url != nil {
 				stage.RedisURL = c.url(t, stage)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"notsale/loadtest/faults/proxy"
+	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/services/edge"
 	"notsale/services/notsale/notsaletest"
 )
@@ -57,7 +58,7 @@ func sellsSlowly(t *testing.T, between func(t *testing.T, target string) (addres
 	}
 	address, slow := between(t, through.Host)
 	through.Host = address
-	var log output
+	var log testlog.Log
 	stage.NATSURL, stage.Log = through.String(), slog.New(slog.NewTextHandler(io.MultiWriter(&log, t.Output()), nil))
 	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait, c.CheckoutWait = notsaletest.Patience, notsaletest.Patience })
 	stage.NATSURL = direct

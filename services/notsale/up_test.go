@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/pkg/code"
 	"notsale/pkg/effort"
 	"notsale/pkg/ledger"
@@ -219,7 +220,7 @@ func TestALogThatNobodyReadsBlocksNothing(t *testing.T) {
 	fillPipe(t, unread)
 	cmd := programCommand(nil, "up", "--data", filepath.Join(data, "stores"), "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0",
 		"--sale-every", always, "--log-level", "debug")
-	p := &process{t: t, data: data, output: &output{}, cmd: cmd, ended: make(chan struct{})}
+	p := &process{t: t, data: data, output: &testlog.Log{}, cmd: cmd, ended: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.output, unread
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -417,7 +418,7 @@ func TestBackendsOnAnOddFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stdin.Close()
-	out, said := &output{}, &output{}
+	out, said := &testlog.Log{}, &testlog.Log{}
 	cmd.Stdout, cmd.Stderr = out, said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -458,7 +459,7 @@ func TestBackendsPrintsWhatAShellReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stdin.Close()
-	out := &output{}
+	out := &testlog.Log{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

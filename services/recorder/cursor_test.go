@@ -3,21 +3,19 @@
 package recorder_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/pkg/ledger"
 	"notsale/pkg/wire"
 	"notsale/services/notsale/notsaletest"
@@ -263,29 +261,11 @@ func TestOldStreamsAreReadAFewAtATime(t *testing.T) {
 	tl.await(parts)
 }
 
-// lines is a log.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) count(part string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), part)
-}
-
 // The recorder fails, heals and fails again: each outage is one warning.
 func TestTheSecondOutageIsInTheLogToo(t *testing.T) {
 	t.Parallel()
 	tl := newTill(t)
-	var log lines
+	var log testlog.Log
 	reg := prometheus.NewRegistry()
 	r, err := recorder.New(recorder.DefaultConfig(), tl.Ledger("recorder-1"), tl.Stream("recorder-1"), slog.New(slog.NewTextHandler(&log, nil)), reg)
 	if err != nil {
@@ -304,7 +284,7 @@ func TestTheSecondOutageIsInTheLogToo(t *testing.T) {
 		notsaletest.Eventually(t, "it fails again and again", func() bool { return metric(t, reg, "failures_total") >= before+4 })
 		tl.exec(`ALTER TABLE away RENAME TO checkout_attempts`)
 		tl.await(stored)
-		if n := log.count("attempts are not recorded, trying on"); n != outage {
+		if n := log.Count("attempts are not recorded, trying on"); n != outage {
 			t.Errorf("%d warnings after %d outages", n, outage)
 		}
 	}

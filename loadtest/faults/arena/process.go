@@ -3,7 +3,6 @@
 package arena
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -16,12 +15,12 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"notsale/loadtest/faults/proxy"
+	"notsale/pkg/backends/backendstest/testlog"
 )
 
 // The roles that processes have.
@@ -42,7 +41,7 @@ type Process struct {
 	ToPostgres, ToRedis, ToNATS *proxy.Proxy
 
 	cmd    *exec.Cmd
-	output *output
+	output *testlog.Log
 	pipe   *os.File      // the log of a process started with Unread
 	ended  chan struct{} // closed when the process has ended
 }
@@ -88,7 +87,7 @@ func (a *Arena) Start(role string, options ...Option) *Process {
 	for _, set := range options {
 		set(s)
 	}
-	p := &Process{Role: role, Ops: freeAddress(), output: &output{}, ended: make(chan struct{})}
+	p := &Process{Role: role, Ops: freeAddress(), output: &testlog.Log{}, ended: make(chan struct{})}
 	if s.routed {
 		a.route(p, s)
 	}
@@ -357,24 +356,6 @@ func (a *Arena) Leader(of []*Process) (leader *Process, others []*Process) {
 		return leader != nil
 	})
 	return leader, others
-}
-
-// output collects what a child says.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

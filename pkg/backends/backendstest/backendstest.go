@@ -3,8 +3,8 @@
 package backendstest
 
 import (
+	"cmp"
 	"context"
-	"os"
 	"testing"
 
 	"notsale/pkg/backends"
@@ -78,7 +78,9 @@ func (test *Test) takePostgres(o options) {
 	t := test.t
 	t.Helper()
 	if o.ownPostgres {
-		test.Postgres = ownPostgres(t, o)
+		cfg := ownConfig(t, !o.durable)
+		cfg.PGBin = cmp.Or(o.pgBin, cfg.PGBin)
+		test.Postgres = own(t, cfg, startSeeded)
 		test.DatabaseURL = test.Postgres.URL()
 		if o.prepare == nil {
 			return
@@ -106,7 +108,7 @@ func (test *Test) takeRedis(o options) {
 	t := test.t
 	t.Helper()
 	if o.ownRedis {
-		test.Redis = ownRedis(t)
+		test.Redis = own(t, ownConfig(t, true), backends.StartRedis)
 		test.RedisURL = test.Redis.URL()
 		return
 	}
@@ -118,22 +120,11 @@ func (test *Test) takeRedis(o options) {
 }
 
 func (test *Test) takeNATS(o options) {
-	t := test.t
-	t.Helper()
-	cfg, err := newConfig(!o.durable)
-	if err != nil {
-		t.Fatal(err)
-	}
+	test.t.Helper()
+	cfg := ownConfig(test.t, !o.durable)
 	cfg.StreamStore = testStreamStore
-	t.Cleanup(func() { _ = os.RemoveAll(cfg.Data) })
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	n, err := backends.StartNATS(ctx, cfg, quiet())
-	if err != nil {
-		t.Fatalf("test NATS: %v", err)
-	}
-	t.Cleanup(func() { stop(t, n.Stop) })
-	test.NATS, test.NATSURL = n, n.URL()
+	test.NATS = own(test.t, cfg, backends.StartNATS)
+	test.NATSURL = test.NATS.URL()
 }
 
 // testStreamStore is what streams may reserve in one test, in bytes. Nothing is

@@ -5,8 +5,8 @@ package backendstest
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/url"
-	"os"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -97,14 +97,12 @@ func connected(address string, use func(context.Context, *pgx.Conn) error) error
 	return use(ctx, conn)
 }
 
-// startPostgres starts a Postgres on data that are those of a new one.
-func startPostgres(cfg backends.Config) (*backends.Postgres, error) {
+// startSeeded starts a Postgres on data that are those of a new one.
+func startSeeded(ctx context.Context, cfg backends.Config, log *slog.Logger) (*backends.Postgres, error) {
 	if err := SeedPostgres(cfg.Data); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	return backends.StartPostgres(ctx, cfg, quiet())
+	return backends.StartPostgres(ctx, cfg, log)
 }
 
 // SeedPostgres fills the data folder, which is made if need be, with what a
@@ -114,59 +112,12 @@ func SeedPostgres(data string) error {
 	return seed.Postgres(data, func(data string) error {
 		cfg := backends.DefaultConfig()
 		cfg.Data, cfg.Ephemeral = data, true
-		ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-		defer cancel()
-		p, err := backends.StartPostgres(ctx, cfg, quiet())
+		p, err := start(cfg, backends.StartPostgres)
 		if err != nil {
 			return err
 		}
-		return p.Stop(ctx)
+		return p.Stop(context.Background())
 	})
-}
-
-// ownPostgres starts a Postgres for one test.
-func ownPostgres(t testing.TB, o options) *backends.Postgres {
-	t.Helper()
-	cfg, err := newConfig(!o.durable)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if o.pgBin != "" {
-		cfg.PGBin = o.pgBin
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(cfg.Data) })
-	p, err := startPostgres(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stop(t, p.Stop) })
-	return p
-}
-
-// ownRedis starts a Redis for one test.
-func ownRedis(t testing.TB) *backends.Redis {
-	t.Helper()
-	cfg, err := newConfig(true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(cfg.Data) })
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	r, err := backends.StartRedis(ctx, cfg, quiet())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stop(t, r.Stop) })
-	return r
-}
-
-func stop(t testing.TB, f func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
-	defer cancel()
-	if err := f(ctx); err != nil {
-		t.Errorf("stop test server: %v", err)
-	}
 }
 
 // LoseStandby makes each commit on the test's own Postgres wait for a synchronous

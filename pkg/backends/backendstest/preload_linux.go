@@ -68,12 +68,7 @@ type preload struct {
 // of t.TempDir.
 func newPreload(t testing.TB, first string) preload {
 	t.Helper()
-	cfg, err := newConfig(true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := cfg.Data
-	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	folder := ownConfig(t, true).Data
 	p := preload{t: t, folder: folder, control: filepath.Join(folder, "control")}
 	p.write(first)
 	return p

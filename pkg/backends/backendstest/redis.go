@@ -83,7 +83,8 @@ func flush(address string) error {
 // settings.
 func RunRedis(t testing.TB, args ...string) *RawRedis {
 	t.Helper()
-	port, bus := freePort(t), freePort(t)
+	ports := freePorts(t, 2)
+	port, bus := strconv.Itoa(ports[0]), strconv.Itoa(ports[1])
 	given := []string{}
 	if len(args) > 0 && !strings.HasPrefix(args[0], "--") {
 		given, args = []string{args[0]}, args[1:]
@@ -122,15 +123,4 @@ type RawRedis struct {
 func (r *RawRedis) Kill() {
 	_ = r.cmd.Process.Kill()
 	_ = r.cmd.Wait()
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }

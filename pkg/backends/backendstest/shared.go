@@ -61,7 +61,7 @@ func (s *shared) startPostgres(ephemeral bool) (*backends.Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := startPostgres(cfg)
+	p, err := start(cfg, startSeeded)
 	if err == nil {
 		s.onStop(p.Stop)
 	}
@@ -73,9 +73,7 @@ func (s *shared) startRedis() (*redisPool, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	r, err := backends.StartRedis(ctx, cfg, quiet())
+	r, err := start(cfg, backends.StartRedis)
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +131,48 @@ func newConfig(ephemeral bool) (backends.Config, error) {
 	cfg := backends.DefaultConfig()
 	cfg.Data, cfg.Ephemeral = dir, ephemeral
 	return cfg, nil
+}
+
+// ownConfig is newConfig for a server of one test's own.
+func ownConfig(t testing.TB, ephemeral bool) backends.Config {
+	t.Helper()
+	cfg, err := newConfig(ephemeral)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(cfg.Data) })
+	return cfg
+}
+
+// starter is StartPostgres, StartRedis or StartNATS.
+type starter[S stopper] func(context.Context, backends.Config, *slog.Logger) (S, error)
+
+type stopper interface {
+	Stop(ctx context.Context) error
+}
+
+// start starts a server.
+func start[S stopper](cfg backends.Config, how starter[S]) (S, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	return how(ctx, cfg, quiet())
+}
+
+// own starts a server for one test.
+func own[S stopper](t testing.TB, cfg backends.Config, how starter[S]) S {
+	t.Helper()
+	s, err := start(cfg, how)
+	if err != nil {
+		t.Fatalf("start test server: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+		defer cancel()
+		if err := s.Stop(ctx); err != nil {
+			t.Errorf("stop test server: %v", err)
+		}
+	})
+	return s
 }
 
 // sweepOnce removes folders of test processes that were killed: old ones that

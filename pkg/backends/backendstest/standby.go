@@ -24,11 +24,7 @@ const standbyName = "standby"
 func (test *Test) Standby() *backends.Postgres {
 	t := test.t
 	t.Helper()
-	cfg, err := newConfig(true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(cfg.Data) })
+	cfg := ownConfig(t, true)
 	u, err := url.Parse(test.Postgres.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -46,11 +42,7 @@ func (test *Test) Standby() *backends.Postgres {
 	if err := os.WriteFile(filepath.Join(cfg.Data, "postgres.password"), []byte(password+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := backends.StartPostgres(ctx, cfg, quiet())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stop(t, p.Stop) })
+	p := own(t, cfg, backends.StartPostgres)
 	test.Alter(`SET synchronous_standby_names = '` + standbyName + `'`)
 	err = connected(test.DatabaseURL, func(ctx context.Context, conn *pgx.Conn) error {
 		for state := ""; state != "sync"; time.Sleep(10 * time.Millisecond) {

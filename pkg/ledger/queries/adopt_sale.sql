@@ -3,11 +3,11 @@
 -- gives way: nothing was sold under its UUID. The caller holds the lock on the
 -- installation row.
 INSERT INTO sales (sale_id, sale_uuid, installation, opens_at, stock, user_limit, first_item, seed, rules)
-SELECT $1::bigint, $2::uuid, $3::uuid, $4::timestamptz, $5::integer, $6::integer, $7::bigint, $8::bigint, $9::integer
+SELECT @sale::bigint, @uuid::uuid, @installation::uuid, @opens_at::timestamptz, @stock::integer, @user_limit::integer, @first_item::bigint, @seed::bigint, @rules::integer
 WHERE NOT EXISTS (
     SELECT FROM sales
-    WHERE sale_id <> $1
-      AND (sale_uuid = $2 OR opens_at = $4 OR first_item < $7::bigint + $5::integer AND last_item >= $7)
+    WHERE sale_id <> @sale
+      AND (sale_uuid = @uuid OR opens_at = @opens_at OR first_item < @first_item::bigint + @stock::integer AND last_item >= @first_item)
 )
 ON CONFLICT (sale_id) DO UPDATE
 SET sale_uuid = excluded.sale_uuid, installation = excluded.installation, opens_at = excluded.opens_at, stock = excluded.stock,

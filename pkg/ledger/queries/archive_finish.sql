@@ -2,10 +2,10 @@
 -- out. No row is inserted: the sale is not decided up to where the archive ends.
 WITH fence AS (
     UPDATE cursors SET holder = ''
-    WHERE sale_id = $1 AND sequence = $3 AND chain = $5
+    WHERE sale_id = @sale AND sequence = @sequence AND chain = @chain
     RETURNING sale_id
 ), free AS (
     UPDATE leases SET holder = '' FROM fence WHERE leases.sale_id = fence.sale_id
 )
 INSERT INTO archives (sale_id, manifest, sequence, attempts, chain)
-SELECT sale_id, $2, $3, $4, $5 FROM fence
+SELECT sale_id, @manifest, @sequence, @attempts, @chain FROM fence

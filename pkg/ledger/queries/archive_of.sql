@@ -1,3 +1,3 @@
 SELECT manifest, sequence, attempts, chain, archived_at
 FROM archives
-WHERE sale_id = $1
+WHERE sale_id = @sale

@@ -1,2 +1,2 @@
 -- Closes the streams of a sold-out sale, by the ledger.
-UPDATE sales SET state = 'archiving' WHERE sale_id = $1 AND state = 'sold_out'
+UPDATE sales SET state = 'archiving' WHERE sale_id = @sale AND state = 'sold_out'

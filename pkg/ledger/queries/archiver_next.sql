@@ -2,8 +2,8 @@
 -- archiving was interrupted, then those that have been sold out for so long.
 SELECT sale_id
 FROM sales
-WHERE sale_id = ANY($1::bigint[])
+WHERE sale_id = ANY(@among::bigint[])
   AND (state IN ('archiving', 'archived')
-    OR state = 'sold_out' AND sold_out_at <= clock_timestamp() - make_interval(secs => $2::double precision))
+    OR state = 'sold_out' AND sold_out_at <= clock_timestamp() - make_interval(secs => @after::double precision))
 ORDER BY state = 'sold_out', sale_id
 LIMIT 1

@@ -1,2 +1,2 @@
 -- Gives the archiver's lease back.
-UPDATE archiver_lease SET holder = '', expires_at = '-infinity' WHERE holder = $1
+UPDATE archiver_lease SET holder = '', expires_at = '-infinity' WHERE holder = @holder

@@ -1,6 +1,6 @@
 -- Rows that belong to no sale there is, and archived sales without an archive;
 -- attempts of no sale have number 0.
-SELECT t.name, t.key, t.sale_id
+SELECT t.name AS table, t.key, t.sale_id AS position
 FROM (
     SELECT 'decisions' AS name, sale_id || '/' || position AS key, sale_id FROM decisions
     UNION ALL SELECT 'items', item_id::text, sale_id FROM items
@@ -13,4 +13,4 @@ SELECT 'sales', s.sale_id::text, s.sale_id
 FROM sales AS s
 WHERE s.state = 'archived' AND NOT EXISTS (SELECT FROM archives AS a WHERE a.sale_id = s.sale_id)
 ORDER BY 1, 2
-LIMIT $1
+LIMIT @most

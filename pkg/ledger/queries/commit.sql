@@ -2,14 +2,14 @@
 -- also when statements are pipelined. No row comes back: fenced.
 WITH fence AS (
     UPDATE cursors
-    SET generation = $5, sequence = $6, position = $7, sold = $8, chain = $9,
-        pack_hash = $10, pack_time = $11, engine_time = $12
-    WHERE sale_id = $1 AND epoch = $2 AND holder = $19 AND generation = $3 AND sequence = $4
+    SET generation = @generation, sequence = @sequence, position = @position, sold = @sold, chain = @chain,
+        pack_hash = @pack_hash, pack_time = @pack_time, engine_time = @engine_time
+    WHERE sale_id = @sale AND epoch = @epoch AND holder = @holder AND generation = @before_generation AND sequence = @before_sequence
     RETURNING sale_id
 ), decided AS MATERIALIZED (
     SELECT fence.sale_id, d.position, NULLIF(d.code_id, '00000000-0000-0000-0000-000000000000') AS code_id,
            d.item_id, d.user_id, d.reason, d.decided_at
-    FROM fence, unnest($13::bigint[], $14::uuid[], $15::bigint[], $16::text[], $17::smallint[], $18::timestamptz[])
+    FROM fence, unnest(@positions::bigint[], @codes::uuid[], @items::bigint[], @users::text[], @reasons::smallint[], @times::timestamptz[])
         AS d (position, code_id, item_id, user_id, reason, decided_at)
 ), recorded AS (
     INSERT INTO decisions (sale_id, position, code_id, item_id, user_id, reason, decided_at)
@@ -22,10 +22,10 @@ WITH fence AS (
     SELECT item_id, sale_id, user_id, code_id, position, decided_at FROM decided WHERE reason = 0
 ), committed AS (
     INSERT INTO commits (sale_id, generation, sequence, position, chain, packs, epoch)
-    SELECT sale_id, $5, $6, $7, $9, $20, $2 FROM fence
+    SELECT sale_id, @generation, @sequence, @position, @chain, @packs, @epoch FROM fence
 ), closed AS (
     UPDATE sales SET state = 'sold_out', sold_out_at = clock_timestamp()
     FROM fence
-    WHERE sales.sale_id = fence.sale_id AND sales.state = 'open' AND sales.stock = $8
+    WHERE sales.sale_id = fence.sale_id AND sales.state = 'open' AND sales.stock = @sold
 )
 SELECT sale_id FROM fence

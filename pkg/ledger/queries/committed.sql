@@ -1,2 +1,2 @@
--- Whether a commit of sale $1 left its cursor in generation $2 at sequence $3 with chain $4.
-SELECT EXISTS (SELECT FROM commits WHERE sale_id = $1 AND generation = $2 AND sequence = $3 AND chain = $4)
+-- Whether a commit of the sale left its cursor at just this place.
+SELECT EXISTS (SELECT FROM commits WHERE sale_id = @sale AND generation = @generation AND sequence = @sequence AND chain = @chain)

@@ -1,3 +1,3 @@
-SELECT epoch, holder = $2, generation, sequence, position, sold, chain, pack_hash, pack_time, engine_time, stream_created
+SELECT epoch, holder = @holder AS mine, generation, sequence, position, sold, chain, pack_hash, pack_time, engine_time, stream_created
 FROM cursors
-WHERE sale_id = $1
+WHERE sale_id = @sale

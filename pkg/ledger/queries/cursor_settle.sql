@@ -1,5 +1,5 @@
 -- Reads the cursor by writing it, for its holder only: it waits for what is
 -- under way on the row, and its commit confirms whatever was committed before.
 UPDATE cursors SET epoch = epoch
-WHERE sale_id = $1 AND holder = $2 AND epoch = $3
-RETURNING epoch, true, generation, sequence, position, sold, chain, pack_hash, pack_time, engine_time, stream_created
+WHERE sale_id = @sale AND holder = @holder AND epoch = @epoch
+RETURNING epoch, true AS mine, generation, sequence, position, sold, chain, pack_hash, pack_time, engine_time, stream_created

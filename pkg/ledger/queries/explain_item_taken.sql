@@ -1,4 +1,4 @@
--- Where item $1 went, unless to code $2.
-SELECT 1, position, sold_at
+-- Where the item went, unless to the code.
+SELECT 1 AS count, position, sold_at
 FROM items
-WHERE item_id = $1 AND code_id <> $2
+WHERE item_id = @item AND code_id <> @code

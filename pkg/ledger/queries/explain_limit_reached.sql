@@ -1,6 +1,6 @@
--- Where user $3 got the last of $4 or more of the items $1 to $2, unless code $5
--- got one of them. Times may run back along the positions.
-SELECT count(*), max(position), (array_agg(sold_at ORDER BY position DESC))[1]
+-- Where the user got the last of @limit or more of the items @first to @last,
+-- unless the code got one of them. Times may run back along the positions.
+SELECT count(*), max(position) AS position, (array_agg(sold_at ORDER BY position DESC))[1] AS sold_at
 FROM items
-WHERE item_id BETWEEN $1 AND $2 AND user_id = $3
-HAVING count(*) >= $4 AND NOT bool_or(code_id = $5)
+WHERE item_id BETWEEN @first AND @last AND user_id = @user
+HAVING count(*) >= @limit AND NOT bool_or(code_id = @code)

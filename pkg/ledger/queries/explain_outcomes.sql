@@ -1,5 +1,5 @@
--- What became of user $2's checkout attempts in sale $1.
+-- What became of the user's checkout attempts in the sale.
 SELECT outcome, count(*)
 FROM checkout_attempts
-WHERE sale_id = $1 AND user_param = $2
+WHERE sale_id = @sale AND user_param = @user
 GROUP BY outcome

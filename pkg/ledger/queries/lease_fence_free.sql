@@ -1,7 +1,7 @@
 -- Shuts out the allocators of earlier epochs from those of the sales whose
 -- cursors nobody has locked, and returns which these are.
 WITH free AS (
-    SELECT sale_id FROM cursors WHERE sale_id = ANY ($1::bigint[]) FOR NO KEY UPDATE SKIP LOCKED
+    SELECT sale_id FROM cursors WHERE sale_id = ANY (@sales::bigint[]) FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE cursors SET epoch = l.epoch, holder = l.holder
 FROM leases AS l JOIN free USING (sale_id)

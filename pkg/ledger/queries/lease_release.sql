@@ -1,2 +1,2 @@
 -- Gives one lease back, so that another allocator may take it at once.
-UPDATE leases SET holder = '' WHERE holder = $1 AND sale_id = $2 AND epoch = $3
+UPDATE leases SET holder = '' WHERE holder = @holder AND sale_id = @sale AND epoch = @epoch

@@ -1,2 +1,2 @@
 -- Gives all leases of an allocator back.
-DELETE FROM allocators WHERE name = $1
+DELETE FROM allocators WHERE name = @holder

@@ -4,11 +4,11 @@
 WITH stood AS (
     SELECT sale_id, part, sequence, message_time, message_hash, stream_created
     FROM attempt_cursors
-    WHERE sale_id = $1 AND part = $2 AND sequence = $3 AND message_time = $4 AND message_hash = $5 AND stream_created = $6
+    WHERE sale_id = @sale AND part = @part AND sequence = @sequence AND message_time = @time AND message_hash = @hash AND stream_created = @stream_created
     FOR UPDATE
 ), moved AS (
     UPDATE attempt_cursors AS c
-    SET sequence = 0, message_time = $7, message_hash = $8, stream_created = $9, recorded_at = clock_timestamp(), removed_at = NULL
+    SET sequence = 0, message_time = @none_time, message_hash = @none_hash, stream_created = @new_created, recorded_at = clock_timestamp(), removed_at = NULL
     FROM stood
     WHERE c.sale_id = stood.sale_id AND c.part = stood.part
     RETURNING c.sale_id

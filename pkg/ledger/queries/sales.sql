@@ -1,8 +1,8 @@
--- Sales by number, newest first; $1: below this number, $2: at most so many.
+-- Sales by number, newest first, below a number, at most so many.
 SELECT s.sale_id, s.sale_uuid, s.installation, s.opens_at, s.stock, s.user_limit, s.first_item, s.seed, s.rules,
        s.state, COALESCE(c.sold, 0) AS sold
 FROM sales AS s
 LEFT JOIN cursors AS c USING (sale_id)
-WHERE s.sale_id < $1
+WHERE s.sale_id < @below
 ORDER BY s.sale_id DESC
-LIMIT $2
+LIMIT @most

@@ -1,17 +1,17 @@
--- What is known for good of requests, each with its sale's UUID ($1), item ($2),
--- user ($3) and code ($4; all zeros: a checkout). One snapshot: whoever has no
+-- What is known for good of requests, each with its sale's UUID, item, user
+-- and code (all zeros: a checkout). One snapshot: whoever has no
 -- decision in it, and whose item, sale or limit is gone in it, never gets the
--- item. $5: look for users at their limit, too, which reads the sales' items.
+-- item. @limits: look for users at their limit, too, which reads the sales' items.
 -- Where a grant is among the answers and commits wait for a standby, so does this
 -- statement, by a word in the log which tables know nothing of: for all that was
 -- written before its snapshot.
 WITH asked AS MATERIALIZED (
     SELECT q.number, q.item_id, q.user_id, q.code_id, s.sale_id, s.first_item, s.last_item, s.user_limit
-    FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[]) WITH ORDINALITY AS q (sale_uuid, item_id, user_id, code_id, number)
+    FROM unnest(@sales::uuid[], @items::bigint[], @users::text[], @codes::uuid[]) WITH ORDINALITY AS q (sale_uuid, item_id, user_id, code_id, number)
     LEFT JOIN sales AS s USING (sale_uuid)
 ), at_limit AS MATERIALIZED (
     SELECT i.sale_id, i.user_id
-    FROM (SELECT DISTINCT sale_id, first_item, last_item, user_limit FROM asked WHERE $5) AS s
+    FROM (SELECT DISTINCT sale_id, first_item, last_item, user_limit FROM asked WHERE @limits) AS s
     JOIN items AS i ON i.item_id BETWEEN s.first_item AND s.last_item AND i.sale_id = s.sale_id
     WHERE i.user_id IN (SELECT user_id FROM asked)
     GROUP BY i.sale_id, i.user_id, s.user_limit

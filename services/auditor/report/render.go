@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 
+	"notsale/pkg/catalogue"
 	"notsale/pkg/sale"
 	"notsale/services/auditor"
 )
@@ -244,8 +245,8 @@ func (c *Collector) racers() []racer {
 	wanted := c.mostWanted(listedItems)
 	for _, w := range wanted {
 		r := racer{
-			Name: c.sale.Name(w.item), Item: w.item, Asked: grouped(int64(w.asked)), Part: int(100 * w.asked / wanted[0].asked),
-			Picture: template.HTML(c.sale.Picture(w.item)), //nolint:gosec // pkg/sale draws it, from numbers alone
+			Name: catalogue.Name(&c.sale, w.item), Item: w.item, Asked: grouped(int64(w.asked)), Part: int(100 * w.asked / wanted[0].asked),
+			Picture: template.HTML(catalogue.Picture(&c.sale, w.item)), //nolint:gosec // pkg/catalogue draws it, from numbers alone
 			Owner:   "nobody bought it", Second: notKnown,
 		}
 		if w.position > 0 {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/catalogue"
 	"notsale/pkg/code"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
@@ -242,7 +243,7 @@ func TestRaceForTheMostWantedItems(t *testing.T) {
 		"2", "position 8, 1.040 s after the opening", "4 ms behind (2 positions)",
 		"2", "position 3, 1.010 s after the opening", "34 ms behind (6 positions)",
 		"2", "position 6, 1.020 s after the opening", "nobody asked after that")
-	if name := race.texts(named("h3"))[0]; name != s.of.Name(11) {
+	if name := race.texts(named("h3"))[0]; name != catalogue.Name(&s.of, 11) {
 		t.Errorf("the item is called %q", name)
 	}
 	if n := len(race.all(func(n *node) bool { return slices.Contains(n.class(), "picture") && len(n.kids) == 1 })); n != 4 {

@@ -1,4 +1,4 @@
-package sale
+package catalogue
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"notsale/pkg/sale"
 )
 
 var update = flag.Bool("update", false, "write the golden files of testdata anew")
@@ -58,9 +60,9 @@ func TestPicturesOfASaleAreDistinct(t *testing.T) {
 	t.Parallel()
 	for _, seed := range seeds {
 		s := saleOf(seed, 10_000)
-		seen := make(map[[sha256.Size]byte]ItemID, s.Stock)
+		seen := make(map[[sha256.Size]byte]sale.ItemID, s.Stock)
 		for item := range items(s) {
-			sum := sha256.Sum256(s.Picture(item))
+			sum := sha256.Sum256(Picture(s, item))
 			if other, ok := seen[sum]; ok {
 				t.Fatalf("seed %d: items %d and %d look the same", seed, other, item)
 			}
@@ -90,16 +92,16 @@ func TestEveryWordIsDrawn(t *testing.T) {
 func TestPictureIsSmallWellFormedAndRepeatable(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		s := saleOf(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(1, MaxStock).Draw(t, "stock"))
-		item := ItemID(rapid.IntRange(1, s.Stock).Draw(t, "item"))
-		picture := s.Picture(item)
+		s := saleOf(rapid.Uint64().Draw(t, "seed"), rapid.IntRange(1, sale.MaxStock).Draw(t, "stock"))
+		item := sale.ItemID(rapid.IntRange(1, s.Stock).Draw(t, "item"))
+		picture := Picture(s, item)
 		if err := wellFormed(picture); err != nil {
 			t.Fatalf("%v\n%s", err, picture)
 		}
 		if len(picture) > maxPicture {
 			t.Fatalf("%d bytes", len(picture))
 		}
-		if !bytes.Equal(picture, s.Picture(item)) {
+		if !bytes.Equal(picture, Picture(s, item)) {
 			t.Fatal("drawn twice, the picture differs")
 		}
 	})
@@ -107,14 +109,14 @@ func TestPictureIsSmallWellFormedAndRepeatable(t *testing.T) {
 
 func TestPicturesAreForEver(t *testing.T) {
 	t.Parallel()
-	golden(t, "item-1.svg", saleOf(1, 10_000).Picture(1))
+	golden(t, "item-1.svg", Picture(saleOf(1, 10_000), 1))
 
 	// One digest over many pictures holds every silhouette in place.
 	sum := sha256.New()
 	for _, seed := range seeds {
 		s := saleOf(seed, 10_000)
-		for item := ItemID(1); item <= 1000; item++ {
-			sum.Write(s.Picture(item))
+		for item := sale.ItemID(1); item <= 1000; item++ {
+			sum.Write(Picture(s, item))
 		}
 	}
 	golden(t, "pictures.sha256", []byte(hex.EncodeToString(sum.Sum(nil))+"\n"))
@@ -132,15 +134,15 @@ func TestContactSheet(t *testing.T) {
 	fmt.Fprintf(&sheet, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="Georgia, 'Times New Roman', serif" font-size="14" text-anchor="middle">`+"\n", width, height)
 	fmt.Fprintf(&sheet, `<title>The first items of the sale with seed 1</title><rect width="%d" height="%d" rx="12" fill="#fffdf8"/>`+"\n", width, height)
 	for i := range columns * rows {
-		item := s.FirstItem + ItemID(i)
+		item := s.FirstItem + sale.ItemID(i)
 		x := gap + i%columns*(cell+gap)
 		y := gap + i/columns*(cell+caption+gap)
-		picture, ok := strings.CutPrefix(string(s.Picture(item)), "<svg ")
+		picture, ok := strings.CutPrefix(string(Picture(s, item)), "<svg ")
 		if !ok {
 			t.Fatalf("item %d is no SVG", item)
 		}
 		fmt.Fprintf(&sheet, `<svg x="%d" y="%d" width="%d" height="%d" %s`, x, y, cell, cell, picture)
-		fmt.Fprintf(&sheet, `<text x="%d" y="%d" fill="#3a3430">%s</text>`+"\n", x+cell/2, y+cell+21, s.Name(item))
+		fmt.Fprintf(&sheet, `<text x="%d" y="%d" fill="#3a3430">%s</text>`+"\n", x+cell/2, y+cell+21, Name(s, item))
 	}
 	sheet.WriteString("</svg>\n")
 	if sheet.Len() > 100_000 {
@@ -156,6 +158,6 @@ func BenchmarkPicture(b *testing.B) {
 	s := saleOf(1, 10_000)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		s.Picture(ItemID(1 + i%s.Stock))
+		Picture(s, sale.ItemID(1+i%s.Stock))
 	}
 }

@@ -1,4 +1,4 @@
-package sale
+package catalogue
 
 func drawGuitar(p *painter, form int) {
 	w := p.vary(34, 40)

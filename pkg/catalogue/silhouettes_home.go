@@ -1,4 +1,4 @@
-package sale
+package catalogue
 
 func drawLantern(p *painter, form int) {
 	w, top := p.vary(26, 34), p.vary(66, 76)

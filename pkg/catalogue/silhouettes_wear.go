@@ -1,4 +1,4 @@
-package sale
+package catalogue
 
 func drawBoot(p *painter, form int) {
 	top := p.vary(48, 58)

@@ -1,6 +1,9 @@
-package sale
+package catalogue
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+)
 
 // A picture is 200 by 200 units. Everything in it is an integer: floating
 // point may round differently where a platform fuses multiply and add, and a
@@ -60,13 +63,13 @@ type painter struct {
 func draw(d design, dice uint64) []byte {
 	p := &painter{out: make([]byte, 0, pictureSize), data: make([]byte, 0, 512), id: d, dice: dice}
 	p.mix(d.material())
-	p.raw(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 200" stroke-linecap="round" stroke-linejoin="round">`)
+	p.put(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 200" stroke-linecap="round" stroke-linejoin="round">`)
 	p.definitions(d.adjective())
 	p.backdrop()
 	n := d.noun()
 	n.draw(p, n.form)
 	p.hallmark()
-	p.raw("</svg>\n")
+	p.put("</svg>\n")
 	return p.out
 }
 
@@ -104,12 +107,11 @@ func (p *painter) mix(m *material) {
 // definitions writes the pattern that the adjective stands for and the light
 // that makes bodies look round.
 func (p *painter) definitions(a *adjective) {
-	p.raw(`<defs><pattern id="p`).num(int(p.id)).raw(`" width="`).num(a.size).raw(`" height="`).num(a.size).
-		raw(`" patternUnits="userSpaceOnUse"`)
+	p.put(`<defs><pattern id="p%d" width="%d" height="%[2]d" patternUnits="userSpaceOnUse"`, p.id, a.size)
 	if a.transform != "" {
-		p.raw(` patternTransform="`).raw(a.transform).raw(`"`)
+		p.put(` patternTransform="%s"`, a.transform)
 	}
-	p.raw(`>`).d("M0,0h%v%H0z", a.size, a.size).flat(p.base)
+	p.put(">").d("M0,0h%v%H0z", a.size, a.size).flat(p.base)
 	switch {
 	case a.motif == "":
 	case a.stroke > 0:
@@ -117,9 +119,8 @@ func (p *painter) definitions(a *adjective) {
 	default:
 		p.d(a.motif).flat(p.motif)
 	}
-	p.raw(`</pattern><linearGradient id="g`).num(int(p.id)).
-		raw(`"><stop stop-color="#fff" stop-opacity=".34"/><stop offset=".42" stop-color="#fff" stop-opacity="0"/>` +
-			`<stop offset="1" stop-opacity=".3"/></linearGradient></defs>`)
+	p.put(`</pattern><linearGradient id="g%d"><stop stop-color="#fff" stop-opacity=".34"/>`+
+		`<stop offset=".42" stop-color="#fff" stop-opacity="0"/><stop offset="1" stop-opacity=".3"/></linearGradient></defs>`, p.id)
 }
 
 // backdrop writes what is behind the item, and its shadow on the floor.
@@ -153,7 +154,7 @@ func (p *painter) backdrop() {
 		}
 		p.line(p.shape, p.vary(7, 11))
 	}
-	p.raw(`<ellipse cx="100" cy="167" rx="`).num(p.vary(58, 64)).raw(`" ry="7" opacity=".16"/>`)
+	p.put(`<ellipse cx="100" cy="167" rx="%d" ry="7" opacity=".16"/>`, p.vary(58, 64))
 }
 
 // hallmark writes the design number as a row of dots, large for one and small
@@ -173,25 +174,9 @@ func (p *painter) hallmark() {
 	}
 }
 
-// raw writes s as it is.
-func (p *painter) raw(s string) *painter {
-	p.out = append(p.out, s...)
-	return p
-}
-
-// num writes n in decimal.
-func (p *painter) num(n int) *painter {
-	p.out = strconv.AppendInt(p.out, int64(n), 10)
-	return p
-}
-
-// colour writes c as #rrggbb.
-func (p *painter) colour(c rgb) *painter {
-	const digits = "0123456789abcdef"
-	p.out = append(p.out, '#')
-	for shift := 20; shift >= 0; shift -= 4 {
-		p.out = append(p.out, digits[c>>shift&0xf])
-	}
+// put writes markup.
+func (p *painter) put(format string, args ...any) *painter {
+	p.out = fmt.Appendf(p.out, format, args...)
 	return p
 }
 
@@ -270,60 +255,53 @@ func (p *painter) bend(x0, y0, x1, y1 int) {
 
 // body draws the path data in the material with its pattern, lit from the left.
 func (p *painter) body() {
-	p.raw(`<path fill="url(#p`).num(int(p.id)).raw(`)" d="`)
-	p.out = append(p.out, p.data...)
-	p.raw(`"/>`)
-	p.shade()
+	p.path(`fill="url(#p%d)"`, p.id).shade()
 }
 
 // part draws the path data in one colour, lit from the left.
 func (p *painter) part(c rgb) *painter {
-	p.raw(`<path fill="`).colour(c).raw(`" d="`)
-	p.out = append(p.out, p.data...)
-	p.raw(`"/>`)
-	return p.shade()
+	return p.path(`fill="#%06x"`, c).shade()
 }
 
 // shade lays the light over the path data and is done with it.
 func (p *painter) shade() *painter {
-	p.raw(`<path fill="url(#g`).num(int(p.id)).raw(`)" d="`)
-	return p.finish()
+	return p.path(`fill="url(#g%d)"`, p.id).clear()
 }
 
 // flat fills the path data with one colour.
 func (p *painter) flat(c rgb) {
-	p.raw(`<path fill="`).colour(c).raw(`" d="`)
-	p.finish()
+	p.path(`fill="#%06x"`, c).clear()
 }
 
 // glass fills the path data with a breath of one colour.
 func (p *painter) glass(c rgb) {
-	p.raw(`<path fill-opacity=".45" fill="`).colour(c).raw(`" d="`)
-	p.finish()
+	p.path(`fill-opacity=".45" fill="#%06x"`, c).clear()
 }
 
 // line strokes the path data.
 func (p *painter) line(c rgb, width int) *painter {
-	p.raw(`<path fill="none" stroke="`).colour(c).
-		raw(`" stroke-width="`).num(width).raw(`" d="`)
-	return p.finish()
+	return p.path(`fill="none" stroke="#%06x" stroke-width="%d"`, c, width).clear()
 }
 
-// finish ends an element with the path data and clears it.
-func (p *painter) finish() *painter {
-	p.out = append(p.out, p.data...)
+// path draws the path data with these attributes, and keeps it.
+func (p *painter) path(attributes string, args ...any) *painter {
+	return p.put("<path "+attributes+` d="%s"/>`, append(args, p.data)...)
+}
+
+// clear is done with the path data.
+func (p *painter) clear() *painter {
 	p.data = p.data[:0]
-	return p.raw(`"/>`)
+	return p
 }
 
 // disc draws a circle.
 func (p *painter) disc(c rgb, x, y, r int) *painter {
-	return p.raw(`<circle fill="`).colour(c).raw(`" cx="`).num(x).raw(`" cy="`).num(y).raw(`" r="`).num(r).raw(`"/>`)
+	return p.put(`<circle fill="#%06x" cx="%d" cy="%d" r="%d"/>`, c, x, y, r)
 }
 
 // tilted draws with everything turned by some degrees about the middle.
 func (p *painter) tilted(degrees int, drawing func()) {
-	p.raw(`<g transform="rotate(`).num(degrees).raw(` 100 100)">`)
+	p.put(`<g transform="rotate(%d 100 100)">`, degrees)
 	drawing()
-	p.raw(`</g>`)
+	p.put(`</g>`)
 }

@@ -1,4 +1,4 @@
-package sale
+package catalogue
 
 // The vocabulary of the catalogue. Every word says both how an item is called
 // and what its picture looks like: the adjective is the pattern, the material

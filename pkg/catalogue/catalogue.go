@@ -1,29 +1,31 @@
-package sale
+package catalogue
 
 import (
 	"fmt"
 	"strconv"
+
+	"notsale/pkg/sale"
 )
 
 // design is what an item is: its words and its edition in one number. The low
 // designBits bits pick adjective, material and noun; the bits above them count
-// editions from 0. MaxStock needs 20 bits.
+// editions from 0. sale.MaxStock needs 20 bits.
 type design uint32
 
 // hallmarkBits is the width of the largest design number of a sale of
-// MaxStock items: 16 bits of words, 16 editions.
+// sale.MaxStock items: 16 bits of words, 16 editions.
 const hallmarkBits = designBits + 4
 
-// The line fails to compile when MaxStock outgrows the hallmark.
-const _ = uint(1<<hallmarkBits - MaxStock)
+// The line fails to compile when sale.MaxStock outgrows the hallmark.
+const _ = uint(1<<hallmarkBits - sale.MaxStock)
 
 // Name returns the product name of an item of the sale, such as "Velvet Copper
 // Lantern". No two items of a sale share a name: the item's index is permuted
 // under the sale's seed, and when the words run out an edition number follows,
 // as in "Velvet Copper Lantern No. 2". Name panics if the item is not of the
 // sale.
-func (s Sale) Name(item ItemID) string {
-	return s.design(item).name()
+func Name(s *sale.Sale, item sale.ItemID) string {
+	return designOf(s, item).name()
 }
 
 // Picture returns the item's picture: an SVG document without text, script or
@@ -31,15 +33,15 @@ func (s Sale) Name(item ItemID) string {
 // bytes on every platform. No two items of a sale share a picture: each bears
 // a hallmark, a row of dots that spells its design number. Picture panics if
 // the item is not of the sale.
-func (s Sale) Picture(item ItemID) []byte {
-	d := s.design(item)
+func Picture(s *sale.Sale, item sale.ItemID) []byte {
+	d := designOf(s, item)
 	return draw(d, scramble(s.Seed^pictureSalt, uint64(d)))
 }
 
-// design returns the design of an item: a one-to-one function of its index.
-func (s Sale) design(item ItemID) design {
+// designOf returns the design of an item: a one-to-one function of its index.
+func designOf(s *sale.Sale, item sale.ItemID) design {
 	if !s.Contains(item) {
-		panic(fmt.Sprintf("sale: item %d is not one of sale %d (%d to %d)", item, s.ID, s.FirstItem, s.LastItem()))
+		panic(fmt.Sprintf("catalogue: item %d is not one of sale %d (%d to %d)", item, s.ID, s.FirstItem, s.LastItem()))
 	}
 	index := uint32(item - s.FirstItem)
 	edition := index >> designBits
@@ -47,19 +49,10 @@ func (s Sale) design(item ItemID) design {
 	return design(edition<<designBits | words)
 }
 
-func (d design) adjective() *adjective {
-	return &adjectives[d&(1<<adjectiveBits-1)]
-}
-
-func (d design) material() *material {
-	return &materials[d>>adjectiveBits&(1<<materialBits-1)]
-}
-
-func (d design) noun() *noun {
-	return &nouns[d>>(adjectiveBits+materialBits)&(1<<nounBits-1)]
-}
-
-func (d design) edition() int { return int(d>>designBits) + 1 }
+func (d design) adjective() *adjective { return &adjectives[d%(1<<adjectiveBits)] }
+func (d design) material() *material   { return &materials[d>>adjectiveBits%(1<<materialBits)] }
+func (d design) noun() *noun           { return &nouns[d>>(adjectiveBits+materialBits)%(1<<nounBits)] }
+func (d design) edition() int          { return int(d>>designBits) + 1 }
 
 func (d design) name() string {
 	name := d.adjective().word + " " + d.material().word + " " + d.noun().word

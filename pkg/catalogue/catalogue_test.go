@@ -1,4 +1,4 @@
-package sale
+package catalogue
 
 import (
 	"fmt"
@@ -8,18 +8,20 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"notsale/pkg/sale"
 )
 
 // seeds are unlike one another: none, small, neighbours, all bits.
 var seeds = []uint64{0, 1, 2, 0xdeadbeefcafef00d, 1<<64 - 1}
 
-func saleOf(seed uint64, stock int) Sale {
-	return Sale{ID: 1, FirstItem: 1, Stock: stock, Seed: seed}
+func saleOf(seed uint64, stock int) *sale.Sale {
+	return &sale.Sale{ID: 1, FirstItem: 1, Stock: stock, Seed: seed}
 }
 
 // items yields every item of a sale.
-func items(s Sale) func(yield func(ItemID) bool) {
-	return func(yield func(ItemID) bool) {
+func items(s *sale.Sale) func(yield func(sale.ItemID) bool) {
+	return func(yield func(sale.ItemID) bool) {
 		for item := s.FirstItem; item <= s.LastItem(); item++ {
 			if !yield(item) {
 				return
@@ -51,9 +53,9 @@ func TestNamesOfASaleAreDistinct(t *testing.T) {
 	t.Parallel()
 	for _, seed := range seeds {
 		s := saleOf(seed, 10_000)
-		seen := make(map[string]ItemID, s.Stock)
+		seen := make(map[string]sale.ItemID, s.Stock)
 		for item := range items(s) {
-			name := s.Name(item)
+			name := Name(s, item)
 			if other, ok := seen[name]; ok {
 				t.Fatalf("seed %d: items %d and %d are both %q", seed, other, item, name)
 			}
@@ -64,16 +66,16 @@ func TestNamesOfASaleAreDistinct(t *testing.T) {
 
 func TestDesignsOfTheLargestSaleAreDistinct(t *testing.T) {
 	t.Parallel()
-	s := saleOf(7, MaxStock)
+	s := saleOf(7, sale.MaxStock)
 	seen := make([]bool, 1<<hallmarkBits)
 	for item := range items(s) {
-		d := s.design(item)
+		d := designOf(s, item)
 		if seen[d] {
 			t.Fatalf("item %d repeats design %d", item, d)
 		}
 		seen[d] = true
 	}
-	if last := s.design(s.LastItem()); last.edition() != 16 {
+	if last := designOf(s, s.LastItem()); last.edition() != 16 {
 		t.Errorf("the last item is of edition %d, want 16", last.edition())
 	}
 }
@@ -93,10 +95,10 @@ func TestEveryDesignHasItsOwnName(t *testing.T) {
 func TestEditionsFollowWhenWordsRunOut(t *testing.T) {
 	t.Parallel()
 	s := saleOf(3, 1<<designBits+1)
-	if name := s.Name(1 << designBits); strings.Contains(name, "No.") {
+	if name := Name(s, 1<<designBits); strings.Contains(name, "No.") {
 		t.Errorf("the last item of the first edition is %q", name)
 	}
-	if name := s.Name(1<<designBits + 1); !strings.HasSuffix(name, " No. 2") {
+	if name := Name(s, 1<<designBits+1); !strings.HasSuffix(name, " No. 2") {
 		t.Errorf("the first item of the second edition is %q", name)
 	}
 }
@@ -106,7 +108,7 @@ func TestSeedsAssignNamesDifferently(t *testing.T) {
 	a, b := saleOf(1, 10_000), saleOf(2, 10_000)
 	same := 0
 	for item := range items(a) {
-		if a.Name(item) == b.Name(item) {
+		if Name(a, item) == Name(b, item) {
 			same++
 		}
 	}
@@ -119,7 +121,7 @@ func TestNameDependsOnThePlaceInTheSaleOnly(t *testing.T) {
 	t.Parallel()
 	a, b := saleOf(1, 100), saleOf(1, 100)
 	b.FirstItem = 50_001
-	if x, y := a.Name(17), b.Name(50_017); x != y {
+	if x, y := Name(a, 17), Name(b, 50_017); x != y {
 		t.Errorf("the 17th item is %q in one sale and %q in the other", x, y)
 	}
 }
@@ -128,10 +130,10 @@ func TestItemsOfOtherSalesPanic(t *testing.T) {
 	t.Parallel()
 	s := saleOf(1, 10)
 	s.FirstItem = 11
-	for _, item := range []ItemID{0, 10, 21, -1} {
+	for _, item := range []sale.ItemID{0, 10, 21, -1} {
 		for what, call := range map[string]func(){
-			"Name":    func() { s.Name(item) },
-			"Picture": func() { s.Picture(item) },
+			"Name":    func() { Name(s, item) },
+			"Picture": func() { Picture(s, item) },
 		} {
 			func() {
 				defer func() {
@@ -166,9 +168,9 @@ func TestNamesAreForEver(t *testing.T) {
 	t.Parallel()
 	var got strings.Builder
 	for _, seed := range seeds {
-		s := saleOf(seed, MaxStock)
-		for _, item := range []ItemID{1, 2, 3, 9_999, 10_000, 65_536, 65_537, MaxStock} {
-			fmt.Fprintf(&got, "seed %d item %d: %s\n", seed, item, s.Name(item))
+		s := saleOf(seed, sale.MaxStock)
+		for _, item := range []sale.ItemID{1, 2, 3, 9_999, 10_000, 65_536, 65_537, sale.MaxStock} {
+			fmt.Fprintf(&got, "seed %d item %d: %s\n", seed, item, Name(s, item))
 		}
 	}
 	golden(t, "names.txt", []byte(got.String()))
@@ -178,6 +180,6 @@ func BenchmarkName(b *testing.B) {
 	s := saleOf(1, 10_000)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		s.Name(ItemID(1 + i%s.Stock))
+		Name(s, sale.ItemID(1+i%s.Stock))
 	}
 }

@@ -1,0 +1,3 @@
+SELECT sequence, message_time, message_hash, stream_created
+FROM attempt_cursors
+WHERE sale_id = @sale AND part = @part
