@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"testing"
+
+	"notsale/pkg/client"
 )
 
 // stage is the testing.TB of a soak, which is no test: it lets the arena of the
@@ -30,6 +32,15 @@ const maxWrong = 50
 
 // fatal ends a soak that cannot go on.
 type fatal string
+
+// shop is a client of the edge at an address.
+func (s *stage) shop(address string) *client.Client {
+	c, err := client.New(client.Config{Base: "http://" + address, Timeout: requestTime})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return c
+}
 
 func (s *stage) Helper()                  {}
 func (s *stage) Name() string             { return "soak" }
