@@ -1,17 +1,14 @@
-// Package arena is where the fault tests fight: stores of a test's own, the
-// notsale program as many processes, a crowd of shoppers, and an audit of what
-// they were told.
-//
-// Purpose: faults in real processes and real servers, and one place that knows
-// what must hold afterwards.
+// Package arena runs the notsale program as many processes on stores of a test's
+// own, and lets a crowd of shoppers buy, for tests of faults in real processes and
+// real servers.
 //
 //	Arena    stores, keys, processes; Start, and what the tables say
 //	Process  kill, stop, continue, terminate; metrics and log
-//	Crowd    shoppers who retry the same code at another edge until it is answered
-//	Audit    the invariants of the design, checked over ledger, stream and answers
+//	Crowd    shoppers who ask with the same code at another edge until they are answered
+//	History  what they were told and what the ledger says, for loadtest/faults/check
+//	Audit    the judgement of the program's own auditor and of that checker
 //
-// Authority: none. The audit replays the stream with pkg/allocation and believes
-// neither the ledger nor the answers.
+// Authority: none. It knows no rule of a sale: the auditor and the checker do.
 //
 // Invariants: a process that was started has ended when the test ends, also one
 // that was stopped; nothing waits without a deadline.
