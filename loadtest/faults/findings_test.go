@@ -7,16 +7,16 @@ import (
 	"strings"
 	"testing"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 )
 
 // An audit that never finds anything proves nothing: each of these must be found.
 func TestAuditFindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: 60})
+	a := cluster.New(t, cluster.Options{Stock: 60})
 	edges, _ := a.StartAll(1, 1, 1, 2)
-	visits := a.Crowd(edges, arena.CrowdOptions{Clients: 8}).Finish()
-	want := arena.Expect{SoldOut: true}
+	visits := a.Crowd(edges, cluster.CrowdOptions{Clients: 8}).Finish()
+	want := cluster.Expect{SoldOut: true}
 	if found := a.Findings(visits, want); len(found) > 0 {
 		t.Fatalf("before anything was spoilt: %v", found)
 	}

@@ -5,7 +5,7 @@ package faults_test
 import (
 	"testing"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/pkg/effort"
 )
 
@@ -15,9 +15,9 @@ import (
 func TestHistoryIsThatOfOneShop(t *testing.T) {
 	t.Parallel()
 	stock := effort.Of(1000, 30_000)
-	a := arena.New(t, arena.Options{Stock: stock})
+	a := cluster.New(t, cluster.Options{Stock: stock})
 	edges, allocators := a.StartAll(1, 2, 1, 3)
-	crowd := a.Crowd(edges, arena.CrowdOptions{Clients: 256})
+	crowd := a.Crowd(edges, cluster.CrowdOptions{Clients: 256})
 	crowd.AwaitSold(int64(stock / 5))
 	leader, _ := a.Leader(allocators)
 	leader.Kill()
@@ -25,7 +25,7 @@ func TestHistoryIsThatOfOneShop(t *testing.T) {
 	edges[2].Kill()
 	visits := crowd.Finish()
 	a.AskAgain(visits, edges[:2], 2)
-	a.Audit(visits, arena.Expect{SoldOut: true})
+	a.Audit(visits, cluster.Expect{SoldOut: true})
 	n := 0
 	for _, v := range visits {
 		n += len(v.Checkouts) + len(v.Purchases) + len(v.Lookups)

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/loadtest/hammer/shopper"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/client"
@@ -102,7 +102,7 @@ func (o *options) soak(ctx context.Context, out io.Writer) (well bool, err error
 		s.clear()
 		well = !s.Failed()
 	}()
-	a := arena.New(s, arena.Options{Stock: o.stock, Limit: o.limit, Stores: []backendstest.Option{
+	a := cluster.New(s, cluster.Options{Stock: o.stock, Limit: o.limit, Stores: []backendstest.Option{
 		backendstest.Durable, backendstest.WithOwnPostgres, backendstest.WithOwnRedis,
 	}})
 	h := o.open(s, a)

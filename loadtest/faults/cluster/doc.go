@@ -2,7 +2,7 @@
 // own, and lets a crowd of shoppers buy, for tests of faults in real processes and
 // real servers.
 //
-//	Arena    stores, keys, processes; Start, and what the tables say
+//	Cluster    stores, keys, processes; Start, and what the tables say
 //	Process  kill, stop, continue, terminate; metrics and log
 //	Crowd    shoppers who ask with the same code at another edge until they are answered
 //	History  what they were told and what the ledger says, for loadtest/faults/check
@@ -15,4 +15,4 @@
 //
 // Failure behaviour: what cannot be set up fails the test at once; when a test
 // fails, the end of every process's log is shown.
-package arena
+package cluster

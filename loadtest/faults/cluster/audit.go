@@ -1,6 +1,6 @@
 //go:build unix
 
-package arena
+package cluster
 
 import (
 	"context"
@@ -26,7 +26,7 @@ const maxShown = 3
 // Audit fails the test for everything that is wrong with a sale, by the judges of
 // Findings. The visits must hold all traffic to the sale, all answers must be in,
 // and no process may be deciding still.
-func (a *Arena) Audit(visits []*Visit, want Expect) {
+func (a *Cluster) Audit(visits []*Visit, want Expect) {
 	a.t.Helper()
 	for _, f := range a.Findings(visits, want) {
 		a.t.Error(f)
@@ -37,7 +37,7 @@ func (a *Arena) Audit(visits []*Visit, want Expect) {
 // compares stream and ledger, and the checker of histories the ledger and what the
 // shoppers were told. Each finding begins with its kind: "audit", or the checker's
 // invariant; or "answer", where one is not as a shopper's must be.
-func (a *Arena) Findings(visits []*Visit, want Expect) []string {
+func (a *Cluster) Findings(visits []*Visit, want Expect) []string {
 	a.t.Helper()
 	if want.Sale == 0 {
 		want.Sale = 1
@@ -106,7 +106,7 @@ func statuses(calls []Call) (list []int) {
 }
 
 // awaitAttempts waits until every answered checkout of the sale can have its row.
-func (a *Arena) awaitAttempts(visits []*Visit, id sale.ID) {
+func (a *Cluster) awaitAttempts(visits []*Visit, id sale.ID) {
 	a.t.Helper()
 	answered := 0
 	for _, v := range visits {
@@ -123,15 +123,15 @@ func (a *Arena) awaitAttempts(visits []*Visit, id sale.ID) {
 
 // Spoilt says that the test has changed tables or streams itself, or leaves them
 // in a state that no audit can read, so that none is due when it ends.
-func (a *Arena) Spoilt() { a.audited = true }
+func (a *Cluster) Spoilt() { a.audited = true }
 
 // auditEnd audits all sales of a test that has not asked for an audit itself.
-func (a *Arena) auditEnd() {
+func (a *Cluster) auditEnd() {
 	if !a.audited && !a.t.Failed() {
 		audittest.Clean(a.t, a.stores())
 	}
 }
 
-func (a *Arena) stores() audittest.Stores {
+func (a *Cluster) stores() audittest.Stores {
 	return audittest.Stores{DatabaseURL: a.DatabaseURL, NATSURL: a.NATSURL}
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package arena
+package cluster
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 
 // History is what the visits were told, and what the ledger says of the sale,
 // for the checker. The visits must hold all traffic to the sale.
-func (a *Arena) History(visits []*Visit, id sale.ID) *check.History {
+func (a *Cluster) History(visits []*Visit, id sale.ID) *check.History {
 	a.t.Helper()
 	h := &check.History{}
 	var first time.Time
@@ -70,7 +70,7 @@ func operation(n int, v *Visit, c *Call, first time.Time) check.Operation {
 }
 
 // codeID is a code's id and expiry, of a code that an edge gave for the visit.
-func (a *Arena) codeID(text string, v *Visit) (string, sale.Instant) {
+func (a *Cluster) codeID(text string, v *Visit) (string, sale.Instant) {
 	a.t.Helper()
 	claims, err := a.Keys.Verify(text)
 	if err != nil || string(claims.User) != v.User || int64(claims.Item) != v.Item {
@@ -79,7 +79,7 @@ func (a *Arena) codeID(text string, v *Visit) (string, sale.Instant) {
 	return claims.ID.String(), claims.Expires
 }
 
-func (a *Arena) ledgerOf(id sale.ID) check.Ledger {
+func (a *Cluster) ledgerOf(id sale.ID) check.Ledger {
 	a.t.Helper()
 	of := a.Sale(id).Sale
 	books, err := ledger.Open(context.Background(), ledger.Config{URL: a.DatabaseURL, Name: "arena", Conns: 1})
@@ -109,7 +109,7 @@ func (a *Arena) ledgerOf(id sale.ID) check.Ledger {
 	return l
 }
 
-func (a *Arena) attemptsOf(id sale.ID) []check.Attempt {
+func (a *Cluster) attemptsOf(id sale.ID) []check.Attempt {
 	a.t.Helper()
 	rows, err := a.DB.Query(context.Background(), `SELECT attempt_id::text, user_param, item_param, outcome, code_id FROM checkout_attempts WHERE sale_id = $1`, id)
 	if err != nil {

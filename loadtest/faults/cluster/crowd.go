@@ -1,6 +1,6 @@
 //go:build unix
 
-package arena
+package cluster
 
 import (
 	"context"
@@ -70,7 +70,7 @@ func (v *Visit) Body() string {
 type Crowd struct {
 	Prefix string // of its users
 
-	arena   *Arena
+	cluster *Cluster
 	o       CrowdOptions
 	users   int
 	edges   []*Process
@@ -98,7 +98,7 @@ type task struct {
 var crowds atomic.Int64
 
 // Crowd lets shoppers in: every item is wanted by somebody until it is sold.
-func (a *Arena) Crowd(edges []*Process, o CrowdOptions) *Crowd {
+func (a *Cluster) Crowd(edges []*Process, o CrowdOptions) *Crowd {
 	a.t.Helper()
 	if o.Sale == 0 {
 		o.Sale = 1
@@ -111,7 +111,7 @@ func (a *Arena) Crowd(edges []*Process, o CrowdOptions) *Crowd {
 		o.First, o.Num = int64(of.FirstItem), int64(of.Stock)
 	}
 	c := &Crowd{
-		Prefix: fmt.Sprintf("c%d-", crowds.Add(1)), arena: a, o: o, edges: edges, ready: make([]atomic.Bool, len(edges)),
+		Prefix: fmt.Sprintf("c%d-", crowds.Add(1)), cluster: a, o: o, edges: edges, ready: make([]atomic.Bool, len(edges)),
 		users: int(o.Num)/of.UserLimit*3/2 + 10, done: make(chan struct{}), rng: rand.New(rand.NewPCG(o.Seed, 0)), //nolint:gosec // repeatable, no secret
 	}
 	c.pace.Store(int64(o.Pace))
@@ -150,7 +150,7 @@ func (c *Crowd) open() {
 		balancer.Wait()
 		close(c.done)
 	}()
-	c.arena.t.Cleanup(func() {
+	c.cluster.t.Cleanup(func() {
 		c.stopped.Store(true)
 		select {
 		case <-c.done:
@@ -197,7 +197,7 @@ func (c *Crowd) shopper(n int) *shopper {
 	var err error
 	me.shop, err = client.New(client.Config{Base: "http://shop", Timeout: requestTime, MinPause: firstRetry, MaxPause: lastRetry, Transport: me})
 	if err != nil {
-		c.arena.t.Error(err)
+		c.cluster.t.Error(err)
 	}
 	return me
 }
@@ -329,32 +329,32 @@ func (c *Crowd) Pushbacks() int64 { return c.pushed.Load() }
 
 // Rate waits for n more visits to end, and returns how many did per second.
 func (c *Crowd) Rate(n int64) float64 {
-	c.arena.t.Helper()
+	c.cluster.t.Helper()
 	from, started := c.Finals(), time.Now()
-	c.arena.Eventually(fmt.Sprintf("%d more visits", n), func() bool { return c.Finals() >= from+n })
+	c.cluster.Eventually(fmt.Sprintf("%d more visits", n), func() bool { return c.Finals() >= from+n })
 	return float64(c.Finals()-from) / time.Since(started).Seconds()
 }
 
 // Finish waits until every item is sold and everybody has an answer.
 func (c *Crowd) Finish() []*Visit {
-	c.arena.t.Helper()
+	c.cluster.t.Helper()
 	c.Pace(0)
 	return c.wait()
 }
 
 // Stop lets nobody else in, and waits until everybody has an answer.
 func (c *Crowd) Stop() []*Visit {
-	c.arena.t.Helper()
+	c.cluster.t.Helper()
 	c.stopped.Store(true)
 	return c.wait()
 }
 
 func (c *Crowd) wait() []*Visit {
-	c.arena.t.Helper()
+	c.cluster.t.Helper()
 	select {
 	case <-c.done:
 	case <-time.After(visitTime + requestTime):
-		c.arena.t.Fatalf("the crowd did not end: %d visits", c.Finals())
+		c.cluster.t.Fatalf("the crowd did not end: %d visits", c.Finals())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -363,15 +363,15 @@ func (c *Crowd) wait() []*Visit {
 
 // Abandon ends the crowd at once: whoever has no answer goes without.
 func (c *Crowd) Abandon() []*Visit {
-	c.arena.t.Helper()
+	c.cluster.t.Helper()
 	c.leave()
 	return c.Stop()
 }
 
 // AwaitSold waits until that many items of the sale are sold.
 func (c *Crowd) AwaitSold(n int64) {
-	c.arena.t.Helper()
-	c.arena.Eventually(fmt.Sprintf("%d items are sold", n), func() bool { return c.arena.Sold(c.o.Sale) >= n })
+	c.cluster.t.Helper()
+	c.cluster.Eventually(fmt.Sprintf("%d items are sold", n), func() bool { return c.cluster.Sold(c.o.Sale) >= n })
 }
 
 // Statuses counts the answers of purchases, or of checkouts.
@@ -391,9 +391,9 @@ func Statuses(visits []*Visit, purchases bool) map[int]int {
 
 // AskAgain posts the code of every n-th visit once more, at each edge in turn,
 // so that the audit can compare the answers. It returns how many were asked.
-func (a *Arena) AskAgain(visits []*Visit, edges []*Process, n int) int {
+func (a *Cluster) AskAgain(visits []*Visit, edges []*Process, n int) int {
 	a.t.Helper()
-	c := &Crowd{arena: a, edges: edges, ready: make([]atomic.Bool, len(edges))}
+	c := &Crowd{cluster: a, edges: edges, ready: make([]atomic.Bool, len(edges))}
 	me := c.shopper(0)
 	defer me.via.CloseIdleConnections()
 	asked := 0

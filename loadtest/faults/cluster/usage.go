@@ -1,6 +1,6 @@
 //go:build unix
 
-package arena
+package cluster
 
 import (
 	"bytes"
@@ -78,7 +78,7 @@ func FamilyUsage(pid int) (sum Usage) {
 }
 
 // PostgresPID is the postmaster of the arena's own Postgres.
-func (a *Arena) PostgresPID() int {
+func (a *Cluster) PostgresPID() int {
 	a.t.Helper()
 	text, err := os.ReadFile(filepath.Join(a.dataFolder(), "postmaster.pid"))
 	if err != nil {
@@ -93,7 +93,7 @@ func (a *Arena) PostgresPID() int {
 }
 
 // RedisPID is the process that serves Redis.
-func (a *Arena) RedisPID() int {
+func (a *Cluster) RedisPID() int {
 	a.t.Helper()
 	o, err := redis.ParseURL(a.RedisURL)
 	if err != nil {
