@@ -93,9 +93,9 @@ func ask(t *testing.T, a *cluster.Cluster, from, to, stock int) {
 		if len(requests) < pack && n < to-1 {
 			continue
 		}
-		err := s.PublishAttempts(ctx, 1, wire.AppendAttempts(nil, "arena", attempts))
+		err := s.PublishAttempts(ctx, 1, wire.AppendAttempts(nil, "test", attempts))
 		if err == nil {
-			err = s.PublishPack(ctx, 1, wire.AppendPack(nil, "arena", requests))
+			err = s.PublishPack(ctx, 1, wire.AppendPack(nil, "test", requests))
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -66,7 +66,7 @@ func TestPromotion(t *testing.T) {
 	checkEpochs(t, a)
 }
 
-// pool looks into another database than the arena's.
+// pool looks into another database than the test's.
 func pool(t *testing.T, databaseURL string) *pgxpool.Pool {
 	t.Helper()
 	p, err := pgxpool.New(t.Context(), databaseURL)

@@ -13,8 +13,8 @@ import (
 	"notsale/pkg/client"
 )
 
-// stage is the testing.TB of a soak, which is no test: it lets the arena of the
-// fault tests serve a command. Only what the arena calls is there.
+// stage is the testing.TB of a soak, which is no test: it lets the cluster of
+// the fault tests serve a command. Only what the cluster calls is there.
 type stage struct {
 	testing.TB // nil; for the methods that nobody calls
 

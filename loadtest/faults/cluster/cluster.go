@@ -41,7 +41,7 @@ const (
 	Later  = "24h"
 )
 
-// Options of an arena. Zero values are 1,000 items, 10 per user.
+// Options of a cluster. Zero values are 1,000 items, 10 per user.
 type Options struct {
 	Stock, Limit int
 	SaleBytes    int64                 // reserved per stream; 0: 16 MiB
@@ -52,7 +52,7 @@ type Options struct {
 	Measured bool
 }
 
-// Cluster is the stage of one test.
+// Cluster is the stores of one test, and the processes that run on them.
 type Cluster struct {
 	*backendstest.Test
 
@@ -108,7 +108,7 @@ func Main(m *testing.M) {
 	os.Exit(status)
 }
 
-// New sets the stage. No process runs yet.
+// New prepares the stores. No process runs yet.
 func New(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	if o.Stock == 0 {
@@ -198,7 +198,7 @@ func (a *Cluster) Stream() *stream.Client {
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
 	cfg := stream.DefaultConfig()
-	cfg.URL, cfg.Name = a.NATSURL, "arena"
+	cfg.URL, cfg.Name = a.NATSURL, "test"
 	c, err := stream.Connect(ctx, cfg, quiet())
 	if err != nil {
 		a.t.Fatal(err)
@@ -212,7 +212,7 @@ func (a *Cluster) Sale(id sale.ID) ledger.SaleRow {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
-	l, err := ledger.Open(ctx, ledger.Config{URL: a.DatabaseURL, Name: "arena", Conns: 1, ReadOnly: true})
+	l, err := ledger.Open(ctx, ledger.Config{URL: a.DatabaseURL, Name: "test", Conns: 1, ReadOnly: true})
 	if err != nil {
 		a.t.Fatal(err)
 	}

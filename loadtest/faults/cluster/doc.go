@@ -1,8 +1,8 @@
-// Package arena runs the notsale program as many processes on stores of a test's
+// Package cluster runs the notsale program as many processes on stores of a test's
 // own, and lets a crowd of shoppers buy, for tests of faults in real processes and
 // real servers.
 //
-//	Cluster    stores, keys, processes; Start, and what the tables say
+//	Cluster  stores, keys, processes; Start, and what the tables say
 //	Process  kill, stop, continue, terminate; metrics and log
 //	Crowd    shoppers who ask with the same code at another edge until they are answered
 //	History  what they were told and what the ledger says, for loadtest/faults/check

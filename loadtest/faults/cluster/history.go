@@ -82,7 +82,7 @@ func (a *Cluster) codeID(text string, v *Visit) (string, sale.Instant) {
 func (a *Cluster) ledgerOf(id sale.ID) check.Ledger {
 	a.t.Helper()
 	of := a.Sale(id).Sale
-	books, err := ledger.Open(context.Background(), ledger.Config{URL: a.DatabaseURL, Name: "arena", Conns: 1})
+	books, err := ledger.Open(context.Background(), ledger.Config{URL: a.DatabaseURL, Name: "test", Conns: 1})
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"notsale/pkg/sale"
 )
 
-// SavePostgres stops the arena's own Postgres, copies its data folder, starts
+// SavePostgres stops the test's own Postgres, copies its data folder, starts
 // it again, and returns what puts the copy back in the same way.
 func (a *Cluster) SavePostgres() (putBack func()) {
 	a.t.Helper()

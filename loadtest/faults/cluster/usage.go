@@ -77,7 +77,7 @@ func FamilyUsage(pid int) (sum Usage) {
 	return sum
 }
 
-// PostgresPID is the postmaster of the arena's own Postgres.
+// PostgresPID is the postmaster of the test's own Postgres.
 func (a *Cluster) PostgresPID() int {
 	a.t.Helper()
 	text, err := os.ReadFile(filepath.Join(a.dataFolder(), "postmaster.pid"))
