@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/loadtest/overlay"
 	"notsale/pkg/effort"
 )
@@ -42,12 +42,12 @@ func TestCrashPoints(t *testing.T) {
 			}
 			t.Run(strings.ReplaceAll(point, "/", " "), func(t *testing.T) {
 				t.Parallel()
-				s := &mortals{Arena: arena.New(t, arena.Options{Stock: stock}), t: t, program: program, point: point}
+				s := &mortals{Cluster: cluster.New(t, cluster.Options{Stock: stock}), t: t, program: program, point: point}
 				started := time.Now()
 				visits := s.run()
 				sold := time.Since(started)
-				s.Audit(visits, arena.Expect{SoldOut: true})
-				t.Logf("%d items in %v by %d visits; purchases %v", stock, sold.Round(time.Millisecond), len(visits), arena.Statuses(visits, true))
+				s.Audit(visits, cluster.Expect{SoldOut: true})
+				t.Logf("%d items in %v by %d visits; purchases %v", stock, sold.Round(time.Millisecond), len(visits), cluster.Statuses(visits, true))
 			})
 		}
 	})
@@ -63,7 +63,7 @@ func mortal(t *testing.T) (program string) {
 		t.Fatal(err)
 	}
 	for role, logic := range map[string]string{
-		arena.Allocator: "services/allocator", arena.Edge: "services/edge/shop", arena.Recorder: "services/recorder", arena.Scheduler: "services/scheduler",
+		cluster.Allocator: "services/allocator", cluster.Edge: "services/edge/shop", cluster.Recorder: "services/recorder", cluster.Scheduler: "services/scheduler",
 	} {
 		if err := o.Mortal(role, logic); err != nil {
 			t.Fatal(err)
@@ -82,28 +82,28 @@ func mortal(t *testing.T) (program string) {
 
 // mortals are those of a small sale during which somebody dies.
 type mortals struct {
-	*arena.Arena
+	*cluster.Cluster
 
 	t       *testing.T
 	program string
 	point   string
 }
 
-func (s *mortals) run() []*arena.Visit {
+func (s *mortals) run() []*cluster.Visit {
 	role, _, _ := strings.Cut(s.point, "/")
 	switch {
-	case role == arena.Scheduler:
+	case role == cluster.Scheduler:
 		s.dies(s.mortal(role, ""))
 		edges, _ := s.StartAll(1, 1, 1, 1)
 		return s.crowd(edges).Finish()
-	case role == arena.Recorder:
+	case role == cluster.Recorder:
 		edges, _ := s.StartAll(1, 1, 0, 1)
 		m := s.mortal(role, "")
 		crowd := s.crowd(edges)
 		s.dies(m)
 		s.Start(role)
 		return crowd.Finish()
-	case role == arena.Edge:
+	case role == cluster.Edge:
 		edges, _ := s.StartAll(1, 1, 1, 1)
 		m := s.mortal(role, ":2")
 		crowd := s.crowd(append(edges, m))
@@ -138,13 +138,13 @@ func (s *mortals) needsTraffic() bool {
 }
 
 // mortal starts a process that will die at the point.
-func (s *mortals) mortal(role, times string) *arena.Process {
+func (s *mortals) mortal(role, times string) *cluster.Process {
 	s.t.Helper()
-	return s.Start(role, arena.Unready, arena.Program(s.program), arena.Env(overlay.CrashAt, s.point+times))
+	return s.Start(role, cluster.Unready, cluster.Program(s.program), cluster.Env(overlay.CrashAt, s.point+times))
 }
 
 // dies waits until the process has died, by its own hand.
-func (s *mortals) dies(m *arena.Process) {
+func (s *mortals) dies(m *cluster.Process) {
 	s.t.Helper()
 	select {
 	case <-m.Ended():
@@ -156,7 +156,7 @@ func (s *mortals) dies(m *arena.Process) {
 	}
 }
 
-func (s *mortals) crowd(edges []*arena.Process) *arena.Crowd {
+func (s *mortals) crowd(edges []*cluster.Process) *cluster.Crowd {
 	s.t.Helper()
-	return s.Crowd(edges, arena.CrowdOptions{Clients: 8})
+	return s.Crowd(edges, cluster.CrowdOptions{Clients: 8})
 }

@@ -143,6 +143,8 @@ func forbidden(path, dep string) string {
 		return "services never import each other"
 	case within(path, "pkg") && within(dep, "services") && !within(path, wiring...):
 		return "packages do not import services"
+	case path == "pkg/client":
+		return "the client knows the API, and nothing of what is behind it"
 	case within(path, "pkg", "services") && within(dep, "loadtest", "deployments"):
 		return "nothing imports the load tests or the deployments"
 	case path == "services/notsale/notsaletest" && within(dep, "services"):
@@ -189,6 +191,9 @@ func TestArrowsForbid(t *testing.T) {
 		{"pkg/backends/backendstest", "pkg/ledger"},
 		{"pkg/boot", "pkg/pack"},
 		{"pkg/pack", "services/edge"},
+		{"pkg/client", "services/edge"},
+		{"pkg/client", "pkg/ledger"},
+		{"pkg/client", "pkg/sale"},
 		{"services/edge", "services/allocator"},
 		{"services/edge/web", "services/notsale"},
 		{"services/auditor", "services/archiver"},
@@ -209,6 +214,7 @@ func TestArrowsForbid(t *testing.T) {
 		{"services/archiver", "services/auditor"},
 		{"services/edge", "services/edge/web"},
 		{"services/edge", "pkg/pack"},
+		{"services/notsale", "pkg/client"},
 		{"services/notsale", "services/edge"},
 		{"loadtest/hammer", "pkg/backends"},
 	} {

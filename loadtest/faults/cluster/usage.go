@@ -1,6 +1,6 @@
 //go:build unix
 
-package arena
+package cluster
 
 import (
 	"bytes"
@@ -77,8 +77,8 @@ func FamilyUsage(pid int) (sum Usage) {
 	return sum
 }
 
-// PostgresPID is the postmaster of the arena's own Postgres.
-func (a *Arena) PostgresPID() int {
+// PostgresPID is the postmaster of the test's own Postgres.
+func (a *Cluster) PostgresPID() int {
 	a.t.Helper()
 	text, err := os.ReadFile(filepath.Join(a.dataFolder(), "postmaster.pid"))
 	if err != nil {
@@ -93,7 +93,7 @@ func (a *Arena) PostgresPID() int {
 }
 
 // RedisPID is the process that serves Redis.
-func (a *Arena) RedisPID() int {
+func (a *Cluster) RedisPID() int {
 	a.t.Helper()
 	o, err := redis.ParseURL(a.RedisURL)
 	if err != nil {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package arena
+package cluster
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"notsale/pkg/sale"
 )
 
-// SavePostgres stops the arena's own Postgres, copies its data folder, starts
+// SavePostgres stops the test's own Postgres, copies its data folder, starts
 // it again, and returns what puts the copy back in the same way.
-func (a *Arena) SavePostgres() (putBack func()) {
+func (a *Cluster) SavePostgres() (putBack func()) {
 	a.t.Helper()
 	data := a.dataFolder()
 	saved := data + ".saved"
@@ -30,7 +30,7 @@ func (a *Arena) SavePostgres() (putBack func()) {
 	}
 }
 
-func (a *Arena) dataFolder() (dir string) {
+func (a *Cluster) dataFolder() (dir string) {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
@@ -40,7 +40,7 @@ func (a *Arena) dataFolder() (dir string) {
 	return filepath.Clean(dir)
 }
 
-func (a *Arena) whileStopped(do func() error) {
+func (a *Cluster) whileStopped(do func() error) {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
@@ -61,7 +61,7 @@ func (a *Arena) whileStopped(do func() error) {
 func copyFolder(from, to string) error { return exec.Command("cp", "-a", from, to).Run() }
 
 // DecisionsDigest is a hash over the decisions of a sale up to a position.
-func (a *Arena) DecisionsDigest(id sale.ID, upTo int64) (digest string) {
+func (a *Cluster) DecisionsDigest(id sale.ID, upTo int64) (digest string) {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
@@ -74,7 +74,7 @@ func (a *Arena) DecisionsDigest(id sale.ID, upTo int64) (digest string) {
 }
 
 // EndAll ends every process, with SIGKILL.
-func (a *Arena) EndAll() {
+func (a *Cluster) EndAll() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, p := range a.processes {
@@ -85,7 +85,7 @@ func (a *Arena) EndAll() {
 
 // Wipe empties the database and makes the schema anew, as somebody does who
 // takes a new server and runs migrate.
-func (a *Arena) Wipe() {
+func (a *Cluster) Wipe() {
 	a.t.Helper()
 	a.Exec(`DROP SCHEMA public CASCADE`)
 	a.Exec(`CREATE SCHEMA public`)

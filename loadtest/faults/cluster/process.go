@@ -1,6 +1,6 @@
 //go:build unix
 
-package arena
+package cluster
 
 import (
 	"context"
@@ -79,7 +79,7 @@ func Unready(s *start) { s.wait = false }
 
 // Start starts a process and waits until it is ready: an edge lists a sale, the
 // others answer.
-func (a *Arena) Start(role string, options ...Option) *Process {
+func (a *Cluster) Start(role string, options ...Option) *Process {
 	a.t.Helper()
 	s := &start{program: a.program, wait: true, env: map[string]string{
 		"DATABASE_URL": a.DatabaseURL, "REDIS_URL": a.RedisURL, "NATS_URL": a.NATSURL,
@@ -126,7 +126,7 @@ func (a *Arena) Start(role string, options ...Option) *Process {
 
 // StartAll starts so many of each role, and waits until sale 1 is open, led
 // and listed by every edge.
-func (a *Arena) StartAll(schedulers, allocators, recorders, edges int) (shops []*Process, deciders []*Process) {
+func (a *Cluster) StartAll(schedulers, allocators, recorders, edges int) (shops []*Process, deciders []*Process) {
 	a.t.Helper()
 	start := func(role string, n int) (started []*Process) {
 		for range n {
@@ -147,7 +147,7 @@ func (a *Arena) StartAll(schedulers, allocators, recorders, edges int) (shops []
 	return shops, deciders
 }
 
-func (a *Arena) awaitReady(p *Process) {
+func (a *Cluster) awaitReady(p *Process) {
 	a.t.Helper()
 	a.Within(setupTime, p.Name+" is ready", func() bool {
 		select {
@@ -160,7 +160,7 @@ func (a *Arena) awaitReady(p *Process) {
 }
 
 // route puts proxies in front of the stores.
-func (a *Arena) route(p *Process, s *start) {
+func (a *Cluster) route(p *Process, s *start) {
 	a.t.Helper()
 	for i, store := range []struct {
 		env string
@@ -250,7 +250,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 func (p *Process) Log() string { return p.output.String() }
 
 // endAll ends every process and, for a failed test, shows what they said.
-func (a *Arena) endAll() {
+func (a *Cluster) endAll() {
 	a.mu.Lock()
 	processes := a.processes
 	a.mu.Unlock()
@@ -342,7 +342,7 @@ samples:
 func (p *Process) Leads() bool { return p.Metric("notsale_allocator_sales") > 0 }
 
 // Leader waits until one of the allocators leads, and returns it first.
-func (a *Arena) Leader(of []*Process) (leader *Process, others []*Process) {
+func (a *Cluster) Leader(of []*Process) (leader *Process, others []*Process) {
 	a.t.Helper()
 	a.Eventually("an allocator leads", func() bool {
 		leader, others = nil, nil

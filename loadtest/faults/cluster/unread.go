@@ -1,6 +1,6 @@
 //go:build unix
 
-package arena
+package cluster
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 
 // unreadPipe is the end that is written of a pipe that is open at the other end
 // until the test ends.
-func (a *Arena) unreadPipe() *os.File {
+func (a *Cluster) unreadPipe() *os.File {
 	a.t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -23,7 +23,7 @@ func (a *Arena) unreadPipe() *os.File {
 
 // FillLog fills the log of a process that was started with Unread: whoever
 // writes to it from now on waits for ever.
-func (a *Arena) FillLog(p *Process) {
+func (a *Cluster) FillLog(p *Process) {
 	a.t.Helper()
 	// The pipe again, so that only this end of it does not wait.
 	fd, err := syscall.Open(fmt.Sprintf("/proc/self/fd/%d", p.pipe.Fd()), syscall.O_WRONLY|syscall.O_NONBLOCK, 0)

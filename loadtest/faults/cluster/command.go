@@ -1,6 +1,6 @@
 //go:build linux
 
-package arena
+package cluster
 
 import (
 	"bytes"
@@ -36,13 +36,13 @@ type Command struct {
 }
 
 // Run runs a command of the program, such as audit, to its end.
-func (a *Arena) Run(ctx context.Context, args ...string) Ran {
+func (a *Cluster) Run(ctx context.Context, args ...string) Ran {
 	a.t.Helper()
 	return a.Command(ctx, args...).Wait()
 }
 
 // Command starts a command of the program. It is killed when ctx ends.
-func (a *Arena) Command(ctx context.Context, args ...string) *Command {
+func (a *Cluster) Command(ctx context.Context, args ...string) *Command {
 	a.t.Helper()
 	c := &Command{cmd: exec.CommandContext(ctx, a.program, args...), ctx: ctx, started: time.Now(), ended: make(chan struct{})}
 	c.cmd.Env = environment(map[string]string{"DATABASE_URL": a.DatabaseURL, "REDIS_URL": a.RedisURL, "NATS_URL": a.NATSURL})

@@ -1,20 +1,18 @@
 //go:build unix
 
-package arena
+package cluster
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"notsale/loadtest/hammer/shopper"
+	"notsale/pkg/client"
 	"notsale/pkg/sale"
 )
 
@@ -54,7 +52,8 @@ type Visit struct {
 	Code      string
 	Checkouts []Call
 	Purchases []Call
-	Status    int // the final answer's; 0: none
+	Lookups   []Call // GETs of the decision, which buy nothing
+	Status    int    // the final answer's; 0: none
 }
 
 // Body is the answer that granted the item, if any did.
@@ -71,14 +70,15 @@ func (v *Visit) Body() string {
 type Crowd struct {
 	Prefix string // of its users
 
-	arena   *Arena
+	cluster *Cluster
 	o       CrowdOptions
 	users   int
 	edges   []*Process
 	ready   []atomic.Bool // of edges; written by the balancer
 	pace    atomic.Int64
 	stopped atomic.Bool
-	left    atomic.Bool
+	ctx     context.Context // of every visit
+	leave   func()          // ends it
 	finals  atomic.Int64
 	pushed  atomic.Int64
 	done    chan struct{}
@@ -98,7 +98,7 @@ type task struct {
 var crowds atomic.Int64
 
 // Crowd lets shoppers in: every item is wanted by somebody until it is sold.
-func (a *Arena) Crowd(edges []*Process, o CrowdOptions) *Crowd {
+func (a *Cluster) Crowd(edges []*Process, o CrowdOptions) *Crowd {
 	a.t.Helper()
 	if o.Sale == 0 {
 		o.Sale = 1
@@ -111,10 +111,11 @@ func (a *Arena) Crowd(edges []*Process, o CrowdOptions) *Crowd {
 		o.First, o.Num = int64(of.FirstItem), int64(of.Stock)
 	}
 	c := &Crowd{
-		Prefix: fmt.Sprintf("c%d-", crowds.Add(1)), arena: a, o: o, edges: edges, ready: make([]atomic.Bool, len(edges)),
+		Prefix: fmt.Sprintf("c%d-", crowds.Add(1)), cluster: a, o: o, edges: edges, ready: make([]atomic.Bool, len(edges)),
 		users: int(o.Num)/of.UserLimit*3/2 + 10, done: make(chan struct{}), rng: rand.New(rand.NewPCG(o.Seed, 0)), //nolint:gosec // repeatable, no secret
 	}
 	c.pace.Store(int64(o.Pace))
+	c.ctx, c.leave = context.WithCancel(context.Background())
 	c.plan()
 	c.open()
 	return c
@@ -137,18 +138,19 @@ func (c *Crowd) anybody() string { return c.Prefix + strconv.Itoa(c.rng.IntN(c.u
 func (c *Crowd) open() {
 	var clients sync.WaitGroup
 	for n := range c.o.Clients {
-		clients.Go(func() { c.shop(n) })
+		clients.Go(func() { c.come(n) })
 	}
 	balance, end := context.WithCancel(context.Background())
 	var balancer sync.WaitGroup
 	balancer.Go(func() { c.balance(balance) })
 	go func() {
 		clients.Wait()
+		c.leave()
 		end()
 		balancer.Wait()
 		close(c.done)
 	}()
-	c.arena.t.Cleanup(func() {
+	c.cluster.t.Cleanup(func() {
 		c.stopped.Store(true)
 		select {
 		case <-c.done:
@@ -176,26 +178,48 @@ func (c *Crowd) balance(ctx context.Context) {
 	}
 }
 
-// client is one shopper: a connection to each edge.
-type client struct {
+// shopper goes to one edge, and to another when it gets no final answer.
+type shopper struct {
 	*Crowd
 
-	conns []*shopper.Conn
-	rng   *rand.Rand
-	next  int // edge to go to
+	shop *client.Client
+	via  *http.Transport
+	rng  *rand.Rand
+	next int      // edge to go to, if it is ready
+	at   *Process // where the last request went
 }
 
-func (c *Crowd) shop(n int) {
-	me := &client{Crowd: c, next: n, rng: rand.New(rand.NewPCG(c.o.Seed, uint64(n)+1))} //nolint:gosec // repeatable, no secret
-	for _, e := range c.edges {
-		conn, err := shopper.NewConn("http://"+e.Address, requestTime)
-		if err != nil {
-			c.arena.t.Error(err)
-			return
-		}
-		defer conn.Close()
-		me.conns = append(me.conns, conn)
+func (c *Crowd) shopper(n int) *shopper {
+	me := &shopper{
+		Crowd: c, via: client.NewTransport(), next: n,
+		rng: rand.New(rand.NewPCG(c.o.Seed, uint64(n)+1)), //nolint:gosec // repeatable, no secret
 	}
+	var err error
+	me.shop, err = client.New(client.Config{Base: "http://shop", Timeout: requestTime, MinPause: firstRetry, MaxPause: lastRetry, Transport: me})
+	if err != nil {
+		c.cluster.t.Error(err)
+	}
+	return me
+}
+
+// RoundTrip sends a request to the next edge that is ready, if any is.
+func (s *shopper) RoundTrip(r *http.Request) (*http.Response, error) {
+	n := s.next % len(s.edges)
+	for range s.edges {
+		if s.ready[n].Load() {
+			break
+		}
+		n = (n + 1) % len(s.edges)
+	}
+	s.at = s.edges[n]
+	r = r.Clone(r.Context())
+	r.URL.Host = s.at.Address
+	return s.via.RoundTrip(r)
+}
+
+func (c *Crowd) come(n int) {
+	me := c.shopper(n)
+	defer me.via.CloseIdleConnections()
 	for {
 		t, ok := c.take()
 		if !ok {
@@ -241,73 +265,57 @@ func (c *Crowd) put(t task, v *Visit) {
 }
 
 // visit takes a user through checkout and purchase, and now and then asks once
-// more for what is known already.
-func (c *client) visit(t task) *Visit {
+// more for what is known already, by POST or by GET.
+func (s *shopper) visit(t task) *Visit {
+	ctx, cancel := context.WithTimeout(s.ctx, visitTime)
+	defer cancel()
 	v := &Visit{User: t.user, Item: t.item}
-	deadline := time.Now().Add(visitTime)
-	target := "/checkout?user_id=" + url.QueryEscape(t.user) + "&id=" + strconv.FormatInt(t.item, 10)
-	last := c.persist(target, deadline, &v.Checkouts)
+	last := s.persist(ctx, client.CheckoutTarget(t.user, t.item), &v.Checkouts)
 	if last.Status != http.StatusOK {
 		v.Status = last.Status
 		return v
 	}
-	if v.Code = codeIn(last.Body); v.Code == "" {
+	if v.Code = last.Code(); v.Code == "" {
 		return v
 	}
-	target = "/purchase?code=" + url.QueryEscape(v.Code)
-	v.Status = c.persist(target, deadline, &v.Purchases).Status
-	if v.Status != 0 && c.rng.IntN(10) == 0 {
-		c.next++
-		c.persist(target, deadline, &v.Purchases)
+	target := client.PurchaseTarget(v.Code)
+	last = s.persist(ctx, target, &v.Purchases)
+	v.Status = last.Status
+	if v.Status == 0 {
+		return v
+	}
+	switch s.rng.IntN(10) {
+	case 0:
+		s.next++
+		s.persist(ctx, target, &v.Purchases)
+	case 1:
+		s.next++
+		a, err := s.shop.Do(ctx, http.MethodGet, target)
+		v.Lookups = append(v.Lookups, s.call(&a, err))
 	}
 	return v
 }
 
-// persist posts until a final answer comes, at another edge each time.
-func (c *client) persist(target string, deadline time.Time, calls *[]Call) Call {
-	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
-		call := c.post(target)
-		*calls = append(*calls, call)
-		if call.Status != 0 && call.Status != http.StatusAccepted && call.Status != http.StatusServiceUnavailable {
-			return call
+// persist posts until a final answer comes, at another edge each time. The zero
+// Answer says that none came.
+func (s *shopper) persist(ctx context.Context, target string, calls *[]Call) client.Answer {
+	for a, err := range s.shop.Tries(ctx, http.MethodPost, target) {
+		*calls = append(*calls, s.call(&a, err))
+		if a.Final() {
+			return a
 		}
-		if c.left.Load() || time.Now().After(deadline) {
-			return Call{}
+		if a.Status == http.StatusServiceUnavailable {
+			s.pushed.Add(1)
 		}
-		c.next++
-		time.Sleep(pause/2 + time.Duration(c.rng.Int64N(int64(pause))))
+		s.next++
 	}
+	return client.Answer{}
 }
 
-func (c *client) post(target string) Call {
-	n := c.next % len(c.conns)
-	for range c.conns { // the next that is ready, if any is
-		if c.ready[n].Load() {
-			break
-		}
-		n = (n + 1) % len(c.conns)
+func (s *shopper) call(a *client.Answer, err error) Call {
+	return Call{
+		At: a.Sent, End: a.Sent.Add(a.Took), Edge: s.at, Status: a.Status, Waits: a.RetryAfter() > 0, Body: string(a.Body), Err: err,
 	}
-	call := Call{At: time.Now(), Edge: c.edges[n]}
-	answer, err := c.conns[n].Do(context.Background(), http.MethodPost, target)
-	call.End, call.Status, call.Err, call.Waits = time.Now(), answer.Status, err, answer.RetryAfter > 0
-	if err != nil {
-		call.Status = 0
-		return call
-	}
-	if call.Status == http.StatusServiceUnavailable {
-		c.pushed.Add(1)
-	}
-	call.Body = string(answer.Body)
-	return call
-}
-
-func codeIn(body string) string {
-	_, rest, _ := bytes.Cut([]byte(body), []byte(`"code":"`))
-	text, _, found := bytes.Cut(rest, []byte{'"'})
-	if !found {
-		return ""
-	}
-	return string(text)
 }
 
 // Pace sets the pause of each client between two visits; 0: none.
@@ -321,32 +329,32 @@ func (c *Crowd) Pushbacks() int64 { return c.pushed.Load() }
 
 // Rate waits for n more visits to end, and returns how many did per second.
 func (c *Crowd) Rate(n int64) float64 {
-	c.arena.t.Helper()
+	c.cluster.t.Helper()
 	from, started := c.Finals(), time.Now()
-	c.arena.Eventually(fmt.Sprintf("%d more visits", n), func() bool { return c.Finals() >= from+n })
+	c.cluster.Eventually(fmt.Sprintf("%d more visits", n), func() bool { return c.Finals() >= from+n })
 	return float64(c.Finals()-from) / time.Since(started).Seconds()
 }
 
 // Finish waits until every item is sold and everybody has an answer.
 func (c *Crowd) Finish() []*Visit {
-	c.arena.t.Helper()
+	c.cluster.t.Helper()
 	c.Pace(0)
 	return c.wait()
 }
 
 // Stop lets nobody else in, and waits until everybody has an answer.
 func (c *Crowd) Stop() []*Visit {
-	c.arena.t.Helper()
+	c.cluster.t.Helper()
 	c.stopped.Store(true)
 	return c.wait()
 }
 
 func (c *Crowd) wait() []*Visit {
-	c.arena.t.Helper()
+	c.cluster.t.Helper()
 	select {
 	case <-c.done:
 	case <-time.After(visitTime + requestTime):
-		c.arena.t.Fatalf("the crowd did not end: %d visits", c.Finals())
+		c.cluster.t.Fatalf("the crowd did not end: %d visits", c.Finals())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -355,15 +363,15 @@ func (c *Crowd) wait() []*Visit {
 
 // Abandon ends the crowd at once: whoever has no answer goes without.
 func (c *Crowd) Abandon() []*Visit {
-	c.arena.t.Helper()
-	c.left.Store(true)
+	c.cluster.t.Helper()
+	c.leave()
 	return c.Stop()
 }
 
 // AwaitSold waits until that many items of the sale are sold.
 func (c *Crowd) AwaitSold(n int64) {
-	c.arena.t.Helper()
-	c.arena.Eventually(fmt.Sprintf("%d items are sold", n), func() bool { return c.arena.Sold(c.o.Sale) >= n })
+	c.cluster.t.Helper()
+	c.cluster.Eventually(fmt.Sprintf("%d items are sold", n), func() bool { return c.cluster.Sold(c.o.Sale) >= n })
 }
 
 // Statuses counts the answers of purchases, or of checkouts.
@@ -383,24 +391,19 @@ func Statuses(visits []*Visit, purchases bool) map[int]int {
 
 // AskAgain posts the code of every n-th visit once more, at each edge in turn,
 // so that the audit can compare the answers. It returns how many were asked.
-func (a *Arena) AskAgain(visits []*Visit, edges []*Process, n int) int {
+func (a *Cluster) AskAgain(visits []*Visit, edges []*Process, n int) int {
 	a.t.Helper()
-	c := &client{Crowd: &Crowd{arena: a, edges: edges, ready: make([]atomic.Bool, len(edges))}, rng: rand.New(rand.NewPCG(1, 1))} //nolint:gosec // as above
-	for i, e := range edges {
-		c.ready[i].Store(true)
-		conn, err := shopper.NewConn("http://"+e.Address, requestTime)
-		if err != nil {
-			a.t.Fatal(err)
-		}
-		defer conn.Close()
-		c.conns = append(c.conns, conn)
-	}
+	c := &Crowd{cluster: a, edges: edges, ready: make([]atomic.Bool, len(edges))}
+	me := c.shopper(0)
+	defer me.via.CloseIdleConnections()
 	asked := 0
 	for i := 0; i < len(visits); i += n {
 		if v := visits[i]; v.Code != "" {
-			c.next++
+			me.next++
 			asked++
-			c.persist("/purchase?code="+url.QueryEscape(v.Code), time.Now().Add(Patience), &v.Purchases)
+			ctx, cancel := context.WithTimeout(context.Background(), Patience)
+			me.persist(ctx, client.PurchaseTarget(v.Code), &v.Purchases)
+			cancel()
 		}
 	}
 	return asked

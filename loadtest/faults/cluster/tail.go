@@ -1,6 +1,6 @@
 //go:build unix
 
-package arena
+package cluster
 
 import (
 	"archive/tar"
@@ -36,7 +36,7 @@ const (
 // CutTail takes all messages after sequence keep out of the sale's stream,
 // while NATS is stopped, and returns how many that were. It is what remains of
 // a disk that forgot what it had acknowledged.
-func (a *Arena) CutTail(id sale.ID, keep uint64) (cut int) {
+func (a *Cluster) CutTail(id sale.ID, keep uint64) (cut int) {
 	a.t.Helper()
 	dir := filepath.Join(a.streamDir(id), "msgs")
 	// The index knows the end; without it the server reads the blocks.
@@ -61,7 +61,7 @@ func (a *Arena) CutTail(id sale.ID, keep uint64) (cut int) {
 	return cut
 }
 
-func (a *Arena) streamDir(id sale.ID) string {
+func (a *Cluster) streamDir(id sale.ID) string {
 	return filepath.Join(a.NATS.Dir(), "jetstream", "$G", "streams", "SALE_"+id.String())
 }
 
@@ -98,7 +98,7 @@ func cutBlock(path string, keep uint64) (cut int, err error) {
 }
 
 // Cursor is the sale's last decided sequence, once nobody moves it any more.
-func (a *Arena) Cursor(id sale.ID) uint64 {
+func (a *Cluster) Cursor(id sale.ID) uint64 {
 	a.t.Helper()
 	const still = 300 * time.Millisecond
 	read := func() int64 { return a.Number(`SELECT sequence FROM cursors WHERE sale_id = $1`, id) }
@@ -113,7 +113,7 @@ func (a *Arena) Cursor(id sale.ID) uint64 {
 }
 
 // Last is the last sequence of the sale's stream, 0 while NATS does not say.
-func (a *Arena) Last(id sale.ID) uint64 {
+func (a *Cluster) Last(id sale.ID) uint64 {
 	a.t.Helper()
 	js := a.jetStream()
 	ctx, cancel := context.WithTimeout(context.Background(), queryTime)
@@ -126,7 +126,7 @@ func (a *Arena) Last(id sale.ID) uint64 {
 }
 
 // connect is the test's own connection to NATS, past pkg/stream.
-func (a *Arena) connect() *nats.Conn {
+func (a *Cluster) connect() *nats.Conn {
 	a.t.Helper()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -142,7 +142,7 @@ func (a *Arena) connect() *nats.Conn {
 	return nc
 }
 
-func (a *Arena) jetStream() jetstream.JetStream {
+func (a *Cluster) jetStream() jetstream.JetStream {
 	a.t.Helper()
 	js, err := jetstream.New(a.connect())
 	if err != nil {
@@ -152,10 +152,10 @@ func (a *Arena) jetStream() jetstream.JetStream {
 }
 
 // JetStream is the test's own view of the streams.
-func (a *Arena) JetStream() jetstream.JetStream { return a.jetStream() }
+func (a *Cluster) JetStream() jetstream.JetStream { return a.jetStream() }
 
 // Consumers is how many consumers NATS keeps.
-func (a *Arena) Consumers() int {
+func (a *Cluster) Consumers() int {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), queryTime)
 	defer cancel()
@@ -167,7 +167,7 @@ func (a *Arena) Consumers() int {
 }
 
 // Publish sends bytes to the sale's stream, as no edge would.
-func (a *Arena) Publish(id sale.ID, data []byte) uint64 {
+func (a *Cluster) Publish(id sale.ID, data []byte) uint64 {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
@@ -185,7 +185,7 @@ type Backup struct {
 }
 
 // BackUp saves the sale's stream, as `nats stream backup` does.
-func (a *Arena) BackUp(id sale.ID) *Backup {
+func (a *Cluster) BackUp(id sale.ID) *Backup {
 	a.t.Helper()
 	nc, inbox := a.connect(), nats.NewInbox()
 	sub, err := nc.SubscribeSync(inbox)
@@ -220,7 +220,7 @@ func (a *Arena) BackUp(id sale.ID) *Backup {
 
 // OldBackUp is BackUp as servers before 2.15 make it: the files of the stream.
 // Put back, such a stream keeps its creation time. NATS is stopped for it.
-func (a *Arena) OldBackUp(id sale.ID) *Backup {
+func (a *Cluster) OldBackUp(id sale.ID) *Backup {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
@@ -301,14 +301,14 @@ func snappy(data []byte) []byte {
 
 // Restore deletes the sale's stream and puts the backup in its place, while
 // everything runs.
-func (a *Arena) Restore(id sale.ID, b *Backup) {
+func (a *Cluster) Restore(id sale.ID, b *Backup) {
 	a.t.Helper()
 	a.DeleteStream(id)
 	a.PutBack(id, b)
 }
 
 // PutBack makes a stream that is not there from a backup.
-func (a *Arena) PutBack(id sale.ID, b *Backup) {
+func (a *Cluster) PutBack(id sale.ID, b *Backup) {
 	a.t.Helper()
 	var answer struct {
 		Subject string `json:"deliver_subject"`
@@ -327,7 +327,7 @@ func (a *Arena) PutBack(id sale.ID, b *Backup) {
 }
 
 // DeleteStream deletes the sale's stream.
-func (a *Arena) DeleteStream(id sale.ID) {
+func (a *Cluster) DeleteStream(id sale.ID) {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
@@ -336,7 +336,7 @@ func (a *Arena) DeleteStream(id sale.ID) {
 	}
 }
 
-func (a *Arena) ask(subject string, request, answer any) {
+func (a *Cluster) ask(subject string, request, answer any) {
 	a.t.Helper()
 	text, err := json.Marshal(request)
 	if err != nil {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package arena
+package cluster
 
 import (
 	"context"
@@ -41,7 +41,7 @@ const (
 	Later  = "24h"
 )
 
-// Options of an arena. Zero values are 1,000 items, 10 per user.
+// Options of a cluster. Zero values are 1,000 items, 10 per user.
 type Options struct {
 	Stock, Limit int
 	SaleBytes    int64                 // reserved per stream; 0: 16 MiB
@@ -52,8 +52,8 @@ type Options struct {
 	Measured bool
 }
 
-// Arena is the stage of one test.
-type Arena struct {
+// Cluster is the stores of one test, and the processes that run on them.
+type Cluster struct {
 	*backendstest.Test
 
 	DB   *pgxpool.Pool // looks into the tables, past the ledger
@@ -108,8 +108,8 @@ func Main(m *testing.M) {
 	os.Exit(status)
 }
 
-// New sets the stage. No process runs yet.
-func New(t testing.TB, o Options) *Arena {
+// New prepares the stores. No process runs yet.
+func New(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	if o.Stock == 0 {
 		o.Stock = 1000
@@ -128,7 +128,7 @@ func New(t testing.TB, o Options) *Arena {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &Arena{Test: backendstest.New(t, append(o.Stores, backendstest.Prepared(ledger.Migrate))...), t: t, options: o, program: path}
+	a := &Cluster{Test: backendstest.New(t, append(o.Stores, backendstest.Prepared(ledger.Migrate))...), t: t, options: o, program: path}
 	if o.StreamStore > 0 {
 		a.smallStore()
 	}
@@ -140,7 +140,7 @@ func New(t testing.TB, o Options) *Arena {
 }
 
 // smallStore takes another NATS server instead of the test's.
-func (a *Arena) smallStore() {
+func (a *Cluster) smallStore() {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
@@ -152,7 +152,7 @@ func (a *Arena) smallStore() {
 	a.NATS, a.NATSURL = n, n.URL()
 }
 
-func (a *Arena) makeKeys() {
+func (a *Cluster) makeKeys() {
 	a.t.Helper()
 	secret := sha256.Sum256([]byte(a.t.Name()))
 	keys := []code.Key{{ID: 1, Secret: secret[:]}}
@@ -170,7 +170,7 @@ func (a *Arena) makeKeys() {
 }
 
 // Migrate brings the schema up to date.
-func (a *Arena) Migrate() {
+func (a *Cluster) Migrate() {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
@@ -179,7 +179,7 @@ func (a *Arena) Migrate() {
 	}
 }
 
-func (a *Arena) open() {
+func (a *Cluster) open() {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
@@ -193,12 +193,12 @@ func (a *Arena) open() {
 }
 
 // Stream connects the test itself to NATS. It is closed when the test ends.
-func (a *Arena) Stream() *stream.Client {
+func (a *Cluster) Stream() *stream.Client {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
 	cfg := stream.DefaultConfig()
-	cfg.URL, cfg.Name = a.NATSURL, "arena"
+	cfg.URL, cfg.Name = a.NATSURL, "test"
 	c, err := stream.Connect(ctx, cfg, quiet())
 	if err != nil {
 		a.t.Fatal(err)
@@ -208,11 +208,11 @@ func (a *Arena) Stream() *stream.Client {
 }
 
 // Sale reads a sale's row.
-func (a *Arena) Sale(id sale.ID) ledger.SaleRow {
+func (a *Cluster) Sale(id sale.ID) ledger.SaleRow {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
-	l, err := ledger.Open(ctx, ledger.Config{URL: a.DatabaseURL, Name: "arena", Conns: 1, ReadOnly: true})
+	l, err := ledger.Open(ctx, ledger.Config{URL: a.DatabaseURL, Name: "test", Conns: 1, ReadOnly: true})
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func (a *Arena) Sale(id sale.ID) ledger.SaleRow {
 }
 
 // Number asks the database for one number.
-func (a *Arena) Number(query string, args ...any) int64 {
+func (a *Cluster) Number(query string, args ...any) int64 {
 	a.t.Helper()
 	deadline := time.Now().Add(Patience)
 	for {
@@ -241,7 +241,7 @@ func (a *Arena) Number(query string, args ...any) int64 {
 }
 
 // TryNumber is Number for a database that may not answer.
-func (a *Arena) TryNumber(query string, args ...any) (n int64, err error) {
+func (a *Cluster) TryNumber(query string, args ...any) (n int64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), queryTime)
 	defer cancel()
 	err = a.DB.QueryRow(ctx, query, args...).Scan(&n)
@@ -249,7 +249,7 @@ func (a *Arena) TryNumber(query string, args ...any) (n int64, err error) {
 }
 
 // Exec runs a statement.
-func (a *Arena) Exec(statement string, args ...any) {
+func (a *Cluster) Exec(statement string, args ...any) {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
@@ -260,7 +260,7 @@ func (a *Arena) Exec(statement string, args ...any) {
 
 // Epoch is the sale's epoch, 0 while nobody has ever led it or the database
 // does not answer.
-func (a *Arena) Epoch(id sale.ID) int64 {
+func (a *Cluster) Epoch(id sale.ID) int64 {
 	n, err := a.TryNumber(`SELECT coalesce(max(epoch), 0) FROM leases WHERE sale_id = $1`, id)
 	if err != nil {
 		return 0
@@ -270,7 +270,7 @@ func (a *Arena) Epoch(id sale.ID) int64 {
 
 // Sold is how many items of the sale have an owner, -1 while the database does
 // not answer.
-func (a *Arena) Sold(id sale.ID) int64 {
+func (a *Cluster) Sold(id sale.ID) int64 {
 	n, err := a.TryNumber(`SELECT coalesce(max(sold), 0) FROM cursors WHERE sale_id = $1`, id)
 	if err != nil {
 		return -1
@@ -280,7 +280,7 @@ func (a *Arena) Sold(id sale.ID) int64 {
 
 // LongestGap is the longest time between two commits of the sale from a moment
 // on, in which requests came all the time.
-func (a *Arena) LongestGap(id sale.ID, from time.Time) time.Duration {
+func (a *Cluster) LongestGap(id sale.ID, from time.Time) time.Duration {
 	a.t.Helper()
 	var seconds float64
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
@@ -298,13 +298,13 @@ func (a *Arena) LongestGap(id sale.ID, from time.Time) time.Duration {
 
 // Eventually waits until the condition holds, and fails the test if it does
 // not within Patience. It returns how long that took.
-func (a *Arena) Eventually(what string, holds func() bool) time.Duration {
+func (a *Cluster) Eventually(what string, holds func() bool) time.Duration {
 	a.t.Helper()
 	return a.Within(Patience, what, holds)
 }
 
 // Within is Eventually with a limit of its own.
-func (a *Arena) Within(limit time.Duration, what string, holds func() bool) time.Duration {
+func (a *Cluster) Within(limit time.Duration, what string, holds func() bool) time.Duration {
 	a.t.Helper()
 	started := time.Now()
 	for !holds() {

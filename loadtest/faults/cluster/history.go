@@ -1,6 +1,6 @@
 //go:build unix
 
-package arena
+package cluster
 
 import (
 	"context"
@@ -11,18 +11,19 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"notsale/loadtest/faults/check"
+	"notsale/pkg/client"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 )
 
 // History is what the visits were told, and what the ledger says of the sale,
 // for the checker. The visits must hold all traffic to the sale.
-func (a *Arena) History(visits []*Visit, id sale.ID) *check.History {
+func (a *Cluster) History(visits []*Visit, id sale.ID) *check.History {
 	a.t.Helper()
 	h := &check.History{}
 	var first time.Time
 	for _, v := range visits {
-		for _, calls := range [][]Call{v.Checkouts, v.Purchases} {
+		for _, calls := range [][]Call{v.Checkouts, v.Purchases, v.Lookups} {
 			for i := range calls {
 				if first.IsZero() || calls[i].At.Before(first) {
 					first = calls[i].At
@@ -33,18 +34,24 @@ func (a *Arena) History(visits []*Visit, id sale.ID) *check.History {
 	h.Origin = first.UnixNano()
 	for n, v := range visits {
 		for i := range v.Checkouts {
-			o := a.operation(n, v, &v.Checkouts[i], first)
+			c := &v.Checkouts[i]
+			o := operation(n, v, c, first)
 			o.Kind = check.Checkout
-			if o.Status == 200 {
-				o.Code, o.Expires = a.codeID(codeIn(v.Checkouts[i].Body))
+			if answer := (client.Answer{Status: c.Status, Body: []byte(c.Body)}); answer.Code() != "" {
+				o.Code, o.Expires = a.codeID(answer.Code(), v)
 			}
 			h.Operations = append(h.Operations, o)
 		}
-		for i := range v.Purchases {
-			o := a.operation(n, v, &v.Purchases[i], first)
-			o.Kind, o.Sale = check.Purchase, id
-			o.Code, o.Expires = a.codeID(v.Code)
-			h.Operations = append(h.Operations, o)
+		for _, of := range []struct {
+			kind  check.Kind
+			calls []Call
+		}{{check.Purchase, v.Purchases}, {check.Lookup, v.Lookups}} {
+			for i := range of.calls {
+				o := operation(n, v, &of.calls[i], first)
+				o.Kind, o.Sale = of.kind, id
+				o.Code, o.Expires = a.codeID(v.Code, v)
+				h.Operations = append(h.Operations, o)
+			}
 		}
 	}
 	h.Ledgers = []check.Ledger{a.ledgerOf(id)}
@@ -52,7 +59,7 @@ func (a *Arena) History(visits []*Visit, id sale.ID) *check.History {
 	return h
 }
 
-func (a *Arena) operation(n int, v *Visit, c *Call, first time.Time) check.Operation {
+func operation(n int, v *Visit, c *Call, first time.Time) check.Operation {
 	o := check.Operation{
 		Client: n, Edge: c.Edge.Name, Start: int64(c.At.Sub(first)) + 1, Item: sale.ItemID(v.Item), User: v.User, Status: c.Status,
 	}
@@ -62,19 +69,20 @@ func (a *Arena) operation(n int, v *Visit, c *Call, first time.Time) check.Opera
 	return o
 }
 
-func (a *Arena) codeID(text string) (string, sale.Instant) {
+// codeID is a code's id and expiry, of a code that an edge gave for the visit.
+func (a *Cluster) codeID(text string, v *Visit) (string, sale.Instant) {
 	a.t.Helper()
-	v, err := a.Keys.Verify(text)
-	if err != nil {
-		a.t.Fatalf("an edge gave a code that its keys refuse: %v", err)
+	claims, err := a.Keys.Verify(text)
+	if err != nil || string(claims.User) != v.User || int64(claims.Item) != v.Item {
+		a.t.Fatalf("%s got a code for item %d that says %+v: %v", v.User, v.Item, claims.Claims, err)
 	}
-	return v.ID.String(), v.Expires
+	return claims.ID.String(), claims.Expires
 }
 
-func (a *Arena) ledgerOf(id sale.ID) check.Ledger {
+func (a *Cluster) ledgerOf(id sale.ID) check.Ledger {
 	a.t.Helper()
 	of := a.Sale(id).Sale
-	books, err := ledger.Open(context.Background(), ledger.Config{URL: a.DatabaseURL, Name: "arena", Conns: 1})
+	books, err := ledger.Open(context.Background(), ledger.Config{URL: a.DatabaseURL, Name: "test", Conns: 1})
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -101,7 +109,7 @@ func (a *Arena) ledgerOf(id sale.ID) check.Ledger {
 	return l
 }
 
-func (a *Arena) attemptsOf(id sale.ID) []check.Attempt {
+func (a *Cluster) attemptsOf(id sale.ID) []check.Attempt {
 	a.t.Helper()
 	rows, err := a.DB.Query(context.Background(), `SELECT attempt_id::text, user_param, item_param, outcome, code_id FROM checkout_attempts WHERE sale_id = $1`, id)
 	if err != nil {
