@@ -27,13 +27,20 @@ func Points() []string {
 		"recorder/before-insert",
 		"recorder/after-insert",
 
-		"scheduler/before-row",
-		"scheduler/after-row", // that it has made
-		"scheduler/between-streams",
-		"scheduler/before-opening-record",
-		"scheduler/after-opening-record",
-		"scheduler/before-open",
-		"scheduler/after-open",
-		"scheduler/after-directory",
+		"scheduler/before-directory",
+		"scheduler/before-claim",
+		"scheduler/after-claim",
+		"scheduler/before-open-slot",
+		"scheduler/after-open-slot", // that has made a row
+		"scheduler/before-create-checkouts",
+		"scheduler/after-create-checkouts",
+		"scheduler/before-create-purchases",
+		"scheduler/after-create-purchases",
+		"scheduler/before-publish-opening",
+		"scheduler/after-publish-opening",
+		"scheduler/before-mark-open",
+		"scheduler/after-mark-open",
+		"scheduler/before-put",
+		"scheduler/after-put",
 	}
 }

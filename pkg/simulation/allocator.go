@@ -45,7 +45,7 @@ func (a *allocatorProcess) boot() {
 	})
 }
 
-// alarms is the log of an allocator: what needs a person is a violation, but for
+// alarms is the log of a service: what needs a person is a violation, but for
 // what the faults do to a stream.
 type alarms struct {
 	slog.Handler
@@ -61,6 +61,9 @@ func (h *alarms) WithAttrs([]slog.Attr) slog.Handler { return h }
 
 // Handle implements slog.Handler.
 func (h *alarms) Handle(_ context.Context, r slog.Record) error {
+	if r.Message != "ALARM" {
+		return nil
+	}
 	text, kind := "", ""
 	r.Attrs(func(a slog.Attr) bool {
 		if text += " " + a.String(); a.Key == "kind" {

@@ -109,6 +109,8 @@ type process struct {
 	alive  bool         //
 	frozen sale.Instant // stopped until then: what is due waits, then goes on
 	tasks  []*task      // that have not ended, in the order in which they began
+
+	crashing func() // is told of each crash; may be nil
 }
 
 // in lets something happen in this life of the process.
@@ -137,6 +139,9 @@ func (p *process) crash() {
 	p.alive = false
 	p.w.crashes++
 	p.w.note("crash "+p.name, int64(p.life))
+	if p.crashing != nil {
+		p.crashing()
+	}
 	p.endTasks()
 }
 

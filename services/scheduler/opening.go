@@ -9,17 +9,27 @@ import (
 	"time"
 
 	"notsale/pkg/allocation"
-	"notsale/pkg/crash"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 )
 
+// pause is the time to the next slot, at most retryPause.
+func (s *Scheduler) pause(ctx context.Context) time.Duration {
+	ctx, cancel := s.host.WithTimeout(ctx, retryPause)
+	defer cancel()
+	next, err := s.ports.Ledger.NextSlot(ctx, s.cfg.Every)
+	if err != nil || next <= 0 {
+		return retryPause
+	}
+	return min(next, retryPause)
+}
+
 // openSlot opens the current slot's sale, if it is not yet open, and tells people
 // of one that is not.
 func (s *Scheduler) openSlot(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	ctx, cancel := s.host.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	err := s.openNewest(ctx)
 	s.watchOpen(err)
@@ -32,19 +42,20 @@ func (s *Scheduler) openNewest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.see(view{s.directory, s.opened, clock, s.skewed, s.left})
-	rows, err := s.ledger.Sales(ctx, 0, recentSales)
+	s.seen.Store(&view{s.directory, s.opened, clock, s.skewed, s.left})
+	s.claimed()
+	rows, err := s.ports.Rows.Sales(ctx, 0, recentSales)
 	if err != nil {
 		return err
 	}
 	if len(rows) > 0 {
-		s.knows(rows[0].Sale.ID)
+		s.newest = max(s.newest, rows[0].Sale.ID)
 	}
 	if len(rows) > 0 && s.opens(&rows[0]) {
 		var opened bool
 		if opened, err = s.open(ctx, rows[0].Sale); opened {
 			rows[0].State = sale.Open
-			err = s.list(ctx, s.directory, wire.Entry{Sale: rows[0].Sale, State: sale.Open})
+			err = s.directory.Put(ctx, wire.Entry{Sale: rows[0].Sale, State: sale.Open})
 		}
 	}
 	s.lookWhatIsOpen(rows, clock)
@@ -72,58 +83,46 @@ func (s *Scheduler) makeRow(ctx context.Context) (time.Time, error) {
 		return time.Time{}, err
 	}
 	t := ledger.Template{
-		Every: s.cfg.Every, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit, Seed: seed, Newest: s.newest(),
+		Every: s.cfg.Every, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit, Seed: seed, Newest: s.newest,
 		Other: ledger.Reading{Clock: clock, At: local},
 	}
-	crash.At("scheduler/before-row")
-	made, err := s.ledger.OpenSlot(ctx, t)
+	_, err = s.ports.Rows.OpenSlot(ctx, t)
 	if errors.Is(err, ledger.ErrWentBack) {
-		s.lacks(true)
+		s.lacking.Store(true)
 	}
 	if err != nil && !errors.Is(err, ledger.ErrClocks) {
 		return time.Time{}, err
 	}
 	s.watchClocks(err)
-	if made {
-		crash.At("scheduler/after-row")
-	}
 	return clock, nil
 }
 
 // openDirectory opens the directory unless it is open, sees that it is ours, and
 // that the ledger has all sales.
 func (s *Scheduler) openDirectory(ctx context.Context) error {
-	if s.directory != nil && !s.lacking() {
+	if s.directory != nil && !s.lacking.Load() {
 		return nil
 	}
-	directory, err := s.stream.Directory(ctx)
+	directory, err := s.ports.Store.Directory(ctx)
 	if err != nil {
 		return err
 	}
-	installation, err := s.ledger.Installation(ctx)
+	installation, err := s.ports.Ledger.Installation(ctx)
 	if err != nil {
 		return err
 	}
 	if err := directory.Claim(ctx, installation); err != nil {
 		return err
 	}
-	s.forgetNewest()
+	s.newest = 0 // one that is gone for good must not stop all others
 	unread, err := s.adopt(ctx, installation, nil)
 	if err != nil {
 		return err
 	}
-	s.lacks(false)
+	s.lacking.Store(false)
 	s.directory, s.left = directory, unread
 	s.opened++
 	return nil
-}
-
-// see tells whoever repairs what was found out.
-func (s *Scheduler) see(now view) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.seen = now
-	s.claim()
 }
 
 // watchClocks tells people that nothing is opened because two clocks differ.
@@ -148,7 +147,7 @@ func (s *Scheduler) lookWhatIsOpen(rows []ledger.SaleRow, clock time.Time) {
 		}
 		ends := opens.Add(s.cfg.Every - time.Duration(opens.UnixNano()%int64(s.cfg.Every)))
 		left := ends.Sub(clock)
-		if until := s.now().Add(left); left > 0 && until.After(s.openUntil) {
+		if until := s.host.Now().Add(left); left > 0 && until.After(s.openUntil) {
 			s.openUntil = until
 		}
 	}
@@ -157,7 +156,7 @@ func (s *Scheduler) lookWhatIsOpen(rows []ledger.SaleRow, clock time.Time) {
 // watchOpen tells people that the slot's sale is not open, whatever it is that
 // keeps it, a minute after its time. After a start that minute begins anew.
 func (s *Scheduler) watchOpen(err error) {
-	now := s.now()
+	now := s.host.Now()
 	if s.openUntil.IsZero() {
 		s.openUntil = now
 	}
@@ -172,28 +171,47 @@ func (s *Scheduler) watchOpen(err error) {
 // open makes a sale's streams and opens it, unless its stream is another's, of
 // which people are told.
 func (s *Scheduler) open(ctx context.Context, of sale.Sale) (opened bool, err error) {
-	opening, err := s.stream.CreateSale(ctx, of)
+	opening, err := s.makeStreams(ctx, of)
+	_, refused := s.refused.Load(of.ID)
 	switch {
 	case err == nil:
-		s.accept(of.ID)
+		s.refused.Delete(of.ID)
 	case !errors.Is(err, stream.ErrForeign):
 		return false, err
-	case opening.Sale.Installation == of.Installation && !s.isRefused(of.ID): // it is taken over before the next is opened
-		s.lacks(true)
+	case opening.Sale.Installation == of.Installation && !refused: // it is taken over before the next is opened
+		s.lacking.Store(true)
 		return false, fmt.Errorf("%w: %v", ledger.ErrWentBack, err) //nolint:errorlint // it is no foreign stream
 	default:
 		s.refuse(of.ID, err, foreignCure)
 		return false, nil
 	}
 	genesis := allocation.Genesis(opening.Message.Hash(), opening.Message.Time)
-	crash.At("scheduler/before-open")
-	if err := s.ledger.MarkOpen(ctx, of.ID, genesis, opening.Created); err != nil {
+	if err := s.ports.Rows.MarkOpen(ctx, of.ID, genesis, opening.Created); err != nil {
 		return false, err
 	}
-	crash.At("scheduler/after-open")
 	s.sales.Inc()
 	s.log.Info("sale opened", "sale", of.ID, "opens_at", of.OpensAt, "stock", of.Stock, "first_item", of.FirstItem, "last_item", of.LastItem())
 	return true, nil
+}
+
+// makeStreams makes the streams of a sale and its opening record, where they are
+// missing. A sale that has its record had both streams: they may be sealed, and one
+// that is lost is not made again.
+func (s *Scheduler) makeStreams(ctx context.Context, of sale.Sale) (stream.Opening, error) {
+	p := s.ports.Streams
+	if opening, err := p.OpeningOf(ctx, of); !errors.Is(err, stream.ErrLost) {
+		return opening, err
+	}
+	if err := p.CreateCheckouts(ctx, of.ID); err != nil {
+		return stream.Opening{}, err
+	}
+	if err := p.CreatePurchases(ctx, of.ID); err != nil {
+		return stream.Opening{}, err
+	}
+	if err := p.PublishOpening(ctx, of); err != nil {
+		return stream.Opening{}, err
+	}
+	return p.OpeningOf(ctx, of)
 }
 
 func newSeed() (uint64, error) {

@@ -6,24 +6,42 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"notsale/pkg/host"
 	"notsale/pkg/ledger"
 	"notsale/pkg/stream"
 )
 
-// New returns a scheduler on open connections, which stay the caller's.
-func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg prometheus.Registerer) (*Scheduler, error) {
-	sc, err := On(cfg, l, nats{s}, log, reg)
+// Process is a scheduler on goroutines and open connections, which stay the
+// caller's.
+type Process struct {
+	*Scheduler
+
+	host *host.Real
+}
+
+// New returns a scheduler's process.
+func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg prometheus.Registerer) (*Process, error) {
+	h := &host.Real{}
+	one, err := On(cfg, lethal(portsOf(l, s)), h, log, reg)
 	if err != nil {
 		return nil, err
 	}
-	sc.atOnce = putsAtOnce
-	sc.keeper = &keeper{cfg: cfg, ledger: l, streams: s, log: log, alarms: sc.alarms}
-	sc.keeper.reserved = prometheus.NewGauge(prometheus.GaugeOpts{Name: "notsale_scheduler_store_reserved_ratio", Help: "Part of the stream store that is reserved."})
-	reg.MustRegister(sc.keeper.reserved)
-	return sc, nil
+	return &Process{one, h}, nil
 }
 
-// nats is the real Streams.
-type nats struct{ *stream.Client }
+// Run schedules until ctx ends, or NATS's store is another installation's:
+// stream.ErrForeign.
+func (p *Process) Run(ctx context.Context) error {
+	defer p.host.Join()
+	return p.Schedule(ctx)
+}
 
-func (n nats) Directory(ctx context.Context) (Directory, error) { return n.MakeDirectory(ctx) }
+func portsOf(l *ledger.Ledger, s *stream.Client) Ports {
+	return Ports{Ledger: l, Rows: l, Removed: l, Store: store{s}, Streams: s, Parts: s, Renewal: s, Space: s, Sizes: s}
+}
+
+// store is that of a client.
+type store struct{ *stream.Client }
+
+// Directory implements Store.
+func (s store) Directory(ctx context.Context) (Directory, error) { return s.MakeDirectory(ctx) }
