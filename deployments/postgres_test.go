@@ -180,11 +180,7 @@ func TestAuditorsIdentitiesAreEnough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opening, err := opener.CreateSale(t.Context(), row.Sale)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := scheduler.MarkOpen(t.Context(), 1, allocation.Genesis(opening.Message.Hash(), opening.Message.Time), opening.Created); err != nil {
+	if err := notsaletest.Open(t.Context(), scheduler, opener, row.Sale); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := streams("recorder").ReadAttempts(t.Context(), wire.AttemptStream{Sale: 1}, 1); err != nil {

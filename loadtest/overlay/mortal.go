@@ -169,12 +169,14 @@ func wrapper(b *bytes.Buffer, files *token.FileSet, role, name, embedded string,
 			}
 		}
 		call := fmt.Sprintf("p.%s.%s(%s)", embedded[strings.Index(embedded, ".")+1:], method.Names[0], strings.Join(arguments, ", "))
-		if f.Results != nil && len(f.Results.List) == 1 && text(files, f.Results.List[0].Type) == "follow.Stream" {
-			fmt.Fprintf(b, "func (p mortal%s) %s%s { return mortalStream{%s} }\n", name, method.Names[0], strings.TrimPrefix(text(files, f), "func"), call)
-			continue
-		}
 		if f.Results != nil {
 			call = "return " + call
+			switch text(files, f.Results) {
+			case "follow.Stream":
+				call = "return mortalStream{" + strings.TrimPrefix(call, "return ") + "}"
+			case "(Directory, error)":
+				call = strings.Replace(call, "return", "d, err :=", 1) + "\nreturn mortalDirectory{d}, err"
+			}
 		}
 		point := hyphened(method.Names[0].Name)
 		fmt.Fprintf(b, "func (p mortal%s) %s%s {\ndieAt(%q)\ndefer dieAt(%q)\n%s\n}\n", name, method.Names[0], strings.TrimPrefix(text(files, f), "func"),

@@ -45,7 +45,7 @@ func (a *allocatorProcess) boot() {
 	})
 }
 
-// alarms is the log of an allocator: what needs a person is a violation, but for
+// alarms is the log of a service: what needs a person is a violation, but for
 // what the faults do to a stream.
 type alarms struct {
 	slog.Handler
@@ -61,6 +61,9 @@ func (h *alarms) WithAttrs([]slog.Attr) slog.Handler { return h }
 
 // Handle implements slog.Handler.
 func (h *alarms) Handle(_ context.Context, r slog.Record) error {
+	if r.Message != "ALARM" {
+		return nil
+	}
 	text, kind := "", ""
 	r.Attrs(func(a slog.Attr) bool {
 		if text += " " + a.String(); a.Key == "kind" {
@@ -125,23 +128,28 @@ func (c calls) watch(b *broker, handle func()) {
 	})
 }
 
-// statement is a call to the ledger, of which it may not be known whether it was
-// carried out: the connection can break before it, or after it. A slow ledger takes
-// its time for both ways.
-func statement[T any](ctx context.Context, c calls, name string, do func() (T, error)) (T, error) {
-	return port(ctx, c, name, func() (x T, err error) {
-		c.w.sleep(context.WithoutCancel(ctx), c.sim.book.lag())
+// lossy makes a call of which it may not be known whether it was carried out: the
+// connection can break before it, or after it.
+func lossy[T any](c calls, do func() (T, error)) func() (T, error) {
+	return func() (x T, err error) {
 		if c.w.oneIn(c.sim.cfg.Lossy) {
 			return x, errAway
 		}
 		x, err = do()
-		c.w.note("statement "+name+" of "+c.name, boolean(err == nil))
-		c.w.sleep(ctx, c.sim.book.lag())
+		c.w.note("call of "+c.name, boolean(err == nil))
 		if err == nil && c.w.oneIn(c.sim.cfg.Lossy) {
-			if err = errAway; name == "commit" {
-				c.w.hit(CommittedUnreported)
-			}
+			err = errAway
 		}
+		return x, err
+	}
+}
+
+// statement is a call to the ledger. A slow one takes its time for both ways.
+func statement[T any](ctx context.Context, c calls, name string, do func() (T, error)) (T, error) {
+	return port(ctx, c, name, func() (T, error) {
+		c.w.sleep(context.WithoutCancel(ctx), c.sim.book.lag())
+		x, err := lossy(c, do)()
+		c.w.sleep(ctx, c.sim.book.lag())
 		return x, err
 	})
 }
@@ -202,11 +210,18 @@ func (p allocatorPorts) Committed(ctx context.Context, id sale.ID, generation in
 func (p allocatorPorts) Commit(ctx context.Context, id sale.ID, epoch int64, b *allocation.Batch) error {
 	s := p.sim.book.sale(id)
 	s.undecided = true
-	_, err := statement(ctx, p.calls, "commit", func() (struct{}, error) { return struct{}{}, p.ledger.Commit(ctx, id, epoch, b) })
+	committed := false
+	_, err := statement(ctx, p.calls, "commit", func() (none struct{}, err error) {
+		err = p.ledger.Commit(ctx, id, epoch, b)
+		committed = err == nil
+		return none, err
+	})
 	switch {
 	case errors.Is(err, ledger.ErrFenced):
 		p.w.hit(ZombieFenced)
 		return err
+	case committed && err != nil:
+		p.w.hit(CommittedUnreported)
 	case err == nil && len(b.Replies) > len(b.Decisions):
 		p.w.hit(RepeatedCode)
 	}

@@ -124,6 +124,11 @@ func (s *simulation) checkEnd() {
 	}
 	s.checkCodes()
 	s.checkAttempts()
+	for _, of := range s.broker.sizes() {
+		if of.Bytes > of.MaxBytes {
+			s.violatef("%s was not made large enough: %d bytes of %d", of.Name, of.Bytes, of.MaxBytes)
+		}
+	}
 	s.audit()
 }
 

@@ -4,8 +4,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
-
-	"notsale/pkg/crash"
 )
 
 // Config is what a run consists of. Draw makes one from a seed.
@@ -74,10 +72,14 @@ func Draw(seed uint64) Config {
 	c.Users = max(2, (c.Stock+c.UserLimit-1)/c.UserLimit+r.IntN(4))
 	c.Purchases = 3 + 2*c.Stock/c.Shoppers + r.IntN(4)
 	for range r.IntN(6) {
-		c.Faults = append(c.Faults, Fault{
+		f := Fault{
 			Kind: FaultKind(1 + r.IntN(faultKinds)), At: time.Duration(r.Int64N(int64(faultWindow))),
 			Target: r.IntN(3), Length: time.Duration(r.Int64N(int64(4 * time.Second))), Amount: 1 + r.IntN(5),
-		})
+		}
+		if f.Kind == CrashScheduler && f.Amount > 2 {
+			f.At /= 200 // while the first sale opens
+		}
+		c.Faults = append(c.Faults, f)
 	}
 	for range r.IntN(4) {
 		c.Faults = append(c.Faults, drawCrash(r)...)
@@ -90,7 +92,7 @@ func Draw(seed uint64) Config {
 
 // drawCrash draws a crash at a point, with what leads there.
 func drawCrash(r *rand.Rand) []Fault {
-	points := append(crash.Points()[22:], Points()...)
+	points := Points()
 	f := Fault{
 		Kind: CrashAtPoint, Point: points[r.IntN(len(points))], Nth: 1 + r.IntN(3),
 		At: time.Duration(r.Int64N(int64(faultWindow))), Length: time.Duration(r.Int64N(int64(2 * time.Second))),

@@ -60,7 +60,6 @@ func TestTheModelOfTheLedgerIsTheLedger(t *testing.T) {
 		}
 		w := newWorld(1)
 		model := newBook(w)
-		model.point = func(string) {}
 		m := &twins{t: t, w: w, db: db}
 		for i, name := range names {
 			m.ledgers[i] = [2]statements{bookOf{model, name}, real[i]}

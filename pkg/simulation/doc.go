@@ -8,12 +8,13 @@
 //
 // What runs here is the services' own logic. All of services/allocator but its
 // shell: leases, terms, standby, on coroutines of which each call of a port, and
-// each wait, gives way to the world. And edge/flow (purchases, checkouts, waiters),
-// pack.Buffer, rejection.Judge, the scheduler's turns, the engine, the codes and
-// the messages. What is modelled is the world around it: a stream that can lose
+// each wait, gives way to the world. Likewise services/recorder and services/scheduler,
+// two of each. And edge/flow (purchases, checkouts, waiters), pack.Buffer,
+// rejection.Judge, the engine, the codes and the messages. What is modelled is the world around it: a stream that can lose
 // messages, acknowledgements and its tail; a ledger that commits or not and may
 // not say which; a cache that forgets; processes that crash, stop and go on;
-// clocks that step. The model of the ledger is held against the real one.
+// clocks that step. The models of the ledger and of the streams that schedulers make
+// are held against the real ones.
 //
 // Invariants: the same seed gives the same run, event by event, which its trace
 // hash shows. Nothing here reads a clock, starts a goroutine that runs beside

@@ -29,7 +29,6 @@ type book struct {
 	recorded     map[wire.AttemptStream]ledger.AttemptCursor
 	broken       []string     // constraints that a statement would have broken
 	slow         sale.Instant // until then statements take up to three seconds
-	point        func(string) // of the scheduler, which may die there by a panic
 }
 
 type bookSale struct {
@@ -90,7 +89,6 @@ func (b *book) Installation(context.Context) (sale.UUID, error) {
 }
 
 func (b *book) OpenSlot(_ context.Context, t ledger.Template) (bool, error) {
-	b.point("scheduler/before-row")
 	if !b.up() {
 		return false, errAway
 	}
@@ -108,7 +106,6 @@ func (b *book) OpenSlot(_ context.Context, t ledger.Template) (bool, error) {
 		Installation: b.installation, UUID: sale.UUID{2, byte(id)}, ID: id, OpensAt: slot, Stock: t.Stock, UserLimit: t.UserLimit,
 		FirstItem: first, Seed: t.Seed, Rules: b.rules,
 	}}})
-	b.point("scheduler/after-row")
 	return true, nil
 }
 
@@ -130,7 +127,6 @@ func (b *book) Sales(_ context.Context, before sale.ID, limit int) ([]ledger.Sal
 }
 
 func (b *book) MarkOpen(_ context.Context, id sale.ID, genesis allocation.Cursor, created time.Time) error {
-	b.point("scheduler/before-open")
 	if !b.up() {
 		return errAway
 	}
@@ -142,20 +138,36 @@ func (b *book) MarkOpen(_ context.Context, id sale.ID, genesis allocation.Cursor
 	if s.row.State == sale.Preparing {
 		s.row.State = sale.Open
 	}
-	b.point("scheduler/after-open")
 	return nil
 }
 
-func (b *book) NextSlot(context.Context, time.Duration) (time.Duration, error) {
-	return time.Second, nil
+func (b *book) NextSlot(_ context.Context, every time.Duration) (time.Duration, error) {
+	if !b.up() {
+		return 0, errAway
+	}
+	now := b.w.now.Time()
+	return now.Truncate(every).Add(every).Sub(now), nil
+}
+
+func (b *book) UnsoldSales(context.Context) (ids []sale.ID, err error) {
+	if !b.up() {
+		return nil, errAway
+	}
+	for _, s := range b.sales {
+		if s.row.State == sale.Preparing || s.row.State == sale.Open {
+			ids = append(ids, s.row.Sale.ID)
+		}
+	}
+	return ids, nil
+}
+
+// opening reports whether a sale has a row and is not open yet.
+func (b *book) opening() bool {
+	return slices.ContainsFunc(b.sales, func(s *bookSale) bool { return s.row.State == sale.Preparing })
 }
 
 // UnsoldParts: the model's stream of no sale is never followed by another.
 func (b *book) UnsoldParts(context.Context) ([]ledger.UnsoldPart, error) { return nil, nil }
-
-func (b *book) RemoveUnsold(context.Context, int, uint64, time.Time, time.Time, time.Duration) (bool, error) {
-	return false, nil
-}
 
 // The allocators' statements, for the allocator of a name.
 

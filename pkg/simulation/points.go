@@ -13,7 +13,10 @@ func Points() (points []string) {
 		}},
 		{"edge", []string{"ask", "verdicts", "sales-of", "sales", "publish-pack", "publish-attempts", "watch"}},
 		{"recorder", []string{"attempt-cursor", "record-attempts", "info", "message", "read", "watch"}},
-		{"scheduler", nil},
+		{"scheduler", []string{
+			"installation", "next-slot", "open-slot", "mark-open", "sales", "unsold-sales", "directory", "claim", "server-time", "put", "entries",
+			"create-checkouts", "create-purchases", "publish-opening", "opening-of", "unsold-parts", "space", "sizes",
+		}},
 	} {
 		for _, call := range role.calls {
 			points = append(points, role.name+"/before-"+call, role.name+"/after-"+call)

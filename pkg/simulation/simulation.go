@@ -2,18 +2,13 @@ package simulation
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
-	"notsale/services/scheduler"
 )
 
 // Result is what a run came to.
@@ -40,9 +35,8 @@ type simulation struct {
 
 	edges      []*edgeProcess
 	allocators []*allocatorProcess
-	scheduler  *process
+	schedulers []*schedulerProcess
 	recorders  []*recorderProcess
-	opener     *scheduler.Scheduler
 
 	shopping         int // shoppers under way
 	lastBusy         sale.Instant
@@ -105,7 +99,7 @@ func run(cfg Config, verbose bool) *simulation {
 // settled reports whether all shoppers have come to their end, and the services have
 // had a while since then.
 func (s *simulation) settled() bool {
-	if s.shopping > 0 || s.w.now < recalled {
+	if s.shopping > 0 || s.w.now < recalled || s.book.opening() {
 		s.lastBusy = s.w.now
 	}
 	return s.w.now-s.lastBusy > sale.Instant(settle.Microseconds())
@@ -121,6 +115,9 @@ func (s *simulation) stop() {
 	}
 	for _, r := range s.recorders {
 		r.end()
+	}
+	for _, p := range s.schedulers {
+		p.end()
 	}
 	for _, t := range s.w.idle {
 		t.stop()
@@ -157,8 +154,11 @@ func (s *simulation) startProcesses() {
 		s.allocators = append(s.allocators, a)
 		a.boot()
 	}
-	s.scheduler = &process{w: s.w, name: "scheduler"}
-	s.bootScheduler()
+	for n := range 2 {
+		p := &schedulerProcess{process: process{w: s.w, name: fmt.Sprintf("scheduler%d", n)}, sim: s}
+		s.schedulers = append(s.schedulers, p)
+		p.boot()
+	}
 	for n := range 2 {
 		r := &recorderProcess{process: process{w: s.w, name: fmt.Sprintf("recorder%d", n)}, sim: s}
 		s.recorders = append(s.recorders, r)
@@ -189,45 +189,6 @@ func (s *simulation) storePack(id sale.ID, data []byte) {
 	}
 	s.broker.append(of, data)
 	s.w.note("pack", int64(id), int64(len(of.messages)), int64(len(data)))
-}
-
-// The scheduler.
-
-func (s *simulation) bootScheduler() {
-	s.scheduler.start()
-	point := func(name string) {
-		if dies, _ := s.reach(name); dies {
-			panic(crashed{})
-		}
-	}
-	s.book.point, s.broker.point = point, point
-	cfg := scheduler.Config{Every: time.Hour, Stock: s.cfg.Stock, UserLimit: s.cfg.UserLimit}
-	if s.cfg.Seed%4 == 0 {
-		cfg.Every = 20 * time.Second // a second sale opens while the first sells
-	}
-	var err error
-	s.opener, err = scheduler.On(cfg, s.book, s.broker, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	if err != nil {
-		panic(err)
-	}
-	s.scheduler.in(s.w.between(0, 20*time.Millisecond), s.schedule)
-}
-
-// schedule is one turn; a crash can strike between any two of its steps.
-func (s *simulation) schedule() {
-	defer func() {
-		if p := recover(); p != nil {
-			if _, ok := p.(crashed); !ok {
-				panic(p)
-			}
-			s.broker.interrupt = func() {}
-			s.w.hit(OpeningInterrupted)
-			s.scheduler.crash()
-			s.w.in(s.w.between(0, time.Second), s.bootScheduler)
-		}
-	}()
-	s.scheduler.in(time.Second, s.schedule)
-	_ = s.opener.Turn(context.Background())
 }
 
 // strike lets a fault happen.
@@ -265,11 +226,9 @@ func (s *simulation) strike(f Fault) {
 		s.broker.skew -= sale.Instant(f.Amount) * 300_000
 		s.w.hit(ClockStepped)
 	case CrashScheduler:
-		steps := f.Amount
-		s.broker.interrupt = func() {
-			if steps--; steps <= 0 {
-				panic(crashed{})
-			}
+		if p := s.schedulers[f.Target%len(s.schedulers)]; p.alive {
+			p.crash()
+			s.w.in(away, p.boot)
 		}
 	case CrashRecorder:
 		if r := s.recorders[f.Target%len(s.recorders)]; r.alive {

@@ -27,6 +27,7 @@ const (
 	PendingAnswered     Sometimes = "answered 202"
 	UnqueuedAnswered    Sometimes = "answered 503"
 	OpeningInterrupted  Sometimes = "scheduler crashed between two steps of an opening"
+	OpeningRaced        Sometimes = "two schedulers published one opening record"
 	ClockStepped        Sometimes = "stream clock stepped back"
 	WarmTakeover        Sometimes = "takeover with a warm engine"
 	RecorderRepeated    Sometimes = "attempts recorded twice"
@@ -37,8 +38,8 @@ func AllSometimes() []Sometimes {
 	return []Sometimes{
 		TakeoverInBatch, CommittedUnreported, CommittedUnreplied, ZombieFenced, EpochBumped, HoleOpened, GenerationContinued,
 		TailLostUndecided, CacheRefused, CacheProvedWinner, CacheForgot, DuplicatePack, LatePack, RepeatedCode, SoldOutReached,
-		LimitReached, CodeExpired, WinnerAskedAgain, PendingAnswered, UnqueuedAnswered, OpeningInterrupted, ClockStepped,
-		WarmTakeover, RecorderRepeated,
+		LimitReached, CodeExpired, WinnerAskedAgain, PendingAnswered, UnqueuedAnswered, OpeningInterrupted, OpeningRaced,
+		ClockStepped, WarmTakeover, RecorderRepeated,
 	}
 }
 

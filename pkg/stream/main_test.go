@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime"
 	"strings"
@@ -85,10 +86,27 @@ func testSale(id sale.ID) sale.Sale {
 	}
 }
 
+// createSale makes a sale's streams and its opening record, as a scheduler does.
+func createSale(ctx context.Context, c *stream.Client, s sale.Sale) (stream.Opening, error) {
+	if opening, err := c.OpeningOf(ctx, s); !errors.Is(err, stream.ErrLost) {
+		return opening, err
+	}
+	if err := c.CreateCheckouts(ctx, s.ID); err != nil {
+		return stream.Opening{}, err
+	}
+	if err := c.CreatePurchases(ctx, s.ID); err != nil {
+		return stream.Opening{}, err
+	}
+	if err := c.PublishOpening(ctx, s); err != nil {
+		return stream.Opening{}, err
+	}
+	return c.OpeningOf(ctx, s)
+}
+
 // open makes the streams of sale 1.
 func open(t *testing.T, c *stream.Client) stream.Opening {
 	t.Helper()
-	opening, err := c.CreateSale(t.Context(), testSale(1))
+	opening, err := createSale(t.Context(), c, testSale(1))
 	if err != nil {
 		t.Fatal(err)
 	}

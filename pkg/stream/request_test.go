@@ -21,7 +21,7 @@ func TestLimitsOfTheAccountAreNamed(t *testing.T) {
 		return "accounts { A { users: [ { user: edge, password: secret } ], " + jetstream + " } }"
 	}
 	sales := func(c *stream.Client) error {
-		_, err := c.CreateSale(t.Context(), testSale(1))
+		_, err := createSale(t.Context(), c, testSale(1))
 		return err
 	}
 	directory := func(c *stream.Client) error {
@@ -168,13 +168,13 @@ func TestADomain(t *testing.T) {
 	leaf := backendstest.Configure(t, "server_name: leaf\njetstream: disabled\nleafnodes { remotes: [ { url: \""+at+"\" } ] }")
 	cfg := config(leaf.URL(""))
 	cfg.Role = "edge"
-	if _, err := connect(t, cfg).CreateSale(t.Context(), testSale(1)); !errors.Is(err, stream.ErrLimit) || !strings.Contains(err.Error(), "--nats-domain") {
+	if _, err := createSale(t.Context(), connect(t, cfg), testSale(1)); !errors.Is(err, stream.ErrLimit) || !strings.Contains(err.Error(), "--nats-domain") {
 		t.Errorf("without a domain: %v", err)
 	}
 	cfg.Domain = "hub"
 	c := connect(t, cfg)
 	eventually(t, "the sale is opened, once the leaf node has found its way", func() error {
-		_, err := c.CreateSale(brief(t), testSale(1))
+		_, err := createSale(brief(t), c, testSale(1))
 		return err
 	})
 	publish(t, c, "pack")

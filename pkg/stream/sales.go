@@ -13,7 +13,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"notsale/pkg/crash"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 )
@@ -42,31 +41,34 @@ type Opening struct {
 	Created time.Time // creation time of the stream
 }
 
-// CreateSale makes the streams of a sale and its opening record, where they are
-// missing. It may be repeated. ErrForeign: a stream of that number exists and
-// belongs to another sale, whose opening record is returned if it can be read;
-// nothing was changed.
-func (c *Client) CreateSale(ctx context.Context, s sale.Sale) (Opening, error) {
-	// A sale that has its record had both streams: they may be sealed, and one that
-	// is lost is not made again.
-	if opening, err := c.Opening(ctx, s.ID); !errors.Is(err, ErrLost) {
-		return opening, isOf(s, &opening, err)
-	}
-	if err := c.create(ctx, checkoutStream(s.ID), checkoutSubject(wire.AttemptStream{Sale: s.ID}), c.cfg.AttemptBytes, 0); err != nil {
-		return Opening{}, err
-	}
-	crash.At("scheduler/between-streams")
-	if err := c.create(ctx, saleStream(s.ID), purchaseSubject(s.ID), c.cfg.SaleBytes, 0); err != nil {
-		return Opening{}, err
-	}
-	crash.At("scheduler/before-opening-record")
-	publish, cancel := c.during(ctx, c.cfg.RequestTimeout)
+// CreateCheckouts makes the stream of a sale's checkout attempts unless it is there,
+// which stays as it is. ErrNoRoom: there is none for it.
+func (c *Client) CreateCheckouts(ctx context.Context, id sale.ID) error {
+	return c.create(ctx, checkoutStream(id), checkoutSubject(wire.AttemptStream{Sale: id}), c.cfg.AttemptBytes, 0)
+}
+
+// CreatePurchases makes the stream of a sale's requests unless it is there, which
+// stays as it is. ErrNoRoom: there is none for it.
+func (c *Client) CreatePurchases(ctx context.Context, id sale.ID) error {
+	return c.create(ctx, saleStream(id), purchaseSubject(id), c.cfg.SaleBytes, 0)
+}
+
+// PublishOpening stores a sale's opening record as the first message of its stream,
+// unless that has one.
+func (c *Client) PublishOpening(ctx context.Context, s sale.Sale) error {
+	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
 	defer cancel()
-	_, err := c.js.Publish(publish, purchaseSubject(s.ID), wire.EncodeOpening(s), jetstream.WithExpectLastSequence(0))
+	_, err := c.js.Publish(ctx, purchaseSubject(s.ID), wire.EncodeOpening(s), jetstream.WithExpectLastSequence(0))
 	if err != nil && !isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
-		return Opening{}, fmt.Errorf("stream: publishing the opening record of sale %d: %w", s.ID, classify(err))
+		return fmt.Errorf("stream: publishing the opening record of sale %d: %w", s.ID, classify(err))
 	}
-	crash.At("scheduler/after-opening-record")
+	return nil
+}
+
+// OpeningOf reads the opening record of this sale. ErrLost: the stream has none.
+// ErrForeign: its stream belongs to another sale, whose opening record is returned
+// if it can be read.
+func (c *Client) OpeningOf(ctx context.Context, s sale.Sale) (Opening, error) {
 	opening, err := c.Opening(ctx, s.ID)
 	return opening, isOf(s, &opening, err)
 }

@@ -50,7 +50,7 @@ func TestASaleIsCreatedOnceByMany(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range openings {
 		scheduler := connect(t, config(test.NATSURL))
-		wg.Go(func() { openings[i], errs[i] = scheduler.CreateSale(t.Context(), testSale(1)) })
+		wg.Go(func() { openings[i], errs[i] = createSale(t.Context(), scheduler, testSale(1)) })
 	}
 	wg.Wait()
 	for i := range openings {
@@ -88,7 +88,7 @@ func TestForeignStreams(t *testing.T) {
 	} {
 		s := testSale(1)
 		change(&s)
-		if _, err := c.CreateSale(t.Context(), s); !errors.Is(err, stream.ErrForeign) {
+		if _, err := createSale(t.Context(), c, s); !errors.Is(err, stream.ErrForeign) {
 			t.Errorf("%s: %v, want ErrForeign", name, err)
 		}
 	}
@@ -102,7 +102,7 @@ func TestForeignStreams(t *testing.T) {
 	if _, err := js.Publish(t.Context(), "purchases.2", []byte("no opening record")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.CreateSale(t.Context(), testSale(2)); !errors.Is(err, stream.ErrForeign) {
+	if _, err := createSale(t.Context(), c, testSale(2)); !errors.Is(err, stream.ErrForeign) {
 		t.Errorf("a stream that does not begin with an opening record: %v, want ErrForeign", err)
 	}
 }
@@ -184,7 +184,7 @@ func TestAwayIsNotLost(t *testing.T) {
 	_, away["opening"] = c.Opening(t.Context(), 1)
 	_, away["read"] = c.Read(t.Context(), 1, 1)
 	_, away["attempts"] = c.ReadAttempts(t.Context(), ofOne, 1)
-	_, away["create"] = c.CreateSale(t.Context(), testSale(1))
+	_, away["create"] = createSale(t.Context(), c, testSale(1))
 	_, away["directory"] = c.Directory(t.Context())
 	_, away["space"] = c.Space(t.Context())
 	_, away["sizes"] = c.Sizes(t.Context())
@@ -240,7 +240,7 @@ func TestASmallStoreOpensItsSale(t *testing.T) {
 			id, err := sale.ID(0), error(nil)
 			for err == nil && id < 200 {
 				id++
-				_, err = c.CreateSale(t.Context(), testSale(id))
+				_, err = createSale(t.Context(), c, testSale(id))
 			}
 			if !errors.Is(err, stream.ErrNoRoom) || id < 5 {
 				t.Fatalf("sale %d: %v, want ErrNoRoom after some sales", id, err)
@@ -318,7 +318,7 @@ func TestAStreamWithoutALeaderIsNotBelieved(t *testing.T) {
 	cfg.RequestTimeout = stream.DefaultConfig().RequestTimeout // a server that does not lead may not answer
 	c := connect(t, cfg)
 	eventually(t, "the cluster has peers for the streams", func() error {
-		_, err := c.CreateSale(t.Context(), testSale(1))
+		_, err := createSale(t.Context(), c, testSale(1))
 		return err
 	})
 	leader := cluster.Holder("SALE_1")
@@ -363,7 +363,7 @@ func TestManyFindOutTheSizeOfTheStoreAtOnce(t *testing.T) {
 	}
 	looking.Wait()
 	eventually(t, "a sale opens, and the store has room", func() error {
-		if _, err := c.CreateSale(t.Context(), testSale(1)); err != nil {
+		if _, err := createSale(t.Context(), c, testSale(1)); err != nil {
 			return err
 		}
 		space, err := c.Space(t.Context())
@@ -394,7 +394,7 @@ func TestAStreamThatFailsIsNotReleased(t *testing.T) {
 		t.Fatal(err)
 	}
 	for id, err := sale.ID(1), error(nil); err == nil; id++ {
-		_, err = c.CreateSale(t.Context(), testSale(id))
+		_, err = createSale(t.Context(), c, testSale(id))
 	}
 	if full, err := c.Space(t.Context()); err != nil || full.Reserved > size {
 		t.Errorf("%+v, %v: more is promised than there is", full, err)
@@ -487,7 +487,7 @@ func TestADeadSchedulerHoldsNoRoom(t *testing.T) {
 	if now, err := c.Space(t.Context()); err != nil || now.Limit != before.Limit || now.Room() < before.Room()-1<<20 {
 		t.Errorf("%+v, %v, want %+v", now, err, before)
 	}
-	if _, err := c.CreateSale(t.Context(), testSale(2)); err != nil {
+	if _, err := createSale(t.Context(), c, testSale(2)); err != nil {
 		t.Fatal(err)
 	}
 	second, err := c.Size(t.Context(), "SALE_2")

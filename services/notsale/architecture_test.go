@@ -295,7 +295,7 @@ func impurities(file *ast.File) (found []string) {
 // Of a service whose logic is given its host, and its servers as ports, all files
 // but the shell are that logic: the simulator runs it as it is.
 var (
-	hosted = []string{"services/allocator", "services/edge/shop", "services/recorder"}
+	hosted = []string{"services/allocator", "services/edge/shop", "services/recorder", "services/scheduler"}
 	shells = []string{"shell.go", "module.go"}
 	// machinery is what a shell has, and logic has not.
 	machinery = []string{

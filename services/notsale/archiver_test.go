@@ -196,7 +196,7 @@ func TestNothingIsArchivedBesideABusySale(t *testing.T) {
 	}
 	busy, client := old[0], f.Stream("flood")
 	busy.ID = 99 // nobody decides its requests
-	if _, err := client.CreateSale(t.Context(), busy); err != nil {
+	if _, err := notsaletest.CreateSale(t.Context(), client, busy); err != nil {
 		t.Fatal(err)
 	}
 	flood := func(publish func(context.Context, sale.ID, []byte) error) (stop func()) {

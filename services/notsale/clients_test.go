@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
@@ -298,11 +297,7 @@ func (f *front) openUnder(rules, stock, limit int) sale.Sale {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	opening, err := s.CreateSale(f.t.Context(), row.Sale)
-	if err == nil {
-		err = l.MarkOpen(f.t.Context(), row.Sale.ID, allocation.Genesis(opening.Message.Hash(), opening.Message.Time), opening.Created)
-	}
-	if err != nil {
+	if err := notsaletest.Open(f.t.Context(), l, s, row.Sale); err != nil {
 		f.t.Fatal(err)
 	}
 	return row.Sale

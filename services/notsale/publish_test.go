@@ -15,7 +15,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"notsale/pkg/allocation"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/services/auditor"
@@ -180,11 +179,7 @@ func (f *front) rewrite(t *testing.T, of sale.Sale) {
 	}
 	f.mustExec(t, `UPDATE sales SET state = 'preparing'`)
 	s, l := f.Stream("forger"), f.Ledger("forger")
-	opening, err := s.CreateSale(t.Context(), of)
-	if err == nil {
-		err = l.MarkOpen(t.Context(), of.ID, allocation.Genesis(opening.Message.Hash(), opening.Message.Time), opening.Created)
-	}
-	if err != nil {
+	if err := notsaletest.Open(t.Context(), l, s, of); err != nil {
 		t.Fatal(err)
 	}
 	f.enqueue(t, of, f.sign(of, of.FirstItem, "friend", time.Hour))

@@ -13,13 +13,6 @@ import (
 	"notsale/pkg/wire"
 )
 
-// known is what is known of the sales that are to be there.
-type known struct {
-	newest  sale.ID          // the highest number that a sale is known to have
-	refused map[sale.ID]bool // streams that are another sale's, of which people were told
-	lacking bool             // the ledger may lack a sale that was opened
-}
-
 // adopt takes over the sales of this installation that have a stream and no row,
 // or one that was never opened: the ledger was restored to before they opened, and
 // codes were sold with what their opening records say. The rows are read after the
@@ -28,7 +21,7 @@ type known struct {
 // again, those of the last time after all others. It fails where there is no sale of
 // a higher number than theirs: its number and its items would be given away again.
 func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID, last []sale.ID) (unread []sale.ID, err error) {
-	ids, err := s.stream.Sales(ctx)
+	ids, err := s.ports.Store.Sales(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -36,15 +29,9 @@ func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID, last []sa
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(ids, func(a, b sale.ID) int { // the newest first
-		switch triedA, triedB := slices.Contains(last, a), slices.Contains(last, b); {
-		case triedA == triedB:
-			return cmp.Compare(b, a)
-		case triedA:
-			return 1
-		}
-		return -1
-	})
+	tried := func(id sale.ID) bool { return slices.Contains(last, id) }
+	slices.SortFunc(ids, func(a, b sale.ID) int { return cmp.Compare(b, a) }) // the newest first
+	ids = slices.Concat(slices.DeleteFunc(slices.Clone(ids), tried), slices.DeleteFunc(ids, func(id sale.ID) bool { return !tried(id) }))
 	found, unread, errRead := s.openings(ctx, installation, ids, rows)
 	settled := newestOpened(rows)
 	for _, of := range found {
@@ -69,7 +56,7 @@ func (s *Scheduler) openings(ctx context.Context, installation sale.UUID, ids []
 		if known && row.State != sale.Preparing {
 			continue
 		}
-		opening, errRead := s.stream.Opening(ctx, id)
+		opening, errRead := s.ports.Store.Opening(ctx, id)
 		switch {
 		case errors.Is(errRead, stream.ErrLost): // nothing was ever sold with it
 		case errors.Is(errRead, wire.ErrMessage), errors.Is(errRead, wire.ErrVersion):
@@ -106,13 +93,13 @@ func newestOpened(rows map[sale.ID]ledger.SaleRow) (newest sale.ID) {
 // adoptUnread tries again, now and then, to adopt what could not be read, and tells
 // people where that lasts.
 func (s *Scheduler) adoptUnread(ctx context.Context) error {
-	if len(s.unread) == 0 || s.now().Before(s.adoptAt) {
+	if len(s.unread) == 0 || s.host.Now().Before(s.adoptAt) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
+	ctx, cancel := s.host.WithTimeout(ctx, repairTimeout)
 	defer cancel()
-	s.adoptAt = s.now().Add(fullRepair)
-	installation, err := s.ledger.Installation(ctx)
+	s.adoptAt = s.host.Now().Add(fullRepair)
+	installation, err := s.ports.Ledger.Installation(ctx)
 	if err != nil {
 		return err
 	}
@@ -133,13 +120,12 @@ func (s *Scheduler) adoptUnread(ctx context.Context) error {
 // It is opened from there as any other. From the first cursor on its decisions
 // follow from its stream.
 func (s *Scheduler) takeOver(ctx context.Context, of sale.Sale) (taken sale.ID, err error) {
-	err = s.ledger.Adopt(ctx, of)
+	err = s.ports.Rows.Adopt(ctx, of)
 	if errors.Is(err, ledger.ErrTaken) {
 		s.refuse(of.ID, err, "keep the stream: what was sold with it stands only there; restore a newer backup of the database")
 		return 0, nil
 	}
 	if err == nil {
-		s.knows(of.ID)
 		s.log.Warn("the ledger was restored to before this sale opened: it is opened again as its stream says", "sale", of.ID, "uuid", of.UUID)
 	}
 	return of.ID, err
@@ -149,7 +135,7 @@ func (s *Scheduler) takeOver(ctx context.Context, of sale.Sale) (taken sale.ID, 
 func (s *Scheduler) allSales(ctx context.Context) (map[sale.ID]ledger.SaleRow, error) {
 	all := map[sale.ID]ledger.SaleRow{}
 	for before := sale.ID(0); ; {
-		rows, err := s.ledger.Sales(ctx, before, pageSize)
+		rows, err := s.ports.Rows.Sales(ctx, before, pageSize)
 		if err != nil {
 			return nil, err
 		}
@@ -168,56 +154,7 @@ const foreignCure = "no sale of this number opens, others do: give this installa
 // refuse tells people, once, of a stream with which the sale of its number is not
 // opened.
 func (s *Scheduler) refuse(id sale.ID, why error, cure string) {
-	s.mu.Lock()
-	told := s.known.refused[id]
-	s.known.refused[id] = true
-	s.mu.Unlock()
-	if told {
-		return
+	if _, told := s.refused.LoadOrStore(id, true); !told {
+		s.alarms.raise("foreign-stream", "sale", id, "error", why, "do", cure)
 	}
-	s.alarms.raise("foreign-stream", "sale", id, "error", why, "do", cure)
-}
-
-func (s *Scheduler) isRefused(id sale.ID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.known.refused[id]
-}
-
-func (s *Scheduler) accept(id sale.ID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.known.refused, id)
-}
-
-func (s *Scheduler) lacks(some bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.known.lacking = some
-}
-
-func (s *Scheduler) lacking() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.known.lacking
-}
-
-func (s *Scheduler) newest() sale.ID {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.known.newest
-}
-
-func (s *Scheduler) knows(id sale.ID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.known.newest = max(s.known.newest, id)
-}
-
-// forgetNewest comes before the sales that are there are looked for: one that is
-// gone for good must not stop all others.
-func (s *Scheduler) forgetNewest() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.known.newest = 0
 }

@@ -28,26 +28,26 @@ func (c *clockroom) forgetSales(above sale.ID) {
 // record says, whatever schedulers have made of it meanwhile.
 func TestASaleThatARestoredLedgerLacksIsOpenedAgain(t *testing.T) {
 	t.Parallel()
-	for name, restored := range map[string]func(c *clockroom, was *scheduler.Scheduler) (next *scheduler.Scheduler){
-		"no row": func(c *clockroom, _ *scheduler.Scheduler) *scheduler.Scheduler {
+	for name, restored := range map[string]func(c *clockroom, was *scheduler.Process) (next *scheduler.Process){
+		"no row": func(c *clockroom, _ *scheduler.Process) *scheduler.Process {
 			c.forgetSales(0)
 			return c.scheduler("two", always)
 		},
-		"another row, which never opened": func(c *clockroom, _ *scheduler.Scheduler) *scheduler.Scheduler {
+		"another row, which never opened": func(c *clockroom, _ *scheduler.Process) *scheduler.Process {
 			c.forgetSales(0)
 			c.prepare()
 			return c.scheduler("two", always)
 		},
-		"under a running scheduler": func(c *clockroom, was *scheduler.Scheduler) *scheduler.Scheduler {
+		"under a running scheduler": func(c *clockroom, was *scheduler.Process) *scheduler.Process {
 			c.forgetSales(0)
 			return was
 		},
-		"a row of another sale under a running scheduler": func(c *clockroom, was *scheduler.Scheduler) *scheduler.Scheduler {
+		"a row of another sale under a running scheduler": func(c *clockroom, was *scheduler.Process) *scheduler.Process {
 			c.forgetSales(0)
 			c.prepare()
 			return was
 		},
-		"its streams are sealed": func(c *clockroom, _ *scheduler.Scheduler) *scheduler.Scheduler {
+		"its streams are sealed": func(c *clockroom, _ *scheduler.Process) *scheduler.Process {
 			c.forgetSales(0)
 			if err := c.stream.Seal(c.t.Context(), 1); err != nil {
 				c.t.Fatal(err)

@@ -8,10 +8,10 @@
 //
 // Authority: Postgres's clock says which slot it is, where NATS's agrees with it;
 // the rows say what exists. Only schedulers make streams and the directory, and
-// change their sizes and replicas. Three loops, none of which waits for another:
-// one opens the slot's sale, one repairs what is there (it finishes other sales,
-// writes what the directory lacks, tends the streams of no sale), and the keeper
-// looks often at the streams that may fill fast, now and then at all, and at once
+// change their sizes and replicas. Three loops, none of which waits for another
+// once the first has found that NATS's store is ours: one opens the slot's sale,
+// one repairs what is there (it finishes other sales, writes what the directory
+// lacks, tends the streams of no sale), and the keeper looks often at the streams that may fill fast, now and then at all, and at once
 // at one that a publisher found full.
 //
 // Invariants: no slot is opened twice (no two sales are dated within it); ids and item ids
@@ -34,4 +34,8 @@
 // opened, with an alarm, and a sale that was dated ahead stops no other. Streams
 // grow while Postgres is away. A store that is short of room is divided: the next
 // sale's opening first, then purchases, then checkouts.
+//
+// Read it from shell.go on: ports.go, scheduler.go (the loops), opening.go, adopt.go
+// (what a restored ledger lacks), repair.go, unsold.go, keeper.go. All but the shell
+// is sequential code over ports and a host, and the simulator runs it as it is.
 package scheduler

@@ -1,6 +1,15 @@
 package scheduler
 
-import "time"
+import (
+	"context"
+	"errors"
+)
 
-// SetNow gives the scheduler another clock to tell by that a sale is late.
-func (s *Scheduler) SetNow(now func() time.Time) { s.now = now }
+// PortsOf are the ports of open connections.
+var PortsOf = portsOf
+
+// Turn is a step of each of Schedule's loops but the keeper's.
+func (s *Scheduler) Turn(ctx context.Context) error {
+	err := s.openSlot(ctx)
+	return errors.Join(err, s.tend(ctx))
+}

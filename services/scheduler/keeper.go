@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"notsale/pkg/ledger"
+	"notsale/pkg/host"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 )
@@ -68,11 +71,13 @@ const meanOf = 24
 // requests come fast, little where hardly any come.
 type keeper struct {
 	cfg      Config
-	ledger   *ledger.Ledger
-	streams  *stream.Client
+	ports    Ports
+	host     host.Host
 	log      *slog.Logger
 	alarms   alarms
 	reserved prometheus.Gauge
+	hints    host.Inbox   // subjects of streams that a publisher found full
+	hinted   atomic.Int64 // hints that wait
 
 	space   stream.Space
 	known   map[string]*kept // by the stream's name
@@ -97,85 +102,88 @@ type kept struct {
 	told   bool      // people were told that it cannot grow
 }
 
-// watched streams are looked at often, and may fill fast.
-func (s *kept) watched() bool { return s.newest || time.Now().Before(s.busy) }
-
-// run keeps the sizes until ctx ends.
-func (k *keeper) run(ctx context.Context) error {
-	hints := make(chan string, maxHints)
-	stop, err := k.streams.Full(func(subject string) {
-		select {
-		case hints <- subject:
-		default:
-		}
-	})
-	if err != nil {
-		return err
+func newKeeper(cfg Config, ports Ports, h host.Host, log *slog.Logger, a alarms) *keeper {
+	return &keeper{
+		cfg: cfg, ports: ports, host: h, log: log, alarms: a, hints: h.Inbox(), known: map[string]*kept{},
+		reserved: prometheus.NewGauge(prometheus.GaugeOpts{Name: "notsale_scheduler_store_reserved_ratio", Help: "Part of the stream store that is reserved."}),
 	}
-	defer stop()
-	for failing := false; ; {
+}
+
+// watched streams are looked at often, and may fill fast.
+func (k *keeper) watched(s *kept) bool { return s.newest || k.host.Now().Before(s.busy) }
+
+// keep keeps the sizes until ctx ends.
+func (k *keeper) keep(ctx context.Context) {
+	stop, err := k.ports.Space.Full(k.hint)
+	if err != nil {
+		k.log.Warn("full streams are found only by looking", "error", err)
+	} else {
+		defer stop()
+	}
+	for failing := false; ctx.Err() == nil; k.pause(ctx) {
 		err := k.look(ctx)
 		if err != nil && ctx.Err() == nil && !failing {
 			k.log.Warn("the sizes of streams cannot be looked at, trying on", "error", err)
 		}
 		failing = err != nil
-		if !k.pause(ctx, hints) {
-			return nil
-		}
 	}
 }
 
-// pause waits for the next look; false: ctx has ended.
-func (k *keeper) pause(ctx context.Context, hints <-chan string) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(hintPause):
+// hint says that a stream was found full.
+func (k *keeper) hint(subject string) {
+	if k.hinted.Add(1) > maxHints {
+		k.hinted.Add(-1)
+		return
 	}
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(lookPause):
-	case subject := <-hints:
-		for ; subject != ""; subject = next(hints) {
-			k.watch(subject)
-		}
-	}
-	return true
+	k.hints.Put(subject)
 }
 
-// next takes a hint that waits, or none.
-func next(hints <-chan string) string {
-	select {
-	case subject := <-hints:
-		return subject
-	default:
-		return ""
+// pause waits for the next look, which is soon where a stream is full.
+func (k *keeper) pause(ctx context.Context) {
+	k.host.Wait(ctx, hintPause)
+	for patience := lookPause; ; patience = 0 {
+		subject, ok := k.hints.Take(ctx, patience)
+		if !ok {
+			return
+		}
+		k.hinted.Add(-1)
+		k.watch(subject)
 	}
 }
 
 // watch has the stream of a subject looked at often for a while. One that is not
 // known is found by the look at all that its making causes.
-func (k *keeper) watch(subject string) {
+func (k *keeper) watch(subject any) {
 	for _, s := range k.known {
 		if s.Subject == subject {
-			s.busy = time.Now().Add(watchFor)
+			s.busy = k.host.Now().Add(watchFor)
 		}
 	}
 }
 
+// those are some of the known streams, by name.
+func (k *keeper) those(are func(*kept) bool) (some []*kept) {
+	for _, s := range k.known {
+		if are(s) {
+			some = append(some, s)
+		}
+	}
+	slices.SortFunc(some, func(a, b *kept) int { return strings.Compare(a.Name, b.Name) })
+	return some
+}
+
 // look reads streams and gives them the size that they should have.
 func (k *keeper) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	ctx, cancel := k.host.WithTimeout(ctx, turnTimeout)
 	defer cancel()
-	space, err := k.streams.Space(ctx)
+	space, err := k.ports.Space.Space(ctx)
 	if err != nil {
 		return err
 	}
 	changed := space.Streams != k.space.Streams
 	k.space = space
 	k.reserved.Set(space.Share())
-	if changed || time.Since(k.listed) > k.listAfter() {
+	if changed || k.host.Now().Sub(k.listed) > k.listAfter() {
 		return k.lookAtAll(ctx)
 	}
 	k.watchStore()
@@ -192,19 +200,14 @@ func (k *keeper) listAfter() time.Duration {
 
 // lookAtWatched reads the streams that may fill soon.
 func (k *keeper) lookAtWatched(ctx context.Context) error {
-	var watched []*kept
-	for _, s := range k.known {
-		if s.watched() {
-			watched = append(watched, s)
-		}
-	}
+	watched := k.those(k.watched)
 	if len(watched) > maxLooks {
 		k.turn = (k.turn + maxLooks) % len(watched)
 		watched = append(watched[k.turn:], watched[:k.turn]...)[:maxLooks]
 	}
 	var errs []error
 	for _, s := range watched {
-		size, err := k.streams.Size(ctx, s.Name)
+		size, err := k.ports.Sizes.Size(ctx, s.Name)
 		if errors.Is(err, stream.ErrLost) { // archived
 			k.forget(s)
 			continue
@@ -223,19 +226,20 @@ func (k *keeper) lookAtWatched(ctx context.Context) error {
 
 // lookAtAll reads all streams, and which sales still sell.
 func (k *keeper) lookAtAll(ctx context.Context) error {
-	started := time.Now()
-	sizes, err := k.streams.Sizes(ctx)
+	started := k.host.Now()
+	sizes, err := k.ports.Sizes.Sizes(ctx)
 	if err != nil {
 		return err
 	}
 	k.askBooks(ctx)
 	k.remember(sizes)
 	k.sum()
-	k.took, k.listed = time.Since(started), time.Now()
+	k.listed = k.host.Now()
+	k.took = k.listed.Sub(started)
 	k.watchStore()
 	k.replicate(ctx)
 	var errs []error
-	for _, s := range k.known {
+	for _, s := range k.those(func(*kept) bool { return true }) {
 		errs = append(errs, k.fit(ctx, s))
 	}
 	return errors.Join(errs...)
@@ -244,9 +248,9 @@ func (k *keeper) lookAtAll(ctx context.Context) error {
 // askBooks reads which sales still sell. What was known stays so while the ledger
 // does not answer.
 func (k *keeper) askBooks(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, booksTimeout)
+	ctx, cancel := k.host.WithTimeout(ctx, booksTimeout)
 	defer cancel()
-	open, err := k.ledger.UnsoldSales(ctx)
+	open, err := k.ports.Ledger.UnsoldSales(ctx)
 	if err != nil {
 		return
 	}
@@ -258,7 +262,7 @@ func (k *keeper) askBooks(ctx context.Context) {
 
 // remember takes over what was read of all streams.
 func (k *keeper) remember(sizes []stream.Size) {
-	now, had := time.Now(), k.known
+	now, had := k.host.Now(), k.known
 	quiet := int64(busyRate * now.Sub(k.listed).Seconds())
 	k.known, k.fresh = make(map[string]*kept, len(sizes)), false
 	newest := map[bool]map[stream.Kind]*kept{true: {}, false: {}} // of sales, of no sale
@@ -289,7 +293,7 @@ func (k *keeper) fit(ctx context.Context, s *kept) error {
 	if s.Kind == stream.Listing {
 		return nil
 	}
-	watched, room := s.watched(), k.room(s)
+	watched, room := k.watched(s), k.room(s)
 	want := wanted(&s.Size, watched, room)
 	if want < s.MaxBytes && s.again {
 		return k.resize(ctx, s, want)
@@ -308,7 +312,7 @@ func (k *keeper) fit(ctx context.Context, s *kept) error {
 }
 
 func (k *keeper) resize(ctx context.Context, s *kept, size int64) error {
-	if err := k.streams.Resize(ctx, s.Size, size); err != nil {
+	if err := k.ports.Sizes.Resize(ctx, s.Size, size); err != nil {
 		return err
 	}
 	k.log.Debug("stream resized", "stream", s.Name, "used", s.Bytes, "from", s.MaxBytes, "to", size)
@@ -457,14 +461,14 @@ func (k *keeper) watchStore() {
 // in a demonstration, are only believed to go on once they have for an hour.
 func (k *keeper) lasts() time.Duration {
 	var newest sale.ID
-	oldest := time.Now()
+	oldest := k.host.Now()
 	for _, s := range k.known {
 		newest = max(newest, s.Sale)
 		if s.Created.Before(oldest) {
 			oldest = s.Created
 		}
 	}
-	if k.cfg.Every < time.Hour && time.Since(oldest) < time.Hour {
+	if k.cfg.Every < time.Hour && k.host.Now().Sub(oldest) < time.Hour {
 		return 100 * alarmAhead
 	}
 	var left int64
@@ -485,9 +489,9 @@ func (k *keeper) lasts() time.Duration {
 // replicate gives streams the replicas that they lack, such as those that were
 // made before the cluster had its other servers.
 func (k *keeper) replicate(ctx context.Context) {
-	for _, s := range k.known {
+	for _, s := range k.those(func(*kept) bool { return true }) {
 		had := s.Replicas
-		raised, err := k.streams.Replicate(ctx, &s.Size)
+		raised, err := k.ports.Sizes.Replicate(ctx, &s.Size)
 		if err != nil {
 			if !k.unequal && ctx.Err() == nil {
 				k.log.Warn("a stream lacks replicas and cannot be given them, trying on", "error", err)

@@ -148,7 +148,7 @@ func (s *storeroom) openWhenThereIsRoom() {
 	}
 	of := s.rows()[0].Sale
 	notsaletest.Eventually(s.t, "there is room for the next sale", func() bool {
-		_, err := s.stream.CreateSale(s.t.Context(), of)
+		_, err := notsaletest.CreateSale(s.t.Context(), s.stream, of)
 		if err != nil && !errors.Is(err, stream.ErrNoRoom) {
 			s.t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func TestStreamsGrowWhilePostgresHangs(t *testing.T) {
 		}
 	}()
 	// A new stream makes the keeper look at all, and so ask the ledger.
-	if _, err := s.stream.CreateSale(t.Context(), next); err != nil {
+	if _, err := notsaletest.CreateSale(t.Context(), s.stream, next); err != nil {
 		t.Fatal(err)
 	}
 	s.store(64<<20, s.stream.PublishPack, 1, never)

@@ -10,25 +10,37 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"notsale/pkg/host"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/services/notsale/notsaletest"
 	"notsale/services/scheduler"
 )
 
-// cramped is NATS that opens no sale, for a reason.
+// cramped are streams of which none is made, for a reason.
 type cramped struct {
-	*aged
+	scheduler.Streams
 
 	why error
 }
 
-func (c *cramped) CreateSale(ctx context.Context, of sale.Sale) (stream.Opening, error) {
+func (c *cramped) OpeningOf(ctx context.Context, of sale.Sale) (stream.Opening, error) {
 	if c.why != nil {
 		return stream.Opening{}, c.why
 	}
-	return c.aged.CreateSale(ctx, of)
+	return c.Streams.OpeningOf(ctx, of)
 }
+
+// clock is a host whose clock is set.
+type clock struct {
+	host.Real
+
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Now()} }
+
+func (c *clock) Now() time.Time { return c.now }
 
 // People are told once of a sale that is not open a minute after its time,
 // whatever the cause, and not of one that is.
@@ -88,28 +100,25 @@ type waiting struct {
 	scheduler *scheduler.Scheduler
 	nats      *cramped
 	reg       *prometheus.Registry
-	now       time.Time
+	clock     *clock
 }
 
 func (c *clockroom) waiting(every time.Duration) *waiting {
 	c.t.Helper()
-	w := &waiting{t: c.t, nats: &cramped{aged: &aged{Client: c.stream}}, reg: prometheus.NewRegistry(), now: time.Now()}
-	cfg := scheduler.Config{Every: every, Stock: stock, UserLimit: 2, BackupHorizon: horizon}
-	var err error
-	if w.scheduler, err = scheduler.On(cfg, c.Ledger("waiting"), w.nats, c.Log, w.reg); err != nil {
-		c.t.Fatal(err)
-	}
-	w.scheduler.SetNow(func() time.Time { return w.now })
+	ports := scheduler.PortsOf(c.Ledger("waiting"), c.stream)
+	w := &waiting{t: c.t, nats: &cramped{Streams: ports.Streams}, reg: prometheus.NewRegistry(), clock: newClock()}
+	ports.Streams = w.nats
+	w.scheduler = c.on(ports, w.clock, every, w.reg)
 	return w
 }
 
 // turn takes a turn so long after the first, and counts the alarms since then.
 func (w *waiting) turn(what string, after time.Duration, alarms float64) {
 	w.t.Helper()
-	began := w.now
-	w.now = began.Add(after)
+	began := w.clock.now
+	w.clock.now = began.Add(after)
 	_ = w.scheduler.Turn(w.t.Context()) // it may fail, which is told of
-	w.now = began
+	w.clock.now = began
 	if n := count(w.t, w.reg, "notsale_scheduler_alarms_total"); n != alarms {
 		w.t.Errorf("%s: %v alarms, want %v", what, n, alarms)
 	}

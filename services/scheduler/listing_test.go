@@ -13,9 +13,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"notsale/pkg/host"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
-	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 	"notsale/services/notsale/notsaletest"
 	"notsale/services/scheduler"
@@ -23,7 +23,7 @@ import (
 
 // shelf is NATS with a directory whose writes can be counted and broken.
 type shelf struct {
-	*stream.Client
+	scheduler.Store
 
 	broken func(ctx context.Context, id sale.ID) error // of a write; nil: none is
 
@@ -32,7 +32,7 @@ type shelf struct {
 }
 
 func (s *shelf) Directory(ctx context.Context) (scheduler.Directory, error) {
-	d, err := s.MakeDirectory(ctx)
+	d, err := s.Store.Directory(ctx)
 	return shelved{d, s}, err
 }
 
@@ -46,7 +46,7 @@ func (s *shelf) take() map[sale.ID]int {
 }
 
 type shelved struct {
-	*stream.Directory
+	scheduler.Directory
 
 	shelf *shelf
 }
@@ -80,14 +80,22 @@ func crowded(t *testing.T, sales int, every time.Duration) (*clockroom, *shelf, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := &shelf{Client: c.stream, wrote: map[sale.ID]int{}}
+	files := &shelf{Store: scheduler.PortsOf(c.ledger, c.stream).Store, wrote: map[sale.ID]int{}}
 	return c, files, c.through(files, every)
 }
 
 func (c *clockroom) through(files *shelf, every time.Duration) *scheduler.Scheduler {
 	c.t.Helper()
+	ports := scheduler.PortsOf(c.ledger, c.stream)
+	ports.Store = files
+	return c.on(ports, &host.Real{}, every, prometheus.NewRegistry())
+}
+
+// on is a scheduler on these ports.
+func (c *clockroom) on(ports scheduler.Ports, h host.Host, every time.Duration, reg *prometheus.Registry) *scheduler.Scheduler {
+	c.t.Helper()
 	cfg := scheduler.Config{Every: every, Stock: stock, UserLimit: 2, BackupHorizon: horizon}
-	s, err := scheduler.On(cfg, c.ledger, files, c.Log, prometheus.NewRegistry())
+	s, err := scheduler.On(cfg, ports, h, c.Log, reg)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -107,7 +115,7 @@ func TestSalesOpenWhileTheDirectoryIsWritten(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	c.Run(s.Run)
+	c.Run(s.Schedule)
 	notsaletest.Eventually(t, "three sales are open, and listed", func() bool {
 		entries, listed := c.directory(), 0
 		for id := range entries {

@@ -14,8 +14,8 @@ func Module(cfg Config) fx.Option {
 	return fx.Module("scheduler",
 		fx.Supply(cfg),
 		fx.Provide(fx.Private, New),
-		fx.Invoke(func(lc fx.Lifecycle, down fx.Shutdowner, log *slog.Logger, s *Scheduler) {
-			boot.Background(lc, down, log, "scheduler", s.Run)
+		fx.Invoke(func(lc fx.Lifecycle, down fx.Shutdowner, log *slog.Logger, p *Process) {
+			boot.Background(lc, down, log, "scheduler", p.Run)
 		}),
 	)
 }

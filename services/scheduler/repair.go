@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"notsale/pkg/allocation"
-	"notsale/pkg/crash"
+	"notsale/pkg/host"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
@@ -20,17 +19,15 @@ import (
 // keeps the streams of no sale, each in its own time. Before it is known that the
 // store is ours nothing is written.
 func (s *Scheduler) tend(ctx context.Context) error {
-	s.mu.Lock()
-	seen := s.seen
-	s.mu.Unlock()
-	if seen.directory == nil {
+	seen := s.seen.Load()
+	if seen == nil {
 		return nil
 	}
 	if s.listedIn != seen.opened {
 		s.listedIn, s.listed, s.repaired, s.failures = seen.opened, nil, time.Time{}, 0
-		s.unread, s.adoptAt = seen.unread, s.now().Add(fullRepair)
+		s.unread, s.adoptAt = seen.unread, s.host.Now().Add(fullRepair)
 	}
-	err := errors.Join(s.adoptUnread(ctx), s.repair(ctx, &seen))
+	err := errors.Join(s.adoptUnread(ctx), s.repair(ctx, seen))
 	s.tendUnsold(ctx)
 	return err
 }
@@ -38,9 +35,9 @@ func (s *Scheduler) tend(ctx context.Context) error {
 // repair looks at the recent sales, and now and then at all: those whose opening
 // was not finished, and those that the directory does not show as they are.
 func (s *Scheduler) repair(ctx context.Context, seen *view) error {
-	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
+	ctx, cancel := s.host.WithTimeout(ctx, repairTimeout)
 	defer cancel()
-	all, limit := s.now().Sub(s.repaired) >= s.fullPause(), recentSales
+	all, limit := s.host.Now().Sub(s.repaired) >= s.fullPause(), recentSales
 	if all {
 		limit = pageSize
 		if err := s.relist(ctx, seen.directory); err != nil {
@@ -49,7 +46,7 @@ func (s *Scheduler) repair(ctx context.Context, seen *view) error {
 	}
 	var errs []error
 	for before := sale.ID(0); ctx.Err() == nil; {
-		rows, err := s.ledger.Sales(ctx, before, limit)
+		rows, err := s.ports.Rows.Sales(ctx, before, limit)
 		if err != nil {
 			errs = append(errs, err)
 			break
@@ -65,9 +62,9 @@ func (s *Scheduler) repair(ctx context.Context, seen *view) error {
 	case ctx.Err() != nil:
 		s.repaired = time.Time{}
 	case err != nil && (all || s.failures == 0):
-		s.failures, s.repaired = s.failures+1, s.now()
+		s.failures, s.repaired = s.failures+1, s.host.Now()
 	case err == nil && all:
-		s.failures, s.repaired = 0, s.now()
+		s.failures, s.repaired = 0, s.host.Now()
 	}
 	return err
 }
@@ -103,7 +100,7 @@ func summary(errs []error) error {
 
 // relist reads what the directory has, where that is not known or it has lost
 // entries.
-func (s *Scheduler) relist(ctx context.Context, directory Directory) error {
+func (s *Scheduler) relist(ctx context.Context, directory Listing) error {
 	if s.listed != nil {
 		n, err := directory.Count(ctx)
 		if err != nil || n >= len(s.listed) {
@@ -164,33 +161,28 @@ func (s *Scheduler) finish(ctx context.Context, seen *view, of sale.Sale, newest
 }
 
 // listAll writes entries into the directory, some at once.
-func (s *Scheduler) listAll(ctx context.Context, directory Directory, entries []wire.Entry) (errs []error) {
-	for some := range slices.Chunk(entries, s.atOnce) {
-		if ctx.Err() != nil {
-			break
+func (s *Scheduler) listAll(ctx context.Context, directory Listing, entries []wire.Entry) (errs []error) {
+	type written struct {
+		entry wire.Entry
+		err   error
+	}
+	for some := range slices.Chunk(entries, putsAtOnce) {
+		done := s.host.Inbox()
+		for _, e := range some {
+			s.host.Go(func() { done.Put(written{e, directory.Put(ctx, e)}) })
 		}
-		results := make([]error, len(some))
-		var running sync.WaitGroup
-		for i := 1; i < len(some); i++ {
-			running.Go(func() { results[i] = s.list(ctx, directory, some[i]) })
-		}
-		results[0] = s.list(ctx, directory, some[0])
-		running.Wait()
-		for i, err := range results {
-			if errs = appendError(errs, err); err == nil {
-				s.listed[some[i].Sale.ID] = some[i]
+		for range some {
+			x, ok := done.Take(ctx, host.Forever)
+			if !ok {
+				return errs
+			}
+			w, _ := x.(written)
+			if errs = appendError(errs, w.err); w.err == nil {
+				s.listed[w.entry.Sale.ID] = w.entry
 			}
 		}
 	}
 	return errs
-}
-
-func (s *Scheduler) list(ctx context.Context, directory Directory, e wire.Entry) error {
-	if err := directory.Put(ctx, e); err != nil {
-		return err
-	}
-	crash.At("scheduler/after-directory")
-	return nil
 }
 
 // leave does not open a sale whose row a newer scheduler has made, under rules

@@ -43,7 +43,7 @@ func newClockroom(t *testing.T, opts ...backendstest.Option) *clockroom {
 	return &clockroom{Stage: stage, t: t, ledger: stage.Ledger("looker"), stream: stage.Stream("looker")}
 }
 
-func (c *clockroom) scheduler(name string, every time.Duration) *scheduler.Scheduler {
+func (c *clockroom) scheduler(name string, every time.Duration) *scheduler.Process {
 	c.t.Helper()
 	cfg := scheduler.Config{Every: every, Stock: stock, UserLimit: 2}
 	s, err := scheduler.New(cfg, c.Ledger(name), c.Stream(name), c.Log, prometheus.NewRegistry())
@@ -192,16 +192,12 @@ func TestInterruptedOpeningIsFinished(t *testing.T) {
 	for name, interrupted := range map[string]func(c *clockroom, of sale.Sale){
 		"after the row": func(*clockroom, sale.Sale) {},
 		"after the streams": func(c *clockroom, of sale.Sale) {
-			if _, err := c.stream.CreateSale(c.t.Context(), of); err != nil {
+			if _, err := notsaletest.CreateSale(c.t.Context(), c.stream, of); err != nil {
 				c.t.Fatal(err)
 			}
 		},
 		"before the directory": func(c *clockroom, of sale.Sale) {
-			opening, err := c.stream.CreateSale(c.t.Context(), of)
-			if err == nil {
-				err = c.ledger.MarkOpen(c.t.Context(), of.ID, allocation.Genesis(opening.Message.Hash(), opening.Message.Time), opening.Created)
-			}
-			if err != nil {
+			if err := notsaletest.Open(c.t.Context(), c.ledger, c.stream, of); err != nil {
 				c.t.Fatal(err)
 			}
 		},
@@ -300,7 +296,7 @@ func TestForeignSaleStreamIsRefused(t *testing.T) {
 	other := sale.Sale{
 		Installation: sale.UUID{1}, UUID: sale.UUID{2}, ID: 1, OpensAt: time.Unix(0, 0).UTC(), Stock: 7, UserLimit: 1, FirstItem: 1, Rules: 1,
 	}
-	if _, err := c.stream.CreateSale(t.Context(), other); err != nil {
+	if _, err := notsaletest.CreateSale(t.Context(), c.stream, other); err != nil {
 		t.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()

@@ -19,7 +19,7 @@ import (
 
 // headless is NATS with streams that have no leader.
 type headless struct {
-	*aged
+	scheduler.Store
 
 	without map[sale.ID]bool
 	asked   chan struct{} // nil, or told of each that is asked for,
@@ -42,7 +42,7 @@ func (h *headless) Opening(ctx context.Context, id sale.ID) (stream.Opening, err
 	if h.without[id] {
 		return stream.Opening{}, errLeaderless
 	}
-	return h.aged.Opening(ctx, id)
+	return h.Store.Opening(ctx, id)
 }
 
 // lose opens so many sales, of which the ledger forgets all but the first, and
@@ -75,14 +75,12 @@ func TestAStreamThatCannotBeReadStopsNoSale(t *testing.T) {
 	t.Parallel()
 	c := newClockroom(t)
 	before := c.lose(4)
-	nats := &headless{aged: &aged{Client: c.stream}, without: map[sale.ID]bool{2: true, 4: true}}
+	ports := scheduler.PortsOf(c.ledger, c.stream)
+	nats := &headless{Store: ports.Store, without: map[sale.ID]bool{2: true, 4: true}}
 	reg := prometheus.NewRegistry()
-	s, err := scheduler.On(scheduler.Config{Every: time.Second, Stock: stock, UserLimit: 2, BackupHorizon: horizon}, c.ledger, nats, c.Log, reg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	s.SetNow(func() time.Time { return now })
+	ports.Store = nats
+	clock := newClock()
+	s := c.on(ports, clock, time.Second, reg)
 	if err := s.Turn(t.Context()); !errors.Is(err, errLeaderless) || len(c.rows()) != 2 {
 		t.Fatalf("the last sale's stream cannot be read: %d sales, %v", len(c.rows()), err)
 	}
@@ -99,7 +97,7 @@ func TestAStreamThatCannotBeReadStopsNoSale(t *testing.T) {
 		if n := count(t, reg, "notsale_scheduler_alarms_total"); n != alarms {
 			t.Errorf("%v alarms, want %v", n, alarms)
 		}
-		now = now.Add(31 * time.Second)
+		clock.now = clock.now.Add(31 * time.Second)
 	}
 	nats.without[2] = false
 	if err := s.Turn(t.Context()); err != nil {
@@ -114,13 +112,11 @@ func TestManyStreamsThatCannotBeReadStopNoSale(t *testing.T) {
 	t.Parallel()
 	c := newClockroom(t)
 	before := c.lose(8)
-	nats := &headless{aged: &aged{Client: c.stream}, without: map[sale.ID]bool{2: true, 3: true, 4: true, 5: true, 6: true}}
-	s, err := scheduler.On(scheduler.Config{Every: time.Second, Stock: stock, UserLimit: 2, BackupHorizon: horizon}, c.ledger, nats, c.Log, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	s.SetNow(func() time.Time { return now })
+	ports := scheduler.PortsOf(c.ledger, c.stream)
+	nats := &headless{Store: ports.Store, without: map[sale.ID]bool{2: true, 3: true, 4: true, 5: true, 6: true}}
+	ports.Store = nats
+	clock := newClock()
+	s := c.on(ports, clock, time.Second, prometheus.NewRegistry())
 	opens := func(turn func()) {
 		from := c.rows()[0].Sale.ID
 		notsaletest.Eventually(t, "the slot's sale opens", func() bool {
@@ -135,16 +131,16 @@ func TestManyStreamsThatCannotBeReadStopNoSale(t *testing.T) {
 		}
 	}
 	opens(turn)
-	now = now.Add(31 * time.Second)
+	clock.now = clock.now.Add(31 * time.Second)
 	nats.asked, nats.silent = make(chan struct{}, 1), make(chan struct{})
-	stop := c.Run(s.Run)
+	stop := c.Run(s.Schedule)
 	<-nats.asked
 	opens(func() {})
 	close(nats.silent)
 	stop()
 	nats.without = nil
 	for range 2 { // some at a time
-		now = now.Add(31 * time.Second)
+		clock.now = clock.now.Add(31 * time.Second)
 		turn()
 	}
 	c.expectBack(before)
@@ -152,7 +148,7 @@ func TestManyStreamsThatCannotBeReadStopNoSale(t *testing.T) {
 
 // pages counts how often all sales are read.
 type pages struct {
-	*ledger.Ledger
+	scheduler.Rows
 
 	all int
 }
@@ -161,7 +157,7 @@ func (p *pages) Sales(ctx context.Context, before sale.ID, limit int) ([]ledger.
 	if limit >= 1000 {
 		p.all++
 	}
-	return p.Ledger.Sales(ctx, before, limit)
+	return p.Rows.Sales(ctx, before, limit)
 }
 
 // What fails for good costs a look at all sales now and then, and not at each turn.
@@ -170,24 +166,22 @@ func TestAFailureThatLastsIsNoReasonToReadAllSales(t *testing.T) {
 	const sales, turns = 3, 40
 	c, files, _ := crowded(t, sales, always)
 	files.broken = func(context.Context, sale.ID) error { return errors.New("cannot be written") }
-	books := &pages{Ledger: c.ledger}
-	s, err := scheduler.On(scheduler.Config{Every: always, Stock: stock, UserLimit: 2, BackupHorizon: horizon}, books, files, c.Log, prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Now()
-	s.SetNow(func() time.Time { return now })
+	ports := scheduler.PortsOf(c.ledger, c.stream)
+	books := &pages{Rows: ports.Rows}
+	ports.Rows, ports.Store = books, files
+	clock := newClock()
+	s := c.on(ports, clock, always, prometheus.NewRegistry())
 	for range turns { // one a second
 		if s.Turn(t.Context()) == nil {
 			t.Fatal("no failure")
 		}
-		now = now.Add(time.Second)
+		clock.now = clock.now.Add(time.Second)
 	}
 	if looks := books.all - 1; looks < 3 || looks > turns/4 { // but that of a start, for sales that the ledger lacks
 		t.Errorf("%d looks at all sales in %d turns", looks, turns)
 	}
 	files.broken = nil
-	now = now.Add(30 * time.Second)
+	clock.now = clock.now.Add(30 * time.Second)
 	if err := s.Turn(t.Context()); err != nil || len(files.take()) != sales {
 		t.Errorf("afterwards: %v, or not all were written", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"notsale/pkg/ledger"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 )
@@ -24,23 +23,6 @@ const (
 	unsoldFull = stream.UnsoldBytes / 10 * 6
 )
 
-// UnsoldStreams is what a scheduler does with the streams of attempts of no sale.
-// Every call may be repeated.
-type UnsoldStreams interface {
-	UnsoldParts(ctx context.Context) ([]int, error)
-	UnsoldPart(ctx context.Context, part int) (stream.UnsoldPart, error)
-	CreateUnsold(ctx context.Context, part int) error
-	CloseUnsold(ctx context.Context, part int) error
-	RemoveUnsold(ctx context.Context, part int) error
-}
-
-// UnsoldBooks is what the ledger knows of them.
-type UnsoldBooks interface {
-	UnsoldParts(ctx context.Context) ([]ledger.UnsoldPart, error)
-	AttemptCursor(ctx context.Context, of wire.AttemptStream) (ledger.AttemptCursor, error)
-	RemoveUnsold(ctx context.Context, part int, last uint64, created, now time.Time, horizon time.Duration) (bool, error)
-}
-
 // unsold is the state of this work.
 type unsold struct {
 	tidied  time.Time // when all parts were last looked at
@@ -51,7 +33,7 @@ type unsold struct {
 // tendUnsold is keepUnsold, which no sale waits for, and whose failure is none of
 // theirs.
 func (s *Scheduler) tendUnsold(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, unsoldTimeout)
+	ctx, cancel := s.host.WithTimeout(ctx, unsoldTimeout)
 	defer cancel()
 	err := s.keepUnsold(ctx)
 	if err != nil && ctx.Err() == nil {
@@ -66,7 +48,7 @@ func (s *Scheduler) tendUnsold(ctx context.Context) {
 // keepUnsold sees to it that the attempts of no sale have a stream that takes
 // them, and that the old ones go.
 func (s *Scheduler) keepUnsold(ctx context.Context) error {
-	parts, err := s.stream.UnsoldParts(ctx)
+	parts, err := s.ports.Parts.UnsoldParts(ctx)
 	if err != nil {
 		return err
 	}
@@ -74,14 +56,14 @@ func (s *Scheduler) keepUnsold(ctx context.Context) error {
 		return s.nextUnsold(ctx, 1) // CHECKOUTS_0, of earlier versions, is part 0
 	}
 	closed, last := parts[:len(parts)-1], parts[len(parts)-1]
-	state, errState := s.stream.UnsoldPart(ctx, last)
-	if len(parts) != s.unsold.parts || time.Since(s.unsold.tidied) > fullRepair {
+	state, errState := s.ports.Parts.UnsoldPart(ctx, last)
+	if len(parts) != s.unsold.parts || s.host.Now().Sub(s.unsold.tidied) > fullRepair {
 		err = s.tidyUnsold(ctx, closed)
 		if errState == nil {
 			err = errors.Join(err, s.missUnsold(ctx, parts, state.Now))
 		}
 		if err == nil {
-			s.unsold.parts, s.unsold.tidied = len(parts), time.Now()
+			s.unsold.parts, s.unsold.tidied = len(parts), s.host.Now()
 		}
 	}
 	if errState == nil && isDue(&state) {
@@ -94,17 +76,17 @@ func (s *Scheduler) keepUnsold(ctx context.Context) error {
 // used, and sees that it is there. The one before it is closed by the next turn,
 // so that there is always one that takes attempts.
 func (s *Scheduler) nextUnsold(ctx context.Context, part int) error {
-	known, err := s.ledger.UnsoldParts(ctx)
+	known, err := s.ports.Removed.UnsoldParts(ctx)
 	if err != nil {
 		return err
 	}
 	if len(known) > 0 {
 		part = max(part, known[len(known)-1].Part+1)
 	}
-	if err := s.stream.CreateUnsold(ctx, part); err != nil {
+	if err := s.ports.Renewal.CreateUnsold(ctx, part); err != nil {
 		return err
 	}
-	_, err = s.stream.UnsoldPart(ctx, part)
+	_, err = s.ports.Parts.UnsoldPart(ctx, part)
 	return err
 }
 
@@ -126,33 +108,33 @@ func (s *Scheduler) tidyUnsold(ctx context.Context, parts []int) error {
 // tidyPart first tells the ledger that a part is removed: where it is not there
 // and the ledger does not say so, it is lost.
 func (s *Scheduler) tidyPart(ctx context.Context, part int) error {
-	if err := s.stream.CloseUnsold(ctx, part); err != nil {
+	if err := s.ports.Renewal.CloseUnsold(ctx, part); err != nil {
 		return gone(err)
 	}
-	state, err := s.stream.UnsoldPart(ctx, part)
+	state, err := s.ports.Parts.UnsoldPart(ctx, part)
 	if err != nil {
 		return gone(err)
 	}
-	old, err := s.ledger.RemoveUnsold(ctx, part, state.Last, state.Created, state.Now, s.cfg.BackupHorizon)
+	old, err := s.ports.Removed.RemoveUnsold(ctx, part, state.Last, state.Created, state.Now, s.cfg.BackupHorizon)
 	if err != nil || !old {
 		return err
 	}
 	s.log.Info("attempts of no sale leave their stream: they are recorded, and older than any backup", "part", part, "messages", state.Last)
-	return s.stream.RemoveUnsold(ctx, part)
+	return s.ports.Renewal.RemoveUnsold(ctx, part)
 }
 
 // missUnsold tells a ledger that was restored which parts were removed since its
 // backup: those that are not there, have a successor, and are recorded and old.
 func (s *Scheduler) missUnsold(ctx context.Context, parts []int, now time.Time) error {
-	known, err := s.ledger.UnsoldParts(ctx)
+	known, err := s.ports.Removed.UnsoldParts(ctx)
 	for _, k := range known {
 		if k.Removed || k.Part > parts[len(parts)-1] || slices.Contains(parts, k.Part) {
 			continue
 		}
 		removed := false
-		at, errAt := s.ledger.AttemptCursor(ctx, wire.AttemptStream{Part: k.Part})
+		at, errAt := s.ports.Removed.AttemptCursor(ctx, wire.AttemptStream{Part: k.Part})
 		if errAt == nil {
-			removed, errAt = s.ledger.RemoveUnsold(ctx, k.Part, at.Sequence, at.Created.Time(), now, s.cfg.BackupHorizon)
+			removed, errAt = s.ports.Removed.RemoveUnsold(ctx, k.Part, at.Sequence, at.Created.Time(), now, s.cfg.BackupHorizon)
 		}
 		if removed {
 			s.log.Info("attempts of no sale have no stream any more: they are recorded, and older than any backup", "part", k.Part, "messages", at.Sequence)

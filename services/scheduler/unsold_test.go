@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"notsale/pkg/host"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
@@ -21,18 +22,14 @@ import (
 
 // aged is NATS with streams that are older than they are, or fuller.
 type aged struct {
-	*stream.Client
+	scheduler.Parts
 
 	older time.Duration
 	more  uint64 // bytes in the last one
 }
 
-func (a *aged) Directory(ctx context.Context) (scheduler.Directory, error) {
-	return a.MakeDirectory(ctx)
-}
-
 func (a *aged) UnsoldPart(ctx context.Context, part int) (stream.UnsoldPart, error) {
-	p, err := a.Client.UnsoldPart(ctx, part)
+	p, err := a.Parts.UnsoldPart(ctx, part)
 	p.Created = p.Created.Add(-a.older)
 	p.Bytes += a.more
 	return p, err
@@ -48,7 +45,7 @@ type till struct {
 func newTill(t *testing.T) *till {
 	t.Helper()
 	c := newClockroom(t)
-	return &till{clockroom: c, nats: aged{Client: c.stream}}
+	return &till{clockroom: c, nats: aged{Parts: c.stream}}
 }
 
 const horizon = 7 * 24 * time.Hour
@@ -58,11 +55,9 @@ const horizon = 7 * 24 * time.Hour
 func (c *till) turn() {
 	c.t.Helper()
 	reg := prometheus.NewRegistry()
-	cfg := scheduler.Config{Every: always, Stock: stock, UserLimit: 2, BackupHorizon: horizon}
-	s, err := scheduler.On(cfg, c.ledger, &c.nats, c.Log, reg)
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	ports := scheduler.PortsOf(c.ledger, c.stream)
+	ports.Parts = &c.nats
+	s := c.on(ports, &host.Real{}, always, reg)
 	for range 2 {
 		if err := s.Turn(c.t.Context()); err != nil {
 			c.t.Fatal(err)

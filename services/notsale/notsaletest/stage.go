@@ -131,14 +131,31 @@ func (s *Stage) OpenSale(stock, userLimit int) sale.Sale {
 		s.t.Fatalf("%d sales, %v", len(rows), err)
 	}
 	of := rows[0].Sale
-	opening, err := c.CreateSale(ctx, of)
-	if err == nil {
-		err = l.MarkOpen(ctx, of.ID, allocation.Genesis(opening.Message.Hash(), opening.Message.Time), opening.Created)
-	}
-	if err != nil {
+	if err := Open(ctx, l, c, of); err != nil {
 		s.t.Fatal(err)
 	}
 	return of
+}
+
+// Open opens a sale that has a row, as a scheduler does.
+func Open(ctx context.Context, l *ledger.Ledger, c *stream.Client, of sale.Sale) error {
+	opening, err := CreateSale(ctx, c, of)
+	if err != nil {
+		return err
+	}
+	return l.MarkOpen(ctx, of.ID, allocation.Genesis(opening.Message.Hash(), opening.Message.Time), opening.Created)
+}
+
+// CreateSale makes a sale's streams and its opening record, as a scheduler does.
+func CreateSale(ctx context.Context, c *stream.Client, of sale.Sale) (stream.Opening, error) {
+	err := errors.Join(c.CreateCheckouts(ctx, of.ID), c.CreatePurchases(ctx, of.ID))
+	if err == nil {
+		err = c.PublishOpening(ctx, of)
+	}
+	if err != nil {
+		return stream.Opening{}, err
+	}
+	return c.OpeningOf(ctx, of)
 }
 
 // Count runs a query for one number.
