@@ -3,10 +3,10 @@
 package compose
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"notsale/loadtest/hammer/shopper"
+	"notsale/pkg/client"
 )
 
 // randoms are what the secrets are made of.
@@ -138,12 +139,7 @@ func (s *shop) sellOutAmong(faults []func()) *shopper.Result {
 // unsold asks how many items the newest sale has left.
 func (s *shop) unsold() int64 {
 	s.t.Helper()
-	conn, err := shopper.NewConn(s.url, shopper.DefaultConfig().Timeout)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer conn.Close()
-	sale, err := shopper.FetchSale(s.t.Context(), conn, 0)
+	sale, err := s.client().OpenSale(s.t.Context())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -163,39 +159,29 @@ func granted(t *testing.T, res *shopper.Result) []shopper.Outcome {
 // same checks that codes which bought are answered as they were.
 func (s *shop) same(outcomes []shopper.Outcome) {
 	s.t.Helper()
+	shop := s.client()
 	for _, o := range outcomes {
-		if a := s.post(s.t.Context(), "/purchase?code="+o.Code); a.status != http.StatusOK || a.body != string(o.Body) {
-			s.t.Fatalf("a code that was answered %s is answered %d %s", o.Body, a.status, a.body)
+		if a, err := shop.Do(s.t.Context(), http.MethodPost, client.PurchaseTarget(o.Code)); a.Status != http.StatusOK || !bytes.Equal(a.Body, o.Body) {
+			s.t.Fatalf("a code that was answered %s is answered %d %s (%v)", o.Body, a.Status, a.Body, err)
 		}
 	}
 }
 
-type answer struct {
-	status int // 0: there was none
-	body   string
-}
-
-func (s *shop) post(ctx context.Context, target string) answer {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+target, nil)
+func (s *shop) client() *client.Client {
+	s.t.Helper()
+	c, err := client.New(client.Config{Base: s.url})
 	if err != nil {
-		return answer{body: err.Error()}
+		s.t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return answer{body: err.Error()}
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return answer{body: err.Error()}
-	}
-	return answer{response.StatusCode, string(body)}
+	s.t.Cleanup(c.Close)
+	return c
 }
 
 // testScaling checks out and buys without a pause, and never sends anything
 // twice, while edges are added and taken away.
 func (s *shop) testScaling(t *testing.T) {
 	const shoppers, pause = 4, 50 * time.Millisecond
+	shop := s.client()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var bought, next atomic.Int64
@@ -208,12 +194,12 @@ func (s *shop) testScaling(t *testing.T) {
 			for n := 0; ctx.Err() == nil; n++ {
 				time.Sleep(pause) // the sale has to last
 				item := next.Add(-1)
-				a := s.post(t.Context(), fmt.Sprintf("/checkout?user_id=scale-%d-%d&id=%d", i, n/10, item))
-				if a.status == http.StatusOK {
-					a = s.post(t.Context(), "/purchase?code="+codeOf(a.body))
+				a, err := shop.Do(t.Context(), http.MethodPost, client.CheckoutTarget(fmt.Sprintf("scale-%d-%d", i, n/10), item))
+				if a.Status == http.StatusOK {
+					a, err = shop.Do(t.Context(), http.MethodPost, client.PurchaseTarget(a.Code()))
 				}
-				if a.status != http.StatusOK {
-					lost <- fmt.Sprintf("item %d: %d %s", item, a.status, a.body)
+				if a.Status != http.StatusOK {
+					lost <- fmt.Sprintf("item %d: %d %s (%v)", item, a.Status, a.Body, err)
 					return
 				}
 				bought.Add(1)
@@ -236,14 +222,6 @@ func (s *shop) testScaling(t *testing.T) {
 	if bought.Load() == 0 {
 		t.Error("nothing was bought")
 	}
-}
-
-func codeOf(body string) string {
-	var c struct {
-		Code string `json:"code"`
-	}
-	_ = json.Unmarshal([]byte(body), &c) // an empty code is refused
-	return c.Code
 }
 
 // testSecrets looks into each container as the engine does, which reads what the
@@ -300,7 +278,7 @@ func (s *shop) testMetrics(t *testing.T) {
 			t.Errorf("%s does not heed the limit of its memory, want %s", role, memory)
 		}
 	}
-	if a := s.post(t.Context(), "/metrics"); a.status == http.StatusOK {
+	if a, _ := s.client().Do(t.Context(), http.MethodPost, "/metrics"); a.Status == http.StatusOK {
 		t.Error("shoppers can read the metrics")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"notsale/loadtest/hammer/shopper"
+	"notsale/pkg/client"
 )
 
 const (
@@ -142,19 +143,19 @@ func pause(ctx context.Context, d time.Duration) error {
 func (f *figures) awaitComplete(ctx context.Context, url, ops string, begin time.Time, res *shopper.Result) error {
 	ctx, cancel := context.WithTimeout(ctx, completeTime)
 	defer cancel()
-	conn, err := shopper.NewConn(url, stopTime)
+	shop, err := client.New(client.Config{Base: url})
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	opsConn, err := shopper.NewConn("http://"+ops, stopTime)
+	defer shop.Close()
+	operations, err := client.New(client.Config{Base: "http://" + ops})
 	if err != nil {
 		return err
 	}
-	defer opsConn.Close()
+	defer operations.Close()
 
 	f.ledger, err = until(ctx, begin, func() (bool, error) {
-		s, err := shopper.FetchSale(ctx, conn, res.Sale.ID)
+		s, err := shop.Sale(ctx, res.Sale.ID)
 		return err == nil && s.Sold == s.Stock, err
 	})
 	if err != nil {
@@ -162,7 +163,7 @@ func (f *figures) awaitComplete(ctx context.Context, url, ops string, begin time
 	}
 	recorded := 0.0
 	f.attempts, err = until(ctx, begin, func() (bool, error) {
-		n, err := attemptsRecorded(ctx, opsConn)
+		n, err := attemptsRecorded(ctx, operations)
 		recorded = n
 		return err == nil && n >= float64(res.Attempts), err
 	})
@@ -191,7 +192,7 @@ func until(ctx context.Context, begin time.Time, done func() (bool, error)) (tim
 
 // attemptsRecorded asks the operations listener how many attempts the
 // recorder has put into the ledger.
-func attemptsRecorded(ctx context.Context, ops *shopper.Conn) (float64, error) {
+func attemptsRecorded(ctx context.Context, ops *client.Client) (float64, error) {
 	resp, err := ops.Do(ctx, http.MethodGet, "/metrics")
 	if err != nil {
 		return 0, err

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"notsale/loadtest/hammer/shopper"
+	"notsale/pkg/client"
 )
 
 const (
@@ -69,17 +69,17 @@ func cleanEnv(env []string) []string {
 func (p *process) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	conn, err := shopper.NewConn(p.url, stopTime)
+	shop, err := client.New(client.Config{Base: p.url})
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer shop.Close()
 	tick := time.NewTicker(startPoll)
 	defer tick.Stop()
 	for {
-		ready, err := conn.Do(ctx, http.MethodGet, "/readyz")
+		ready, err := shop.Do(ctx, http.MethodGet, "/readyz")
 		if err == nil && ready.Status == http.StatusOK {
-			if _, err = shopper.FetchSale(ctx, conn, 0); err == nil {
+			if _, err = shop.OpenSale(ctx); err == nil {
 				return nil
 			}
 		}

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/loadtest/faults/proxy"
 	"notsale/pkg/effort"
 )
@@ -19,7 +19,7 @@ const takeover = 3 * time.Second
 var walking = 200 * time.Millisecond / time.Duration(effort.Of(1, 2))
 
 // checkEpochs fails if an epoch wrote after a later one had begun.
-func checkEpochs(t *testing.T, a *arena.Arena) {
+func checkEpochs(t *testing.T, a *cluster.Cluster) {
 	t.Helper()
 	late := a.Number(`SELECT count(*) FROM commits AS c WHERE sale_id = 1 AND EXISTS (
 		SELECT FROM commits AS e WHERE e.sale_id = 1 AND e.epoch > c.epoch AND e.generation <= c.generation AND e.sequence < c.sequence)`)
@@ -29,7 +29,7 @@ func checkEpochs(t *testing.T, a *arena.Arena) {
 }
 
 // tellGap says how long nobody decided since the moment.
-func tellGap(t *testing.T, a *arena.Arena, since time.Time, what string) {
+func tellGap(t *testing.T, a *cluster.Cluster, since time.Time, what string) {
 	t.Helper()
 	effort.Figure(t, what+": longest time without a commit", a.LongestGap(1, since), takeover)
 }
@@ -38,9 +38,9 @@ func tellGap(t *testing.T, a *arena.Arena, since time.Time, what string) {
 // seconds and comes back to a sale that is another's.
 func TestAllocatorKilledAndStopped(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(1500, 8000)})
+	a := cluster.New(t, cluster.Options{Stock: effort.Of(1500, 8000)})
 	edges, allocators := a.StartAll(1, 3, 1, 2)
-	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
+	crowd := a.Crowd(edges, cluster.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(100)
 
 	from, epoch := time.Now(), a.Epoch(1)
@@ -62,7 +62,7 @@ func TestAllocatorKilledAndStopped(t *testing.T) {
 	a.Eventually("it knows that the sale is another's", func() bool { return second.Ready() && !second.Leads() })
 	tellGap(t, a, from, "stopped")
 
-	a.Audit(crowd.Finish(), arena.Expect{SoldOut: true})
+	a.Audit(crowd.Finish(), cluster.Expect{SoldOut: true})
 	checkEpochs(t, a)
 }
 
@@ -70,11 +70,11 @@ func TestAllocatorKilledAndStopped(t *testing.T) {
 // when another decides, tries again, and is refused.
 func TestZombieIsFenced(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(1000, 4000)})
-	zombie := a.Start(arena.Allocator, arena.Through)
+	a := cluster.New(t, cluster.Options{Stock: effort.Of(1000, 4000)})
+	zombie := a.Start(cluster.Allocator, cluster.Through)
 	edges, _ := a.StartAll(1, 0, 1, 2)
 	a.Eventually("the zombie-to-be leads", zombie.Leads)
-	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
+	crowd := a.Crowd(edges, cluster.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(100)
 
 	epoch := a.Epoch(1)
@@ -83,7 +83,7 @@ func TestZombieIsFenced(t *testing.T) {
 		return zombie.ToPostgres.Held() > 0 && edges[0].Metric("notsale_edge_waiting")+edges[1].Metric("notsale_edge_waiting") >= 3
 	})
 	zombie.Stop()
-	heir := a.Start(arena.Allocator)
+	heir := a.Start(cluster.Allocator)
 	a.Eventually("another epoch decides", func() bool { return a.Epoch(1) > epoch && heir.Leads() })
 	crowd.AwaitSold(a.Sold(1) + 200)
 
@@ -94,7 +94,7 @@ func TestZombieIsFenced(t *testing.T) {
 	zombie.ToNATS.Set(proxy.Forward)
 	a.Eventually("it leads no more", func() bool { return !zombie.Leads() })
 
-	a.Audit(crowd.Finish(), arena.Expect{SoldOut: true})
+	a.Audit(crowd.Finish(), cluster.Expect{SoldOut: true})
 	checkEpochs(t, a)
 	if n := a.Number(`SELECT count(*) FROM holes`); n != 0 {
 		t.Errorf("%d holes", n)
@@ -104,18 +104,18 @@ func TestZombieIsFenced(t *testing.T) {
 // An allocator that is cut off from one of the stores gives way.
 func TestAllocatorCutOff(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(1500, 6000)})
-	allocators := []*arena.Process{a.Start(arena.Allocator, arena.Through), a.Start(arena.Allocator, arena.Through)}
+	a := cluster.New(t, cluster.Options{Stock: effort.Of(1500, 6000)})
+	allocators := []*cluster.Process{a.Start(cluster.Allocator, cluster.Through), a.Start(cluster.Allocator, cluster.Through)}
 	edges, _ := a.StartAll(1, 0, 1, 2)
 	leader, _ := a.Leader(allocators)
-	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
+	crowd := a.Crowd(edges, cluster.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(100)
 	for _, c := range []struct {
 		name string
-		from func(*arena.Process) *proxy.Proxy
+		from func(*cluster.Process) *proxy.Proxy
 	}{
-		{"cut from NATS", func(p *arena.Process) *proxy.Proxy { return p.ToNATS }},
-		{"cut from Postgres", func(p *arena.Process) *proxy.Proxy { return p.ToPostgres }},
+		{"cut from NATS", func(p *cluster.Process) *proxy.Proxy { return p.ToNATS }},
+		{"cut from Postgres", func(p *cluster.Process) *proxy.Proxy { return p.ToPostgres }},
 	} {
 		epoch, from := a.Epoch(1), time.Now()
 		cut := leader
@@ -128,6 +128,6 @@ func TestAllocatorCutOff(t *testing.T) {
 		a.Eventually("the cut one leads no more", func() bool { return !cut.Leads() })
 		leader, _ = a.Leader(allocators)
 	}
-	a.Audit(crowd.Finish(), arena.Expect{SoldOut: true})
+	a.Audit(crowd.Finish(), cluster.Expect{SoldOut: true})
 	checkEpochs(t, a)
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/pkg/allocation"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/effort"
@@ -32,7 +32,7 @@ type audited struct {
 	Findings []json.RawMessage `json:"findings"`
 }
 
-func auditOf(t *testing.T, r arena.Ran) audited {
+func auditOf(t *testing.T, r cluster.Ran) audited {
 	t.Helper()
 	var report audited
 	if err := json.Unmarshal([]byte(r.Out), &report); err != nil || r.Status != 0 {
@@ -47,12 +47,12 @@ func TestAuditOfAMillionRequests(t *testing.T) {
 	t.Parallel()
 	const stock = 10_000
 	requests := effort.Of(20_000, 1_000_000)
-	a := arena.New(t, arena.Options{
+	a := cluster.New(t, cluster.Options{
 		Stock: stock, SaleBytes: 1 << 30, Measured: true, Stores: []backendstest.Option{backendstest.WithOwnPostgres},
 	})
-	opener := a.Start(arena.Scheduler)
-	a.Start(arena.Allocator)
-	a.Start(arena.Recorder)
+	opener := a.Start(cluster.Scheduler)
+	a.Start(cluster.Allocator)
+	a.Start(cluster.Recorder)
 	a.Eventually("the sale is led", func() bool { return a.Epoch(1) > 0 })
 	opener.Kill() // it would take the room back once the sale is sold out
 	ask(t, a, 0, requests, stock)
@@ -75,7 +75,7 @@ func TestAuditOfAMillionRequests(t *testing.T) {
 // ask puts requests into the sale's stream, and an attempt for each, in packs
 // as an edge under load makes them: the first ones for all items once, the
 // others for items that are gone. No user reaches the limit.
-func ask(t *testing.T, a *arena.Arena, from, to, stock int) {
+func ask(t *testing.T, a *cluster.Cluster, from, to, stock int) {
 	const pack = 250
 	s, ctx, now := a.Stream(), context.Background(), sale.InstantOf(time.Now())
 	var requests []allocation.Request
@@ -93,9 +93,9 @@ func ask(t *testing.T, a *arena.Arena, from, to, stock int) {
 		if len(requests) < pack && n < to-1 {
 			continue
 		}
-		err := s.PublishAttempts(ctx, 1, wire.AppendAttempts(nil, "arena", attempts))
+		err := s.PublishAttempts(ctx, 1, wire.AppendAttempts(nil, "test", attempts))
 		if err == nil {
-			err = s.PublishPack(ctx, 1, wire.AppendPack(nil, "arena", requests))
+			err = s.PublishPack(ctx, 1, wire.AppendPack(nil, "test", requests))
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -105,7 +105,7 @@ func ask(t *testing.T, a *arena.Arena, from, to, stock int) {
 }
 
 // await waits until so many requests are decided and attempts recorded.
-func await(a *arena.Arena, n int) {
+func await(a *cluster.Cluster, n int) {
 	for _, query := range []string{`SELECT position FROM cursors WHERE sale_id = 1`, `SELECT count(*) FROM checkout_attempts`} {
 		for done := int64(-1); done < int64(n); { // however many: as long as it goes on
 			before := done
@@ -125,13 +125,13 @@ func TestAuditOfARunningSale(t *testing.T) {
 	if !effort.Long() {
 		moment, pace = 50*time.Millisecond, walking
 	}
-	a := arena.New(t, arena.Options{
+	a := cluster.New(t, cluster.Options{
 		Stock: stock, SaleBytes: 1 << 30, Measured: true, Stores: []backendstest.Option{backendstest.WithOwnPostgres, backendstest.WithOwnRedis},
 	})
 	edges, _ := a.StartAll(1, 1, 1, 1)
 	ask(t, a, 0, before, stock)
 	await(a, before)
-	crowd := a.Crowd(edges, arena.CrowdOptions{First: int64(before) + 1, Num: int64(stock - before), Clients: 64, Alone: true, Pace: pace})
+	crowd := a.Crowd(edges, cluster.CrowdOptions{First: int64(before) + 1, Num: int64(stock - before), Clients: 64, Alone: true, Pace: pace})
 	position := func() int64 { return a.Number(`SELECT position FROM cursors WHERE sale_id = 1`) }
 	a.Eventually("the sale sells", func() bool { return position() > int64(before+effort.Of(100, 10_000)) })
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/pkg/backends/backendstest"
 )
 
@@ -18,9 +18,9 @@ import (
 // made with a single replica, on that node.
 func TestClusterWithANodeAway(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: 20})
-	cluster := backendstest.NewCluster(t)
-	a.NATSURL = cluster.URL()
+	a := cluster.New(t, cluster.Options{Stock: 20})
+	servers := backendstest.NewCluster(t)
+	a.NATSURL = servers.URL()
 	a.Eventually("the directory is made", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), oneAnswer)
 		defer cancel()
@@ -33,25 +33,25 @@ func TestClusterWithANodeAway(t *testing.T) {
 			logReplicas(t, a, directory, "SALE_1", "CHECKOUTS_1", "SALE_2", "CHECKOUTS_2")
 		}
 	})
-	replicated := arena.Flags("--stream-replicas", "3")
-	first := a.Start(arena.Scheduler, replicated)
+	replicated := cluster.Flags("--stream-replicas", "3")
+	first := a.Start(cluster.Scheduler, replicated)
 	a.Eventually("the directory and the first sale's streams have three replicas", func() bool { return inSync(a, directory, "SALE_1", "CHECKOUTS_1") })
 	first.Terminate()
 	<-first.Ended()
 
-	away := cluster.Holder(directory)
-	cluster.Stop(away)
-	edge := a.Start(arena.Edge, arena.Unready)
-	all := []*arena.Process{edge, a.Start(arena.Allocator, arena.Unready), a.Start(arena.Recorder, arena.Unready)}
-	all = append(all, a.Start(arena.Scheduler, replicated, arena.Flags("--sale-every", arena.Later), arena.Unready))
+	away := servers.Holder(directory)
+	servers.Stop(away)
+	edge := a.Start(cluster.Edge, cluster.Unready)
+	all := []*cluster.Process{edge, a.Start(cluster.Allocator, cluster.Unready), a.Start(cluster.Recorder, cluster.Unready)}
+	all = append(all, a.Start(cluster.Scheduler, replicated, cluster.Flags("--sale-every", cluster.Later), cluster.Unready))
 	a.Eventually("the next sale is open", func() bool {
 		return a.Number(`SELECT count(*) FROM sales WHERE sale_id = 2 AND state = 'open'`) == 1
 	})
 	a.Eventually("the edge lists it", func() bool { return edge.Metric("notsale_edge_sales") >= 2 })
-	cluster.Start(away)
+	servers.Start(away)
 	a.Eventually("its streams are whole again", func() bool { return inSync(a, directory, "SALE_2", "CHECKOUTS_2") })
-	cluster.Stop(cluster.Holder("SALE_2"))
-	visits := a.Crowd([]*arena.Process{edge}, arena.CrowdOptions{Sale: 2, Clients: 4}).Finish()
+	servers.Stop(servers.Holder("SALE_2"))
+	visits := a.Crowd([]*cluster.Process{edge}, cluster.CrowdOptions{Sale: 2, Clients: 4}).Finish()
 	for _, p := range all {
 		select {
 		case <-p.Ended():
@@ -59,7 +59,7 @@ func TestClusterWithANodeAway(t *testing.T) {
 		default:
 		}
 	}
-	a.Audit(visits, arena.Expect{Sale: 2, SoldOut: true})
+	a.Audit(visits, cluster.Expect{Sale: 2, SoldOut: true})
 }
 
 // oneAnswer is how long an answer of a cluster is waited for before it is asked
@@ -67,8 +67,8 @@ func TestClusterWithANodeAway(t *testing.T) {
 const oneAnswer = 5 * time.Second
 
 // logReplicas says how far the replicas of streams are.
-func logReplicas(t *testing.T, a *arena.Arena, names ...string) {
-	ctx, cancel := context.WithTimeout(context.Background(), arena.Patience)
+func logReplicas(t *testing.T, a *cluster.Cluster, names ...string) {
+	ctx, cancel := context.WithTimeout(context.Background(), cluster.Patience)
 	defer cancel()
 	for _, name := range names {
 		s, err := a.JetStream().Stream(ctx, name)
@@ -84,7 +84,7 @@ func logReplicas(t *testing.T, a *arena.Arena, names ...string) {
 }
 
 // inSync reports whether streams have three replicas that have all messages.
-func inSync(a *arena.Arena, names ...string) bool {
+func inSync(a *cluster.Cluster, names ...string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), oneAnswer)
 	defer cancel()
 	for _, name := range names {

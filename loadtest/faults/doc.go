@@ -8,5 +8,5 @@
 //
 // They run under plain go test, beside each other, for they mostly wait; in the
 // long form those that measure what the program takes come first, alone. None
-// fails by the clock. The stage stands in arena, the network's faults in proxy.
+// fails by the clock. Package cluster runs the processes, proxy has the network's faults.
 package faults

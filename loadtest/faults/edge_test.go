@@ -6,15 +6,15 @@ import (
 	"net/http"
 	"testing"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/pkg/effort"
 	"notsale/services/notsale/notsaletest"
 )
 
 // calls is all requests to an edge, and how many of them no answer came to.
-func calls(visits []*arena.Visit, edge *arena.Process) (all, unanswered int) {
+func calls(visits []*cluster.Visit, edge *cluster.Process) (all, unanswered int) {
 	for _, v := range visits {
-		for _, list := range [][]arena.Call{v.Checkouts, v.Purchases} {
+		for _, list := range [][]cluster.Call{v.Checkouts, v.Purchases} {
 			for i := range list {
 				if list[i].Edge != edge {
 					continue
@@ -34,11 +34,11 @@ func calls(visits []*arena.Visit, edge *arena.Process) (all, unanswered int) {
 // answer at the third.
 func TestEdgeTerminatedAndKilled(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(1500, 4000)})
+	a := cluster.New(t, cluster.Options{Stock: effort.Of(1500, 4000)})
 	edges, allocators := a.StartAll(1, 1, 1, 2)
-	leaving := a.Start(arena.Edge, arena.Flags("--drain", "5s"))
+	leaving := a.Start(cluster.Edge, cluster.Flags("--drain", "5s"))
 	edges = append(edges, leaving)
-	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking, Balanced: true})
+	crowd := a.Crowd(edges, cluster.CrowdOptions{Pace: walking, Balanced: true})
 	crowd.AwaitSold(100)
 
 	allocators[0].Stop()
@@ -46,10 +46,10 @@ func TestEdgeTerminatedAndKilled(t *testing.T) {
 	a.Eventually("purchases wait", func() bool { waiting = leaving.Metric("notsale_edge_waiting"); return waiting >= 3 })
 	leaving.Terminate()
 	a.Eventually("it is not ready", func() bool {
-		status, _ := arena.Ask(leaving.Address, "/readyz")
+		status, _ := cluster.Ask(leaving.Address, "/readyz")
 		return status == http.StatusServiceUnavailable
 	})
-	if status, body := arena.Ask(leaving.Address, "/livez"); status != http.StatusOK {
+	if status, body := cluster.Ask(leaving.Address, "/livez"); status != http.StatusOK {
 		t.Errorf("not ready, and at once gone: %d %s", status, body)
 	}
 	allocators[0].Continue()
@@ -76,7 +76,7 @@ func TestEdgeTerminatedAndKilled(t *testing.T) {
 	}
 	t.Logf("SIGTERM: %d requests, %v waiting, %d lost; kill -9: %d requests, %d cut off", all, waiting, lost, reset, cut)
 	a.AskAgain(visits, edges[1:2], 20)
-	a.Audit(visits, arena.Expect{SoldOut: true})
+	a.Audit(visits, cluster.Expect{SoldOut: true})
 }
 
 // A purchase that waits for longer than a process usually has to stop is
@@ -84,9 +84,9 @@ func TestEdgeTerminatedAndKilled(t *testing.T) {
 func TestAStoppedEdgeAnswersALongWait(t *testing.T) {
 	effort.NeedsLong(t)
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: 10})
+	a := cluster.New(t, cluster.Options{Stock: 10})
 	a.StartAll(1, 0, 0, 0)
-	leaving := a.Start(arena.Edge, arena.Flags("--purchase-wait", "35s"))
+	leaving := a.Start(cluster.Edge, cluster.Flags("--purchase-wait", "35s"))
 	shop := notsaletest.NewShop(t, leaving.Address)
 	code := shop.Checkout(t, "ann", 1).Code
 	answered := make(chan notsaletest.Answer, 1)
@@ -109,7 +109,7 @@ func TestAStoppedEdgeAnswersALongWait(t *testing.T) {
 	a.Spoilt() // nobody has decided
 }
 
-func ended(p *arena.Process) bool {
+func ended(p *cluster.Process) bool {
 	select {
 	case <-p.Ended():
 		return true

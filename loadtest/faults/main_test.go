@@ -5,7 +5,7 @@ package faults_test
 import (
 	"testing"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 )
 
-func TestMain(m *testing.M) { arena.Main(m) }
+func TestMain(m *testing.M) { cluster.Main(m) }

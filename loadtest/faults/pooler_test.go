@@ -5,7 +5,7 @@ package faults_test
 import (
 	"testing"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/effort"
 )
@@ -15,12 +15,12 @@ import (
 // another session's, and its successor cannot end it by name.
 func TestSellOutThroughAPooler(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(500, 4000)})
+	a := cluster.New(t, cluster.Options{Stock: effort.Of(500, 4000)})
 	pooler := backendstest.Pooler(t, a.DatabaseURL, "pool_mode = transaction")
-	isRefused(t, a, a.Start(arena.Scheduler, arena.Env("DATABASE_URL", pooler), arena.Unready), "add default_query_exec_mode=cache_describe")
+	isRefused(t, a, a.Start(cluster.Scheduler, cluster.Env("DATABASE_URL", pooler), cluster.Unready), "add default_query_exec_mode=cache_describe")
 	a.DatabaseURL = pooler + "&default_query_exec_mode=cache_describe"
 	edges, allocators := a.StartAll(2, 3, 2, 2)
-	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
+	crowd := a.Crowd(edges, cluster.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(100)
 	epoch := a.Epoch(1)
 	first, others := a.Leader(allocators)
@@ -36,6 +36,6 @@ func TestSellOutThroughAPooler(t *testing.T) {
 	a.Eventually("it knows that the sale is another's", func() bool { return second.Ready() && !second.Leads() })
 	visits := crowd.Finish()
 	a.AskAgain(visits, edges, 10)
-	a.Audit(visits, arena.Expect{SoldOut: true})
+	a.Audit(visits, cluster.Expect{SoldOut: true})
 	checkEpochs(t, a)
 }

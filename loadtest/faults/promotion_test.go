@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/effort"
 )
@@ -23,13 +23,13 @@ import (
 func TestPromotion(t *testing.T) {
 	t.Parallel()
 	stock := effort.Of(1000, 6000)
-	a := arena.New(t, arena.Options{Stock: stock, Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
+	a := cluster.New(t, cluster.Options{Stock: stock, Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
 	standby := a.Standby()
 	first := a.DatabaseURL
 	a.DatabaseURL = strings.Replace(first, a.Postgres.Address(), a.Postgres.Address()+","+standby.Address(), 1)
 	edges, allocators := a.StartAll(2, 2, 2, 2)
 	const apart = 8 // items of which the crowd wants none
-	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking, First: 1, Num: int64(stock) - apart})
+	crowd := a.Crowd(edges, cluster.CrowdOptions{Pace: walking, First: 1, Num: int64(stock) - apart})
 	crowd.AwaitSold(200)
 
 	from := time.Now()
@@ -40,10 +40,10 @@ func TestPromotion(t *testing.T) {
 	took := a.Eventually("it sells on", func() bool { return a.Sold(1) > sold+100 })
 	effort.Figure(t, "promotion: sold 100 more after", took, 5*time.Second)
 	effort.Figure(t, "promotion: longest time without a commit", a.LongestGap(1, from), 5*time.Second)
-	known := a.Crowd(edges, arena.CrowdOptions{Clients: 4, First: int64(stock) - apart + 1, Num: apart, Alone: true}).Finish()
+	known := a.Crowd(edges, cluster.CrowdOptions{Clients: 4, First: int64(stock) - apart + 1, Num: apart, Alone: true}).Finish()
 	for _, v := range known {
 		for _, e := range edges {
-			if status, body := arena.Ask(e.Address, "/purchase?code="+url.QueryEscape(v.Code)); v.Status != http.StatusOK || status != http.StatusOK {
+			if status, body := cluster.Ask(e.Address, "/purchase?code="+url.QueryEscape(v.Code)); v.Status != http.StatusOK || status != http.StatusOK {
 				t.Errorf("item %d: %d, and %s knows of it %d %s", v.Item, v.Status, e.Name, status, body)
 			}
 		}
@@ -57,16 +57,16 @@ func TestPromotion(t *testing.T) {
 	leader.Kill()
 	a.Eventually("another epoch decides", func() bool { return a.Epoch(1) > epoch })
 	crowd.AwaitSold(a.Sold(1) + 100)
-	a.Start(arena.Recorder) // reaches the second server, past one that hangs
+	a.Start(cluster.Recorder) // reaches the second server, past one that hangs
 	a.DatabaseURL = standby.URL()
 	visits := crowd.Finish()
 	visits = append(visits, known...)
 	a.AskAgain(visits, edges, 5)
-	a.Audit(visits, arena.Expect{SoldOut: true})
+	a.Audit(visits, cluster.Expect{SoldOut: true})
 	checkEpochs(t, a)
 }
 
-// pool looks into another database than the arena's.
+// pool looks into another database than the test's.
 func pool(t *testing.T, databaseURL string) *pgxpool.Pool {
 	t.Helper()
 	p, err := pgxpool.New(t.Context(), databaseURL)

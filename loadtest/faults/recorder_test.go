@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/loadtest/faults/proxy"
 	"notsale/pkg/effort"
 	"notsale/pkg/ledger"
@@ -19,10 +19,10 @@ import (
 // are recorded soon after it is back.
 func TestRecorderCatchesUp(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(1000, 3000)})
+	a := cluster.New(t, cluster.Options{Stock: effort.Of(1000, 3000)})
 	edges, _ := a.StartAll(1, 1, 0, 2)
-	recorder := a.Start(arena.Recorder, arena.Through)
-	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
+	recorder := a.Start(cluster.Recorder, cluster.Through)
+	crowd := a.Crowd(edges, cluster.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(50)
 	tape := a.Stream()
 	books, err := ledger.Open(t.Context(), ledger.Config{URL: a.DatabaseURL, Name: "looker", Conns: 1})
@@ -54,8 +54,8 @@ func TestRecorderCatchesUp(t *testing.T) {
 		{"cut from Postgres", func() { recorder.ToPostgres.Set(proxy.Blackhole) }, func() { recorder.ToPostgres.Set(proxy.Forward) }},
 		{"cut from NATS", func() { recorder.ToNATS.Set(proxy.Blackhole) }, func() { recorder.ToNATS.Set(proxy.Forward) }},
 		{"slow", func() { recorder.ToPostgres.Slow(time.Second, 0) }, func() { recorder.ToPostgres.Slow(0, 0) }},
-		{"kill -9", recorder.Kill, func() { recorder = a.Start(arena.Recorder, arena.Through) }},
-		{"SIGTERM", func() { recorder.Terminate() }, func() { recorder = a.Start(arena.Recorder) }},
+		{"kill -9", recorder.Kill, func() { recorder = a.Start(cluster.Recorder, cluster.Through) }},
+		{"SIGTERM", func() { recorder.Terminate() }, func() { recorder = a.Start(cluster.Recorder) }},
 	} {
 		fault.begin()
 		crowd.AwaitSold(a.Sold(1) + 30)
@@ -65,5 +65,5 @@ func TestRecorderCatchesUp(t *testing.T) {
 		a.Eventually(fault.name+": all are recorded", func() bool { return lag() == 0 })
 		t.Logf("%s: lag 0 after %v, goal 10s", fault.name, time.Since(healed).Round(10*time.Millisecond))
 	}
-	a.Audit(crowd.Finish(), arena.Expect{SoldOut: true})
+	a.Audit(crowd.Finish(), cluster.Expect{SoldOut: true})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/pkg/backends"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/effort"
@@ -26,18 +26,18 @@ const leastShare = 0.3
 func TestRedisLost(t *testing.T) {
 	backendstest.RequireReal(t, "redis-server", backends.FindRedis() != "")
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(1500, 20_000), Stores: []backendstest.Option{backendstest.WithOwnRedis}})
+	a := cluster.New(t, cluster.Options{Stock: effort.Of(1500, 20_000), Stores: []backendstest.Option{backendstest.WithOwnRedis}})
 	a.StartAll(1, 1, 1, 0)
-	var edges []*arena.Process
+	var edges []*cluster.Process
 	for range 2 { // whose answers may come late, but come
-		edges = append(edges, a.Start(arena.Edge, arena.Flags("--purchase-wait", "1m")))
+		edges = append(edges, a.Start(cluster.Edge, cluster.Flags("--purchase-wait", "1m")))
 	}
-	var crowd *arena.Crowd
+	var crowd *cluster.Crowd
 	sample := int64(3000)
 	if effort.Long() {
-		crowd = a.Crowd(edges, arena.CrowdOptions{})
+		crowd = a.Crowd(edges, cluster.CrowdOptions{})
 	} else {
-		sample, crowd = 50, a.Crowd(edges, arena.CrowdOptions{Pace: 2 * walking})
+		sample, crowd = 50, a.Crowd(edges, cluster.CrowdOptions{Pace: 2 * walking})
 	}
 	crowd.AwaitSold(sample / 2)
 	old := snapshot(t, a.RedisURL)
@@ -45,7 +45,7 @@ func TestRedisLost(t *testing.T) {
 
 	step := func(name, health string, do func(ctx context.Context) error) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(context.Background(), arena.Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), cluster.Patience)
 		defer cancel()
 		if err := do(ctx); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -53,7 +53,7 @@ func TestRedisLost(t *testing.T) {
 		rate := crowd.Rate(sample)
 		effort.Figure(t, "visits/s with Redis "+name, fmt.Sprintf("%.0f of %.0f", rate, before), fmt.Sprintf("%.0f%%", 100*leastShare))
 		checkHealth(t, edges[0], "redis", health)
-		if status, body := arena.Ask(edges[0].Address, "/readyz"); status != http.StatusOK {
+		if status, body := cluster.Ask(edges[0].Address, "/readyz"); status != http.StatusOK {
 			t.Errorf("%s: readyz %d %s", name, status, body)
 		}
 	}
@@ -65,14 +65,14 @@ func TestRedisLost(t *testing.T) {
 
 	visits := crowd.Finish()
 	for _, purchases := range []bool{false, true} {
-		counts := arena.Statuses(visits, purchases)
+		counts := cluster.Statuses(visits, purchases)
 		t.Logf("purchases %v: %v", purchases, counts)
 		if counts[0]+counts[http.StatusServiceUnavailable]+counts[http.StatusAccepted] > 0 {
 			t.Errorf("purchases %v: %v, but nobody should have noticed", purchases, counts)
 		}
 	}
 	a.AskAgain(visits, edges, 50)
-	a.Audit(visits, arena.Expect{SoldOut: true})
+	a.Audit(visits, cluster.Expect{SoldOut: true})
 }
 
 func client(t *testing.T, url string) *redis.Client {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/effort"
 	"notsale/pkg/sale"
@@ -26,7 +26,7 @@ const (
 func TestThousandIdleSales(t *testing.T) {
 	t.Parallel()
 	sales := effort.Of(40, 1000)
-	a := arena.New(t, arena.Options{
+	a := cluster.New(t, cluster.Options{
 		Stock: 10, SaleBytes: 1 << 20, Measured: true, Stores: []backendstest.Option{backendstest.WithOwnPostgres, backendstest.WithOwnRedis},
 	})
 	// All but the one that the scheduler opens by itself.
@@ -34,7 +34,7 @@ func TestThousandIdleSales(t *testing.T) {
 		SELECT n, gen_random_uuid(), (SELECT id FROM installation), to_timestamp(n * 3600), 10, 10, (n - 1) * 10 + 1, n, $2
 		FROM generate_series(1, $1::int) AS n`, sales-1, sale.RulesVersion)
 	started := time.Now()
-	opener := a.Start(arena.Scheduler)
+	opener := a.Start(cluster.Scheduler)
 	for open := int64(-1); open < int64(sales); { // however many: as long as it goes on
 		before := open
 		a.Eventually("more sales are open", func() bool {
@@ -45,9 +45,9 @@ func TestThousandIdleSales(t *testing.T) {
 	t.Logf("%d sales opened in %v", sales, time.Since(started).Round(10*time.Millisecond))
 	opener.Kill()
 
-	var all []*arena.Process
-	for _, role := range []string{arena.Scheduler, arena.Allocator, arena.Recorder, arena.Edge} {
-		all = append(all, a.Start(role, arena.Unready))
+	var all []*cluster.Process
+	for _, role := range []string{cluster.Scheduler, cluster.Allocator, cluster.Recorder, cluster.Edge} {
+		all = append(all, a.Start(role, cluster.Unready))
 	}
 	allocator, edge := all[1], all[3]
 	// Led, listed, and read: by the allocator, and by the recorder's consumers.
@@ -63,13 +63,13 @@ func TestThousandIdleSales(t *testing.T) {
 
 	of := sale.ID(sales / 2)
 	begun := time.Now()
-	visits := a.Crowd([]*arena.Process{edge}, arena.CrowdOptions{Sale: of, Clients: 1, First: int64(of-1)*10 + 1, Num: 1, Alone: true}).Finish()
+	visits := a.Crowd([]*cluster.Process{edge}, cluster.CrowdOptions{Sale: of, Clients: 1, First: int64(of-1)*10 + 1, Num: 1, Alone: true}).Finish()
 	t.Logf("one purchase in sale %d took %v", of, time.Since(begun).Round(time.Millisecond))
-	a.Audit(visits, arena.Expect{Sale: of})
+	a.Audit(visits, cluster.Expect{Sale: of})
 }
 
 // idle looks what the processes take while they do nothing.
-func idle(t *testing.T, a *arena.Arena, all []*arena.Process) {
+func idle(t *testing.T, a *cluster.Cluster, all []*cluster.Process) {
 	t.Helper()
 	const window = 20 * time.Second
 	names := append([]string{}, "scheduler", "allocator", "recorder", "edge", "Postgres", "Redis", "NATS and this test")
@@ -95,10 +95,10 @@ func idle(t *testing.T, a *arena.Arena, all []*arena.Process) {
 }
 
 // settle waits until the processes have stopped being busy with their start.
-func settle(t *testing.T, all []*arena.Process) {
+func settle(t *testing.T, all []*cluster.Process) {
 	t.Helper()
 	const look, calm = time.Second, 0.15
-	deadline := time.Now().Add(arena.Patience)
+	deadline := time.Now().Add(cluster.Patience)
 	for last := cpuOf(all); ; {
 		time.Sleep(look) // a share of a second needs a second
 		now := cpuOf(all)
@@ -109,22 +109,22 @@ func settle(t *testing.T, all []*arena.Process) {
 	}
 }
 
-func cpuOf(all []*arena.Process) (sum time.Duration) {
+func cpuOf(all []*cluster.Process) (sum time.Duration) {
 	for _, p := range all {
-		u, _ := arena.UsageOf(p.PID())
+		u, _ := cluster.UsageOf(p.PID())
 		sum += u.CPU
 	}
 	return sum
 }
 
-func usage(a *arena.Arena, all []*arena.Process) (list []arena.Usage) {
+func usage(a *cluster.Cluster, all []*cluster.Process) (list []cluster.Usage) {
 	for _, p := range all {
-		u, _ := arena.UsageOf(p.PID())
+		u, _ := cluster.UsageOf(p.PID())
 		list = append(list, u)
 	}
-	redis, _ := arena.UsageOf(a.RedisPID())
-	own, _ := arena.UsageOf(os.Getpid())
-	return append(list, arena.FamilyUsage(a.PostgresPID()), redis, own)
+	redis, _ := cluster.UsageOf(a.RedisPID())
+	own, _ := cluster.UsageOf(os.Getpid())
+	return append(list, cluster.FamilyUsage(a.PostgresPID()), redis, own)
 }
 
 // A sale with many decisions, a million in the long form, changes hands: from nothing, and to a standby
@@ -136,16 +136,16 @@ func TestRecoveryOfAMillionDecisions(t *testing.T) {
 		cold, warm  = 5 * time.Second, 2 * time.Second
 	)
 	decisions := effort.Of(20_000, 1_000_000)
-	a := arena.New(t, arena.Options{Stock: stock, Measured: true, Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
-	a.Start(arena.Scheduler)
-	edge := a.Start(arena.Edge)
+	a := cluster.New(t, cluster.Options{Stock: stock, Measured: true, Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
+	a.Start(cluster.Scheduler)
+	edge := a.Start(cluster.Edge)
 	a.Spoilt() // by fill: the stream knows nothing of that history
 	fill(a, decisions, sold)
 
 	// first is one purchase, which waits for whoever decides it.
 	next := int64(sold + 1)
-	first := func() *arena.Crowd {
-		c := a.Crowd([]*arena.Process{edge}, arena.CrowdOptions{First: next, Num: 1, Clients: 1, Alone: true})
+	first := func() *cluster.Crowd {
+		c := a.Crowd([]*cluster.Process{edge}, cluster.CrowdOptions{First: next, Num: 1, Clients: 1, Alone: true})
 		next++
 		a.Eventually("it waits", func() bool { return edge.Metric("notsale_edge_waiting") == 1 })
 		return c
@@ -156,18 +156,18 @@ func TestRecoveryOfAMillionDecisions(t *testing.T) {
 		t.Helper()
 		before := commits()
 		a.Eventually(what+": the lease is taken", func() bool { return a.Epoch(1) > epoch })
-		took := a.Within(5*arena.Patience, what+": the first decision", func() bool { return commits() > before })
+		took := a.Within(5*cluster.Patience, what+": the first decision", func() bool { return commits() > before })
 		effort.Figure(t, fmt.Sprintf("%s, from the lease to the first of %d decisions", what, decisions), took, goal)
 	}
 
 	crowd := first()
-	leader := a.Start(arena.Allocator, arena.Unready)
+	leader := a.Start(cluster.Allocator, cluster.Unready)
 	decided("cold", cold, 0)
 	visits := crowd.Finish()
 
-	standby := a.Start(arena.Allocator)
+	standby := a.Start(cluster.Allocator)
 	if effort.Long() {
-		settle(t, []*arena.Process{standby}) // it has followed when it rests
+		settle(t, []*cluster.Process{standby}) // it has followed when it rests
 	}
 	epoch := a.Epoch(1)
 	leader.Kill()
@@ -176,8 +176,8 @@ func TestRecoveryOfAMillionDecisions(t *testing.T) {
 	decided("warm", warm, epoch)
 	t.Logf("warm: %v from the kill to the first decision", time.Since(killed).Round(time.Millisecond))
 	visits = append(visits, crowd.Finish()...)
-	for _, p := range []*arena.Process{standby, edge} {
-		u, _ := arena.UsageOf(p.PID())
+	for _, p := range []*cluster.Process{standby, edge} {
+		u, _ := cluster.UsageOf(p.PID())
 		t.Logf("%s holds %d MB", p.Name, u.RSS>>20)
 	}
 	for _, v := range visits {
@@ -189,7 +189,7 @@ func TestRecoveryOfAMillionDecisions(t *testing.T) {
 
 // fill writes a history into the ledger: so many grants, then refusals. The
 // cursor still stands at the opening record, which is as in the stream.
-func fill(a *arena.Arena, decisions, sold int) {
+func fill(a *cluster.Cluster, decisions, sold int) {
 	const index = `CREATE UNIQUE INDEX decisions_code ON decisions (code_id) WHERE code_id IS NOT NULL`
 	a.Exec(`DROP INDEX decisions_code`)
 	insert := fmt.Sprintf(`INSERT INTO decisions (sale_id, position, code_id, item_id, user_id, reason, decided_at)

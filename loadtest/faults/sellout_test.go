@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/pkg/effort"
 )
 
@@ -14,13 +14,13 @@ import (
 func TestSellOutWithTwoOfEach(t *testing.T) {
 	t.Parallel()
 	stock := effort.Of(600, 10_000)
-	a := arena.New(t, arena.Options{Stock: stock})
+	a := cluster.New(t, cluster.Options{Stock: stock})
 	edges, _ := a.StartAll(2, 2, 2, 2)
 	started := time.Now()
-	visits := a.Crowd(edges, arena.CrowdOptions{Clients: 64}).Finish()
+	visits := a.Crowd(edges, cluster.CrowdOptions{Clients: 64}).Finish()
 	took := time.Since(started)
 	asked := a.AskAgain(visits, edges, 20)
-	a.Audit(visits, arena.Expect{SoldOut: true})
+	a.Audit(visits, cluster.Expect{SoldOut: true})
 	t.Logf("%d items in %v by %d visits; checkouts %v, purchases %v; %d codes asked again",
-		stock, took, len(visits), arena.Statuses(visits, false), arena.Statuses(visits, true), asked)
+		stock, took, len(visits), cluster.Statuses(visits, false), cluster.Statuses(visits, true), asked)
 }

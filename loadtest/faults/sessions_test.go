@@ -13,14 +13,14 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/pkg/backends/backendstest"
 )
 
 // saysOf waits until /health of a process says this of the database.
-func saysOf(a *arena.Arena, p *arena.Process, want string) {
+func saysOf(a *cluster.Cluster, p *cluster.Process, want string) {
 	a.Eventually(p.Name+" says that the database is "+want, func() bool {
-		_, body := arena.Ask(p.Ops, "/health")
+		_, body := cluster.Ask(p.Ops, "/health")
 		return strings.Contains(body, `"database":"`+want+`"`)
 	})
 }
@@ -31,7 +31,7 @@ func saysOf(a *arena.Arena, p *arena.Process, want string) {
 // were left.
 func TestSessionsThatCannotWriteAreNotKept(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: 100})
+	a := cluster.New(t, cluster.Options{Stock: 100})
 	edges, allocators := a.StartAll(1, 1, 0, 1)
 	sells(t, a, edges, 1)
 	database, err := url.Parse(a.DatabaseURL)
@@ -45,7 +45,7 @@ func TestSessionsThatCannotWriteAreNotKept(t *testing.T) {
 	a.Number(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'notsale-%'`)
 	saysOf(a, allocators[0], "error")
 	saysOf(a, edges[0], "ok") // it only reads
-	crowd := a.Crowd(edges, arena.CrowdOptions{Clients: 4, First: 11, Num: 4, Alone: true})
+	crowd := a.Crowd(edges, cluster.CrowdOptions{Clients: 4, First: 11, Num: 4, Alone: true})
 	failures := func() float64 { return allocators[0].Metric("notsale_allocator_restarts_total") }
 	before := failures()
 	a.Eventually("it has tried with new sessions", func() bool { return failures() >= before+3 })
@@ -71,8 +71,8 @@ func TestSessionsThatCannotWriteAreNotKept(t *testing.T) {
 // same.
 func TestATakeoverNeedsNoPrivilege(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: 100, Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
-	var allocators []*arena.Process
+	a := cluster.New(t, cluster.Options{Stock: 100, Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
+	var allocators []*cluster.Process
 	for _, role := range []string{"one", "two"} {
 		a.Exec(`CREATE ROLE ` + role + ` LOGIN PASSWORD 'secret'`)
 		a.Exec(`GRANT ALL ON ALL TABLES IN SCHEMA public TO ` + role)
@@ -81,7 +81,7 @@ func TestATakeoverNeedsNoPrivilege(t *testing.T) {
 			t.Fatal(err)
 		}
 		u.User = url.UserPassword(role, "secret")
-		allocators = append(allocators, a.Start(arena.Allocator, arena.Env("DATABASE_URL", u.String())))
+		allocators = append(allocators, a.Start(cluster.Allocator, cluster.Env("DATABASE_URL", u.String())))
 	}
 	edges, _ := a.StartAll(1, 0, 0, 1)
 	leader, others := a.Leader(allocators)
@@ -99,11 +99,11 @@ func TestATakeoverNeedsNoPrivilege(t *testing.T) {
 // all the same.
 func TestALogThatNobodyReads(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: 100, Stores: []backendstest.Option{backendstest.WithOwnRedis}})
-	first := a.Start(arena.Allocator, arena.Flags("--log-level", "debug"), arena.Unread)
+	a := cluster.New(t, cluster.Options{Stock: 100, Stores: []backendstest.Option{backendstest.WithOwnRedis}})
+	first := a.Start(cluster.Allocator, cluster.Flags("--log-level", "debug"), cluster.Unread)
 	edges, _ := a.StartAll(1, 0, 0, 1)
 	a.Eventually("it leads", first.Leads)
-	heir := a.Start(arena.Allocator)
+	heir := a.Start(cluster.Allocator)
 	a.FillLog(first)
 	if err := a.Redis.Kill(); err != nil { // of which each commit tells the log
 		t.Fatal(err)
@@ -119,17 +119,17 @@ func TestALogThatNobodyReads(t *testing.T) {
 func TestAnAccountWithOneConsumer(t *testing.T) {
 	t.Parallel()
 	limited := limitedNATS(t)
-	a := arena.New(t, arena.Options{Stock: 100})
+	a := cluster.New(t, cluster.Options{Stock: 100})
 	a.NATSURL = limited
 	edges, _ := a.StartAll(1, 0, 0, 1)
 	hog, err := a.Stream().Read(t.Context(), 1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := a.Start(arena.Allocator)
+	p := a.Start(cluster.Allocator)
 	const limit = "maximum consumers limit reached"
 	a.Eventually("it is not ready, and says why", func() bool {
-		status, body := arena.Ask(p.Ops, "/readyz")
+		status, body := cluster.Ask(p.Ops, "/readyz")
 		return status == http.StatusServiceUnavailable && strings.Contains(body, "sale 1 is not decided") && strings.Contains(body, limit)
 	})
 	if n := strings.Count(p.Log(), limit); n != 1 {
@@ -162,7 +162,7 @@ func limitedNATS(t *testing.T) string {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(arena.Patience) {
+	if !s.ReadyForConnections(cluster.Patience) {
 		t.Fatal("the server is not ready")
 	}
 	return s.ClientURL()
@@ -171,18 +171,18 @@ func limitedNATS(t *testing.T) string {
 // PGSERVICE names a service that this machine has not: the URL says it all.
 func TestPGSERVICEIsNobodysBusiness(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: 100})
-	a.Start(arena.Allocator, arena.Env("PGSERVICE", "prod"))
+	a := cluster.New(t, cluster.Options{Stock: 100})
+	a.Start(cluster.Allocator, cluster.Env("PGSERVICE", "prod"))
 }
 
 // Who needs no Redis is well without it, though the settings that all roles are
 // given name one.
 func TestARedisThatIsNotNeededIsNotAsked(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: 100})
-	p := a.Start(arena.Scheduler, arena.Env("REDIS_URL", "rediss://127.0.0.1:1"))
+	a := cluster.New(t, cluster.Options{Stock: 100})
+	p := a.Start(cluster.Scheduler, cluster.Env("REDIS_URL", "rediss://127.0.0.1:1"))
 	a.Eventually("it is well", func() bool {
-		status, _ := arena.Ask(p.Ops, "/health")
+		status, _ := cluster.Ask(p.Ops, "/health")
 		return status == http.StatusOK
 	})
 }
@@ -190,32 +190,32 @@ func TestARedisThatIsNotNeededIsNotAsked(t *testing.T) {
 // Each role works with as few sessions as it may be given, and never has more.
 func TestFewestSessions(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: 100})
-	fewest := map[string]string{arena.Scheduler: "2", arena.Allocator: "4", arena.Recorder: "2", arena.Edge: "4"}
-	var edges []*arena.Process
-	for _, role := range []string{arena.Scheduler, arena.Allocator, arena.Recorder, arena.Edge} {
-		p := a.Start(role, arena.Flags("--database-conns", fewest[role]))
-		if role == arena.Edge {
+	a := cluster.New(t, cluster.Options{Stock: 100})
+	fewest := map[string]string{cluster.Scheduler: "2", cluster.Allocator: "4", cluster.Recorder: "2", cluster.Edge: "4"}
+	var edges []*cluster.Process
+	for _, role := range []string{cluster.Scheduler, cluster.Allocator, cluster.Recorder, cluster.Edge} {
+		p := a.Start(role, cluster.Flags("--database-conns", fewest[role]))
+		if role == cluster.Edge {
 			edges = append(edges, p)
 		}
 	}
-	visits := a.Crowd(edges, arena.CrowdOptions{Clients: 64}).Finish()
-	a.Audit(visits, arena.Expect{SoldOut: true})
+	visits := a.Crowd(edges, cluster.CrowdOptions{Clients: 64}).Finish()
+	a.Audit(visits, cluster.Expect{SoldOut: true})
 	for role, n := range fewest {
 		most, _ := strconv.ParseInt(n, 10, 64)
-		if role == arena.Allocator {
+		if role == cluster.Allocator {
 			most++
 		}
 		if had := a.Number(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'notsale-' || $1 || '-%'`, role); had > most {
 			t.Errorf("%s has %d sessions, of %d", role, had, most)
 		}
 	}
-	isRefused(t, a, a.Start(arena.Edge, arena.Flags("--database-conns", "3"), arena.Unready), "--database-conns 3: edge needs 4 at least")
+	isRefused(t, a, a.Start(cluster.Edge, cluster.Flags("--database-conns", "3"), cluster.Unready), "--database-conns 3: edge needs 4 at least")
 }
 
 // isRefused waits until a process that cannot work as it was started ends, and looks
 // that it has said why.
-func isRefused(t *testing.T, a *arena.Arena, p *arena.Process, why string) {
+func isRefused(t *testing.T, a *cluster.Cluster, p *cluster.Process, why string) {
 	t.Helper()
 	a.Eventually(p.Name+" ends", func() bool {
 		select {

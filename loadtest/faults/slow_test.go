@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/loadtest/faults/proxy"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/effort"
@@ -24,9 +24,9 @@ func slowly(long time.Duration) time.Duration {
 
 // sells lets a few people buy a few items, and fails unless each of them has got
 // one.
-func sells(t *testing.T, a *arena.Arena, edges []*arena.Process, first int64) {
+func sells(t *testing.T, a *cluster.Cluster, edges []*cluster.Process, first int64) {
 	t.Helper()
-	for _, v := range a.Crowd(edges, arena.CrowdOptions{Clients: 4, First: first, Num: 4, Alone: true}).Finish() {
+	for _, v := range a.Crowd(edges, cluster.CrowdOptions{Clients: 4, First: first, Num: 4, Alone: true}).Finish() {
 		if v.Status != http.StatusOK {
 			t.Errorf("item %d: %d", v.Item, v.Status)
 		}
@@ -35,7 +35,7 @@ func sells(t *testing.T, a *arena.Arena, edges []*arena.Process, first int64) {
 
 // takenOnce lets something that needs a takeover happen, waits for it, and fails
 // if one did not do.
-func takenOnce(t *testing.T, a *arena.Arena, edges []*arena.Process, first int64, happen func()) {
+func takenOnce(t *testing.T, a *cluster.Cluster, edges []*cluster.Process, first int64, happen func()) {
 	t.Helper()
 	epoch := a.Epoch(1)
 	happen()
@@ -51,7 +51,7 @@ func takenOnce(t *testing.T, a *arena.Arena, edges []*arena.Process, first int64
 func TestSlowFlushesAreLed(t *testing.T) {
 	t.Parallel()
 	flushes := backendstest.NewFlushes(t)
-	a := arena.New(t, arena.Options{Stock: 100, Stores: []backendstest.Option{backendstest.Durable, flushes.Postgres}})
+	a := cluster.New(t, cluster.Options{Stock: 100, Stores: []backendstest.Option{backendstest.Durable, flushes.Postgres}})
 	edges, allocators := a.StartAll(1, 2, 0, 1)
 	leader, others := a.Leader(allocators)
 	epoch := a.Epoch(1)
@@ -69,8 +69,8 @@ func TestSlowFlushesAreLed(t *testing.T) {
 // gone another leads it.
 func TestSlowRoundTripsAreLed(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: 100})
-	allocators := []*arena.Process{a.Start(arena.Allocator, arena.Through), a.Start(arena.Allocator, arena.Through)}
+	a := cluster.New(t, cluster.Options{Stock: 100})
+	allocators := []*cluster.Process{a.Start(cluster.Allocator, cluster.Through), a.Start(cluster.Allocator, cluster.Through)}
 	edges, _ := a.StartAll(1, 0, 0, 1)
 	leader, others := a.Leader(allocators)
 	const oneWay = 150 * time.Millisecond
@@ -80,7 +80,7 @@ func TestSlowRoundTripsAreLed(t *testing.T) {
 	sells(t, a, edges, 1)
 	takenOnce(t, a, edges, 11, leader.Kill)
 	a.Eventually("the other leads", others[0].Leads)
-	late := a.Start(arena.Allocator, arena.Through) // all its sessions are made on the long way
+	late := a.Start(cluster.Allocator, cluster.Through) // all its sessions are made on the long way
 	late.ToPostgres.Slow(oneWay, 0)
 	takenOnce(t, a, edges, 21, func() { others[0].ToNATS.Set(proxy.Blackhole) })
 	a.Eventually("the late one leads", late.Leads)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 )
 
 // The next sale opens in a store that is nine tenths reserved, and people were
@@ -21,9 +21,9 @@ func TestStoreNearlyFull(t *testing.T) {
 		perSale  = 64 << 20
 		fraction = store / 100
 	)
-	a := arena.New(t, arena.Options{Stock: 100, SaleBytes: perSale, StreamStore: store})
-	told := arena.Flags("--stream-store", strconv.Itoa(store))
-	scheduler := a.Start(arena.Scheduler, told)
+	a := cluster.New(t, cluster.Options{Stock: 100, SaleBytes: perSale, StreamStore: store})
+	told := cluster.Flags("--stream-store", strconv.Itoa(store))
+	scheduler := a.Start(cluster.Scheduler, told)
 	edges, _ := a.StartAll(0, 1, 1, 1)
 	alarms := func() float64 { return scheduler.Metric("notsale_scheduler_alarms_total") }
 	share := func() float64 { return scheduler.Metric("notsale_scheduler_store_reserved_ratio") }
@@ -32,7 +32,7 @@ func TestStoreNearlyFull(t *testing.T) {
 	n := 0
 	fill := func(percent int64) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), arena.Patience)
+		ctx, cancel := context.WithTimeout(t.Context(), cluster.Patience)
 		defer cancel()
 		info, err := a.JetStream().AccountInfo(ctx)
 		if err != nil {
@@ -57,7 +57,7 @@ func TestStoreNearlyFull(t *testing.T) {
 	a.Eventually("the alarm is raised", func() bool { return alarms() == 1 })
 	fill(90)
 
-	a.Start(arena.Scheduler, told, arena.Flags("--sale-every", arena.Later))
+	a.Start(cluster.Scheduler, told, cluster.Flags("--sale-every", cluster.Later))
 	a.Eventually("the next sale is open", func() bool {
 		return a.Number(`SELECT count(*) FROM sales WHERE sale_id = 2 AND state = 'open'`) == 1
 	})
@@ -66,8 +66,8 @@ func TestStoreNearlyFull(t *testing.T) {
 	if s := share(); s > 1 {
 		t.Errorf("%.0f%% reserved", 100*s)
 	}
-	visits := a.Crowd(edges, arena.CrowdOptions{Sale: 2, Clients: 8}).Finish()
-	a.Audit(visits, arena.Expect{Sale: 2, SoldOut: true})
+	visits := a.Crowd(edges, cluster.CrowdOptions{Sale: 2, Clients: 8}).Finish()
+	a.Audit(visits, cluster.Expect{Sale: 2, SoldOut: true})
 }
 
 // A store that is hardly larger than what one stream once reserved, as nobody
@@ -75,15 +75,15 @@ func TestStoreNearlyFull(t *testing.T) {
 // be full after a hundred requests if they did not grow.
 func TestASmallStoreSellsOut(t *testing.T) {
 	t.Parallel()
-	for name, o := range map[string]arena.Options{
+	for name, o := range map[string]cluster.Options{
 		"max_file_store 265MB": {Stock: 300, StreamStore: 265 << 20, SaleBytes: 256 << 20},
 		"streams that grow":    {Stock: 300, SaleBytes: 16 << 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := arena.New(t, o)
+			a := cluster.New(t, o)
 			edges, _ := a.StartAll(1, 1, 1, 1)
-			a.Audit(a.Crowd(edges, arena.CrowdOptions{Clients: 8}).Finish(), arena.Expect{SoldOut: true})
+			a.Audit(a.Crowd(edges, cluster.CrowdOptions{Clients: 8}).Finish(), cluster.Expect{SoldOut: true})
 		})
 	}
 }

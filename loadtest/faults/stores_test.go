@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/effort"
 )
@@ -18,12 +18,12 @@ const outage = 3 * time.Second
 
 // checkHealth waits until /health of an edge says this of a store, and looks
 // that it says nothing bad of the others.
-func checkHealth(t *testing.T, edge *arena.Process, store, want string) {
+func checkHealth(t *testing.T, edge *cluster.Process, store, want string) {
 	t.Helper()
 	var text string
-	deadline := time.Now().Add(arena.Patience)
+	deadline := time.Now().Add(cluster.Patience)
 	for {
-		status, body := arena.Ask(edge.Address, "/health")
+		status, body := cluster.Ask(edge.Address, "/health")
 		text = body
 		got := map[string]string{}
 		if json.Unmarshal([]byte(body), &got) == nil && got[store] == want {
@@ -49,23 +49,23 @@ func checkHealth(t *testing.T, edge *arena.Process, store, want string) {
 }
 
 // awayLong keeps a store away for a while, in the long form.
-func awayLong(a *arena.Arena, since time.Time) {
+func awayLong(a *cluster.Cluster, since time.Time) {
 	if effort.Long() {
 		a.Eventually("it was away long enough", func() bool { return time.Since(since) > outage })
 	}
 }
 
-func isReady(edge *arena.Process) bool {
-	status, _ := arena.Ask(edge.Address, "/readyz")
+func isReady(edge *cluster.Process) bool {
+	status, _ := cluster.Ask(edge.Address, "/readyz")
 	return status == http.StatusOK
 }
 
 // NATS is away for a while under load.
 func TestNATSAway(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(1000, 6000)})
+	a := cluster.New(t, cluster.Options{Stock: effort.Of(1000, 6000)})
 	edges, _ := a.StartAll(1, 2, 2, 2)
-	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
+	crowd := a.Crowd(edges, cluster.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(100)
 	a.StopNATS()
 	down := time.Now()
@@ -81,16 +81,16 @@ func TestNATSAway(t *testing.T) {
 	checkHealth(t, edges[0], "nats", "ok")
 	visits := crowd.Finish()
 	effort.Figure(t, "sold again after NATS was back", took, 3*time.Second)
-	t.Logf("%d answers 503 meanwhile; purchases %v", refused, arena.Statuses(visits, true))
-	a.Audit(visits, arena.Expect{SoldOut: true})
+	t.Logf("%d answers 503 meanwhile; purchases %v", refused, cluster.Statuses(visits, true))
+	a.Audit(visits, cluster.Expect{SoldOut: true})
 }
 
 // Postgres is killed and comes back, and then loses all its sessions, under load.
 func TestPostgresAway(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: effort.Of(1000, 6000), Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
+	a := cluster.New(t, cluster.Options{Stock: effort.Of(1000, 6000), Stores: []backendstest.Option{backendstest.WithOwnPostgres}})
 	edges, _ := a.StartAll(1, 2, 2, 2)
-	crowd := a.Crowd(edges, arena.CrowdOptions{Pace: walking})
+	crowd := a.Crowd(edges, cluster.CrowdOptions{Pace: walking})
 	crowd.AwaitSold(100)
 	if err := a.Postgres.Kill(); err != nil {
 		t.Fatal(err)
@@ -130,6 +130,6 @@ func TestPostgresAway(t *testing.T) {
 		}
 	}
 	effort.Figure(t, "sold again after Postgres answered", took, 5*time.Second)
-	t.Logf("purchases %v", arena.Statuses(visits, true))
-	a.Audit(visits, arena.Expect{SoldOut: true})
+	t.Logf("purchases %v", cluster.Statuses(visits, true))
+	a.Audit(visits, cluster.Expect{SoldOut: true})
 }

@@ -9,18 +9,18 @@ import (
 	"testing"
 	"time"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/pkg/effort"
 )
 
 // tails is one sale that loses its tail again and again.
 type tails struct {
-	*arena.Arena
+	*cluster.Cluster
 
 	t         *testing.T
-	edges     []*arena.Process
-	allocator *arena.Process
-	visits    []*arena.Visit
+	edges     []*cluster.Process
+	allocator *cluster.Process
+	visits    []*cluster.Visit
 	share     int64 // items sold between two losses
 	next      int64 // first item that nobody was sent for yet
 	holes     int
@@ -29,8 +29,8 @@ type tails struct {
 // lost is how many messages go each time.
 const lost = 5
 
-func (s *tails) crowd() *arena.Crowd {
-	c := s.Crowd(s.edges, arena.CrowdOptions{First: s.next, Num: s.share, Clients: 16, Pace: 20 * time.Millisecond, Seed: uint64(s.next)})
+func (s *tails) crowd() *cluster.Crowd {
+	c := s.Crowd(s.edges, cluster.CrowdOptions{First: s.next, Num: s.share, Clients: 16, Pace: 20 * time.Millisecond, Seed: uint64(s.next)})
 	s.next += s.share
 	return c
 }
@@ -70,7 +70,7 @@ func (s *tails) alarms(kind string) float64 {
 	return s.allocator.Metric("notsale_allocator_alarms_total", `kind="`+kind+`"`)
 }
 
-func (s *tails) restart() { s.allocator = s.Start(arena.Allocator) }
+func (s *tails) restart() { s.allocator = s.Start(cluster.Allocator) }
 
 // A sale's stream forgets what it had acknowledged: six times, in each way in
 // which that may be found. What was sold stays sold, nothing is swallowed, and
@@ -79,8 +79,8 @@ func TestLostTail(t *testing.T) {
 	t.Parallel()
 	const rounds = 7
 	share := int64(effort.Of(100, 600))
-	a := arena.New(t, arena.Options{Stock: int(rounds * share)})
-	s := &tails{Arena: a, t: t, share: share, next: 1}
+	a := cluster.New(t, cluster.Options{Stock: int(rounds * share)})
+	s := &tails{Cluster: a, t: t, share: share, next: 1}
 	edges, allocators := a.StartAll(1, 1, 1, 2)
 	s.edges, s.allocator = edges, allocators[0]
 	s.sell()
@@ -132,16 +132,16 @@ func TestLostTail(t *testing.T) {
 
 	visits := s.visits
 	a.AskAgain(visits, edges, 10)
-	t.Logf("%d items, %d holes, purchases %v", a.Sold(1), s.holes, arena.Statuses(visits, true))
-	a.Audit(visits, arena.Expect{SoldOut: true, Holes: s.holes})
+	t.Logf("%d items, %d holes, purchases %v", a.Sold(1), s.holes, cluster.Statuses(visits, true))
+	a.Audit(visits, cluster.Expect{SoldOut: true, Holes: s.holes})
 }
 
 // A stream that is gone is not made anew in silence, and the next sale opens.
 func TestLostStream(t *testing.T) {
 	t.Parallel()
-	a := arena.New(t, arena.Options{Stock: 100})
+	a := cluster.New(t, cluster.Options{Stock: 100})
 	edges, allocators := a.StartAll(1, 1, 1, 1)
-	crowd := a.Crowd(edges, arena.CrowdOptions{Clients: 4, Num: 50, First: 1})
+	crowd := a.Crowd(edges, cluster.CrowdOptions{Clients: 4, Num: 50, First: 1})
 	visits := crowd.Finish()
 	backup := a.BackUp(1)
 	a.DeleteStream(1)
@@ -152,16 +152,16 @@ func TestLostStream(t *testing.T) {
 		text := allocators[0].Log()
 		return strings.Contains(text, "restore it from a backup") && strings.Contains(text, "SALE_1")
 	})
-	next := a.Start(arena.Scheduler, arena.Flags("--sale-every", arena.Later))
+	next := a.Start(cluster.Scheduler, cluster.Flags("--sale-every", cluster.Later))
 	a.Eventually("the next sale is open", func() bool {
 		n, err := a.TryNumber(`SELECT count(*) FROM sales WHERE sale_id = 2 AND state = 'open'`)
 		return err == nil && n == 1
 	})
 	a.Eventually("the edge lists it", func() bool { return edges[0].Metric("notsale_edge_sales") >= 2 })
-	second := a.Crowd(edges, arena.CrowdOptions{Sale: 2, Clients: 4}).Finish()
-	a.Audit(second, arena.Expect{Sale: 2, SoldOut: true})
+	second := a.Crowd(edges, cluster.CrowdOptions{Sale: 2, Clients: 4}).Finish()
+	a.Audit(second, cluster.Expect{Sale: 2, SoldOut: true})
 	next.Kill()
-	ctx, cancel := context.WithTimeout(t.Context(), arena.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), cluster.Patience)
 	defer cancel()
 	if s, err := a.JetStream().Stream(ctx, "SALE_1"); err == nil {
 		t.Errorf("the lost stream was made again at %v", s.CachedInfo().Created)
@@ -171,7 +171,7 @@ func TestLostStream(t *testing.T) {
 		if v.Status != http.StatusOK {
 			continue
 		}
-		status, body := arena.Ask(edges[0].Address, "/purchase?code="+v.Code)
+		status, body := cluster.Ask(edges[0].Address, "/purchase?code="+v.Code)
 		if status != http.StatusOK || body != v.Body() {
 			t.Fatalf("item %d was sold; now %d %s", v.Item, status, body)
 		}
@@ -183,6 +183,6 @@ func TestLostStream(t *testing.T) {
 	a.Eventually("the restored stream is taken up", func() bool {
 		return a.Number(`SELECT count(*) FROM holes WHERE sale_id = 1 AND matching_sequence = cursor_sequence`) == 1
 	})
-	visits = append(visits, a.Crowd(edges, arena.CrowdOptions{Clients: 4}).Finish()...)
-	a.Audit(visits, arena.Expect{SoldOut: true, Holes: 1})
+	visits = append(visits, a.Crowd(edges, cluster.CrowdOptions{Clients: 4}).Finish()...)
+	a.Audit(visits, cluster.Expect{SoldOut: true, Holes: 1})
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"os"
 	"os/signal"
 	"strconv"
@@ -106,7 +107,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 }
 
 func loopback(target string) bool {
-	u, err := shopper.ParseTarget(target)
+	u, err := url.Parse(target)
 	if err != nil {
 		return false
 	}

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/loadtest/faults/proxy"
 )
 
@@ -20,7 +20,7 @@ const perRole = 2
 const archiver = "archiver"
 
 // roles in the order of their starts.
-var roles = []string{arena.Scheduler, arena.Allocator, arena.Recorder, archiver, arena.Edge}
+var roles = []string{cluster.Scheduler, cluster.Allocator, cluster.Recorder, archiver, cluster.Edge}
 
 // archiveAfter is the age at which a sold-out sale is archived, in slots.
 const archiveAfter = 2
@@ -28,7 +28,7 @@ const archiveAfter = 2
 // house is the shop's processes. What dies is started again by the fault that
 // killed it; what dies by itself is a finding.
 type house struct {
-	*arena.Arena
+	*cluster.Cluster
 
 	stage    *stage
 	archives string              // folder
@@ -36,22 +36,22 @@ type house struct {
 	front    []string            // addresses of the edges, which outlive them
 
 	mu      sync.Mutex
-	members map[string][]*arena.Process // guarded by mu
-	closed  bool                        // guarded by mu
+	members map[string][]*cluster.Process // guarded by mu
+	closed  bool                          // guarded by mu
 }
 
 // open starts the whole house.
-func (o *options) open(s *stage, a *arena.Arena) *house {
-	h := &house{Arena: a, stage: s, archives: s.TempDir(), members: map[string][]*arena.Process{}}
+func (o *options) open(s *stage, a *cluster.Cluster) *house {
+	h := &house{Cluster: a, stage: s, archives: s.TempDir(), members: map[string][]*cluster.Process{}}
 	h.flags = map[string][]string{
-		arena.Scheduler: {"--sale-every", o.slot.String()},
-		archiver:        {"--sale-every", o.slot.String(), "--archive-to", h.archives, "--archive-after", (archiveAfter * o.slot).String()},
+		cluster.Scheduler: {"--sale-every", o.slot.String()},
+		archiver:          {"--sale-every", o.slot.String(), "--archive-to", h.archives, "--archive-after", (archiveAfter * o.slot).String()},
 	}
 	for _, role := range roles {
 		for n := range perRole {
-			p := a.Start(role, arena.Through, arena.Flags(h.flags[role]...))
+			p := a.Start(role, cluster.Through, cluster.Flags(h.flags[role]...))
 			h.members[role] = append(h.members[role], p)
-			if role == arena.Edge {
+			if role == cluster.Edge {
 				h.front = append(h.front, p.Address)
 			}
 			go h.watch(role, n, p)
@@ -61,7 +61,7 @@ func (o *options) open(s *stage, a *arena.Arena) *house {
 }
 
 // watch reports a process that ends though nobody ended it.
-func (h *house) watch(role string, n int, p *arena.Process) {
+func (h *house) watch(role string, n int, p *cluster.Process) {
 	<-p.Ended()
 	if h.employs(role, n, p) {
 		h.stage.Errorf("%s ended by itself, status %d:\n%s", p.Name, p.Status(), p.Log())
@@ -69,7 +69,7 @@ func (h *house) watch(role string, n int, p *arena.Process) {
 }
 
 // employs reports whether the process is one that should run.
-func (h *house) employs(role string, n int, p *arena.Process) bool {
+func (h *house) employs(role string, n int, p *cluster.Process) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return !h.closed && h.members[role][n] == p
@@ -82,26 +82,26 @@ func (h *house) close() {
 	h.closed = true
 }
 
-func (h *house) member(role string, n int) *arena.Process {
+func (h *house) member(role string, n int) *cluster.Process {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.members[role][n]
 }
 
 // all returns the processes that run now, by role.
-func (h *house) all() map[string][]*arena.Process {
+func (h *house) all() map[string][]*cluster.Process {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	copied := map[string][]*arena.Process{}
+	copied := map[string][]*cluster.Process{}
 	for role, members := range h.members {
-		copied[role] = append([]*arena.Process(nil), members...)
+		copied[role] = append([]*cluster.Process(nil), members...)
 	}
 	return copied
 }
 
 // replace ends a process and starts another in its place: an edge where
 // shoppers know it.
-func (h *house) replace(role string, n int, end func(*arena.Process)) {
+func (h *house) replace(role string, n int, end func(*cluster.Process)) {
 	h.mu.Lock()
 	old := h.members[role][n]
 	h.members[role][n] = nil // its end is no finding
@@ -112,10 +112,10 @@ func (h *house) replace(role string, n int, end func(*arena.Process)) {
 		way.Close()
 	}
 	flags := h.flags[role]
-	if role == arena.Edge {
+	if role == cluster.Edge {
 		flags = append([]string{"--listen", h.front[n]}, flags...)
 	}
-	p := h.Start(role, arena.Through, arena.Flags(flags...))
+	p := h.Start(role, cluster.Through, cluster.Flags(flags...))
 	h.mu.Lock()
 	h.members[role][n] = p
 	h.mu.Unlock()
@@ -140,7 +140,7 @@ func faults() (all []fault) {
 	for _, role := range roles {
 		all = append(all,
 			fault{"kill " + role, func(h *house, rng *rand.Rand) {
-				h.replace(role, rng.IntN(perRole), func(p *arena.Process) { p.Kill(); time.Sleep(killPause) })
+				h.replace(role, rng.IntN(perRole), func(p *cluster.Process) { p.Kill(); time.Sleep(killPause) })
 			}},
 			fault{"stop " + role, func(h *house, rng *rand.Rand) {
 				p := h.member(role, rng.IntN(perRole))
@@ -149,7 +149,7 @@ func faults() (all []fault) {
 				p.Continue()
 			}},
 			fault{"roll " + role, func(h *house, rng *rand.Rand) {
-				h.replace(role, rng.IntN(perRole), func(p *arena.Process) { p.Terminate(); <-p.Ended() })
+				h.replace(role, rng.IntN(perRole), func(p *cluster.Process) { p.Terminate(); <-p.Ended() })
 			}},
 			fault{"cut " + role, func(h *house, rng *rand.Rand) {
 				h.ways(role, rng.IntN(perRole), func(way *proxy.Proxy) { way.Set(proxy.Reset) }, func(way *proxy.Proxy) { way.Set(proxy.Forward) })
@@ -181,7 +181,7 @@ func (h *house) ways(role string, n int, spoil, heal func(*proxy.Proxy)) {
 	}
 }
 
-func waysOf(p *arena.Process) []*proxy.Proxy {
+func waysOf(p *cluster.Process) []*proxy.Proxy {
 	return []*proxy.Proxy{p.ToPostgres, p.ToNATS, p.ToRedis}
 }
 

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 )
 
 // allowance is how much a count may grow from an early part of the soak to its
@@ -33,7 +33,7 @@ func allowanceOf(count string) allowance {
 		return allowance{floor: 8, perSale: 8}
 	case count == countSessions:
 		return allowance{floor: 8}
-	case count == goroutinesOf+arena.Allocator, count == goroutinesOf+arena.Recorder:
+	case count == goroutinesOf+cluster.Allocator, count == goroutinesOf+cluster.Recorder:
 		return allowance{floor: 40, share: 0.1, perSale: 14}
 	case count == descriptorsOf+storesName:
 		return allowance{floor: 40, share: 0.1, perSale: 6} // a stream's and its consumers' files

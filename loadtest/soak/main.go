@@ -16,9 +16,10 @@ import (
 	"syscall"
 	"time"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 	"notsale/loadtest/hammer/shopper"
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/client"
 	"notsale/services/notsale/notsaletest/audittest"
 )
 
@@ -101,7 +102,7 @@ func (o *options) soak(ctx context.Context, out io.Writer) (well bool, err error
 		s.clear()
 		well = !s.Failed()
 	}()
-	a := arena.New(s, arena.Options{Stock: o.stock, Limit: o.limit, Stores: []backendstest.Option{
+	a := cluster.New(s, cluster.Options{Stock: o.stock, Limit: o.limit, Stores: []backendstest.Option{
 		backendstest.Durable, backendstest.WithOwnPostgres, backendstest.WithOwnRedis,
 	}})
 	h := o.open(s, a)
@@ -135,14 +136,11 @@ func (o *options) slots(h *house, t *traffic) (samples []sample) {
 }
 
 // next waits for a sale newer than the last; false: the soak is over.
-func (h *house) next(ctx context.Context, last int64, patience time.Duration) (shopper.Sale, bool) {
-	conn, err := shopper.NewConn("http://"+h.front[0], requestTime)
-	if err != nil {
-		h.stage.Fatal(err)
-	}
-	defer conn.Close()
+func (h *house) next(ctx context.Context, last int64, patience time.Duration) (client.Sale, bool) {
+	shop := h.stage.shop(h.front[0])
+	defer shop.Close()
 	for deadline := time.Now().Add(patience); ctx.Err() == nil; {
-		of, err := shopper.FetchSale(ctx, conn, 0)
+		of, err := shop.OpenSale(ctx)
 		if err == nil && of.ID > last {
 			return of, true
 		}
@@ -154,7 +152,7 @@ func (h *house) next(ctx context.Context, last int64, patience time.Duration) (s
 		case <-time.After(lookPause):
 		}
 	}
-	return shopper.Sale{}, false
+	return client.Sale{}, false
 }
 
 // Pace of a slot.
@@ -167,7 +165,7 @@ const (
 
 // slotOf sells one sale out, or leaves it, among faults, and checks it once
 // they are over. It returns the faults that are still to come.
-func (o *options) slotOf(ctx context.Context, h *house, t *traffic, of shopper.Sale, end time.Time, rng *rand.Rand, deck []fault) []fault {
+func (o *options) slotOf(ctx context.Context, h *house, t *traffic, of client.Sale, end time.Time, rng *rand.Rand, deck []fault) []fault {
 	trouble, heal := context.WithTimeout(ctx, time.Duration(troubled*float64(time.Until(end))))
 	defer heal()
 	var res *shopper.Result
@@ -197,7 +195,7 @@ func (o *options) slotOf(ctx context.Context, h *house, t *traffic, of shopper.S
 }
 
 // some buys a few items of a sale, which stays unsold from then on.
-func (t *traffic) some(ctx context.Context, of shopper.Sale) {
+func (t *traffic) some(ctx context.Context, of client.Sale) {
 	v := t.visitor()
 	defer v.close()
 	for range unsoldBuyers {

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"notsale/loadtest/faults/arena"
+	"notsale/loadtest/faults/cluster"
 )
 
 // sample is what was counted at the end of a slot.
@@ -67,7 +67,7 @@ func (h *house) look(of int64, unsold int) sample {
 }
 
 func resident(pid int) float64 {
-	u, _ := arena.UsageOf(pid)
+	u, _ := cluster.UsageOf(pid)
 	return float64(u.RSS) / mebibyte
 }
 

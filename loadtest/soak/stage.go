@@ -9,10 +9,12 @@ import (
 	"os"
 	"sync"
 	"testing"
+
+	"notsale/pkg/client"
 )
 
-// stage is the testing.TB of a soak, which is no test: it lets the arena of the
-// fault tests serve a command. Only what the arena calls is there.
+// stage is the testing.TB of a soak, which is no test: it lets the cluster of
+// the fault tests serve a command. Only what the cluster calls is there.
 type stage struct {
 	testing.TB // nil; for the methods that nobody calls
 
@@ -30,6 +32,15 @@ const maxWrong = 50
 
 // fatal ends a soak that cannot go on.
 type fatal string
+
+// shop is a client of the edge at an address.
+func (s *stage) shop(address string) *client.Client {
+	c, err := client.New(client.Config{Base: "http://" + address, Timeout: requestTime})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return c
+}
 
 func (s *stage) Helper()                  {}
 func (s *stage) Name() string             { return "soak" }

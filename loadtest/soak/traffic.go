@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"notsale/loadtest/hammer/shopper"
+	"notsale/pkg/client"
 )
 
 // Pace of the traffic beside the sell-outs.
@@ -42,7 +43,7 @@ type traffic struct {
 	mu     sync.Mutex
 	grants []grant        // a sample of all; guarded by mu
 	seen   int            // guarded by mu
-	unsold []shopper.Sale // guarded by mu
+	unsold []client.Sale  // guarded by mu
 	counts map[string]int // requests, by kind and status; guarded by mu
 	rng    *rand.Rand     // guarded by mu
 }
@@ -86,7 +87,7 @@ func (t *traffic) keep(code string, body []byte) {
 }
 
 // leave makes a sale one of the unsold, of which an item is bought now and then.
-func (t *traffic) leave(of shopper.Sale) {
+func (t *traffic) leave(of client.Sale) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unsold = append(t.unsold, of)
@@ -100,7 +101,7 @@ func (t *traffic) left() int {
 
 // pick returns a random grant and a random unsold sale, empty where there are
 // none yet, and a random number.
-func (t *traffic) pick() (g grant, of shopper.Sale, n int) {
+func (t *traffic) pick() (g grant, of client.Sale, n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.grants) > 0 {
@@ -112,46 +113,37 @@ func (t *traffic) pick() (g grant, of shopper.Sale, n int) {
 	return g, of, t.rng.IntN(1 << 30)
 }
 
-// visitor is one connection to each edge.
+// visitor goes to any edge.
 type visitor struct {
 	*traffic
 
-	conns []*shopper.Conn
+	shops []*client.Client
 }
 
 func (t *traffic) visitor() *visitor {
 	v := &visitor{traffic: t}
 	for _, address := range t.front {
-		c, err := shopper.NewConn("http://"+address, requestTime)
-		if err != nil {
-			t.stage.Fatal(err)
-		}
-		v.conns = append(v.conns, c)
+		v.shops = append(v.shops, t.stage.shop(address))
 	}
 	return v
 }
 
 func (v *visitor) close() {
-	for _, c := range v.conns {
-		c.Close()
+	for _, s := range v.shops {
+		s.Close()
 	}
 }
 
 // ask posts to any edge and counts the answer; status 0: none came.
-func (v *visitor) ask(ctx context.Context, kind, target string, n int) shopper.Response {
-	resp, err := v.conns[n%len(v.conns)].Do(ctx, http.MethodPost, target)
-	if err != nil {
-		resp = shopper.Response{}
+func (v *visitor) ask(ctx context.Context, kind, target string, n int) client.Answer {
+	a, err := v.shops[n%len(v.shops)].Do(ctx, http.MethodPost, target)
+	if a.Status >= http.StatusInternalServerError && a.Status != http.StatusServiceUnavailable {
+		v.stage.Errorf("%s got %d %s (%v)", kind, a.Status, a.Body, err)
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.counts[kind+" "+strconv.Itoa(resp.Status)]++
-	return resp
-}
-
-// later reports whether an answer leaves the outcome open.
-func later(status int) bool {
-	return status == 0 || status == http.StatusAccepted || status == http.StatusServiceUnavailable
+	v.counts[kind+" "+strconv.Itoa(a.Status)]++
+	return a
 }
 
 // run does one thing again and again until ctx ends.
@@ -180,8 +172,8 @@ func (v *visitor) repeat(ctx context.Context) {
 	if g.code == "" {
 		return
 	}
-	resp := v.ask(ctx, "repeat", "/purchase?code="+url.QueryEscape(g.code), n)
-	if !later(resp.Status) && (resp.Status != http.StatusOK || !bytes.Equal(resp.Body, g.body)) {
+	resp := v.ask(ctx, "repeat", client.PurchaseTarget(g.code), n)
+	if resp.Final() && (resp.Status != http.StatusOK || !bytes.Equal(resp.Body, g.body)) {
 		v.stage.Errorf("a granted code got %d %s, before: %s", resp.Status, resp.Body, g.body)
 	}
 }
@@ -199,7 +191,7 @@ func (v *visitor) nonsense(ctx context.Context) {
 		{"/purchase?code=AQ" + strconv.Itoa(n), http.StatusBadRequest},
 	}
 	t := targets[n/2%len(targets)]
-	if resp := v.ask(ctx, "bad", t.target, n); !later(resp.Status) && resp.Status != t.status {
+	if resp := v.ask(ctx, "bad", t.target, n); resp.Final() && resp.Status != t.status {
 		v.stage.Errorf("%s got %d %s, want %d", t.target, resp.Status, resp.Body, t.status)
 	}
 }
@@ -214,23 +206,21 @@ func (v *visitor) old(ctx context.Context) {
 }
 
 // buy tries to buy any item of a sale.
-func (v *visitor) buy(ctx context.Context, of shopper.Sale, n int) {
+func (v *visitor) buy(ctx context.Context, of client.Sale, n int) {
 	item := of.FirstItem + int64(n)%int64(of.Stock)
-	checkout := v.ask(ctx, "old checkout", fmt.Sprintf("/checkout?user_id=old-%d&id=%d", n, item), n)
-	_, rest, _ := bytes.Cut(checkout.Body, []byte(`"code":"`))
-	text, _, _ := bytes.Cut(rest, []byte{'"'})
-	code := string(text)
+	checkout := v.ask(ctx, "old checkout", client.CheckoutTarget(fmt.Sprintf("old-%d", n), item), n)
+	code := checkout.Code()
 	switch {
-	case later(checkout.Status), checkout.Status == http.StatusConflict, checkout.Status == http.StatusGone:
+	case !checkout.Final(), checkout.Status == http.StatusConflict, checkout.Status == http.StatusGone:
 		return
 	case checkout.Status != http.StatusOK || code == "":
 		v.stage.Errorf("a checkout of item %d got %d %s", item, checkout.Status, checkout.Body)
 		return
 	}
-	switch resp := v.ask(ctx, "old purchase", "/purchase?code="+url.QueryEscape(code), n); {
+	switch resp := v.ask(ctx, "old purchase", client.PurchaseTarget(code), n); {
 	case resp.Status == http.StatusOK:
 		v.keep(code, resp.Body)
-	case !later(resp.Status) && resp.Status != http.StatusConflict && resp.Status != http.StatusGone:
+	case resp.Final() && resp.Status != http.StatusConflict && resp.Status != http.StatusGone:
 		v.stage.Errorf("a purchase of item %d got %d %s", item, resp.Status, resp.Body)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"notsale/pkg/code"
-	"notsale/pkg/planted"
 	"notsale/pkg/sale"
 )
 
@@ -128,7 +127,7 @@ func (e *Engine) decide(r *Request, b *Batch) (d Decision, repeat bool) {
 		return Decision{Position: e.cursor.Position, Reason: Malformed, At: e.cursor.Now}, false
 	}
 	d = Decision{Position: e.cursor.Position, Code: r.Code, Item: r.Item, User: r.User, At: e.cursor.Now}
-	if known, ok := e.decided[r.Code]; ok && planted.Bug != planted.CodeDecidedAnew {
+	if known, ok := e.decided[r.Code]; ok {
 		d.Position, d.At, d.Reason = known.position, known.at, known.reason
 		e.remind(&d, b)
 		return d, true
@@ -148,19 +147,11 @@ func (e *Engine) decide(r *Request, b *Batch) (d Decision, repeat bool) {
 
 func (e *Engine) soldOut() bool { return e.cursor.Sold == e.sale.Stock }
 
-func (e *Engine) atLimit(user sale.UserID) bool { return len(e.grants[user]) >= e.limit() }
+func (e *Engine) atLimit(user sale.UserID) bool { return len(e.grants[user]) >= e.sale.UserLimit }
 
 func (e *Engine) taken(item sale.ItemID) bool {
 	_, taken := e.owners[item]
 	return taken
-}
-
-// limit is how many items a user may buy.
-func (e *Engine) limit() int {
-	if planted.Bug == planted.LimitOffByOne {
-		return e.sale.UserLimit + 1
-	}
-	return e.sale.UserLimit
 }
 
 func (e *Engine) grant(d *Decision, b *Batch) {

@@ -1,5 +1,3 @@
-//go:build !planted
-
 package allocation
 
 import "notsale/pkg/sale"

@@ -15,6 +15,9 @@
 // too dear to measure on the way are benchmarks. Memory may be asserted, with
 // ample room.
 //
+// Golden files are written by no run but one with NOTSALE_UPDATE=1 in the
+// environment ([Update]).
+//
 // # Authority
 //
 // None: it is test support, imported by tests and by what sets their stages.

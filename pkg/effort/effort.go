@@ -15,6 +15,9 @@ const Patience = time.Minute
 // Long reports whether the long forms are asked for.
 func Long() bool { return os.Getenv("NOTSALE_LONG") == "1" }
 
+// Update reports whether tests are to write their golden files anew.
+func Update() bool { return os.Getenv("NOTSALE_UPDATE") == "1" }
+
 // Of is the size of something in the form that is asked for.
 func Of(short, long int) int {
 	if Long() {

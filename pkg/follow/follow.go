@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"notsale/pkg/allocation"
-	"notsale/pkg/planted"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 )
@@ -77,11 +76,7 @@ type Follower struct {
 
 // Open returns a follower from the cursor on, which has seen the message there.
 func Open(ctx context.Context, s Stream, at Cursor) (*Follower, error) {
-	from := max(at.Sequence, 1)
-	if planted.Bug == planted.StandbyAfterCursor {
-		from = at.Sequence + 1
-	}
-	r, err := s.Read(ctx, from)
+	r, err := s.Read(ctx, max(at.Sequence, 1))
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +90,7 @@ func Open(ctx context.Context, s Stream, at Cursor) (*Follower, error) {
 
 // meet waits for the message at the cursor.
 func (f *Follower) meet(ctx context.Context, at Cursor) error {
-	if at.Sequence == 0 || planted.Bug == planted.StandbyAfterCursor {
+	if at.Sequence == 0 {
 		return nil
 	}
 	messages, err := f.reader.Next(ctx, 1, quietFirst)
@@ -104,7 +99,7 @@ func (f *Follower) meet(ctx context.Context, at Cursor) error {
 		return err
 	case len(messages) == 0:
 		return fmt.Errorf("%w: the message at the cursor, %d, did not come", stream.ErrGap, at.Sequence)
-	case at.At(&messages[0]) != at && planted.Bug != planted.TailCheckSkipped:
+	case at.At(&messages[0]) != at:
 		return fmt.Errorf("%w: message %d is not the one that was dealt with", ErrChanged, at.Sequence)
 	}
 	return nil

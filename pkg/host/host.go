@@ -17,6 +17,8 @@ type Host interface {
 	Wait(ctx context.Context, d time.Duration)
 	// Inbox returns an empty inbox.
 	Inbox() Inbox
+	// Event returns one that has not happened.
+	Event() Event
 	// WithCancel is context.WithCancelCause.
 	WithCancel(ctx context.Context) (context.Context, context.CancelCauseFunc)
 	// WithTimeout is context.WithTimeout.
@@ -33,6 +35,15 @@ type Inbox interface {
 	// Take returns what was told first, waiting for it for at most so long and
 	// until ctx ends; false: nothing was.
 	Take(ctx context.Context, patience time.Duration) (x any, ok bool)
+}
+
+// Event happens once, for all who wait for it.
+type Event interface {
+	// Set lets it happen, and is called once.
+	Set()
+	// Wait waits for it for at most so long and until ctx ends; false: it has not
+	// happened.
+	Wait(ctx context.Context, patience time.Duration) bool
 }
 
 // Real runs tasks as goroutines. The zero value is ready for use.
@@ -68,12 +79,50 @@ func (*Real) Wait(ctx context.Context, d time.Duration) {
 }
 
 // Inbox implements Host.
-func (*Real) Inbox() Inbox { return &inbox{news: make(chan struct{}, 1)} }
+func (*Real) Inbox() Inbox {
+	i := &inbox{news: make(chan struct{}, 1)}
+	i.told = i.room[:0]
+	return i
+}
+
+// Event implements Host.
+func (*Real) Event() Event { return make(event) }
+
+type event chan struct{}
+
+func (e event) Set() { close(e) }
+
+func (e event) Wait(ctx context.Context, patience time.Duration) bool {
+	select {
+	case <-e:
+		return true
+	default:
+	}
+	over, stop := after(patience)
+	defer stop()
+	select {
+	case <-e:
+		return true
+	case <-over:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// after is time.After, which never comes after Forever.
+func after(patience time.Duration) (over <-chan time.Time, stop func()) {
+	if patience == Forever {
+		return nil, func() {}
+	}
+	timer := time.NewTimer(patience)
+	return timer.C, func() { timer.Stop() }
+}
 
 // inbox holds any number of things, so that Put never waits.
 type inbox struct {
 	mu   sync.Mutex
 	told []any         // guarded by mu
+	room [2]any        // for as much as most inboxes are told; told begins there
 	news chan struct{} // there may be something
 }
 
@@ -95,15 +144,15 @@ func (i *inbox) Take(ctx context.Context, patience time.Duration) (any, bool) {
 	if x, ok := i.first(); ok {
 		return x, true
 	}
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
+	over, stop := after(patience)
+	defer stop()
 	for {
 		select {
 		case <-i.news:
 			if x, ok := i.first(); ok {
 				return x, true
 			}
-		case <-timer.C:
+		case <-over:
 			return i.first()
 		case <-ctx.Done():
 			return nil, false

@@ -58,7 +58,7 @@ func (l *Ledger) RecordAttempts(ctx context.Context, of wire.AttemptStream, from
 		at[i], expires[i] = a.At.Time(), a.Expires.Time()
 		users[i], items[i], outcomes[i], edges[i] = a.User, a.Item, string(a.Outcome), a.Edge
 	}
-	result, err := one(ctx, l.pool, attemptsStatement(), params{
+	result, err := one(ctx, l.pool, "record_attempts", params{
 		"sale": of.Sale, "part": of.Part, "stream_created": from.Created.Time(),
 		"from_sequence": from.Sequence, "from_time": from.Time.Time(), "from_hash": from.Hash[:],
 		"to_sequence": to.Sequence, "to_time": to.Time.Time(), "to_hash": to.Hash[:],

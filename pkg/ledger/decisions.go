@@ -13,7 +13,6 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
-	"notsale/pkg/planted"
 	"notsale/pkg/sale"
 )
 
@@ -79,13 +78,7 @@ func (l *Ledger) OpenPositions(ctx context.Context, age time.Duration) (_ map[sa
 func (l *Ledger) Commit(ctx context.Context, id sale.ID, epoch int64, b *allocation.Batch) (err error) {
 	c, d := &b.After, columns(b.Decisions)
 	defer during(&err, "committing sale %d up to sequence %d", id, c.Sequence)
-	if planted.Bug == planted.TwoTransactions {
-		if err := l.insertApart(ctx, id, &d); err != nil {
-			return err
-		}
-		d = columns(nil)
-	}
-	committed, err := done(ctx, l.pool, commitStatement(), params{
+	committed, err := done(ctx, l.pool, "commit", params{
 		"sale": id, "epoch": epoch, "holder": l.name, "before_generation": b.Before.Generation, "before_sequence": b.Before.Sequence,
 		"generation": c.Generation, "sequence": c.Sequence, "position": c.Position, "sold": c.Sold, "chain": c.Chain[:],
 		"pack_hash": c.PackHash[:], "pack_time": c.PackTime.Time(), "engine_time": c.Now.Time(), "packs": encodeMarks(b.Packs),

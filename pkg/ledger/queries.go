@@ -42,7 +42,6 @@ func readQueries() map[string]query {
 		name := strings.TrimSuffix(file.Name(), ".sql")
 		qs[name] = numbered(queryText(name))
 	}
-	plant(qs)
 	return qs
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"notsale/pkg/host"
 )
 
 // ErrFull says that the queue holds as many items as it may. Nothing was
@@ -18,6 +20,9 @@ var ErrClosed = errors.New("pack: queue is closed")
 // ErrAmbiguous is wrapped by a Sender's error when the pack may have been
 // stored all the same.
 var ErrAmbiguous = errors.New("pack: it is not known whether the pack was stored")
+
+// ErrLate says that an item's fate was not known in time: it may still be stored.
+var ErrLate = errors.New("pack: not known to be stored in time")
 
 // ErrUnwanted is wrapped by a Sender's error when nobody wants the pack stored any
 // more: it was not sent, and is not sent again whatever became of it before.
@@ -45,106 +50,157 @@ const (
 	lastBackoff  = 500 * time.Millisecond
 )
 
-// Sender stores a pack durably. It is called by one goroutine at a time, may
+// Sender stores a pack durably. It is called for one pack at a time, may
 // block until the context ends, with the pack's patience at the latest, and must
 // not keep the slice. nil: every item is
 // stored. An error that wraps ErrAmbiguous: perhaps. Any other: none is.
 type Sender[T any] func(ctx context.Context, items []T) error
 
+// Failed is what the inbox of an item is told whose pack is not stored, or not known
+// to be.
+type Failed struct{ Err error }
+
+// Ticket is the future of all items of one pack.
+type Ticket struct {
+	known host.Event
+	err   error // written before known happens
+}
+
+// Wait returns the fate of the pack, nil where it is stored, or ErrLate when that is
+// not known in time.
+func (t *Ticket) Wait(ctx context.Context, patience time.Duration) error {
+	if !t.known.Wait(ctx, patience) {
+		return ErrLate
+	}
+	return t.err
+}
+
 // Queue is a coalescing queue, safe for any number of callers.
 type Queue[T any] struct {
+	host   host.Host
 	limits Limits
 	send   Sender[T]
 	ctx    context.Context // ends when Close gives up
-	cancel context.CancelFunc
-	idle   sync.WaitGroup // one count while a goroutine sends
+	cancel context.CancelCauseFunc
+	sent   host.Inbox // told once, when the queue is closed and empty
 
 	mu      sync.Mutex
-	buffer  *Buffer[T] // guarded by mu
-	running bool       // guarded by mu
+	packs   []*pack[T] // not yet sent, oldest first; the last may still grow; guarded by mu
+	queued  int        // items, those that are being sent included; guarded by mu
+	running bool       // run does; guarded by mu
 	closed  bool       // guarded by mu
 }
 
-// New returns a queue that sends with send. It holds no goroutine while idle.
-func New[T any](limits Limits, send Sender[T]) *Queue[T] {
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // Close calls it
-	return &Queue[T]{limits: limits, send: send, ctx: ctx, cancel: cancel, buffer: NewBuffer[T](limits)}
+// pack is items that are sent together.
+type pack[T any] struct {
+	items   []T
+	bytes   int
+	ticket  *Ticket
+	inboxes []host.Inbox // of the items that have one
 }
 
-// Add queues an item of the given size in bytes and returns the ticket of its
-// pack, or ErrFull or ErrClosed. It never blocks.
-func (q *Queue[T]) Add(item T, size int) (*Ticket, error) {
+// New returns a queue that sends with send. It runs nothing while idle.
+func New[T any](h host.Host, limits Limits, send Sender[T]) *Queue[T] {
+	q := &Queue[T]{host: h, limits: limits, send: send, sent: h.Inbox()}
+	q.ctx, q.cancel = h.WithCancel(context.Background())
+	return q
+}
+
+// Add queues an item of the given size in bytes and returns the ticket of its pack, or
+// ErrFull or ErrClosed. The item's inbox, if it has one, is told Failed where the pack
+// fails, and nothing where it is stored. Add never waits.
+func (q *Queue[T]) Add(item T, size int, inbox host.Inbox) (*Ticket, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
+	switch {
+	case q.closed:
 		return nil, ErrClosed
+	case q.queued >= q.limits.Queued:
+		return nil, ErrFull
 	}
-	ticket, err := q.buffer.Add(item, size)
-	if err != nil {
-		return nil, err
+	q.queued++
+	p := q.open(size)
+	p.items, p.bytes = append(p.items, item), p.bytes+size
+	if inbox != nil {
+		p.inboxes = append(p.inboxes, inbox)
 	}
 	if !q.running {
 		q.running = true
-		q.idle.Add(1)
-		go q.run()
+		q.host.Go(q.run)
 	}
-	return ticket, nil
+	return p.ticket, nil
 }
 
-// run sends packs until none is left.
+// Do queues an item and waits for the fate of its pack, as Ticket.Wait does.
+func (q *Queue[T]) Do(item T, size int, patience time.Duration) error {
+	ticket, err := q.Add(item, size, nil)
+	if err != nil {
+		return err
+	}
+	return ticket.Wait(context.Background(), patience)
+}
+
+// open returns a pack that has room for one more item of the size.
+func (q *Queue[T]) open(size int) *pack[T] {
+	if n := len(q.packs); n > 0 {
+		if p := q.packs[n-1]; len(p.items) < q.limits.Items && p.bytes+size <= q.limits.Bytes {
+			return p
+		}
+	}
+	p := &pack[T]{ticket: &Ticket{known: q.host.Event()}}
+	q.packs = append(q.packs, p)
+	return p
+}
+
+// run sends packs, one after the other, until none is left.
 func (q *Queue[T]) run() {
-	defer q.idle.Done()
-	for items := q.next(); items != nil; items = q.next() {
-		err := q.deliver(items)
+	for p := q.next(); p != nil; p = q.next() {
+		p.ticket.err = q.deliver(p.items)
 		q.mu.Lock()
-		q.buffer.Settle(err)
+		q.queued -= len(p.items) // before anybody is told, and comes again at once
 		q.mu.Unlock()
+		p.ticket.known.Set()
+		for _, inbox := range p.inboxes {
+			if p.ticket.err != nil {
+				inbox.Put(Failed{p.ticket.err})
+			}
+		}
 	}
 }
 
-func (q *Queue[T]) next() []T {
+// next takes the oldest pack, which grows no more.
+func (q *Queue[T]) next() (p *pack[T]) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	items := q.buffer.Next()
-	q.running = items != nil
-	return items
-}
-
-// Fate is what is known of a pack when this try, of so many, has ended. There was
-// an earlier try only where that may have stored the pack: that a later one fails
-// for certain, as where the connection is not back yet, says nothing of it.
-func Fate(err error, tries int) error {
-	if err != nil && tries > 1 && !errors.Is(err, ErrAmbiguous) {
-		return fmt.Errorf("%w: %w", ErrAmbiguous, err)
+	if q.running = len(q.packs) > 0; q.running {
+		p, q.packs = q.packs[0], q.packs[1:]
+		return p
 	}
-	return err
-}
-
-// Again says whether a pack of this fate is sent once more, and after which pause:
-// only one whose fate is unknown, which somebody wants, and only while patience
-// lasts. tries are the sends so far, spent is the time since the first.
-func (l Limits) Again(fate error, tries int, spent time.Duration) (pause time.Duration, again bool) {
-	pause = min(firstBackoff<<min(tries-1, 10), lastBackoff)
-	return pause, errors.Is(fate, ErrAmbiguous) && !errors.Is(fate, ErrUnwanted) && spent+pause <= l.Patience
+	q.packs = nil
+	if q.closed {
+		q.sent.Put(nil)
+	}
+	return nil
 }
 
 // deliver sends one pack, again while its fate is unknown. A try may last as long
-// as patience does: a slow acknowledgement is no lost one.
+// as patience does: a slow acknowledgement is no lost one. There is another try only
+// where an earlier one may have stored the pack: that a later one fails for certain,
+// as where the connection is not back yet, says nothing of it.
 func (q *Queue[T]) deliver(items []T) error {
-	ctx, cancel := context.WithTimeout(q.ctx, q.limits.Patience)
+	ctx, cancel := q.host.WithTimeout(q.ctx, q.limits.Patience)
 	defer cancel()
-	started := time.Now()
-	for tries := 1; ; tries++ {
-		err := Fate(q.send(ctx, items), tries)
-		backoff, again := q.limits.Again(err, tries, time.Since(started))
-		if !again {
+	started := q.host.Now()
+	for backoff, tries := firstBackoff, 1; ; backoff, tries = min(2*backoff, lastBackoff), tries+1 {
+		err := q.send(ctx, items)
+		if err != nil && tries > 1 && !errors.Is(err, ErrAmbiguous) {
+			err = fmt.Errorf("%w: %w", ErrAmbiguous, err)
+		}
+		if !errors.Is(err, ErrAmbiguous) || errors.Is(err, ErrUnwanted) || q.host.Now().Add(backoff).After(started.Add(q.limits.Patience)) {
 			return err
 		}
-		pause := time.NewTimer(backoff)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		q.host.Wait(ctx, backoff)
+		if ctx.Err() != nil {
 			return err
 		}
 	}
@@ -154,27 +210,28 @@ func (q *Queue[T]) deliver(items []T) error {
 func (q *Queue[T]) Queued() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.buffer.Queued()
+	return q.queued
 }
 
 // Close refuses new items and waits until all queued ones are sent. When the
-// context ends first, sends are broken off and their tickets get an error.
+// context ends first, sends are broken off and their items get an error.
 func (q *Queue[T]) Close(ctx context.Context) error {
-	q.mu.Lock()
-	q.closed = true
-	q.mu.Unlock()
-	sent := make(chan struct{})
-	go func() {
-		q.idle.Wait()
-		close(sent)
-	}()
-	defer q.cancel()
-	select {
-	case <-sent:
+	defer q.cancel(nil)
+	if q.close() {
 		return nil
-	case <-ctx.Done():
-		q.cancel()
-		<-sent
-		return ctx.Err()
 	}
+	if _, sent := q.sent.Take(ctx, host.Forever); sent {
+		return nil
+	}
+	q.cancel(ctx.Err())
+	q.sent.Take(context.WithoutCancel(ctx), host.Forever)
+	return ctx.Err()
+}
+
+// close refuses new items, and reports whether there are none.
+func (q *Queue[T]) close() (idle bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	return !q.running
 }

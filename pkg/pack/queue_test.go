@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"notsale/pkg/host"
 	"notsale/pkg/pack"
 )
 
@@ -39,13 +40,18 @@ func (r *recorder) send(ctx context.Context, items []int) error {
 func add(t *testing.T, q *pack.Queue[int], items ...int) (last *pack.Ticket) {
 	t.Helper()
 	for _, i := range items {
-		ticket, err := q.Add(i, 10)
-		if err != nil {
+		var err error
+		if last, err = q.Add(i, 10, nil); err != nil {
 			t.Fatal(err)
 		}
-		last = ticket
 	}
 	return last
+}
+
+// fate waits for what becomes of a pack.
+func fate(t *testing.T, ticket *pack.Ticket) error {
+	t.Helper()
+	return ticket.Wait(t.Context(), host.Forever)
 }
 
 func limits() pack.Limits {
@@ -55,25 +61,21 @@ func limits() pack.Limits {
 func TestOneGoesAtOnceTheRestTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{gate: make(chan error)}
-		q := pack.New(limits(), r.send)
+		q := pack.New(&host.Real{}, limits(), r.send)
 		first := add(t, q, 1)
 		synctest.Wait() // 1 is in flight, alone
 		rest := add(t, q, 2, 3, 4, 5)
 		if q.Queued() != 5 {
 			t.Errorf("%d queued", q.Queued())
 		}
-		select {
-		case <-first.Done():
-			t.Error("resolved before it was sent")
-		default:
+		if err := first.Wait(t.Context(), 0); !errors.Is(err, pack.ErrLate) {
+			t.Errorf("told before it was sent: %v", err)
 		}
 		for range 3 {
 			r.gate <- nil
 		}
-		<-first.Done()
-		<-rest.Done()
-		if err := q.Close(t.Context()); err != nil || first.Err() != nil || rest.Err() != nil {
-			t.Error(err, first.Err(), rest.Err())
+		if err := errors.Join(fate(t, first), fate(t, rest), q.Close(t.Context())); err != nil {
+			t.Error(err)
 		}
 		if want := [][]int{{1}, {2, 3, 4}, {5}}; !reflect.DeepEqual(r.packs, want) {
 			t.Errorf("packs %v, want %v", r.packs, want)
@@ -89,7 +91,7 @@ func TestBytesEndAPack(t *testing.T) {
 		r := &recorder{gate: make(chan error)}
 		l := limits()
 		l.Bytes = 25
-		q := pack.New(l, r.send)
+		q := pack.New(&host.Real{}, l, r.send)
 		add(t, q, 1)
 		synctest.Wait()
 		add(t, q, 2, 3, 4)
@@ -106,16 +108,16 @@ func TestBytesEndAPack(t *testing.T) {
 func TestFullAndClosedRefuse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{gate: make(chan error)}
-		q := pack.New(limits(), r.send)
+		q := pack.New(&host.Real{}, limits(), r.send)
 		add(t, q, 1, 2, 3, 4, 5, 6, 7, 8)
-		if _, err := q.Add(9, 1); !errors.Is(err, pack.ErrFull) {
+		if err := q.Do(9, 1, time.Hour); !errors.Is(err, pack.ErrFull) {
 			t.Errorf("the ninth: %v", err)
 		}
 		close(r.gate)
 		if err := q.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if _, err := q.Add(9, 1); !errors.Is(err, pack.ErrClosed) {
+		if err := q.Do(9, 1, time.Hour); !errors.Is(err, pack.ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
 	})
@@ -124,18 +126,19 @@ func TestFullAndClosedRefuse(t *testing.T) {
 func TestAmbiguousPackGoesAgainBeforeNewerOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{gate: make(chan error)}
-		q := pack.New(limits(), r.send)
+		q := pack.New(&host.Real{}, limits(), r.send)
 		first := add(t, q, 1)
 		synctest.Wait()
 		second := add(t, q, 2)
 		r.gate <- fmt.Errorf("timeout: %w", pack.ErrAmbiguous)
 		r.gate <- fmt.Errorf("timeout: %w", pack.ErrAmbiguous)
 		r.gate <- nil
-		<-first.Done()
+		if err := fate(t, first); err != nil {
+			t.Error(err)
+		}
 		r.gate <- errors.New("refused for certain")
-		<-second.Done()
-		if first.Err() != nil || second.Err() == nil {
-			t.Error(first.Err(), second.Err())
+		if err := fate(t, second); err == nil {
+			t.Error("the second is stored")
 		}
 		if want := [][]int{{1}, {1}, {1}, {2}}; !reflect.DeepEqual(r.packs, want) {
 			t.Errorf("packs %v, want %v", r.packs, want)
@@ -161,14 +164,12 @@ func TestWhatFollowsAnAmbiguousTryIsNotCertain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sent := 0
-				q := pack.New(limits(), func(context.Context, []int) error {
+				q := pack.New(&host.Real{}, limits(), func(context.Context, []int) error {
 					sent++
 					return c.tries[min(sent, len(c.tries))-1]
 				})
-				ticket := add(t, q, 1)
-				<-ticket.Done()
+				err, last := q.Do(1, 1, host.Forever), c.tries[len(c.tries)-1]
 				_ = q.Close(t.Context())
-				err, last := ticket.Err(), c.tries[len(c.tries)-1]
 				if !errors.Is(err, last) || errors.Is(err, pack.ErrAmbiguous) != c.ambiguous {
 					t.Errorf("%v, ambiguous: want %v", err, c.ambiguous)
 				}
@@ -183,22 +184,22 @@ func TestWhatFollowsAnAmbiguousTryIsNotCertain(t *testing.T) {
 func TestPatienceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{gate: make(chan error)}
-		q := pack.New(limits(), r.send)
+		q := pack.New(&host.Real{}, limits(), r.send)
 		start := time.Now()
-		ticket := add(t, q, 1)
+		over := make(chan struct{})
 		go func() {
 			for {
 				select {
 				case r.gate <- pack.ErrAmbiguous:
-				case <-ticket.Done():
+				case <-over:
 					return
 				}
 			}
 		}()
-		<-ticket.Done()
-		if !errors.Is(ticket.Err(), pack.ErrAmbiguous) {
-			t.Error(ticket.Err())
+		if err := q.Do(1, 1, host.Forever); !errors.Is(err, pack.ErrAmbiguous) {
+			t.Error(err)
 		}
+		close(over)
 		if took := time.Since(start); took > limits().Patience {
 			t.Errorf("gave up after %v", took)
 		}
@@ -210,15 +211,15 @@ func TestPatienceEnds(t *testing.T) {
 func TestASlowSendIsOneTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{gate: make(chan error)}
-		q := pack.New(limits(), r.send)
+		q := pack.New(&host.Real{}, limits(), r.send)
 		slow := add(t, q, 1)
 		time.Sleep(limits().Patience * 9 / 10)
 		r.gate <- nil
-		<-slow.Done()
-		lost := add(t, q, 2)
-		<-lost.Done()
-		if slow.Err() != nil || !errors.Is(lost.Err(), pack.ErrAmbiguous) {
-			t.Error(slow.Err(), lost.Err())
+		if err := fate(t, slow); err != nil {
+			t.Error(err)
+		}
+		if err := q.Do(2, 1, host.Forever); !errors.Is(err, pack.ErrAmbiguous) {
+			t.Error(err)
 		}
 		if want := [][]int{{1}, {2}}; !reflect.DeepEqual(r.packs, want) {
 			t.Errorf("packs %v, want %v", r.packs, want)
@@ -230,16 +231,57 @@ func TestASlowSendIsOneTry(t *testing.T) {
 func TestCloseBreaksOffAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{gate: make(chan error)}
-		q := pack.New(limits(), r.send)
+		q := pack.New(&host.Real{}, limits(), r.send)
 		ticket := add(t, q, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), limits().Patience/2)
 		defer cancel()
 		if err := q.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
-		<-ticket.Done()
-		if !errors.Is(ticket.Err(), pack.ErrAmbiguous) {
-			t.Error(ticket.Err())
+		if err := fate(t, ticket); !errors.Is(err, pack.ErrAmbiguous) {
+			t.Error(err)
+		}
+		if err := q.Do(2, 1, time.Hour); !errors.Is(err, pack.ErrClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+// The inbox of an item is told that its pack has failed, and nothing else.
+func TestInboxesAreToldOfFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, r := &host.Real{}, &recorder{gate: make(chan error)}
+		q := pack.New(h, limits(), r.send)
+		stored, failed := h.Inbox(), h.Inbox()
+		_, errStored := q.Add(1, 1, stored)
+		synctest.Wait()
+		_, errFailed := q.Add(2, 1, failed)
+		full := errors.New("the stream is full")
+		r.gate <- nil
+		r.gate <- full
+		if err := errors.Join(errStored, errFailed, q.Close(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if told, ok := stored.Take(t.Context(), 0); ok {
+			t.Errorf("an item that is stored is told %v", told)
+		}
+		if told, _ := failed.Take(t.Context(), 0); told != (pack.Failed{Err: full}) {
+			t.Errorf("told %v, want %v", told, full)
+		}
+	})
+}
+
+// Whoever has waited for long enough learns that the fate is not known.
+func TestPatienceOfACaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{gate: make(chan error)}
+		q := pack.New(&host.Real{}, limits(), r.send)
+		if err := q.Do(1, 1, limits().Patience/2); !errors.Is(err, pack.ErrLate) {
+			t.Error(err)
+		}
+		r.gate <- nil
+		if err := q.Close(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -248,7 +290,7 @@ func TestCloseBreaksOffAtTheDeadline(t *testing.T) {
 func TestOrderPerCaller(t *testing.T) {
 	const callers, each = 20, 200
 	var sent []int
-	q := pack.New(pack.Limits{Items: 7, Bytes: 1 << 20, Queued: callers, Patience: time.Second},
+	q := pack.New(&host.Real{}, pack.Limits{Items: 7, Bytes: 1 << 20, Queued: callers, Patience: time.Second},
 		func(_ context.Context, items []int) error {
 			sent = append(sent, items...) // one goroutine at a time: the race detector sees it otherwise
 			return nil
@@ -257,12 +299,10 @@ func TestOrderPerCaller(t *testing.T) {
 	for c := range callers {
 		wg.Go(func() {
 			for i := range each {
-				ticket, err := q.Add(c*each+i, 1)
-				if err != nil {
+				if err := q.Do(c*each+i, 1, host.Forever); err != nil {
 					t.Error(err)
 					return
 				}
-				<-ticket.Done()
 			}
 		})
 	}

@@ -14,7 +14,6 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
-	"notsale/pkg/planted"
 	"notsale/pkg/sale"
 )
 
@@ -269,8 +268,5 @@ func usersKey(id sale.UUID) string { return key(id, "users") }
 func soldKey(id sale.UUID) string  { return key(id, "sold") }
 
 func key(id sale.UUID, what string) string {
-	if planted.Bug == planted.CacheKeyWithoutUUID {
-		return "notsale:" + what
-	}
 	return "notsale:{" + id.String() + "}:" + what
 }

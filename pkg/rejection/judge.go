@@ -5,7 +5,6 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
-	"notsale/pkg/planted"
 )
 
 // Known is what the cache holds about one question. Any part may be missing.
@@ -32,7 +31,7 @@ func Judge(q *Question, k *Known) allocation.Reason {
 		return allocation.Granted
 	}
 	switch {
-	case k.SoldOut && (taken || planted.Bug == planted.SoldOutRefusesGranted):
+	case k.SoldOut && taken:
 		return allocation.SoldOut
 	case len(k.Grants) > 0 && !slices.Contains(k.Grants, q.Code):
 		return allocation.LimitReached

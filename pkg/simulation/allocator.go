@@ -115,21 +115,35 @@ func (c calls) quick() time.Duration {
 	return c.w.between(30*time.Microsecond, 1500*time.Microsecond)
 }
 
-// lossy makes a statement of which it may not be known whether it was carried out:
-// the connection can break before it, or after it.
-func (c calls) lossy(do func() error) func() (struct{}, error) {
-	return func() (none struct{}, err error) {
+// watch tells of changes of the directory, as long as this life of the process lasts.
+func (c calls) watch(b *broker, handle func()) {
+	life := c.life
+	b.watchers = append(b.watchers, func() {
+		if c.alive && c.life == life {
+			c.in(c.quick(), handle)
+		}
+	})
+}
+
+// statement is a call to the ledger, of which it may not be known whether it was
+// carried out: the connection can break before it, or after it. A slow ledger takes
+// its time for both ways.
+func statement[T any](ctx context.Context, c calls, name string, do func() (T, error)) (T, error) {
+	return port(ctx, c, name, func() (x T, err error) {
+		c.w.sleep(context.WithoutCancel(ctx), c.sim.book.lag())
 		if c.w.oneIn(c.sim.cfg.Lossy) {
-			return none, errAway
+			return x, errAway
 		}
-		err = do()
-		c.w.note("statement "+c.name, boolean(err == nil))
+		x, err = do()
+		c.w.note("statement "+name+" of "+c.name, boolean(err == nil))
+		c.w.sleep(ctx, c.sim.book.lag())
 		if err == nil && c.w.oneIn(c.sim.cfg.Lossy) {
-			err = errAway
-			c.w.hit(CommittedUnreported)
+			if err = errAway; name == "commit" {
+				c.w.hit(CommittedUnreported)
+			}
 		}
-		return none, err
-	}
+		return x, err
+	})
 }
 
 // allocatorPorts are the servers as an allocator sees them.
@@ -147,48 +161,48 @@ func boolean(b bool) int64 {
 }
 
 func (p allocatorPorts) Renew(ctx context.Context, ttl time.Duration) ([]ledger.Lease, error) {
-	return port(ctx, p.calls, "renew", func() ([]ledger.Lease, error) { return p.ledger.Renew(ctx, ttl) })
+	return statement(ctx, p.calls, "renew", func() ([]ledger.Lease, error) { return p.ledger.Renew(ctx, ttl) })
 }
 
 func (p allocatorPorts) Take(ctx context.Context, ttl time.Duration, skip []sale.ID, limit int) ([]ledger.Lease, error) {
-	return port(ctx, p.calls, "take", func() ([]ledger.Lease, error) { return p.ledger.Take(ctx, ttl, skip, limit) })
+	return statement(ctx, p.calls, "take", func() ([]ledger.Lease, error) { return p.ledger.Take(ctx, ttl, skip, limit) })
 }
 
 func (p allocatorPorts) Release(ctx context.Context, lease ledger.Lease) error {
-	_, err := port(ctx, p.calls, "release", func() (struct{}, error) { return struct{}{}, p.ledger.Release(ctx, lease) })
+	_, err := statement(ctx, p.calls, "release", func() (struct{}, error) { return struct{}{}, p.ledger.Release(ctx, lease) })
 	return err
 }
 
 func (p allocatorPorts) OpenPositions(ctx context.Context, age time.Duration) (map[sale.ID]int64, error) {
-	return port(ctx, p.calls, "open-positions", func() (map[sale.ID]int64, error) { return p.ledger.OpenPositions(ctx, age) })
+	return statement(ctx, p.calls, "open-positions", func() (map[sale.ID]int64, error) { return p.ledger.OpenPositions(ctx, age) })
 }
 
 func (p allocatorPorts) Sale(ctx context.Context, id sale.ID) (ledger.SaleRow, error) {
-	return port(ctx, p.calls, "sale", func() (ledger.SaleRow, error) { return p.ledger.Sale(ctx, id) })
+	return statement(ctx, p.calls, "sale", func() (ledger.SaleRow, error) { return p.ledger.Sale(ctx, id) })
 }
 
 func (p allocatorPorts) Cursor(ctx context.Context, id sale.ID) (ledger.Position, error) {
-	return port(ctx, p.calls, "cursor", func() (ledger.Position, error) { return p.ledger.Cursor(ctx, id) })
+	return statement(ctx, p.calls, "cursor", func() (ledger.Position, error) { return p.ledger.Cursor(ctx, id) })
 }
 
 func (p allocatorPorts) Settled(ctx context.Context, id sale.ID, epoch int64) (ledger.Position, error) {
-	return port(ctx, p.calls, "settled", func() (ledger.Position, error) { return p.ledger.Settled(ctx, id, epoch) })
+	return statement(ctx, p.calls, "settled", func() (ledger.Position, error) { return p.ledger.Settled(ctx, id, epoch) })
 }
 
 func (p allocatorPorts) DecisionPage(ctx context.Context, id sale.ID, after, upTo int64, most int, room []allocation.Decision) ([]allocation.Decision, error) {
-	return port(ctx, p.calls, "decision-page", func() ([]allocation.Decision, error) {
+	return statement(ctx, p.calls, "decision-page", func() ([]allocation.Decision, error) {
 		return p.ledger.DecisionPage(ctx, id, after, upTo, most, room)
 	})
 }
 
 func (p allocatorPorts) Committed(ctx context.Context, id sale.ID, generation int64, sequence uint64, chain allocation.Hash) (bool, error) {
-	return port(ctx, p.calls, "committed", func() (bool, error) { return p.ledger.Committed(ctx, id, generation, sequence, chain) })
+	return statement(ctx, p.calls, "committed", func() (bool, error) { return p.ledger.Committed(ctx, id, generation, sequence, chain) })
 }
 
 func (p allocatorPorts) Commit(ctx context.Context, id sale.ID, epoch int64, b *allocation.Batch) error {
 	s := p.sim.book.sale(id)
 	s.undecided = true
-	_, err := port(ctx, p.calls, "commit", p.lossy(func() error { return p.ledger.Commit(ctx, id, epoch, b) }))
+	_, err := statement(ctx, p.calls, "commit", func() (struct{}, error) { return struct{}{}, p.ledger.Commit(ctx, id, epoch, b) })
 	switch {
 	case errors.Is(err, ledger.ErrFenced):
 		p.w.hit(ZombieFenced)
@@ -201,12 +215,12 @@ func (p allocatorPorts) Commit(ctx context.Context, id sale.ID, epoch int64, b *
 }
 
 func (p allocatorPorts) OpenGeneration(ctx context.Context, id sale.ID, epoch int64, h *allocation.Hole) error {
-	_, err := port(ctx, p.calls, "open-generation", p.lossy(func() error { return p.ledger.OpenGeneration(ctx, id, epoch, h) }))
+	_, err := statement(ctx, p.calls, "open-generation", func() (struct{}, error) { return struct{}{}, p.ledger.OpenGeneration(ctx, id, epoch, h) })
 	return err
 }
 
 func (p allocatorPorts) Applied(ctx context.Context, id sale.ID, sequence uint64, m allocation.Mark) (bool, error) {
-	return port(ctx, p.calls, "applied", func() (bool, error) { return p.ledger.Applied(ctx, id, sequence, m) })
+	return statement(ctx, p.calls, "applied", func() (bool, error) { return p.ledger.Applied(ctx, id, sequence, m) })
 }
 
 func (p allocatorPorts) Opening(ctx context.Context, id sale.ID) (stream.Opening, error) {
@@ -228,12 +242,7 @@ func (p allocatorPorts) Ping(ctx context.Context) error {
 }
 
 func (p allocatorPorts) Changed(handle func()) (stop func(), err error) {
-	life := p.life
-	p.sim.broker.watchers = append(p.sim.broker.watchers, func() {
-		if p.alive && p.life == life {
-			p.in(p.quick(), handle)
-		}
-	})
+	p.watch(p.sim.broker, handle)
 	return func() {}, nil
 }
 
@@ -255,14 +264,10 @@ func (p allocatorPorts) MaxMessage() int { return wire.MaxMessage }
 // Reply waits for nothing: the message leaves with others.
 func (p allocatorPorts) Reply(edge string, data []byte) error {
 	p.reach("before-reply")
-	replies, err := wire.DecodeReplies(data)
-	if err != nil {
-		p.sim.violatef("replies cannot be read: %v", err)
-	}
 	if p.w.oneIn(p.sim.cfg.Lossy) {
 		p.w.hit(CommittedUnreplied)
 	} else {
-		p.w.in(p.quick(), func() { p.sim.deliver(edge, replies) })
+		p.w.in(p.quick(), func() { p.sim.deliver(edge, data) })
 	}
 	p.reach("after-reply")
 	return nil

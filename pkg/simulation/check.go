@@ -8,7 +8,7 @@ import (
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
-	"notsale/services/edge/flow"
+	"notsale/services/edge/shop"
 )
 
 // codeHistory is what shoppers were told of one code.
@@ -34,12 +34,12 @@ func (s *simulation) check(o *operation) {
 	id := s.codeOf(o)
 	d, recorded := s.book.byCode[id]
 	switch o.end { //nolint:exhaustive // the others say nothing of the ledger
-	case flow.Decided:
+	case shop.Decided:
 		r := &o.reply
 		if !recorded || d.Position != r.Position || d.Reason != r.Reason || d.At != r.At {
 			s.violatef("I5: code %v was told %v at %d, the ledger says %+v", id, r.Reason, r.Position, d)
 		}
-	case flow.Refused:
+	case shop.Refused:
 		if recorded && d.Reason == allocation.Granted {
 			s.violatef("I6: code %v is granted at %d and was refused from the cache as %v", id, d.Position, o.reason)
 		}
@@ -58,7 +58,7 @@ func (s *simulation) checkFact(o *operation, id code.ID) {
 		owner, taken := s.book.owners[o.item]
 		true_ = taken && owner != id
 	case allocation.LimitReached:
-		true_ = s.grantsOf(of, o.user) >= of.row.Sale.UserLimit
+		true_ = of.grantsOf(o.user) >= of.row.Sale.UserLimit
 	}
 	if !true_ {
 		s.violatef("I6: refused from the cache as %v before the ledger said so: item %v, user %v", o.reason, o.item, o.user)
@@ -76,16 +76,6 @@ func (s *simulation) checkRefusedCheckout(o *operation) {
 	}
 }
 
-func (s *simulation) grantsOf(of *bookSale, user sale.UserID) int {
-	n := 0
-	for i := range of.decisions {
-		if of.decisions[i].Reason == allocation.Granted && of.decisions[i].User == user {
-			n++
-		}
-	}
-	return n
-}
-
 // remember keeps an answer that has reached its shopper.
 func (s *simulation) remember(o *operation) {
 	if !o.purchase {
@@ -97,15 +87,15 @@ func (s *simulation) remember(o *operation) {
 	id := s.codeOf(o)
 	h := s.codes[id]
 	switch o.end { //nolint:exhaustive // the others are counted only
-	case flow.Pending:
+	case shop.Pending:
 		s.w.hit(PendingAnswered)
-	case flow.Unqueued:
+	case shop.Unqueued:
 		s.w.hit(UnqueuedAnswered)
 	}
 	if !o.final() {
 		return
 	}
-	if o.end == flow.Decided {
+	if o.end == shop.Decided {
 		if h.decided != nil && h.decided.reply != o.reply && (h.decided.reply.Position != o.reply.Position || h.decided.reply.Reason != o.reply.Reason || h.decided.reply.At != o.reply.At) {
 			s.violatef("I3: code %v was told %+v and %+v", id, h.decided.reply, o.reply)
 		}

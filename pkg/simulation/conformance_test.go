@@ -20,15 +20,18 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/services/allocator"
+	"notsale/services/edge/shop"
 )
 
 func TestMain(m *testing.M) { backendstest.Main(m) }
 
-// statements are the ledger as one allocator sees it: the model's, or the real one.
+// statements are the ledger as an allocator or an edge sees it: the model's, or the
+// real one.
 type statements interface {
 	allocator.Leases
 	allocator.History
 	allocator.Commits
+	shop.Ledger
 }
 
 // The model of the ledger means what the real one means: whatever allocators
@@ -65,7 +68,7 @@ func TestTheModelOfTheLedgerIsTheLedger(t *testing.T) {
 		m.open(model, real[0], rapid.IntRange(1, 5).Draw(t, "stock"))
 		t.Repeat(map[string]func(*rapid.T){
 			"renew": m.renew, "take": m.take, "release": m.release, "expire": m.expire, "commit": m.commit,
-			"commit as if of another epoch": m.commitStale, "hole": m.openHole, "": m.same,
+			"commit as if of another epoch": m.commitStale, "hole": m.openHole, "verdict": m.verdict, "": m.same,
 		})
 	})
 }
@@ -201,6 +204,27 @@ func (m *twins) openHole(t *rapid.T) {
 	if _, err := both(t, m, n, "hole", func(d statements) (int, error) { return 0, d.OpenGeneration(context.Background(), 1, lease.Epoch, h) }); err == nil {
 		m.marks = m.marks[:matching]
 	}
+}
+
+// verdict asks what is known of a request for good.
+func (m *twins) verdict(t *rapid.T) {
+	k, limits := rapid.IntRange(0, 20).Draw(t, "code"), rapid.Bool().Draw(t, "limits")
+	q := ledger.Question{Item: m.of.FirstItem + sale.ItemID(rapid.IntRange(0, 5).Draw(t, "item")), User: sale.UserID(fmt.Sprintf("u%d", k%3))}
+	if rapid.Bool().Draw(t, "purchase") {
+		q.Code = code.ID{byte(k)}
+	}
+	_, _ = both(t, m, 0, "verdict", func(d statements) (string, error) {
+		rows, err := d.SalesOf(context.Background(), nil, []sale.ItemID{m.of.FirstItem})
+		if err != nil || len(rows) != 1 {
+			return fmt.Sprint(len(rows), " sales"), err
+		}
+		q.Sale = rows[0].Sale.UUID
+		verdicts, err := d.Verdicts(context.Background(), []ledger.Question{q}, limits)
+		if err != nil || verdicts[0].Decision == nil {
+			return fmt.Sprint(verdicts), err
+		}
+		return fmt.Sprint(*verdicts[0].Decision), nil
+	})
 }
 
 // all reads the decisions, page by page.

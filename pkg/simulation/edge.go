@@ -1,266 +1,165 @@
 package simulation
 
 import (
+	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"time"
+	"log/slog"
+	"slices"
 
-	"notsale/pkg/allocation"
-	"notsale/pkg/code"
-	"notsale/pkg/pack"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"notsale/pkg/ledger"
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
-	"notsale/services/edge"
-	"notsale/services/edge/flow"
+	"notsale/services/edge/shop"
 )
 
 // edgeProcess is one edge.
 type edgeProcess struct {
 	process
-	sim     *simulation
-	id      string
-	waiting *flow.Waiting[*purchaseOp]
-	lanes   map[sale.ID]*laneOf
-	open    map[*operation]bool // not yet answered
-	order   []*operation        // the same, in order
-}
 
-type laneOf struct {
-	requests *coalescer[allocation.Request]
-	attempts *coalescer[wire.Attempt]
-}
-
-// coalescer drives a pack.Buffer as pack.Queue does.
-type coalescer[T any] struct {
-	edge    *edgeProcess
-	limits  pack.Limits
-	buffer  *pack.Buffer[T]
-	busy    bool
-	waiters map[*pack.Ticket][]func(error)
-	out     *pack.Ticket
-	encode  func([]T) []byte
-	store   func(data []byte, again bool)
-}
-
-func newCoalescer[T any](e *edgeProcess, patience time.Duration, encode func([]T) []byte, store func([]byte, bool)) *coalescer[T] {
-	limits := pack.DefaultLimits()
-	limits.Patience = patience
-	return &coalescer[T]{edge: e, limits: limits, buffer: pack.NewBuffer[T](limits), waiters: map[*pack.Ticket][]func(error){}, encode: encode, store: store}
-}
-
-func (c *coalescer[T]) add(item T, size int, done func(error)) error {
-	ticket, err := c.buffer.Add(item, size)
-	if err != nil {
-		return err
-	}
-	c.waiters[ticket] = append(c.waiters[ticket], done)
-	if c.out == nil {
-		c.out = ticket
-	}
-	c.pump()
-	return nil
-}
-
-func (c *coalescer[T]) pump() {
-	if c.busy {
-		return
-	}
-	items := c.buffer.Next()
-	if items == nil {
-		return
-	}
-	c.busy = true
-	c.send(c.encode(items), 1, c.edge.w.now)
-}
-
-func (c *coalescer[T]) send(data []byte, tries int, first sale.Instant) {
-	c.edge.sim.broker.publish(&c.edge.process, func() { c.store(data, tries > 1) }, func(err error) {
-		if errors.Is(err, stream.ErrAmbiguous) {
-			err = fmt.Errorf("%w: %w", pack.ErrAmbiguous, err)
-		}
-		err = pack.Fate(err, tries)
-		spent := time.Duration(c.edge.w.now-first) * time.Microsecond
-		if pause, again := c.limits.Again(err, tries, spent); again {
-			c.edge.in(pause, func() { c.send(data, tries+1, first) })
-			return
-		}
-		c.settle(err)
-	})
-}
-
-func (c *coalescer[T]) settle(err error) {
-	c.buffer.Settle(err)
-	c.busy = false
-	for ticket, waiters := range c.waiters { // exactly one ticket is done
-		select {
-		case <-ticket.Done():
-			delete(c.waiters, ticket)
-			for _, done := range waiters {
-				done(ticket.Err())
-			}
-		default:
-		}
-	}
-	c.pump()
+	sim  *simulation
+	shop *shop.Shop
+	open []*operation // not yet answered, in order
 }
 
 func (e *edgeProcess) boot() {
 	e.start()
-	e.id = fmt.Sprintf("%s-%d", e.name, e.life)
-	e.waiting = flow.NewWaiting[*purchaseOp](1000)
-	e.lanes = map[sale.ID]*laneOf{}
-	e.open, e.order = map[*operation]bool{}, nil
+	e.died = e.hangUp
+	cfg := shop.DefaultConfig()
+	cfg.CodeTTL, cfg.Waiting = e.sim.cfg.CodeTTL, 1000
+	p := edgePorts{calls{&e.process, e.sim, "edge", e.boot}}
+	var err error
+	e.shop, err = shop.On(cfg, e.sim.keys, shop.Ports{Cache: p, Ledger: p, Publisher: p, Directory: p, Random: p},
+		simulated{&e.process}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		panic(err)
+	}
+	e.spawn(func() { e.shop.Follow(context.Background()) })
 }
 
-// die crashes the edge: whoever waits for it sees a reset.
-func (e *edgeProcess) die() {
-	e.crash()
-	for _, o := range e.order {
-		if e.open[o] {
-			e.sim.reset(o)
-		}
+// hangUp resets whoever waits for an edge that has died.
+func (e *edgeProcess) hangUp() {
+	for _, o := range e.open {
+		e.sim.reset(o)
 	}
+	e.open = nil
 }
 
-func (e *edgeProcess) lane(id sale.ID) *laneOf {
-	l := e.lanes[id]
-	if l != nil {
-		return l
-	}
-	cfg := edge.DefaultConfig()
-	l = &laneOf{
-		requests: newCoalescer(e, cfg.PurchaseWait, func(items []allocation.Request) []byte { return wire.AppendPack(nil, e.id, items) },
-			func(data []byte, again bool) { e.sim.storePack(id, data, again) }),
-		attempts: newCoalescer(e, cfg.CheckoutWait, func(items []wire.Attempt) []byte { return wire.AppendAttempts(nil, e.id, items) },
-			func(data []byte, _ bool) {
-				e.sim.broker.append(e.sim.broker.attempts[id], data)
-			}),
-	}
-	e.lanes[id] = l
-	return l
-}
-
-// answer sends the operation's answer on its way, once.
+// answer sends the operation's answer on its way.
 func (e *edgeProcess) answer(o *operation) {
-	if !e.open[o] {
-		return
-	}
-	delete(e.open, o)
+	e.open = slices.DeleteFunc(e.open, func(other *operation) bool { return other == o })
 	e.sim.answered(o)
 }
 
-func (e *edgeProcess) begin(o *operation) {
-	e.open[o] = true
-	e.order = append(e.order, o)
-}
-
-// checkout carries out a checkout's actions.
-func (e *edgeProcess) checkout(o *operation) {
-	e.begin(o)
-	s := e.sim.broker.listed[o.sale].Sale
-	e.in(e.w.between(20*time.Microsecond, time.Millisecond), func() {
-		var f flow.Checkout
-		f.Known(e.sim.cache.ask(&rejection.Question{Sale: s.UUID, Item: o.item, User: o.user}).Reason, false)
-		a := wire.Attempt{At: e.w.now, Sale: s.ID, User: string(o.user), Item: o.item.String(), Outcome: f.Outcome}
-		e.sim.lastAttempt++
-		binary.BigEndian.PutUint64(a.ID[:], e.sim.lastAttempt)
-		var text string
-		if f.Outcome == wire.Issued {
-			var nonce code.Nonce
-			binary.BigEndian.PutUint64(nonce[:], e.sim.lastAttempt)
-			a.Expires = e.w.now + sale.Instant(e.sim.cfg.CodeTTL.Microseconds())
-			var signed code.Verified
-			text, signed = e.sim.keys.Sign(code.Claims{Sale: s.UUID, Item: o.item, User: o.user, Expires: a.Expires}, nonce)
-			a.Code = signed.ID
+// serve carries out a request of a shopper.
+func (e *edgeProcess) serve(o *operation) {
+	e.open = append(e.open, o)
+	e.spawn(func() {
+		if o.purchase {
+			e.purchase(o)
+		} else {
+			e.checkout(o)
 		}
-		o.attempt, o.outcome = a.ID, a.Outcome
-		act := func(next flow.Action) {
-			if !e.open[o] || next == flow.Wait {
-				return
-			}
-			if o.unqueued = next == flow.Unqueued; !o.unqueued {
-				o.text = text
-			}
-			e.answer(o)
-		}
-		done := func(err error) { act(f.Stored(err)) }
-		act(f.Submitted(e.lane(s.ID).attempts.add(a, wire.AttemptSize, done)))
-		e.in(edge.DefaultConfig().CheckoutWait, func() { done(errNotQueued) })
+		e.answer(o)
 	})
 }
 
-var errNotQueued = errors.New("simulated: not known to be queued in time")
-
-// purchaseOp is a purchase under way at an edge.
-type purchaseOp struct {
-	o      *operation
-	flow   flow.Purchase
-	number uint64
-	over   bool
-	// looking: the ledger is being asked, and nothing but a reply counts meanwhile.
-	looking bool
-}
-
-// purchase carries out a purchase's actions.
-func (e *edgeProcess) purchase(o *operation) {
-	e.begin(o)
-	v, err := e.sim.keys.Verify(o.text)
-	if err != nil {
-		e.sim.violatef("a valid code was refused")
+func (e *edgeProcess) checkout(o *operation) {
+	out, err := e.shop.Checkout(&shop.Wish{User: o.user, Item: o.item, RawUser: string(o.user), RawItem: o.item.String()})
+	if o.unqueued = err != nil; o.unqueued {
 		return
 	}
-	p := &purchaseOp{o: o}
-	e.in(e.w.between(20*time.Microsecond, time.Millisecond), func() {
-		known := e.sim.cache.ask(&rejection.Question{Sale: v.Sale, Item: v.Item, User: v.User, Code: v.ID})
-		e.act(p, v, p.flow.Known(known.Reason, known.Ours))
-	})
+	o.attempt, o.outcome, o.text = out.Attempt, out.Outcome, out.Code
 }
 
-// submit queues a purchase's request.
-func (e *edgeProcess) submit(p *purchaseOp, v code.Verified) {
-	number, err := e.waiting.Add(v.ID, p)
-	p.number = number
+func (e *edgeProcess) purchase(o *operation) {
+	o.end = shop.Unqueued
+	v, of, err := e.shop.Verify(o.text)
+	if errors.Is(err, shop.ErrCode) {
+		e.sim.violatef("a valid code was refused")
+	}
+	if err != nil {
+		return
+	}
+	ctx, cancel := simulated{&e.process}.WithTimeout(context.Background(), clientPatience)
+	defer cancel()
+	out, err := e.shop.Purchase(ctx, of, v)
 	if err == nil {
-		err = e.lane(p.o.sale).requests.add(allocation.Request{Number: number, Code: v.ID, Item: v.Item, User: v.User, Expires: v.Expires},
-			wire.RequestSize, func(err error) {
-				if !p.over && !p.looking {
-					e.act(p, v, p.flow.Stored(err))
-				}
-			})
+		o.end, o.reason, o.reply = out.End, out.Reason, out.Reply
 	}
-	e.act(p, v, p.flow.Submitted(err))
-	e.in(edge.DefaultConfig().PurchaseWait, func() {
-		if !p.over && !p.looking {
-			e.act(p, v, p.flow.TimedOut(errNotQueued))
+}
+
+// edgePorts are the servers as an edge sees them.
+type edgePorts struct{ calls }
+
+// Read implements io.Reader: different bytes each time, and the same in each run.
+func (p edgePorts) Read(b []byte) (int, error) {
+	p.sim.drawn++
+	clear(b)
+	var number [8]byte
+	binary.BigEndian.PutUint64(number[:], p.sim.drawn)
+	copy(b, number[max(0, 8-len(b)):])
+	return len(b), nil
+}
+
+// Ask implements shop.Cache.
+func (p edgePorts) Ask(ctx context.Context, questions []rejection.Question) ([]rejection.Answer, error) {
+	return port(ctx, p.calls, "ask", func() ([]rejection.Answer, error) {
+		answers := make([]rejection.Answer, len(questions))
+		for i := range questions {
+			answers[i] = p.sim.cache.ask(&questions[i])
 		}
+		return answers, nil
 	})
 }
 
-// look asks the ledger for the purchase's code.
-func (e *edgeProcess) look(p *purchaseOp, v code.Verified) {
-	p.looking = true
-	e.in(e.w.between(100*time.Microsecond, 5*time.Millisecond), func() {
-		if p.looking = false; !p.over {
-			e.act(p, v, p.flow.Looked(e.sim.book.verdict(p.o.sale, &v)))
-		}
-	})
+// Verdicts implements shop.Ledger.
+func (p edgePorts) Verdicts(ctx context.Context, questions []ledger.Question, limits bool) ([]ledger.Verdict, error) {
+	return statement(ctx, p.calls, "verdicts", func() ([]ledger.Verdict, error) { return p.sim.book.Verdicts(ctx, questions, limits) })
 }
 
-// act carries out an action, or answers where it ends the purchase.
-func (e *edgeProcess) act(p *purchaseOp, v code.Verified, a flow.Action) {
-	switch {
-	case p.over:
-	case a == flow.Look:
-		e.look(p, v)
-	case a == flow.Submit:
-		e.submit(p, v)
-	case a >= flow.Refused:
-		p.over = true
-		e.waiting.Remove(p.number)
-		p.o.end, p.o.reason, p.o.reply = a, p.flow.Reason, p.flow.Reply
-		e.answer(p.o)
+// SalesOf implements shop.Ledger.
+func (p edgePorts) SalesOf(ctx context.Context, uuids []sale.UUID, items []sale.ItemID) ([]ledger.SaleRow, error) {
+	return statement(ctx, p.calls, "sales-of", func() ([]ledger.SaleRow, error) { return p.sim.book.SalesOf(ctx, uuids, items) })
+}
+
+// Sales implements shop.Ledger.
+func (p edgePorts) Sales(ctx context.Context, before sale.ID, limit int) ([]ledger.SaleRow, error) {
+	return statement(ctx, p.calls, "sales", func() ([]ledger.SaleRow, error) { return p.sim.book.Sales(ctx, before, limit) })
+}
+
+// MaxMessage implements shop.Publisher.
+func (p edgePorts) MaxMessage() int { return wire.MaxMessage }
+
+// PublishPack implements shop.Publisher.
+func (p edgePorts) PublishPack(ctx context.Context, id sale.ID, data []byte) error {
+	data = bytes.Clone(data)
+	return p.publish(ctx, "publish-pack", func() { p.sim.storePack(id, data) })
+}
+
+// PublishAttempts implements shop.Publisher.
+func (p edgePorts) PublishAttempts(ctx context.Context, id sale.ID, data []byte) error {
+	data = bytes.Clone(data)
+	return p.publish(ctx, "publish-attempts", func() { p.sim.broker.append(p.sim.broker.attempts[id], data) })
+}
+
+func (p edgePorts) publish(ctx context.Context, name string, store func()) error {
+	_, err := port(ctx, p.calls, name, func() (struct{}, error) { return struct{}{}, p.sim.broker.publish(ctx, store) })
+	if err != nil && errors.Is(err, ctx.Err()) {
+		return stream.ErrAmbiguous
 	}
+	return err
+}
+
+// Connected implements shop.Directory.
+func (p edgePorts) Connected() bool { return p.sim.broker.up() }
+
+// Watch implements shop.Directory.
+func (p edgePorts) Watch(ctx context.Context, put func(wire.Entry), listed func()) error {
+	return p.directory(ctx, put, listed)
 }

@@ -2,10 +2,14 @@ package simulation
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"notsale/pkg/follow"
+	"notsale/pkg/host"
 	"notsale/pkg/stream"
+	"notsale/pkg/wire"
 )
 
 // streamPort is a stream as a service's code follows it.
@@ -87,3 +91,28 @@ func (r *reader) Next(ctx context.Context, most int, patience time.Duration) ([]
 
 // Stop implements follow.Reader.
 func (r *reader) Stop() {}
+
+// directory tells what the directory has, and all of it again each time that it
+// changes, until the session ends; listed: once it was told for the first time.
+func (c calls) directory(ctx context.Context, update func(wire.Entry), listed func()) error {
+	b := c.sim.broker
+	_, err := port(ctx, c, "watch", func() (struct{}, error) { return struct{}{}, b.answers() })
+	if err != nil {
+		return err
+	}
+	if c.w.oneIn(4) { // it comes late: who asks meanwhile has the ledger asked
+		c.w.sleep(ctx, c.w.between(0, time.Second))
+	}
+	changed := simulated{c.process}.Inbox()
+	c.watch(b, func() { changed.Put(nil) })
+	for session := b.session; session == b.session; {
+		for _, id := range slices.Sorted(maps.Keys(b.listed)) {
+			update(b.listed[id])
+		}
+		listed()
+		if _, ok := changed.Take(ctx, host.Forever); !ok {
+			return ctx.Err()
+		}
+	}
+	return errBroker
+}

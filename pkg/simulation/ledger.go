@@ -11,7 +11,6 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
-	"notsale/services/edge/flow"
 )
 
 var errAway = errors.New("simulated: the ledger does not answer")
@@ -29,6 +28,7 @@ type book struct {
 	attempts     map[sale.UUID]ledger.RecordedAttempt
 	recorded     map[wire.AttemptStream]ledger.AttemptCursor
 	broken       []string     // constraints that a statement would have broken
+	slow         sale.Instant // until then statements take up to three seconds
 	point        func(string) // of the scheduler, which may die there by a panic
 }
 
@@ -69,6 +69,15 @@ func (b *book) sale(id sale.ID) *bookSale {
 		return nil
 	}
 	return b.sales[id-1]
+}
+
+// lag draws how long a statement's way to the ledger, or back, takes beside the
+// network's.
+func (b *book) lag() time.Duration {
+	if b.w.now >= b.slow {
+		return 0
+	}
+	return b.w.between(0, 3*time.Second)
 }
 
 // The scheduler's statements.
@@ -366,21 +375,62 @@ func (b bookOf) Applied(_ context.Context, id sale.ID, sequence uint64, m alloca
 	return false, nil
 }
 
-// verdict is what the ledger says of a code, as an edge takes it.
-func (b *book) verdict(id sale.ID, v *code.Verified) flow.Verdict {
-	of := b.sale(id)
-	if !b.up() || of == nil {
-		return flow.Verdict{}
+// The edges' statements.
+
+// Verdicts implements shop.Ledger.
+func (b *book) Verdicts(_ context.Context, questions []ledger.Question, limits bool) ([]ledger.Verdict, error) {
+	if !b.up() {
+		return nil, errAway
 	}
-	owner, taken := b.owners[v.Item]
-	d, recorded := b.byCode[v.ID]
-	switch {
-	case recorded:
-		return flow.Verdict{Recorded: true, Reply: wire.Reply{Code: d.Code, Position: d.Position, Reason: d.Reason, At: d.At}}
-	case of.pos.Cursor.Sold == of.row.Sale.Stock:
-		return flow.Verdict{Reason: allocation.SoldOut}
-	case taken && owner != v.ID:
-		return flow.Verdict{Reason: allocation.ItemTaken}
+	verdicts := make([]ledger.Verdict, len(questions))
+	for i := range questions {
+		q := &questions[i]
+		if d, recorded := b.byCode[q.Code]; recorded {
+			verdicts[i].Decision = &d
+		} else if of := b.named(q.Sale); of != nil {
+			owner, taken := b.owners[q.Item]
+			switch {
+			case of.pos.Cursor.Sold == of.row.Sale.Stock:
+				verdicts[i].Reason = allocation.SoldOut
+			case limits && of.grantsOf(q.User) >= of.row.Sale.UserLimit:
+				verdicts[i].Reason = allocation.LimitReached
+			case taken && of.row.Sale.Contains(q.Item) && owner != q.Code:
+				verdicts[i].Reason = allocation.ItemTaken
+			}
+		}
 	}
-	return flow.Verdict{}
+	return verdicts, nil
+}
+
+// named returns the sale of a UUID, if there is one.
+func (b *book) named(id sale.UUID) *bookSale {
+	for _, s := range b.sales {
+		if s.row.Sale.UUID == id {
+			return s
+		}
+	}
+	return nil
+}
+
+func (s *bookSale) grantsOf(user sale.UserID) (n int) {
+	for i := range s.decisions {
+		if s.decisions[i].Reason == allocation.Granted && s.decisions[i].User == user {
+			n++
+		}
+	}
+	return n
+}
+
+// SalesOf implements shop.Ledger.
+func (b *book) SalesOf(_ context.Context, uuids []sale.UUID, items []sale.ItemID) ([]ledger.SaleRow, error) {
+	if !b.up() {
+		return nil, errAway
+	}
+	var rows []ledger.SaleRow
+	for _, s := range b.sales {
+		if slices.Contains(uuids, s.row.Sale.UUID) || slices.ContainsFunc(items, s.row.Sale.Contains) {
+			rows = append(rows, s.row)
+		}
+	}
+	return rows, nil
 }

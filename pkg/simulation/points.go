@@ -1,5 +1,27 @@
 package simulation
 
+// Points are where a process may die: before and after each call to a server, by
+// role. A call is a method of a port, its words joined by hyphens.
+func Points() (points []string) {
+	for _, role := range []struct {
+		name  string
+		calls []string
+	}{
+		{"allocator", []string{
+			"renew", "take", "release", "open-positions", "sale", "cursor", "decision-page", "committed", "commit", "settled", "applied", "open-generation",
+			"opening", "info", "message", "read", "ping", "mark", "learn", "forget", "reply",
+		}},
+		{"edge", []string{"ask", "verdicts", "sales-of", "sales", "publish-pack", "publish-attempts", "watch"}},
+		{"recorder", []string{"attempt-cursor", "record-attempts", "info", "message", "read", "watch"}},
+		{"scheduler", nil},
+	} {
+		for _, call := range role.calls {
+			points = append(points, role.name+"/before-"+call, role.name+"/after-"+call)
+		}
+	}
+	return points
+}
+
 // armed is a fault that waits for its point.
 type armed struct {
 	fault Fault

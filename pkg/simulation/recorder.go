@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
-	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/pkg/follow"
-	"notsale/pkg/host"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
@@ -39,15 +36,11 @@ func (r *recorderProcess) boot() {
 type recorderLedger struct{ calls }
 
 func (r recorderLedger) AttemptCursor(ctx context.Context, of wire.AttemptStream) (ledger.AttemptCursor, error) {
-	return port(ctx, r.calls, "attempt-cursor", func() (ledger.AttemptCursor, error) { return r.sim.book.AttemptCursor(ctx, of) })
+	return statement(ctx, r.calls, "attempt-cursor", func() (ledger.AttemptCursor, error) { return r.sim.book.AttemptCursor(ctx, of) })
 }
 
-func (r recorderLedger) RecordAttempts(ctx context.Context, of wire.AttemptStream, from, to ledger.AttemptCursor, attempts []ledger.RecordedAttempt) (stored int64, err error) {
-	_, err = port(ctx, r.calls, "insert", r.lossy(func() (err error) {
-		stored, err = r.sim.book.record(of, from, to, attempts)
-		return err
-	}))
-	return stored, err
+func (r recorderLedger) RecordAttempts(ctx context.Context, of wire.AttemptStream, from, to ledger.AttemptCursor, attempts []ledger.RecordedAttempt) (int64, error) {
+	return statement(ctx, r.calls, "record-attempts", func() (int64, error) { return r.sim.book.record(of, from, to, attempts) })
 }
 
 func (r recorderLedger) ReopenAttempts(context.Context, wire.AttemptStream, ledger.AttemptCursor, sale.Instant) error {
@@ -55,11 +48,11 @@ func (r recorderLedger) ReopenAttempts(context.Context, wire.AttemptStream, ledg
 }
 
 func (r recorderLedger) Sale(ctx context.Context, id sale.ID) (ledger.SaleRow, error) {
-	return port(ctx, r.calls, "sale", func() (ledger.SaleRow, error) { return bookOf{r.sim.book, ""}.Sale(ctx, id) })
+	return statement(ctx, r.calls, "sale", func() (ledger.SaleRow, error) { return bookOf{r.sim.book, ""}.Sale(ctx, id) })
 }
 
 func (r recorderLedger) UnsoldParts(ctx context.Context) ([]ledger.UnsoldPart, error) {
-	return port(ctx, r.calls, "unsold-parts", func() ([]ledger.UnsoldPart, error) { return r.sim.book.UnsoldParts(ctx) })
+	return statement(ctx, r.calls, "unsold-parts", func() ([]ledger.UnsoldPart, error) { return r.sim.book.UnsoldParts(ctx) })
 }
 
 // recorderStreams are the streams of attempts as a recorder sees them.
@@ -70,30 +63,13 @@ func (r recorderStreams) Of(of wire.AttemptStream) follow.Stream {
 }
 
 func (r recorderStreams) UnsoldParts(ctx context.Context) ([]int, error) {
-	return port(ctx, r.calls, "parts", func() ([]int, error) { return []int{0}, r.sim.broker.answers() })
+	return port(ctx, r.calls, "unsold-parts", func() ([]int, error) { return []int{0}, r.sim.broker.answers() })
 }
 
 func (r recorderStreams) Clean(context.Context, wire.AttemptStream) error { return nil }
 
-// Watch tells what the directory has, each time that it changes, until the session
-// ends.
 func (r recorderStreams) Watch(ctx context.Context, update func(wire.Entry)) error {
-	b := r.sim.broker
-	_, err := port(ctx, r.calls, "watch", func() (struct{}, error) { return struct{}{}, b.answers() })
-	if err != nil {
-		return err
-	}
-	changed := simulated{r.process}.Inbox()
-	b.watchers = append(b.watchers, func() { changed.Put(nil) })
-	for session := b.session; session == b.session; {
-		for _, id := range slices.Sorted(maps.Keys(b.listed)) {
-			update(b.listed[id])
-		}
-		if _, ok := changed.Take(ctx, host.Forever); !ok {
-			return ctx.Err()
-		}
-	}
-	return errBroker
+	return r.directory(ctx, update, func() {})
 }
 
 // The ledger's part.

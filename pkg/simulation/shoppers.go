@@ -7,7 +7,7 @@ import (
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
-	"notsale/services/edge/flow"
+	"notsale/services/edge/shop"
 )
 
 // operation is one request of a shopper and its answer.
@@ -27,19 +27,19 @@ type operation struct {
 	attempt  sale.UUID
 	outcome  wire.Outcome
 	unqueued bool
-	end      flow.Action
+	end      shop.End
 	reason   allocation.Reason
 	reply    wire.Reply
 }
 
 // final reports whether a purchase's answer is the last word on its code.
 func (o *operation) final() bool {
-	return !o.reset && (o.end == flow.Refused || o.end == flow.Decided)
+	return !o.reset && (o.end == shop.Refused || o.end == shop.Decided)
 }
 
 // verdict is the final answer's reason.
 func (o *operation) verdict() allocation.Reason {
-	if o.end == flow.Decided {
+	if o.end == shop.Decided {
 		return o.reply.Reason
 	}
 	return o.reason
@@ -57,14 +57,11 @@ func (s *simulation) ask(o *operation) {
 	s.w.in(clientPatience, func() { s.reset(o) })
 	e := s.edges[s.w.rng.IntN(len(s.edges))]
 	s.w.in(s.w.between(50*time.Microsecond, 2*time.Millisecond), func() {
-		switch {
-		case !e.alive:
+		if !e.alive {
 			s.reset(o)
-		case o.purchase:
-			e.purchase(o)
-		default:
-			e.checkout(o)
+			return
 		}
+		e.serve(o)
 	})
 }
 

@@ -5,13 +5,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
-	"notsale/pkg/wire"
+	"notsale/pkg/stream"
 	"notsale/services/scheduler"
 )
 
@@ -45,7 +46,7 @@ type simulation struct {
 
 	shopping         int // shoppers under way
 	lastBusy         sale.Instant
-	lastAttempt      uint64
+	drawn            uint64 // of the edges' random numbers
 	armed            []*armed
 	points           map[string]int
 	codes            map[code.ID]*codeHistory
@@ -112,13 +113,14 @@ func (s *simulation) settled() bool {
 
 // stop ends all processes: no coroutine is left.
 func (s *simulation) stop() {
+	for _, e := range s.edges {
+		e.end()
+	}
 	for _, a := range s.allocators {
-		a.alive = false
-		a.endTasks()
+		a.end()
 	}
 	for _, r := range s.recorders {
-		r.alive = false
-		r.endTasks()
+		r.end()
 	}
 	for _, t := range s.w.idle {
 		t.stop()
@@ -168,27 +170,22 @@ func (s *simulation) startProcesses() {
 func (s *simulation) user(n int) sale.UserID { return sale.UserID(fmt.Sprintf("u%d", n)) }
 
 // deliver brings replies to an edge, if it still lives.
-func (s *simulation) deliver(id string, replies []wire.Reply) {
+func (s *simulation) deliver(id string, data []byte) {
 	for _, e := range s.edges {
-		if e.alive && e.id == id {
-			e.waiting.Deliver(replies, func(p *purchaseOp, r wire.Reply) { e.act(p, code.Verified{}, p.flow.Replied(r)) })
+		if e.alive && e.shop.ID() == id {
+			e.shop.Receive(data)
 		}
 	}
 }
 
 // storePack appends a pack to a sale's stream.
-func (s *simulation) storePack(id sale.ID, data []byte, again bool) {
+func (s *simulation) storePack(id sale.ID, data []byte) {
 	of := s.broker.sales[id]
 	if of == nil {
 		return
 	}
-	if again {
-		for i := range of.messages {
-			if bytes.Equal(of.messages[i].Data, data) {
-				s.w.hit(DuplicatePack)
-				break
-			}
-		}
+	if slices.ContainsFunc(of.messages, func(m stream.Message) bool { return bytes.Equal(m.Data, data) }) {
+		s.w.hit(DuplicatePack)
 	}
 	s.broker.append(of, data)
 	s.w.note("pack", int64(id), int64(len(of.messages)), int64(len(data)))
@@ -241,7 +238,7 @@ func (s *simulation) strike(f Fault) {
 	switch f.Kind {
 	case CrashEdge:
 		if e := s.edges[f.Target%len(s.edges)]; e.alive {
-			e.die()
+			e.crash()
 			s.w.in(away, e.boot)
 		}
 	case CrashAllocator:
@@ -255,6 +252,8 @@ func (s *simulation) strike(f Fault) {
 		s.streamAway(f, until)
 	case LedgerAway:
 		s.book.down = max(s.book.down, until)
+	case LedgerSlow:
+		s.book.slow = max(s.book.slow, until)
 	case CacheAway:
 		s.cache.down = until
 	case CacheEmptied:

@@ -91,40 +91,41 @@ func (b *broker) goAway(until sale.Instant) {
 	b.changed()
 }
 
-// publish sends a message to be stored and reports back to the process: stored,
-// refused, or not known. Messages and acknowledgements can be lost or late.
-func (b *broker) publish(p *process, store func(), done func(error)) {
-	answered := false
-	answer := func(err error) {
-		if !answered {
-			answered = true
-			done(err)
-		}
-	}
+// publish sends a message to be stored: nil, or an error as a publisher's. Messages
+// and acknowledgements can be lost or late.
+func (b *broker) publish(ctx context.Context, store func()) error {
 	if !b.up() && b.w.oneIn(2) { // the client knows that it is disconnected
-		p.in(time.Millisecond, func() { answer(stream.ErrUnavailable) })
-		return
+		return stream.ErrUnavailable
 	}
-	p.in(sessionEnds, func() { answer(stream.ErrAmbiguous) })
-	if b.w.oneIn(b.lossy) {
-		return
+	stored, over := false, false
+	wake := func() {}
+	if !b.w.oneIn(b.lossy) {
+		travel := b.w.between(50*time.Microsecond, 2*time.Millisecond)
+		if b.w.oneIn(b.lossy) {
+			travel += b.w.between(0, 3*time.Second) // late: perhaps after it was sent again
+		}
+		b.w.in(travel, func() {
+			if !b.up() {
+				return
+			}
+			if over {
+				b.w.hit(LatePack)
+			}
+			store()
+			if !b.w.oneIn(b.lossy) {
+				stored = true
+				wake()
+			}
+		})
 	}
-	travel := b.w.between(50*time.Microsecond, 2*time.Millisecond)
-	if b.w.oneIn(b.lossy) {
-		travel += b.w.between(0, 3*time.Second) // late: perhaps after it was sent again
+	defer func() { over = true }()
+	for until := b.w.until(sessionEnds); !stored; {
+		if ctx.Err() != nil || b.w.now >= until {
+			return stream.ErrAmbiguous
+		}
+		b.w.await(ctx, until, func(w func()) { wake = w })
 	}
-	b.w.in(travel, func() {
-		if !b.up() {
-			return
-		}
-		if answered {
-			b.w.hit(LatePack)
-		}
-		store()
-		if !b.w.oneIn(b.lossy) {
-			p.in(b.w.between(50*time.Microsecond, 2*time.Millisecond), func() { answer(nil) })
-		}
-	})
+	return nil
 }
 
 // loseTail forgets the newest messages of every sale, as a power cut would.

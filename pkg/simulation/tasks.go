@@ -146,6 +146,12 @@ func (p *process) endTasks() {
 	p.tasks = slices.DeleteFunc(p.tasks, func(t *task) bool { return t != p.w.current })
 }
 
+// end ends a process for good.
+func (p *process) end() {
+	p.alive = false
+	p.endTasks()
+}
+
 // simulated is a process as its service's code sees it.
 type simulated struct{ *process }
 
@@ -219,6 +225,31 @@ func (i *simulatedInbox) Take(ctx context.Context, patience time.Duration) (x an
 	}
 	x, i.told = i.told[0], i.told[1:]
 	return x, true
+}
+
+// Event implements host.Host.
+func (h simulated) Event() host.Event { return &simulatedEvent{w: h.w} }
+
+type simulatedEvent struct {
+	w        *world
+	happened bool
+	waiting  []func()
+}
+
+// Set implements host.Event.
+func (e *simulatedEvent) Set() {
+	e.happened = true
+	for _, wake := range e.waiting {
+		wake()
+	}
+}
+
+// Wait implements host.Event.
+func (e *simulatedEvent) Wait(ctx context.Context, patience time.Duration) bool {
+	for until := e.w.until(patience); !e.happened && ctx.Err() == nil && e.w.now < until; {
+		e.w.await(ctx, until, func(wake func()) { e.waiting = append(e.waiting, wake) })
+	}
+	return e.happened
 }
 
 // until is the end of a patience: of a long one some time after the run's.

@@ -109,6 +109,7 @@ type process struct {
 	alive  bool         //
 	frozen sale.Instant // stopped until then: what is due waits, then goes on
 	tasks  []*task      // that have not ended, in the order in which they began
+	died   func()       // told of a crash; nil: nobody
 }
 
 // in lets something happen in this life of the process.
@@ -138,6 +139,9 @@ func (p *process) crash() {
 	p.w.crashes++
 	p.w.note("crash "+p.name, int64(p.life))
 	p.endTasks()
+	if p.died != nil {
+		p.died()
+	}
 }
 
 // service is a dependency that can be away.

@@ -29,7 +29,7 @@ type Process struct {
 func New(cfg Config, l *ledger.Ledger, s *stream.Client, c *rejection.Cache, log *slog.Logger, reg prometheus.Registerer) (*Process, error) {
 	p := &Process{host: &host.Real{}, ledger: l, log: log}
 	var err error
-	p.Allocator, err = On(cfg, lethal(Ports{Leases: l, History: l, Commits: l, Streams: streams{s}, News: s, Cache: c, Edges: s}), p.host, log, reg)
+	p.Allocator, err = On(cfg, Ports{Leases: l, History: l, Commits: l, Streams: streams{s}, News: s, Cache: c, Edges: s}, p.host, log, reg)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"notsale/pkg/follow"
 	"notsale/pkg/host"
 	"notsale/pkg/ledger"
-	"notsale/pkg/planted"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
@@ -177,7 +176,7 @@ func (t *term) verify(ctx context.Context) (matches bool, err error) {
 		return false, t.giveUp("newer-version", fmt.Errorf("%w: the sale has version %d; upgrade this allocator", allocation.ErrRules, t.sale.Rules))
 	}
 	t.missing = false
-	if matches || planted.Bug == planted.TailCheckSkipped {
+	if matches {
 		return true, nil
 	}
 	return false, t.openHole(ctx, info, markOf(&opening.Message))
@@ -281,7 +280,6 @@ func (t *term) decide(ctx context.Context, messages []stream.Message) error {
 		}
 		batch, rest, newer := t.apply(messages)
 		if !batch.Empty() {
-			t.tellEarly(ctx, batch)
 			if err := t.commit(ctx, batch); err != nil {
 				return err
 			}
@@ -293,16 +291,6 @@ func (t *term) decide(ctx context.Context, messages []stream.Message) error {
 		messages = rest
 	}
 	return nil
-}
-
-// tellEarly is planted: what is not committed is told, too.
-func (t *term) tellEarly(ctx context.Context, b *allocation.Batch) {
-	switch planted.Bug {
-	case planted.ReplyBeforeCommit:
-		_ = t.replies.send(b.Replies)
-	case planted.CacheBeforeLedger:
-		_ = t.learn(ctx, b)
-	}
 }
 
 // apply decides messages up to the size of a batch. A message that is no pack

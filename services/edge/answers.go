@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -68,18 +69,16 @@ var refusals = map[allocation.Reason]refusal{
 
 // limitDetail holds the words that clients of the contest's API look for, with
 // the sale's limit.
-const limitDetail = "User has reached the maximum of %d items per sale"
+const limitDetail = "User has reached the maximum of {limit} items per sale"
 
 // refusalOf says how a reason in the sale is answered, also one of a later
 // version, which a decision of another program may have.
 func refusalOf(of *sale.Sale, reason allocation.Reason) refusal {
 	r, known := refusals[reason]
-	switch {
-	case !known:
+	if !known {
 		return refusal{problemRefused, fmt.Sprintf("The request was refused for a reason that this server does not know yet (%v).", reason)}
-	case reason == allocation.LimitReached:
-		r.detail = fmt.Sprintf(r.detail, of.UserLimit)
 	}
+	r.detail = strings.ReplaceAll(r.detail, "{limit}", strconv.Itoa(of.UserLimit))
 	return r
 }
 

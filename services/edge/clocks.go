@@ -50,7 +50,7 @@ func (e *Edge) compareClocks(ctx context.Context) {
 	var nearest, farthest time.Duration
 	off := map[sale.ID]bool{}
 	asked := 0
-	for _, id := range append([]sale.ID{0}, e.salesInUse()...) {
+	for _, id := range append([]sale.ID{0}, e.shop.InUse(clockSales)...) {
 		skew, err := e.clocks.skewOf(ctx, id)
 		if err != nil {
 			continue // readiness speaks of NATS
@@ -68,17 +68,4 @@ func (e *Edge) compareClocks(ctx context.Context) {
 		e.skew.Store(int64(nearest))
 		e.metrics.skew.Set(farthest.Seconds())
 	}
-}
-
-// salesInUse returns the newest open sales that this edge has a way into, and the
-// newest of all.
-func (e *Edge) salesInUse() (ids []sale.ID) {
-	s := e.directory.snapshot.Load()
-	for i := len(s.byItem) - 1; i >= 0 && len(ids) < clockSales; i-- {
-		id := s.byItem[i].ID
-		if _, used := e.lanes.Load(id); (used || len(ids) == 0) && !s.closed[id] {
-			ids = append(ids, id)
-		}
-	}
-	return ids
 }

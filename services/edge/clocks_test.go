@@ -15,7 +15,7 @@ import (
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
 	"notsale/pkg/telemetry"
-	"notsale/pkg/wire"
+	"notsale/services/edge/shop"
 	"notsale/services/notsale/notsaletest"
 )
 
@@ -37,10 +37,13 @@ func TestAStreamWithAWrongClockIsToldOf(t *testing.T) {
 	}
 	old, newest := stage.OpenSale(5, 5), stage.OpenSale(5, 5)
 	for _, of := range []sale.Sale{old, newest} {
-		e.directory.put(wire.Entry{Sale: of, State: sale.Open})
+		if found, err := e.shop.Find(of.FirstItem); err != nil || found == nil {
+			t.Fatal(found, err)
+		}
 	}
-	e.directory.publish()
-	e.lane(old.ID)
+	if _, err := e.shop.Checkout(&shop.Wish{User: "ann", Item: old.FirstItem}); err != nil {
+		t.Fatal(err)
+	}
 	wrong := map[sale.ID]time.Duration{} // on top of what the real servers say
 	asked := e.clocks.skewOf
 	e.clocks.skewOf = func(ctx context.Context, id sale.ID) (time.Duration, error) {
@@ -75,7 +78,7 @@ func TestAStreamWithAWrongClockIsToldOf(t *testing.T) {
 	look(true, time.Hour, 0)
 }
 
-// valueOf returns a gauge's value.
+// valueOf returns the value of a gauge or counter.
 func valueOf(t *testing.T, reg prometheus.Gatherer, name string) float64 {
 	t.Helper()
 	families, err := reg.Gather()
@@ -84,7 +87,8 @@ func valueOf(t *testing.T, reg prometheus.Gatherer, name string) float64 {
 	}
 	for _, f := range families {
 		if f.GetName() == name {
-			return f.GetMetric()[0].GetGauge().GetValue()
+			m := f.GetMetric()[0]
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
 	t.Fatalf("no metric %s", name)

@@ -4,23 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"notsale/pkg/ledger"
+	"notsale/services/edge/shop"
 )
 
 // Config says how an edge works.
 type Config struct {
+	shop.Config
+
 	Listen string // address of the HTTP listener
-	// CodeTTL is how long a code can be used to buy, by the stream's clock.
-	CodeTTL time.Duration
-	// PurchaseWait is how long a purchase waits for its decision before it is
-	// answered 202, or 503 if it is not even known to be queued.
-	PurchaseWait time.Duration
-	// CheckoutWait is how long a checkout waits for its attempt to be stored: by
-	// default longer than two acknowledgements of a NATS whose flushes take 3 s,
-	// that of the pack before its own and of its own.
-	CheckoutWait time.Duration
-	// Waiting is the most purchases that may wait at once; each holds a
-	// connection and about 10 kB.
-	Waiting int
 	// Connections is how many connections may be open at once; 0: as many as the
 	// process's limit of descriptors leaves.
 	Connections int
@@ -44,24 +37,20 @@ type Config struct {
 
 // DefaultConfig is the design's.
 func DefaultConfig() Config {
-	return Config{
-		Listen: ":8080", CodeTTL: time.Hour, PurchaseWait: 5 * time.Second, CheckoutWait: 7 * time.Second,
-		Waiting: 16_384, Drain: 0,
-	}
+	return Config{Config: shop.DefaultConfig(), Listen: ":8080"}
 }
 
 // Validate reports a setting that cannot work.
 func (c Config) Validate() error {
+	if err := c.Config.Validate(); err != nil {
+		return err
+	}
 	switch {
-	case c.CodeTTL < time.Second:
-		return fmt.Errorf("--code-ttl %v: want at least 1s", c.CodeTTL)
-	case c.PurchaseWait < 10*time.Millisecond || c.PurchaseWait > time.Minute:
-		return fmt.Errorf("--purchase-wait %v: want 10ms to 1m", c.PurchaseWait)
 	case !validRate(c.RatePerUser):
 		return fmt.Errorf("--rate-per-user %v: want 0, or from %.2g to %.0g", c.RatePerUser, leastRate, mostRate)
 	case !validRate(c.RatePerAddress):
 		return fmt.Errorf("--rate-per-address %v: want 0, or from %.2g to %.0g", c.RatePerAddress, leastRate, mostRate)
-	case c.CheckoutWait <= 0 || c.Waiting < 1 || c.Connections < 0 || c.Drain < 0:
+	case c.Connections < 0 || c.Drain < 0:
 		return errors.New("edge: waits and limits must be positive")
 	}
 	if _, err := newProxies(c.TrustedProxies, nil); err != nil {
@@ -78,18 +67,16 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// besideTheWait is how long a request may take apart from its wait for a
-// decision, or for its attempt to be stored: its body, its sale, a look at the
-// ledger before and after, and a second for the cache.
-const besideTheWait = bodyTimeout + readTimeout + 2*lookPatience + time.Second
-
 // drainTimeout is how long a stop may take beyond the longest request: what the
 // client has still to hear, and then the queues.
 const drainTimeout = lastWords + time.Second
 
-func (c Config) longestRequest() time.Duration {
-	return max(c.PurchaseWait, c.CheckoutWait) + besideTheWait
-}
+// longestRequest is how long a request may take: its body, and what the shop does.
+func (c Config) longestRequest() time.Duration { return bodyTimeout + c.Longest() }
+
+// LedgerConns is how many sessions with the ledger an edge needs: as any service,
+// and one for codes that were seen to be decided, which may hold it for seconds.
+const LedgerConns = ledger.DefaultConns + 1
 
 // StopTime is how long an edge takes to stop, at most. Whoever ends its process
 // waits for longer, or a request that has arrived gets no answer.

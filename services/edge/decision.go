@@ -10,7 +10,7 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
-	"notsale/services/edge/flow"
+	"notsale/services/edge/shop"
 )
 
 // explainedJSON is a refusal as GET /purchase tells it: what POST answers, and
@@ -36,13 +36,12 @@ func (e *Edge) decision(c *gin.Context) {
 	if !ok {
 		return
 	}
-	_, seen := e.known(of, v)
-	switch won := e.recorded(of, v, seen); { // not held up by who reads pages
+	switch won, seen := e.shop.Recorded(of, v); { // not held up by who reads pages
 	case won.Recorded && won.Reply.Reason == allocation.Granted:
 		decided(c, of, v, won.Reply.Reason, won.Reply.Position, won.Reply.At)
 		return
 	case won.Unread && seen:
-		e.failRead(c, flow.ErrNoAnswer, problemUndecided)
+		e.failRead(c, shop.ErrNoAnswer, problemUndecided)
 		return
 	}
 	x, err := shared(e.reads, "code "+v.ID.String(), func(ctx context.Context) (ledger.Explanation, error) {
@@ -99,13 +98,14 @@ func refused(of *sale.Sale, d *allocation.Decision, expires sale.Instant, facts 
 	return refusalOf(of, d.Reason).detail
 }
 
-// lost says where what the detail of a refusal speaks of came about.
-var lost = map[allocation.Reason]string{
-	allocation.SoldOut:      "the last one at position %d, %v.",
-	allocation.LimitReached: "the last of them at position %d, %v.",
-	allocation.ItemTaken:    "at position %d, %v.",
+// lost says where what the detail of a refusal speaks of came about, by the scope of
+// its reason.
+var lost = map[allocation.Scope]string{
+	allocation.ScopeSale: "the last one at position %d, %v.",
+	allocation.ScopeUser: "the last of them at position %d, %v.",
+	allocation.ScopeItem: "at position %d, %v.",
 }
 
 func sentence(of *sale.Sale, f ledger.Fact) string {
-	return strings.TrimSuffix(refusalOf(of, f.Reason).detail, ".") + ": " + fmt.Sprintf(lost[f.Reason], f.Position, f.At)
+	return strings.TrimSuffix(refusalOf(of, f.Reason).detail, ".") + ": " + fmt.Sprintf(lost[f.Reason.Scope()], f.Position, f.At)
 }

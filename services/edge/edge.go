@@ -2,8 +2,6 @@ package edge
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,60 +13,37 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"notsale/pkg/allocation"
 	"notsale/pkg/code"
+	"notsale/pkg/host"
 	"notsale/pkg/ledger"
-	"notsale/pkg/pack"
 	"notsale/pkg/rejection"
-	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/telemetry"
-	"notsale/pkg/wire"
+	"notsale/services/edge/shop"
 )
 
 // Edge is one HTTP front.
 type Edge struct {
 	cfg      Config
 	identity identity
-	id       string // with a random boot id: no other process ever has it
 	ledger   *ledger.Ledger
 	stream   *stream.Client
 	health   *telemetry.Health
 	log      *slog.Logger
 	metrics  *metrics
-	now      func() time.Time
 
-	keys      atomic.Pointer[code.Keyring] // written by UseKeys
-	directory *directory
-	misses    *pack.Queue[miss] // by codes
-	strays    *pack.Queue[miss] // by items
-	gate      *gate
-	records   *records
-	memory    *memory
-	flights   *flights
-	waiters   *waiters
-	checkouts rates     // of checkouts
-	purchases rates     // of purchases and of questions for their decisions
-	buffers   sync.Pool // of *[]byte: messages being published
+	shop      *shop.Shop
+	host      *host.Real // of the shop
+	checkouts rates      // of checkouts
+	purchases rates      // of purchases and of questions for their decisions
 	reads     *reads
-	lanes     sync.Map // sale.ID → *lane
 
-	read   atomic.Bool // all sales have been read from the ledger once; written by list
-	listed atomic.Bool // the directory has been read once; written by watch
-
-	unwatched atomic.Pointer[error] // why the directory was not watched, the last time that it was not; written by watch
-	draining  atomic.Bool           // written by Stop
-	open      atomic.Int64          // requests that have arrived and are not answered; written by each
-	skew      atomic.Int64          // this clock minus NATS's, in ns; written by clocks
-	clocks    clocks
-	server    *http.Server
-	listener  net.Listener
-}
-
-// lane is the way into one sale's streams: one pack in flight in each.
-type lane struct {
-	requests *pack.Queue[allocation.Request]
-	attempts *pack.Queue[wire.Attempt]
+	draining atomic.Bool  // written by Stop
+	open     atomic.Int64 // requests that have arrived and are not answered; written by each
+	skew     atomic.Int64 // this clock minus NATS's, in ns; written by clocks
+	clocks   clocks
+	server   *http.Server
+	listener net.Listener
 }
 
 // New returns an edge on open connections, which stay the caller's.
@@ -82,24 +57,15 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	if err != nil {
 		return nil, err
 	}
-	var boot [8]byte
-	if _, err := rand.Read(boot[:]); err != nil {
-		return nil, fmt.Errorf("edge: boot id: %w", err)
-	}
 	e := &Edge{
-		cfg: cfg, identity: identity{http.CanonicalHeaderKey(cfg.UserHeader), proxies}, id: "edge-" + hex.EncodeToString(boot[:]), ledger: l, stream: s, health: health, log: log, now: time.Now,
-		directory: newDirectory(), gate: newGate(c), records: newRecords(l, log, cfg.PurchaseWait),
-		memory: newMemory(), flights: newFlights(cfg.Waiting), waiters: newWaiters(cfg.Waiting),
+		cfg: cfg, identity: identity{http.CanonicalHeaderKey(cfg.UserHeader), proxies}, ledger: l, stream: s, health: health, log: log, host: &host.Real{},
 		checkouts: newRates(cfg, proxies), purchases: newRates(cfg, proxies), reads: newReads(),
-		buffers: sync.Pool{New: func() any { return new([]byte) }},
+		metrics: newMetrics(reg, func() float64 { return float64(c.Failures()) }),
 	}
-	e.keys.Store(keys)
+	if e.shop, err = shop.New(cfg.Config, keys, l, s, c, e.host, log, reg); err != nil {
+		return nil, err
+	}
 	e.clocks = clocks{skewOf: e.skewOf}
-	e.misses, e.strays = pack.New(missLimits, e.refresh), pack.New(missLimits, e.refresh)
-	e.metrics = newMetrics(reg, gauges{
-		waiting: func() float64 { return float64(e.waiters.count()) }, sales: func() float64 { return float64(e.directory.size()) },
-		cacheFailures: func() float64 { return float64(c.Failures()) },
-	})
 	e.server = &http.Server{
 		Handler: e.routes(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 		// A handler bounds the body's part itself; this is for answers that
@@ -112,63 +78,8 @@ func New(cfg Config, keys *code.Keyring, l *ledger.Ledger, s *stream.Client, c *
 	return e, nil
 }
 
-// missLimits: a miss is a look into the ledger, whose answer serves all. A flood
-// of ids that there are none of waits for itself: one statement at a time.
-var missLimits = pack.Limits{Items: 1000, Bytes: 1000, Queued: 8000, Patience: readTimeout}
-
-// UseKeys makes the edge sign and verify with this ring from now on. It must
-// have every key of the one before: codes of them are under way.
-func (e *Edge) UseKeys(keys *code.Keyring) { e.keys.Store(keys) }
-
-// lane returns the way into a sale's streams; 0 is for attempts of no sale.
-func (e *Edge) lane(id sale.ID) *lane {
-	if l, ok := e.lanes.Load(id); ok {
-		return l.(*lane) //nolint:forcetypeassert // nothing else is stored
-	}
-	attemptLimits, requestLimits := pack.DefaultLimits(), pack.DefaultLimits()
-	attemptLimits.Patience, requestLimits.Patience = e.cfg.CheckoutWait, e.cfg.PurchaseWait
-	if most := e.stream.MaxMessage(); most > 0 { // 0: it was never connected
-		attemptLimits.Bytes, requestLimits.Bytes = min(attemptLimits.Bytes, most), min(requestLimits.Bytes, most)
-	}
-	l, _ := e.lanes.LoadOrStore(id, &lane{
-		requests: pack.New(requestLimits, func(ctx context.Context, items []allocation.Request) error {
-			if !e.waiters.any(items) {
-				return errNobodyWaits
-			}
-			e.metrics.packs.Observe(float64(len(items)))
-			return e.published(func(buf []byte) []byte { return wire.AppendPack(buf, e.id, items) },
-				func(data []byte) error { return e.stream.PublishPack(ctx, id, data) })
-		}),
-		attempts: pack.New(attemptLimits, func(ctx context.Context, items []wire.Attempt) error {
-			return e.published(func(buf []byte) []byte { return wire.AppendAttempts(buf, e.id, items) },
-				func(data []byte) error { return e.stream.PublishAttempts(ctx, id, data) })
-		}),
-	})
-	return l.(*lane) //nolint:forcetypeassert // nothing else is stored
-}
-
-// errNobodyWaits says that every request of a pack was answered before it was sent,
-// or sent again: by its decision, or because its wait was over. Whoever still wants
-// an answer comes again.
-var errNobodyWaits = fmt.Errorf("edge: nobody waits for this pack: %w", pack.ErrUnwanted)
-
-// published encodes a message, publishes it, and tells the queue what the
-// stream's adapter says. The memory is shared by all lanes: those of old sales
-// hold none.
-func (e *Edge) published(encode func([]byte) []byte, publish func([]byte) error) error {
-	buffer := e.buffers.Get().(*[]byte) //nolint:forcetypeassert // nothing else is stored
-	*buffer = encode((*buffer)[:0])
-	err := publish(*buffer)
-	if err == nil {
-		e.buffers.Put(buffer) // else it may still be read
-		return nil
-	}
-	e.metrics.retried.Inc()
-	if errors.Is(err, stream.ErrAmbiguous) {
-		return fmt.Errorf("%w: %w", pack.ErrAmbiguous, err)
-	}
-	return err
-}
+// UseKeys is shop.Shop's.
+func (e *Edge) UseKeys(keys *code.Keyring) { e.shop.UseKeys(keys) }
 
 // Listen opens the HTTP listener, so that an address in use is an error at
 // start.
@@ -193,7 +104,7 @@ func (e *Edge) Address() string { return e.listener.Addr().String() }
 // Run serves until ctx ends, then drains: not ready first, then no new
 // connections, then the waiting purchases, then the queues.
 func (e *Edge) Run(ctx context.Context) error {
-	stop, err := e.stream.Replies(e.id, e.receive)
+	stop, err := e.stream.Replies(e.shop.ID(), e.shop.Receive)
 	if err != nil {
 		return err
 	}
@@ -201,9 +112,9 @@ func (e *Edge) Run(ctx context.Context) error {
 	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	background.Go(func() { e.stream.Rehearse(watching) })
-	background.Go(func() { e.list(watching) })
-	background.Go(func() { e.watch(watching) })
+	background.Go(func() { e.shop.Follow(watching) })
 	background.Go(func() { e.watchClocks(watching) })
+	defer e.host.Join()
 	defer background.Wait()
 	defer unwatch()
 	served := make(chan error, 1)
@@ -223,14 +134,7 @@ func (e *Edge) drain(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.StopTime()-e.cfg.Drain)
 	defer cancel()
-	errs := []error{e.hangUp(ctx)}
-	e.lanes.Range(func(_, value any) bool {
-		l := value.(*lane) //nolint:forcetypeassert // nothing else is stored
-		errs = append(errs, l.requests.Close(ctx), l.attempts.Close(ctx))
-		return true
-	})
-	errs = append(errs, e.gate.queue.Close(ctx), e.records.close(ctx), e.misses.Close(ctx), e.strays.Close(ctx))
-	return errors.Join(errs...)
+	return errors.Join(e.hangUp(ctx), e.shop.Close(ctx))
 }
 
 // lastWords is how long, at a stop, a request may take from its last byte to its
@@ -258,15 +162,4 @@ func (e *Edge) hangUp(ctx context.Context) error {
 		}
 	}
 	return e.server.Close()
-}
-
-// receive hands a message of replies to the waiters.
-func (e *Edge) receive(data []byte) {
-	replies, err := wire.DecodeReplies(data)
-	if err != nil {
-		e.log.Warn("unreadable replies", "error", err)
-		return
-	}
-	e.memory.decided(replies)
-	e.waiters.deliver(replies)
 }

@@ -19,9 +19,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"notsale/pkg/code"
-	"notsale/pkg/ledger"
-	"notsale/services/edge/flow"
+	"notsale/services/edge/shop"
 )
 
 // Few pages read at once, some wait for their turn, and the others are told at
@@ -98,63 +96,6 @@ func TestAReadThatHasBegunIsNotJoined(t *testing.T) {
 	before.Wait()
 }
 
-// Looking for users at their limit, which fails or is slow in a large sale, or for
-// codes that were decided, does not turn off the look-ups of rows by their keys; nor
-// the other way round.
-func TestALookThatFailsPausesOnlyItsKind(t *testing.T) {
-	e := newEdge(t, DefaultConfig())
-	broken, cancel := context.WithCancel(t.Context())
-	cancel()
-	keys, limits, decided := e.records.keys, e.records.limits, e.records.decided
-	for _, c := range []struct{ failed, other *lookups }{{limits, keys}, {keys, limits}, {decided, keys}, {keys, decided}} {
-		c.failed.paused, c.other.paused = time.Time{}, time.Time{}
-		ask := func(ctx context.Context, l *lookups) error {
-			return l.read(ctx, []*inquest{{question: ledger.Question{Item: 1}}})
-		}
-		if err := ask(broken, c.failed); err == nil || errors.Is(err, errPaused) {
-			t.Fatalf("a look that was to fail: %v", err)
-		}
-		c.failed.paused = c.failed.paused.Add(time.Hour) // however slow this machine is
-		if err := ask(t.Context(), c.failed); !errors.Is(err, errPaused) {
-			t.Errorf("the ledger is not left alone after an error: %v", err)
-		}
-		if err := ask(t.Context(), c.other); err != nil {
-			t.Errorf("the other kind: %v", err)
-		}
-	}
-}
-
-// One code holds a small part of the places, and gives them back.
-func TestOneCodeHoldsFewPlaces(t *testing.T) {
-	f := newFlights(2 * followers)
-	for range 2 {
-		landed, under := make(chan struct{}), make(chan struct{})
-		var all sync.WaitGroup
-		all.Go(func() {
-			_, _ = f.take(t.Context(), code.ID{1}, func() outcome { close(under); <-landed; return outcome{end: flow.Decided} })
-		})
-		<-under
-		for range followers {
-			if one, first, err := f.board(code.ID{1}); err != nil || first {
-				t.Fatalf("a follower: first %v, %v", first, err)
-			} else {
-				all.Go(func() { <-one.done; f.leave(one) })
-			}
-		}
-		if _, _, err := f.board(code.ID{1}); !errors.Is(err, flow.ErrCrowded) {
-			t.Errorf("one follower too many: %v", err)
-		}
-		if o, err := f.take(t.Context(), code.ID{2}, func() outcome { return outcome{end: flow.Pending} }); err != nil || o.end != flow.Pending {
-			t.Errorf("another code: %+v, %v", o, err)
-		}
-		close(landed)
-		all.Wait()
-	}
-	if f.callers != 0 || len(f.open) != 0 {
-		t.Errorf("%d callers and %d flights are left", f.callers, len(f.open))
-	}
-}
-
 // A limiter is memory: whoever makes one leaves no goroutine behind.
 func TestLimitersLeaveNoGoroutine(t *testing.T) {
 	for range 3 {
@@ -172,7 +113,7 @@ func TestAnEdgeStopsAfterItsLongestRequest(t *testing.T) {
 	for _, wait := range []time.Duration{10 * time.Millisecond, 5 * time.Second, time.Minute} {
 		cfg := DefaultConfig()
 		cfg.PurchaseWait, cfg.Drain = wait, 10*time.Second
-		longest := bodyTimeout + readTimeout + lookPatience + max(wait, cfg.CheckoutWait) + lookPatience
+		longest := bodyTimeout + shop.ReadTimeout + time.Second + max(wait, cfg.CheckoutWait) + time.Second // a look before, and one after
 		if got := cfg.StopTime(); got < cfg.Drain+longest+lastWords {
 			t.Errorf("a wait of %v: a stop takes %v, a request up to %v", wait, got, longest)
 		}
@@ -198,7 +139,7 @@ func TestALimiterKeepsNoRequests(t *testing.T) {
 	before := heap()
 	for n := range users {
 		p := parseCheckout(&url.URL{RawQuery: fmt.Sprintf("user_id=u%d&id=1&x=%s", n, strings.Repeat("x", line))}, "")
-		r.admitUser(c, p.user)
+		r.admitUser(c, p.User)
 	}
 	if grown := heap() - before; grown > users*line/4 {
 		t.Errorf("%d users are remembered in %d bytes", users, grown)

@@ -13,16 +13,11 @@ type metrics struct {
 	requests   *prometheus.CounterVec
 	seconds    *prometheus.HistogramVec
 	rejections *prometheus.CounterVec
-	packs      prometheus.Histogram
-	retried    prometheus.Counter
 	panics     prometheus.Counter
 	skew       prometheus.Gauge
 }
 
-// gauges are read from elsewhere when they are asked for.
-type gauges struct{ waiting, sales, cacheFailures func() float64 }
-
-func newMetrics(reg prometheus.Registerer, g gauges) *metrics {
+func newMetrics(reg prometheus.Registerer, cacheFailures func() float64) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "notsale_edge_requests_total", Help: "HTTP requests, by route and status.",
@@ -34,19 +29,13 @@ func newMetrics(reg prometheus.Registerer, g gauges) *metrics {
 		rejections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "notsale_edge_rejections_total", Help: "Purchases refused without the stream, by reason.",
 		}, []string{"reason"}),
-		packs: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "notsale_edge_pack_requests", Help: "Purchase requests per pack.", Buckets: prometheus.ExponentialBuckets(1, 2, 11),
-		}),
-		retried: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_edge_publish_failures_total", Help: "Publishes that failed or stayed unknown."}),
 		skew: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "notsale_edge_clock_skew_seconds", Help: "Largest difference between this clock and one by which NATS stamps requests.",
 		}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_edge_panics_total", Help: "Requests that ended in a panic."}),
 	}
-	reg.MustRegister(m.requests, m.seconds, m.rejections, m.packs, m.retried, m.panics, m.skew,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "notsale_edge_waiting", Help: "Purchases that wait for their decision."}, g.waiting),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "notsale_edge_sales", Help: "Sales in this edge's directory."}, g.sales),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "notsale_edge_cache_failures_total", Help: "Calls to the rejection cache that failed."}, g.cacheFailures))
+	reg.MustRegister(m.requests, m.seconds, m.rejections, m.panics, m.skew,
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "notsale_edge_cache_failures_total", Help: "Calls to the rejection cache that failed."}, cacheFailures))
 	return m
 }
 

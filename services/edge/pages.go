@@ -234,27 +234,21 @@ func (e *Edge) itemOf(c *gin.Context) (*sale.Sale, sale.ItemID, bool) {
 		refuse(c, problemUnknownItem, "There is nothing with this id.")
 		return nil, 0, false
 	}
-	of, err := e.find(miss{item: item})
+	of, err := e.shop.Find(item)
 	if err != nil {
 		e.failRead(c, err, problemUnknownItem)
 		return nil, 0, false
 	}
 	if of == nil {
-		refuse(c, e.directory.unknown(item), "There is nothing with this id.")
+		refuse(c, e.unknown(item), "There is nothing with this id.")
 		return nil, 0, false
 	}
 	return of, item, true
 }
 
-// unknown returns the answer for an item that no sale has: the sale that opens
-// next may have it, if it has as many as the newest.
-func (d *directory) unknown(item sale.ItemID) *problem {
-	next, stock := sale.ItemID(1), sale.MaxStock
-	if byItem := d.snapshot.Load().byItem; len(byItem) > 0 {
-		newest := byItem[len(byItem)-1]
-		next, stock = newest.LastItem()+1, newest.Stock
-	}
-	if item >= next && item < next+sale.ItemID(stock) {
+// unknown is the problem of an item that no sale has.
+func (e *Edge) unknown(item sale.ItemID) *problem {
+	if e.shop.Upcoming(item) {
 		return problemNextSale
 	}
 	return problemUnknownItem

@@ -7,17 +7,8 @@ import (
 	"strings"
 
 	"notsale/pkg/sale"
+	"notsale/services/edge/shop"
 )
-
-// checkoutParams is what a checkout was called with.
-type checkoutParams struct {
-	user    sale.UserID
-	item    sale.ItemID
-	rawUser string // as sent, several joined by commas
-	rawItem string
-	missing bool
-	err     error // why it is no valid checkout
-}
 
 // paramError is shown to the caller. It never repeats what was sent.
 type paramError string
@@ -38,36 +29,36 @@ const (
 // parseCheckout reads user_id and id or item_id, each given exactly once. That
 // the user id suits the item's sale is checked when that is found. Where the user
 // is known already, user_id may be missing.
-func parseCheckout(u *url.URL, known sale.UserID) checkoutParams {
+func parseCheckout(u *url.URL, known sale.UserID) shop.Wish {
 	users, errUser := parameters(u.RawQuery, "user_id")
 	if len(users) == 0 && known != "" {
 		users = []string{string(known)}
 	}
 	items, errItem := parameters(u.RawQuery, "id", "item_id")
-	p := checkoutParams{rawUser: strings.Join(users, ","), rawItem: strings.Join(items, ",")}
+	w := shop.Wish{RawUser: strings.Join(users, ","), RawItem: strings.Join(items, ",")}
 	switch {
 	case tooLong(u):
-		p.err = errLongURL
+		w.Invalid = errLongURL
 	case errUser != nil || errItem != nil:
-		p.err = errQuery
+		w.Invalid = errQuery
 	case len(users) == 0:
-		p.err, p.missing = errMissingUser, true
+		w.Invalid, w.Missing = errMissingUser, true
 	case len(items) == 0:
-		p.err, p.missing = errMissingItem, true
+		w.Invalid, w.Missing = errMissingItem, true
 	case len(users) > 1:
-		p.err = errManyUsers
+		w.Invalid = errManyUsers
 	case len(items) > 1:
-		p.err = errManyItems
+		w.Invalid = errManyItems
 	}
 	if len(items) == 1 {
-		p.item, errItem = sale.ParseItemID(items[0])
-		p.err = cmp.Or(p.err, errItem)
+		w.Item, errItem = sale.ParseItemID(items[0])
+		w.Invalid = cmp.Or(w.Invalid, errItem)
 	}
 	if len(users) == 1 {
-		p.user, errUser = sale.ParseUserID(users[0])
-		p.err = cmp.Or(p.err, errUser)
+		w.User, errUser = sale.ParseUserID(users[0])
+		w.Invalid = cmp.Or(w.Invalid, errUser)
 	}
-	return p
+	return w
 }
 
 // parameters returns the values of those of a query's parameters that have one

@@ -8,40 +8,41 @@ import (
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
+	"notsale/services/edge/shop"
 )
 
 func TestParseCheckout(t *testing.T) {
 	long := strings.Repeat("x", maxURL)
-	for query, want := range map[string]checkoutParams{
-		"user_id=ann&id=7":           {user: "ann", item: 7, rawUser: "ann", rawItem: "7"},
-		"id=7&user_id=ann":           {user: "ann", item: 7, rawUser: "ann", rawItem: "7"},
-		"user_id=ann&item_id=7":      {user: "ann", item: 7, rawUser: "ann", rawItem: "7"},
-		"user_id=a%40b.c&id=%37&x=y": {user: "a@b.c", item: 7, rawUser: "a@b.c", rawItem: "7"},
-		"":                           {missing: true, err: errMissingUser},
-		"id=7":                       {item: 7, rawItem: "7", missing: true, err: errMissingUser},
-		"user_id=ann":                {user: "ann", rawUser: "ann", missing: true, err: errMissingItem},
-		"USER_ID=ann&id=7":           {item: 7, rawItem: "7", missing: true, err: errMissingUser},
-		"user_id=&id=7":              {item: 7, rawItem: "7", err: sale.ErrUserID},
-		"user_id=ann&id=":            {user: "ann", rawUser: "ann", err: sale.ErrItemID},
-		"user_id=+ann&id=7":          {item: 7, rawUser: " ann", rawItem: "7", err: sale.ErrUserID},
-		"user_id=ann&id=07":          {user: "ann", rawUser: "ann", rawItem: "07", err: sale.ErrItemID},
-		"user_id=ann&id=%2B7":        {user: "ann", rawUser: "ann", rawItem: "+7", err: sale.ErrItemID},
-		"user_id=%00&id=7":           {item: 7, rawUser: "\x00", rawItem: "7", err: sale.ErrUserID},
-		"user_id=%ff&id=%00":         {rawUser: "\xff", rawItem: "\x00", err: sale.ErrItemID},
-		"user_id=a&user_id=b&id=7":   {item: 7, rawUser: "a,b", rawItem: "7", err: errManyUsers},
-		"user_id=a&id=7&id=7":        {user: "a", rawUser: "a", rawItem: "7,7", err: errManyItems},
-		"user_id=a&id=7&item_id=8":   {user: "a", rawUser: "a", rawItem: "7,8", err: errManyItems},
-		"user_id=a%zz&id=7":          {user: "a%zz", item: 7, rawUser: "a%zz", rawItem: "7", err: errQuery},
-		"user_id=a%&id=7%0":          {user: "a%", rawUser: "a%", rawItem: "7%0", err: errQuery},
-		"user_id=a;id=7":             {user: "a;id=7", rawUser: "a;id=7", missing: true, err: errMissingItem},
-		"user_id=a&id=7;x":           {user: "a", rawUser: "a", rawItem: "7;x", err: sale.ErrItemID},
-		"user_id=a&item_id=7&%":      {user: "a", item: 7, rawUser: "a", rawItem: "7"},
-		"user_id=a&id=7&ref=100%":    {user: "a", item: 7, rawUser: "a", rawItem: "7"},
-		"user_id=a&id=7&utm=a;b":     {user: "a", item: 7, rawUser: "a", rawItem: "7"},
-		"%zz=1&user_id=a&id=7":       {user: "a", item: 7, rawUser: "a", rawItem: "7"},
-		"user%5Fid=a&id=7&user_id=b": {item: 7, rawUser: "a,b", rawItem: "7", err: errManyUsers},
-		"user_id=a%2Bx%40b.c&id=7":   {user: "a+x@b.c", item: 7, rawUser: "a+x@b.c", rawItem: "7"},
-		"user_id=a&id=7&x=" + long:   {user: "a", item: 7, rawUser: "a", rawItem: "7", err: errLongURL},
+	for query, want := range map[string]shop.Wish{
+		"user_id=ann&id=7":           {User: "ann", Item: 7, RawUser: "ann", RawItem: "7"},
+		"id=7&user_id=ann":           {User: "ann", Item: 7, RawUser: "ann", RawItem: "7"},
+		"user_id=ann&item_id=7":      {User: "ann", Item: 7, RawUser: "ann", RawItem: "7"},
+		"user_id=a%40b.c&id=%37&x=y": {User: "a@b.c", Item: 7, RawUser: "a@b.c", RawItem: "7"},
+		"":                           {Missing: true, Invalid: errMissingUser},
+		"id=7":                       {Item: 7, RawItem: "7", Missing: true, Invalid: errMissingUser},
+		"user_id=ann":                {User: "ann", RawUser: "ann", Missing: true, Invalid: errMissingItem},
+		"USER_ID=ann&id=7":           {Item: 7, RawItem: "7", Missing: true, Invalid: errMissingUser},
+		"user_id=&id=7":              {Item: 7, RawItem: "7", Invalid: sale.ErrUserID},
+		"user_id=ann&id=":            {User: "ann", RawUser: "ann", Invalid: sale.ErrItemID},
+		"user_id=+ann&id=7":          {Item: 7, RawUser: " ann", RawItem: "7", Invalid: sale.ErrUserID},
+		"user_id=ann&id=07":          {User: "ann", RawUser: "ann", RawItem: "07", Invalid: sale.ErrItemID},
+		"user_id=ann&id=%2B7":        {User: "ann", RawUser: "ann", RawItem: "+7", Invalid: sale.ErrItemID},
+		"user_id=%00&id=7":           {Item: 7, RawUser: "\x00", RawItem: "7", Invalid: sale.ErrUserID},
+		"user_id=%ff&id=%00":         {RawUser: "\xff", RawItem: "\x00", Invalid: sale.ErrItemID},
+		"user_id=a&user_id=b&id=7":   {Item: 7, RawUser: "a,b", RawItem: "7", Invalid: errManyUsers},
+		"user_id=a&id=7&id=7":        {User: "a", RawUser: "a", RawItem: "7,7", Invalid: errManyItems},
+		"user_id=a&id=7&item_id=8":   {User: "a", RawUser: "a", RawItem: "7,8", Invalid: errManyItems},
+		"user_id=a%zz&id=7":          {User: "a%zz", Item: 7, RawUser: "a%zz", RawItem: "7", Invalid: errQuery},
+		"user_id=a%&id=7%0":          {User: "a%", RawUser: "a%", RawItem: "7%0", Invalid: errQuery},
+		"user_id=a;id=7":             {User: "a;id=7", RawUser: "a;id=7", Missing: true, Invalid: errMissingItem},
+		"user_id=a&id=7;x":           {User: "a", RawUser: "a", RawItem: "7;x", Invalid: sale.ErrItemID},
+		"user_id=a&item_id=7&%":      {User: "a", Item: 7, RawUser: "a", RawItem: "7"},
+		"user_id=a&id=7&ref=100%":    {User: "a", Item: 7, RawUser: "a", RawItem: "7"},
+		"user_id=a&id=7&utm=a;b":     {User: "a", Item: 7, RawUser: "a", RawItem: "7"},
+		"%zz=1&user_id=a&id=7":       {User: "a", Item: 7, RawUser: "a", RawItem: "7"},
+		"user%5Fid=a&id=7&user_id=b": {Item: 7, RawUser: "a,b", RawItem: "7", Invalid: errManyUsers},
+		"user_id=a%2Bx%40b.c&id=7":   {User: "a+x@b.c", Item: 7, RawUser: "a+x@b.c", RawItem: "7"},
+		"user_id=a&id=7&x=" + long:   {User: "a", Item: 7, RawUser: "a", RawItem: "7", Invalid: errLongURL},
 	} {
 		if got := parseCheckout(&url.URL{Path: "/checkout", RawQuery: query}, ""); got != want {
 			t.Errorf("%.80q:\n%+v, want\n%+v", query, got, want)
@@ -89,13 +90,13 @@ func FuzzParseCheckout(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		p := parseCheckout(&url.URL{Path: "/checkout", RawQuery: query}, "")
-		if p.err == nil {
+		if p.Invalid == nil {
 			checkAccepted(t, p)
 		}
-		if p.missing && p.err != errMissingUser && p.err != errMissingItem { //nolint:errorlint // the very values
-			t.Errorf("%q: missing, but %v", query, p.err)
+		if p.Missing && p.Invalid != errMissingUser && p.Invalid != errMissingItem { //nolint:errorlint // the very values
+			t.Errorf("%q: missing, but %v", query, p.Invalid)
 		}
-		a := wire.Attempt{ID: sale.UUID{1}, User: wire.Printable(p.rawUser), Item: wire.Printable(p.rawItem), Outcome: wire.InvalidParameter}
+		a := wire.Attempt{ID: sale.UUID{1}, User: wire.Printable(p.RawUser), Item: wire.Printable(p.RawItem), Outcome: wire.InvalidParameter}
 		_, stored, err := wire.DecodeAttempts(wire.AppendAttempts(nil, "edge-1", []wire.Attempt{a}))
 		if err != nil || len(stored) != 1 || stored[0] != a {
 			t.Errorf("%q is kept as %+v, and read as %+v, %v", query, a, stored, err)
@@ -103,14 +104,14 @@ func FuzzParseCheckout(f *testing.F) {
 	})
 }
 
-func checkAccepted(t *testing.T, p checkoutParams) {
+func checkAccepted(t *testing.T, p shop.Wish) {
 	t.Helper()
-	user, errUser := sale.ParseUserID(p.rawUser)
-	item, errItem := sale.ParseItemID(p.rawItem)
-	if errUser != nil || errItem != nil || user != p.user || item != p.item || p.missing {
+	user, errUser := sale.ParseUserID(p.RawUser)
+	item, errItem := sale.ParseItemID(p.RawItem)
+	if errUser != nil || errItem != nil || user != p.User || item != p.Item || p.Missing {
 		t.Errorf("accepted %+v: %v, %v", p, errUser, errItem)
 	}
-	if string(p.user) != wire.Printable(string(p.user)) || p.item.String() != p.rawItem {
+	if string(p.User) != wire.Printable(string(p.User)) || p.Item.String() != p.RawItem {
 		t.Errorf("accepted %+v, which is not stored as it is", p)
 	}
 }

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
-)
 
-// readTimeout bounds what a page reads from the ledger.
-const readTimeout = 3 * time.Second
+	"notsale/services/edge/shop"
+)
 
 // Limits of what anybody can make the edge read by GET, from the few sessions
 // that it shares with the look-ups of purchases and checkouts.
@@ -75,7 +73,7 @@ func (r *reads) join(key string) (one *pageRead, first bool) {
 // lead reads for all that join until its turn comes.
 func (r *reads) lead(key string, one *pageRead, read func(context.Context) (any, error)) {
 	defer close(one.done)
-	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), shop.ReadTimeout)
 	defer cancel()
 	leave, err := r.turn(ctx)
 	r.mu.Lock()

@@ -21,17 +21,19 @@ func TestMain(m *testing.M) { backendstest.Main(m) }
 
 func newEdge(t *testing.T, cfg Config) *Edge {
 	t.Helper()
-	return edgeOn(t, notsaletest.New(t), cfg)
+	e, _ := edgeOn(t, notsaletest.New(t), cfg)
+	return e
 }
 
-func edgeOn(t *testing.T, stage *notsaletest.Stage, cfg Config) *Edge {
+func edgeOn(t *testing.T, stage *notsaletest.Stage, cfg Config) (*Edge, *prometheus.Registry) {
 	t.Helper()
 	keys, err := code.NewKeyring([]code.Key{{ID: 1, Secret: make([]byte, code.MinSecret)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg.Listen = "127.0.0.1:0"
-	e, err := New(cfg, keys, stage.Ledger("edge"), stage.Stream("edge"), stage.Cache("edge"), &telemetry.Health{}, stage.Log, prometheus.NewRegistry())
+	reg := prometheus.NewRegistry()
+	e, err := New(cfg, keys, stage.Ledger("edge"), stage.Stream("edge"), stage.Cache("edge"), &telemetry.Health{}, stage.Log, reg)
 	if err == nil {
 		err = e.Listen(t.Context())
 	}
@@ -39,17 +41,12 @@ func edgeOn(t *testing.T, stage *notsaletest.Stage, cfg Config) *Edge {
 		t.Fatal(err)
 	}
 	stage.Run(e.Run)
-	return e
+	return e, reg
 }
 
 func TestReady(t *testing.T) {
 	e := newEdge(t, DefaultConfig())
 	notsaletest.Eventually(t, "ready", func() bool { return e.Ready(t.Context()) == nil })
-	e.listed.Store(false)
-	if err := e.Ready(t.Context()); !errors.Is(err, errUnlisted) {
-		t.Errorf("without the directory: %v", err)
-	}
-	e.listed.Store(true)
 	for skew, ready := range map[time.Duration]bool{0: true, maxSkew: true, -maxSkew: true, maxSkew + time.Second: false, -maxSkew - time.Second: false} {
 		e.skew.Store(int64(skew))
 		if err := e.Ready(t.Context()); (err == nil) != ready || err != nil && !strings.Contains(err.Error(), "clock") {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"notsale/loadtest/hammer/shopper"
+	"notsale/pkg/client"
 	"notsale/pkg/effort"
 	"notsale/services/notsale/notsaletest"
 )
@@ -51,7 +52,12 @@ func TestSellOut(t *testing.T) {
 	if a := p.Purchase(t, held.Code); a.Status != http.StatusGone {
 		t.Errorf("a held code after the end: %d %s, want 410", a.Status, a.Body)
 	}
-	late := &demo{base: p.Base, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	shop, err := client.New(client.Config{Base: p.Base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shop.Close()
+	late := &demo{shop: shop}
 	if late.visit(ctx, "demo"); late.missed.Load() != 1 || late.failed.Load() != 0 {
 		t.Errorf("a shopper of --demo failed in a shop that is sold out")
 	}

@@ -25,7 +25,7 @@ type Process struct {
 // New returns a recorder's process.
 func New(cfg Config, l *ledger.Ledger, s *stream.Client, log *slog.Logger, reg prometheus.Registerer) (*Process, error) {
 	h := &host.Real{}
-	r, err := On(cfg, lethal(Ports{Ledger: l, Known: l, Streams: streams{s, l}}), h, log, reg)
+	r, err := On(cfg, Ports{Ledger: l, Known: l, Streams: streams{s, l}}, h, log, reg)
 	if err != nil {
 		return nil, err
 	}

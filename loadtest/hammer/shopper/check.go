@@ -35,11 +35,11 @@ type Verdict struct {
 // Check judges a run, and asks the system some more to do so. An error in
 // asking makes its check fail.
 func Check(ctx context.Context, res *Result) []Verdict {
-	c, err := newClient(&res.Config, 0)
+	b, err := newBuyer(&res.Config)
 	if err != nil {
 		return []Verdict{{Name: "target", Detail: err.Error()}}
 	}
-	defer c.conn.Close()
+	defer b.shop.Close()
 	var verdicts []Verdict
 	check := func(name, ok string, err error) {
 		v := Verdict{Name: name, OK: err == nil, Detail: ok}
@@ -54,9 +54,9 @@ func Check(ctx context.Context, res *Result) []Verdict {
 	check("every request got a final answer", fmt.Sprintf("%d attempts to buy", len(res.Outcomes)), res.checkFinal())
 	check("every 200 names a distinct item and position", fmt.Sprintf("%d items", len(granted)), checkDistinct(granted))
 	check("nobody is over the limit", fmt.Sprintf("limit %d, %d users", res.Config.Limit, res.Users), res.checkLimit())
-	check("exactly the stock is sold", fmt.Sprintf("%d of %d", res.Sale.Stock, res.Sale.Stock), res.checkStock(ctx, c))
-	check("a fresh code is refused with 410", fmt.Sprintf("%d held codes, 1 new checkout", len(res.held)), res.checkSoldOut(ctx, c))
-	n, err := res.checkRetries(ctx, c)
+	check("exactly the stock is sold", fmt.Sprintf("%d of %d", res.Sale.Stock, res.Sale.Stock), res.checkStock(ctx, b))
+	check("a fresh code is refused with 410", fmt.Sprintf("%d held codes, 1 new checkout", len(res.held)), res.checkSoldOut(ctx, b))
+	n, err := res.checkRetries(ctx, b)
 	check("a retried code gets the same answer", fmt.Sprintf("%d codes", n), err)
 	return verdicts
 }
@@ -156,13 +156,13 @@ func (r *Result) checkLimit() error {
 
 // checkStock compares the sales that were told with those that the system
 // counts, which it may do a moment later.
-func (r *Result) checkStock(ctx context.Context, c *client) error {
+func (r *Result) checkStock(ctx context.Context, b *buyer) error {
 	told := r.Sale.Sold + r.Granted()
 	if told != r.Sale.Stock {
 		return fmt.Errorf("%d sold before the run and %d in it, of %d", r.Sale.Sold, r.Granted(), r.Sale.Stock)
 	}
 	return retry(ctx, r.settled(), func() error {
-		s, err := FetchSale(ctx, c.conn, r.Sale.ID)
+		s, err := b.shop.Sale(ctx, r.Sale.ID)
 		if err == nil && (s.Sold != s.Stock || s.State != "sold_out") {
 			err = fmt.Errorf("/sales/%d says %d sold of %d, %q", s.ID, s.Sold, s.Stock, s.State)
 		}
@@ -177,15 +177,19 @@ func (r *Result) settled() time.Time { return time.Now().Add(r.Config.Settle) }
 func retry(ctx context.Context, deadline time.Time, try func() error) error {
 	for {
 		err := try()
-		if err == nil || time.Now().After(deadline) || !pause(ctx, settlePoll) {
+		if err == nil || time.Now().After(deadline) || ctx.Err() != nil {
 			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(settlePoll):
 		}
 	}
 }
 
 // checkSoldOut asks for what there is no more of. For a moment, or as long as the
 // cache was away, an item is refused as taken that is of a sale that is sold out.
-func (r *Result) checkSoldOut(ctx context.Context, c *client) error {
+func (r *Result) checkSoldOut(ctx context.Context, b *buyer) error {
 	var errs []error
 	deadline := r.settled()
 	gone := func(what string, try func() (status int, body []byte)) {
@@ -206,12 +210,12 @@ func (r *Result) checkSoldOut(ctx context.Context, c *client) error {
 			continue
 		}
 		gone("a code from before the run", func() (int, []byte) {
-			resp := c.doPurchase(ctx, o.Code)
+			resp := b.doPurchase(ctx, o.Code)
 			return resp.Status, resp.Body
 		})
 	}
 	gone("a new code", func() (int, []byte) {
-		o := c.shop(ctx, "hammer-"+r.Config.RunID+"-fresh", r.Sale.FirstItem)
+		o := b.buy(ctx, "hammer-"+r.Config.RunID+"-fresh", r.Sale.FirstItem)
 		return o.Status, o.Body
 	})
 	return first(errs)
@@ -219,7 +223,7 @@ func (r *Result) checkSoldOut(ctx context.Context, c *client) error {
 
 // checkRetries asks a sample of granted codes again, for the same body, and
 // a sample of refused ones, which must stay refused. It returns how many.
-func (r *Result) checkRetries(ctx context.Context, c *client) (int, error) {
+func (r *Result) checkRetries(ctx context.Context, b *buyer) (int, error) {
 	var errs []error
 	granted, refused := 0, 0
 	for i := range r.Outcomes {
@@ -227,12 +231,12 @@ func (r *Result) checkRetries(ctx context.Context, c *client) (int, error) {
 		switch {
 		case o.Granted() && granted < sampleSize:
 			granted++
-			if resp := c.doPurchase(ctx, o.Code); resp.Status != o.Status || !bytes.Equal(resp.Body, o.Body) {
+			if resp := b.doPurchase(ctx, o.Code); resp.Status != o.Status || !bytes.Equal(resp.Body, o.Body) {
 				errs = append(errs, fmt.Errorf("first %d %.200s, then %d %.200s", o.Status, o.Body, resp.Status, resp.Body))
 			}
 		case o.Code != "" && o.Status >= 400 && refused < sampleSize:
 			refused++
-			if err := r.checkRefusedAgain(ctx, c, o); err != nil {
+			if err := r.checkRefusedAgain(ctx, b, o); err != nil {
 				errs = append(errs, err)
 			}
 		}
@@ -240,8 +244,8 @@ func (r *Result) checkRetries(ctx context.Context, c *client) (int, error) {
 	return granted + refused, first(errs)
 }
 
-func (r *Result) checkRefusedAgain(ctx context.Context, c *client, o *Outcome) error {
-	resp := c.doPurchase(ctx, o.Code)
+func (r *Result) checkRefusedAgain(ctx context.Context, b *buyer, o *Outcome) error {
+	resp := b.doPurchase(ctx, o.Code)
 	words := fmt.Appendf(nil, limitWords, r.Config.Limit)
 	if resp.Status < 400 || resp.Status >= 500 ||
 		(resp.Status == http.StatusTooManyRequests && !bytes.Contains(resp.Body, words)) {

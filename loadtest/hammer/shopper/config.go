@@ -9,14 +9,9 @@ import (
 const (
 	// maxCapacity bounds the memory for the users' budgets: 4 bytes a purchase.
 	maxCapacity = 50_000_000
-	// maxTries of one request, so that a run ends on a server that only ever
-	// says "later".
-	maxTries = 60
-	// maxRetryAfter bounds how long a Retry-After is honoured: longer than the
-	// system ever asks for.
-	maxRetryAfter = 5 * time.Second
-	// Without a Retry-After a retry waits from minBackoff, doubling, to maxBackoff.
-	minBackoff, maxBackoff = 10 * time.Millisecond, time.Second
+	// maxPause bounds how long a Retry-After is honoured: longer than the system
+	// ever asks for.
+	maxPause = 5 * time.Second
 )
 
 // Config says how a sale is sold out. Start from DefaultConfig.
@@ -69,8 +64,7 @@ func (c *Config) Validate() error {
 	if c.Timeout <= 0 {
 		errs = append(errs, fmt.Errorf("timeout: %v is not positive", c.Timeout))
 	}
-	_, err := ParseTarget(c.Target)
-	return errors.Join(append(errs, err)...)
+	return errors.Join(errs...)
 }
 
 // users returns how many users the unsold items take, or why they do not suffice.

@@ -3,8 +3,8 @@
 // It is the client half of the load tests, and knows nothing of the system
 // but its HTTP interface:
 //
-//   - [Conn] is one keep-alive HTTP/1.1 connection. The client shares its
-//     cores with the system under test, so it is as lean as can be.
+//   - [Transport] is one keep-alive connection. The load shares its cores with
+//     the system under test, so it is as lean as net/http allows.
 //   - [Run] is the closed loop: each of many clients takes the next unsold
 //     item, checks out, purchases, and retries the same code until it has a
 //     final answer.

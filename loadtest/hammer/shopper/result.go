@@ -5,12 +5,14 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"notsale/pkg/client"
 )
 
 // Result is what a run saw.
 type Result struct {
 	Config   Config
-	Sale     Sale // as it was before the run
+	Sale     client.Sale // as it was before the run
 	Users    int
 	Wall     time.Duration
 	Checkout Endpoint
@@ -56,27 +58,27 @@ func (r *Result) Granted() int {
 	return n
 }
 
-func newResult(r *run, wall time.Duration, prep *client, clients []*client) *Result {
+func newResult(r *run, wall time.Duration, prep *buyer, buyers []*buyer) *Result {
 	res := &Result{Config: r.cfg, Sale: r.sale, Users: len(r.names), Wall: wall, held: prep.outcomes}
 	journeys := newHistogram()
-	for _, c := range clients {
-		res.Outcomes = append(res.Outcomes, c.outcomes...)
-		for _, d := range c.journeys {
+	for _, b := range buyers {
+		res.Outcomes = append(res.Outcomes, b.outcomes...)
+		for _, d := range b.journeys {
 			record(journeys, d)
 		}
 	}
 	res.Journey = summarize(journeys)
-	res.Checkout = newEndpoint(clients, func(c *client) *tally { return &c.checkout })
-	res.Purchase = newEndpoint(clients, func(c *client) *tally { return &c.purchase })
+	res.Checkout = newEndpoint(buyers, func(b *buyer) *tally { return &b.checkout })
+	res.Purchase = newEndpoint(buyers, func(b *buyer) *tally { return &b.purchase })
 	res.Attempts = attempts(res.Checkout.Statuses) + attempts(prep.checkout.statuses)
 	return res
 }
 
-func newEndpoint(clients []*client, of func(*client) *tally) Endpoint {
+func newEndpoint(buyers []*buyer, of func(*buyer) *tally) Endpoint {
 	e := Endpoint{Statuses: map[int]int{}}
 	h := newHistogram()
-	for _, c := range clients {
-		t := of(c)
+	for _, b := range buyers {
+		t := of(b)
 		for status, n := range t.statuses {
 			e.Statuses[status] += n
 			e.Requests += n

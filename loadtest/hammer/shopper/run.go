@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"notsale/pkg/client"
 )
 
 // heldCodes are checked out before the run and purchased after it: fresh
@@ -19,11 +21,11 @@ const heldCodes = 3
 // perm[k/(1+contention)], by its home shopper or one of its rivals.
 type run struct {
 	cfg    Config
-	sale   Sale
+	sale   client.Sale
 	perm   []int
 	names  []string
 	budget *budget
-	next   atomic.Int64 // the next number, shared by all clients
+	next   atomic.Int64 // the next number, shared by all buyers
 }
 
 // Run sells out one sale, from its first item to the last answer or the end
@@ -33,40 +35,45 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer prep.conn.Close()
-	clients := make([]*client, cfg.Clients)
-	for i := range clients {
-		if clients[i], err = newClient(&cfg, i+1); err != nil {
+	defer prep.shop.Close()
+	buyers := make([]*buyer, cfg.Clients)
+	for i := range buyers {
+		if buyers[i], err = newBuyer(&cfg); err != nil {
 			return nil, err
 		}
 	}
 	start := time.Now()
 	var wg sync.WaitGroup
-	for _, c := range clients {
+	for _, b := range buyers {
 		wg.Go(func() {
-			defer c.conn.Close()
-			r.work(ctx, c)
+			defer b.shop.Close()
+			r.work(ctx, b)
 		})
 	}
 	wg.Wait()
-	return newResult(r, time.Since(start), prep, clients), nil
+	return newResult(r, time.Since(start), prep, buyers), nil
 }
 
-func prepare(ctx context.Context, cfg Config) (*run, *client, error) {
+func prepare(ctx context.Context, cfg Config) (*run, *buyer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, nil, err
 	}
-	prep, err := newClient(&cfg, 0)
+	prep, err := newBuyer(&cfg)
 	if err != nil {
 		return nil, nil, err
 	}
 	r := &run{cfg: cfg}
-	if r.sale, err = FetchSale(ctx, prep.conn, cfg.Sale); err != nil {
+	if cfg.Sale == 0 {
+		r.sale, err = prep.shop.OpenSale(ctx)
+	} else {
+		r.sale, err = prep.shop.Sale(ctx, cfg.Sale)
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	unsold := r.sale.Stock - r.sale.Sold
-	if unsold == 0 {
-		return nil, nil, fmt.Errorf("sale %d: %w: it is sold out", r.sale.ID, ErrNoOpenSale)
+	if unsold <= 0 {
+		return nil, nil, fmt.Errorf("sale %d: %w: it is sold out", r.sale.ID, client.ErrNoOpenSale)
 	}
 	users, err := cfg.users(unsold)
 	if err != nil {
@@ -76,11 +83,11 @@ func prepare(ctx context.Context, cfg Config) (*run, *client, error) {
 	for i := 0; len(prep.outcomes) < heldCodes && i < heldCodes+len(r.perm); i++ {
 		item := r.sale.FirstItem + int64(r.perm[i%len(r.perm)])
 		user := r.user("held", i)
-		resp := prep.doCheckout(ctx, user, item)
-		if resp.Status == http.StatusConflict { // sold before
+		a := prep.doCheckout(ctx, user, item)
+		if a.Status == http.StatusConflict { // sold before
 			continue
 		}
-		prep.outcomes = append(prep.outcomes, Outcome{User: user, Item: item, Code: parseCode(resp.Body), Status: resp.Status})
+		prep.outcomes = append(prep.outcomes, Outcome{User: user, Item: item, Code: a.Code(), Status: a.Status})
 	}
 	return r, prep, nil
 }
@@ -98,8 +105,8 @@ func (r *run) user(kind string, n int) string {
 	return "hammer-" + r.cfg.RunID + "-" + kind + strconv.Itoa(n)
 }
 
-// work lets one client take numbers until none is left.
-func (r *run) work(ctx context.Context, c *client) {
+// work lets one buyer take numbers until none is left.
+func (r *run) work(ctx context.Context, b *buyer) {
 	shoppers := int64(1 + r.cfg.Contention)
 	for ctx.Err() == nil {
 		k := r.next.Add(1) - 1
@@ -111,9 +118,9 @@ func (r *run) work(ctx context.Context, c *client) {
 		}
 		item := r.sale.FirstItem + int64(r.perm[k/shoppers])
 		if k%shoppers == 0 {
-			r.buy(ctx, c, item)
+			r.sell(ctx, b, item)
 		} else {
-			c.shop(ctx, r.rival(k), item)
+			b.buy(ctx, r.rival(k), item)
 		}
 	}
 }
@@ -125,14 +132,14 @@ func (r *run) rival(k int64) string {
 	return r.names[rng.Uint64()%uint64(len(r.names))]
 }
 
-// buy tries users until the item is sold, to one of them or to a rival.
-func (r *run) buy(ctx context.Context, c *client, item int64) {
+// sell tries users until the item is sold, to one of them or to a rival.
+func (r *run) sell(ctx context.Context, b *buyer, item int64) {
 	for {
 		user, ok := r.budget.take(ctx)
 		if !ok {
 			return
 		}
-		o := c.shop(ctx, r.names[user], item)
+		o := b.buy(ctx, r.names[user], item)
 		r.budget.release(user, o.Status == http.StatusConflict || o.Status == http.StatusGone)
 		if o.Status != http.StatusTooManyRequests { // at the limit: another user
 			return

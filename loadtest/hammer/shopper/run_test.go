@@ -163,7 +163,7 @@ func TestRunRefusesWhatCannotSucceed(t *testing.T) {
 		"sale":   func(c *shopper.Config) { c.Sale = 2 },
 		"memory": func(c *shopper.Config) { c.Users = 1 << 30 },
 		"config": func(c *shopper.Config) { c.Clients, c.Limit, c.Timeout = 0, 0, 0 },
-		"target": func(c *shopper.Config) { c.Target = "https://127.0.0.1" },
+		"target": func(c *shopper.Config) { c.Target = "ftp://127.0.0.1" },
 	} {
 		cfg := shopper.DefaultConfig()
 		cfg.Target = srv.URL

@@ -1,0 +1,42 @@
+//go:build unix
+
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// unreadPipe is the end that is written of a pipe that is open at the other end
+// until the test ends.
+func (a *Cluster) unreadPipe() *os.File {
+	a.t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() { _ = r.Close(); _ = w.Close() })
+	return w
+}
+
+// FillLog fills the log of a process that was started with Unread: whoever
+// writes to it from now on waits for ever.
+func (a *Cluster) FillLog(p *Process) {
+	a.t.Helper()
+	// The pipe again, so that only this end of it does not wait.
+	fd, err := syscall.Open(fmt.Sprintf("/proc/self/fd/%d", p.pipe.Fd()), syscall.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer func() { _ = syscall.Close(fd) }()
+	for _, size := range []int{4096, 1} {
+		for err = nil; err == nil; {
+			_, err = syscall.Write(fd, make([]byte, size))
+		}
+		if !errors.Is(err, syscall.EAGAIN) {
+			a.t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+// Package overlay builds the program with some of its files changed, which stay as
+// they are in the tree: `go build -overlay`.
+package overlay
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Overlay is the files that a build takes instead of those of a tree.
+type Overlay struct {
+	root   string // of the tree
+	folder string // where the changed files are kept
+	files  map[string]string
+}
+
+// New returns an overlay of the tree at root that changes nothing. It writes into an
+// empty folder.
+func New(root, folder string) (*Overlay, error) {
+	absolute, err := filepath.Abs(root)
+	return &Overlay{root: absolute, folder: folder, files: map[string]string{}}, err
+}
+
+// Read returns a file, named from the root of the tree, as the build sees it.
+func (o *Overlay) Read(name string) ([]byte, error) {
+	path := filepath.Join(o.root, filepath.FromSlash(name))
+	if changed, ok := o.files[path]; ok {
+		path = changed
+	}
+	return os.ReadFile(path)
+}
+
+// Write changes a file, or adds one.
+func (o *Overlay) Write(name string, text []byte) error {
+	changed := filepath.Join(o.folder, strings.ReplaceAll(name, "/", "_"))
+	o.files[filepath.Join(o.root, filepath.FromSlash(name))] = changed
+	return os.WriteFile(changed, text, 0o600)
+}
+
+// Patch applies a unified diff, in which line numbers do not count: what a hunk
+// takes away, with the lines around it, must stand in the file exactly once.
+func (o *Overlay) Patch(path string) error {
+	diff, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var name string
+	var before, after bytes.Buffer
+	hunk := func() error {
+		defer before.Reset()
+		defer after.Reset()
+		if before.Len() == 0 {
+			return nil
+		}
+		text, err := o.Read(name)
+		if err != nil {
+			return err
+		}
+		if n := bytes.Count(text, before.Bytes()); n != 1 {
+			return fmt.Errorf("%s does not apply any more: in %s these lines stand %d times:\n%s", path, name, n, &before)
+		}
+		return o.Write(name, bytes.Replace(text, before.Bytes(), after.Bytes(), 1))
+	}
+	for line := range bytes.Lines(diff) {
+		switch kind, rest := line[0], line[1:]; {
+		case bytes.HasPrefix(line, []byte("--- ")):
+			err = hunk()
+		case bytes.HasPrefix(line, []byte("+++ b/")):
+			name = strings.TrimSpace(string(line[len("+++ b/"):]))
+		case kind == '@':
+			err = hunk()
+		case kind == '-':
+			before.Write(rest)
+		case kind == '+':
+			after.Write(rest)
+		case kind == ' ':
+			before.Write(rest)
+			after.Write(rest)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return hunk()
+}
+
+// Flag writes the overlay down and returns the flag that has go build take it.
+func (o *Overlay) Flag() (string, error) {
+	text, err := json.Marshal(map[string]any{"Replace": o.files})
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(o.folder, "overlay.json")
+	return "-overlay=" + path, os.WriteFile(path, text, 0o600)
+}

@@ -1,6 +1,0 @@
-//go:build !crashpoints
-
-package recorder
-
-// lethal returns ports at which the process may be made to die; not in this build.
-func lethal(p Ports) Ports { return p }
