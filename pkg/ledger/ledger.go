@@ -68,7 +68,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	a.durable, a.patience = false, renewalPatience
 	renewals, err := a.open(ctx, cfg, 1)
 	if err != nil {
-		pool.Close()
+		pool.pool.Close()
 		return nil, err
 	}
 	return &Ledger{pool: pool, renewals: renewals, name: cfg.Name, readOnly: cfg.ReadOnly}, nil
@@ -76,8 +76,8 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 
 // Close ends all sessions. It waits for calls under way.
 func (l *Ledger) Close() {
-	l.renewals.Close()
-	l.pool.Close()
+	l.renewals.pool.Close()
+	l.pool.pool.Close()
 }
 
 // Ping reports whether the database answers, and, unless the ledger is only

@@ -19,9 +19,9 @@ func TestSessionsWithSeveralHostsAreKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := s.Config().MaxConnLifetime; got != want {
+		if got := s.pool.Config().MaxConnLifetime; got != want {
 			t.Errorf("%s: for %v, want %v", url, got, want)
 		}
-		s.Close()
+		s.pool.Close()
 	}
 }

@@ -14,14 +14,13 @@ import (
 // the server could not confirm is an error: a statement, as a transaction, returns
 // ErrUnconfirmed.
 type sessions struct {
-	*pgxpool.Pool
-
+	pool  *pgxpool.Pool
 	asked asked
 }
 
 // acquire takes a session; it must be released.
 func (s sessions) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	conn, err := s.Acquire(ctx)
+	conn, err := s.pool.Acquire(ctx)
 	return conn, explained(err)
 }
 
