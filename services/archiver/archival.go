@@ -258,12 +258,10 @@ func (a *Archival) verify(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = file.Close() }() // read only
-	damages, err := file.Verify(ctx, nil)
-	if err != nil {
+	if err := file.Verify(ctx, nil); errors.Is(err, archive.ErrDamaged) {
+		return fmt.Errorf("%w: %s is damaged, move it away and run this again: %w", ErrFile, a.Path, err)
+	} else if err != nil {
 		return err
-	}
-	if len(damages) > 0 {
-		return fmt.Errorf("%w: %s is damaged, move it away and run this again: %v", ErrFile, a.Path, damages[0])
 	}
 	m, err := file.Manifest()
 	if err != nil {

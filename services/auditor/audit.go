@@ -312,7 +312,7 @@ func (a *audit) stretch(first, last uint64) error {
 
 // apply decides one pack and compares what follows from it.
 func (a *audit) apply(m *stream.Message) error {
-	p, err := packOf(m)
+	p, err := wire.ReadPack(m.Sequence, m.Time, m.Data)
 	if err != nil {
 		return err
 	}
@@ -335,18 +335,6 @@ func (a *audit) apply(m *stream.Message) error {
 	a.marks = append(a.marks, ledger.Short(b.Packs[0]))
 	a.meetPublished(&b.After)
 	return a.meetCommit(&b.After)
-}
-
-// packOf reads a message. One that nobody can read is a pack, too.
-func packOf(m *stream.Message) (allocation.Pack, error) {
-	edge, requests, err := wire.DecodePack(m.Data)
-	if errors.Is(err, wire.ErrVersion) {
-		return allocation.Pack{}, fmt.Errorf("message %d: %w", m.Sequence, err)
-	}
-	if err != nil {
-		edge, requests = "", []allocation.Request{{}}
-	}
-	return allocation.Pack{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Edge: edge, Requests: requests}, nil
 }
 
 // meet compares a decision with the next row of decisions.

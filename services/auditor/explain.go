@@ -182,15 +182,15 @@ func (x *Explanation) readQueue(ctx context.Context, tape Tape, w *witness) erro
 			return err
 		}
 		x.Waiting.Messages++
-		edge, requests, err := wire.DecodePack(m.Data)
+		p, err := wire.ReadPack(m.Sequence, m.Time, m.Data)
 		if err != nil {
-			requests = []allocation.Request{{}} // an unreadable pack takes one position
+			p.Requests = []allocation.Request{{}} // of a newer version: how many it has is not known
 		}
-		for i := range requests {
+		for i := range p.Requests {
 			x.Waiting.Requests++
 			position++
-			if r := &requests[i]; w.concerns(r.Code, r.Item, r.User) && len(x.Waiting.Asked) < w.shown() {
-				x.Waiting.Asked = append(x.Waiting.Asked, asked(&m, edge, position, r))
+			if r := &p.Requests[i]; w.concerns(r.Code, r.Item, r.User) && len(x.Waiting.Asked) < w.shown() {
+				x.Waiting.Asked = append(x.Waiting.Asked, asked(&m, p.Edge, position, r))
 				w.learn(r)
 			}
 		}

@@ -37,7 +37,7 @@ type Finding struct {
 func (f Finding) String() string {
 	text := fmt.Sprintf("sale %d: %s %s %s", f.Sale, f.Table, f.Row, f.Kind)
 	if f.Kind == Damaged {
-		return fmt.Sprintf("sale %d: archive %s damaged: %s at byte %d is %s, want %s", f.Sale, f.Row, f.Field, f.Offset, f.Ledger, f.Stream)
+		return fmt.Sprintf("sale %d: archive %s damaged: at byte %d is %s, want %s", f.Sale, f.Row, f.Offset, f.Ledger, f.Stream)
 	}
 	if f.Field != "" {
 		text += fmt.Sprintf(": %s is %s, the stream gives %s", f.Field, f.Ledger, f.Stream)

@@ -8,6 +8,7 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
+	"notsale/pkg/wire"
 )
 
 func atHole(h *ledger.HoleRow) Finding {
@@ -151,7 +152,7 @@ func (a *audit) leadsOn(h *ledger.HoleRow, lost end) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		p, err := packOf(&m)
+		p, err := wire.ReadPack(m.Sequence, m.Time, m.Data)
 		if err != nil {
 			return false, err
 		}

@@ -85,20 +85,18 @@ func (of evidenceOf) undamaged(ctx context.Context, out io.Writer, asJSON bool) 
 		return err
 	}
 	defer func() { _ = file.Close() }() // read only
-	damages, err := file.Verify(ctx, nil)
-	if err != nil || len(damages) == 0 {
+	err = file.Verify(ctx, nil)
+	damage, ok := errors.AsType[*archive.Damage](err)
+	if !ok {
 		return err
 	}
-	report := &auditor.Report{Findings: []auditor.Finding{}}
+	report := &auditor.Report{Total: 1}
 	if m, err := file.Manifest(); err == nil {
 		report.Sale, report.UUID = m.Number, m.Opening.UUID
 	}
-	for _, d := range damages {
-		report.Findings = append(report.Findings, auditor.Finding{
-			Kind: auditor.Damaged, Sale: report.Sale, Table: "archive", Row: d.Member, Field: string(d.Part), Offset: d.Offset, Ledger: d.Got, Stream: d.Want,
-		})
-	}
-	report.Total = len(damages)
+	report.Findings = []auditor.Finding{{
+		Kind: auditor.Damaged, Sale: report.Sale, Table: "archive", Row: damage.Member, Offset: damage.Offset, Ledger: damage.Got, Stream: damage.Want,
+	}}
 	return printed(out, report, asJSON)
 }
 

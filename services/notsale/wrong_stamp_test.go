@@ -104,12 +104,12 @@ func (f *front) decide(t *testing.T, of sale.Sale, tape auditor.Tape) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		source, requests, err := wire.DecodePack(m.Data)
+		p, err := wire.ReadPack(m.Sequence, m.Time, m.Data)
 		if err != nil {
 			t.Fatal(err)
 		}
 		b := engine.Begin()
-		engine.Apply(allocation.Pack{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Edge: source, Requests: requests}, b)
+		engine.Apply(p, b)
 		if err := books.Commit(t.Context(), of.ID, 1, b); err != nil {
 			t.Fatal(err)
 		}
