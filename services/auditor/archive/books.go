@@ -16,8 +16,8 @@ import (
 )
 
 var (
-	_ auditor.Books = (*Archive)(nil)
-	_ auditor.Tape  = (*Archive)(nil)
+	_ auditor.Ledger  = (*Archive)(nil)
+	_ auditor.Streams = (*Archive)(nil)
 )
 
 // check says whether the archive can be asked about the sale.
