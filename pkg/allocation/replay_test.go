@@ -2,7 +2,6 @@ package allocation_test
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -55,14 +54,11 @@ func (e *event) mark() allocation.Mark {
 // pack reads the message as an allocator does.
 func (e *event) pack(t testing.TB) allocation.Pack {
 	t.Helper()
-	edge, requests, err := wire.DecodePack(e.data)
-	if errors.Is(err, wire.ErrVersion) {
-		t.Fatalf("message %d: %v: nothing is ever decided from it", e.sequence, err)
-	}
+	p, err := wire.ReadPack(e.sequence, e.at, e.data)
 	if err != nil {
-		edge, requests = "", []allocation.Request{{}}
+		t.Fatalf("%v: nothing is ever decided from it", err)
 	}
-	return allocation.Pack{Sequence: e.sequence, Time: e.at, Hash: e.mark().Hash, Edge: edge, Requests: requests}
+	return p
 }
 
 // String writes the event as it stands in a recording.

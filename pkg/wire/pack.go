@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,13 +49,28 @@ func appendRequest(buf []byte, r *allocation.Request) []byte {
 }
 
 // DecodePack reads a pack's edge and requests. A request that cannot be read
-// has a zero code. ErrVersion: nothing may be decided from it. ErrMessage: the
-// message counts as one unreadable request of nobody.
+// has a zero code. ErrVersion: nothing may be decided from it. ErrMessage: it
+// cannot be decoded; ReadPack says what that means.
 func DecodePack(data []byte) (edge string, requests []allocation.Request, err error) {
 	if edge, requests, ok := scanPack(data); ok {
 		return edge, requests, nil
 	}
 	return parsePack(data)
+}
+
+// ReadPack reads a message of a sale's stream. One that cannot be decoded is one
+// Malformed request of nobody; ErrVersion is the only error.
+func ReadPack(sequence uint64, at sale.Instant, data []byte) (allocation.Pack, error) {
+	p := allocation.Pack{Sequence: sequence, Time: at, Hash: sha256.Sum256(data)}
+	var err error
+	p.Edge, p.Requests, err = DecodePack(data)
+	switch {
+	case errors.Is(err, ErrVersion):
+		return allocation.Pack{}, fmt.Errorf("message %d: %w", sequence, err)
+	case err != nil:
+		p.Edge, p.Requests = "", []allocation.Request{{}}
+	}
+	return p, nil
 }
 
 // scanPack reads the canonical form.

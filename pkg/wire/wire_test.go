@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -231,6 +232,19 @@ func TestAttemptsThatAreRefused(t *testing.T) {
 
 // FuzzDecodePack: no input panics, whatever is read is storable, and reads the
 // same after being written again (so canonical and free spelling agree).
+// A message that cannot be decoded takes one position and harms nobody else.
+func TestAMessageThatCannotBeDecodedIsOneRequest(t *testing.T) {
+	for _, text := range []string{"", "not a pack", `{"v":1,"kind":"pack","edge":"e","requests":[]}`} {
+		p, err := wire.ReadPack(7, 9, []byte(text))
+		if err != nil || p.Sequence != 7 || p.Time != 9 || p.Hash != sha256.Sum256([]byte(text)) || len(p.Requests) != 1 || p.Requests[0] != (allocation.Request{}) {
+			t.Errorf("%q: %+v, %v", text, p, err)
+		}
+	}
+	if _, err := wire.ReadPack(7, 9, []byte(`{"v":2,"kind":"pack"}`)); !errors.Is(err, wire.ErrVersion) || !strings.Contains(err.Error(), "message 7") {
+		t.Errorf("another version: %v", err)
+	}
+}
+
 func FuzzDecodePack(f *testing.F) {
 	f.Add(wire.AppendPack(nil, "edge", goldenPack))
 	f.Add([]byte(`{"v":1,"kind":"pack","edge":"e","requests":[ {"n":1},2]}`))

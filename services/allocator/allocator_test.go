@@ -198,12 +198,12 @@ func (d *desk) replay(id sale.ID) replayed {
 			engine = allocation.New(of, m.Hash(), m.Time)
 			continue
 		}
-		edge, requests, err := wire.DecodePack(m.Data)
+		p, err := wire.ReadPack(sequence, m.Time, m.Data)
 		if err != nil {
-			edge, requests = "", []allocation.Request{{}}
+			d.t.Fatal(err)
 		}
 		b := engine.Begin() // a batch per message: batches may end anywhere
-		engine.Apply(allocation.Pack{Sequence: sequence, Time: m.Time, Hash: m.Hash(), Edge: edge, Requests: requests}, b)
+		engine.Apply(p, b)
 		r.decisions = append(r.decisions, b.Decisions...)
 		r.chains[sequence] = engine.Cursor().Chain
 	}

@@ -293,21 +293,16 @@ func (t *term) decide(ctx context.Context, messages []stream.Message) error {
 	return nil
 }
 
-// apply decides messages up to the size of a batch. A message that is no pack
-// counts as one unreadable request; one of a newer version is not decided, nor is
-// anything behind it.
+// apply decides messages up to the size of a batch. One of a newer version is not
+// decided, nor is anything behind it.
 func (t *term) apply(messages []stream.Message) (b *allocation.Batch, rest []stream.Message, newer error) {
 	b = t.engine.Begin()
 	for rest = messages; len(rest) > 0 && b.After.Position-b.Before.Position < int64(t.cfg.BatchRequests); rest = rest[1:] {
-		m := &rest[0]
-		edge, requests, err := wire.DecodePack(m.Data)
-		if errors.Is(err, wire.ErrVersion) {
+		p, err := wire.ReadPack(rest[0].Sequence, rest[0].Time, rest[0].Data)
+		if err != nil {
 			return b, nil, err
 		}
-		if err != nil {
-			edge, requests = "", []allocation.Request{{}}
-		}
-		t.engine.Apply(allocation.Pack{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Edge: edge, Requests: requests}, b)
+		t.engine.Apply(p, b)
 	}
 	return b, rest, nil
 }

@@ -553,11 +553,11 @@ func TestExplainAcrossAHole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		edge, requests, err := wire.DecodePack(m.Data)
+		p, err := wire.ReadPack(sequence, m.Time, m.Data)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return allocation.Pack{Sequence: sequence, Time: m.Time, Hash: m.Hash(), Edge: edge, Requests: requests}
+		return p
 	}
 	commit(pack(2))
 	commit(allocation.Pack{Sequence: 3, Time: sale.InstantOf(time.Now()), Edge: "edge", Requests: []allocation.Request{lost.request()}})

@@ -27,7 +27,7 @@ type stamped struct {
 
 const year = 365 * 24 * time.Hour
 
-// Messages implements auditor.Tape.
+// Messages implements auditor.Streams.
 func (s stamped) Messages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
 	return func(yield func(stream.Message, error) bool) {
 		for m, err := range s.Client.Messages(ctx, id, first, last) {
@@ -90,7 +90,7 @@ func TestAPackStampedAYearAheadSpoilsOnlyItself(t *testing.T) {
 
 // decide decides what waits in a sale's stream as an allocator does, a pack a
 // commit.
-func (f *front) decide(t *testing.T, of sale.Sale, tape auditor.Tape) {
+func (f *front) decide(t *testing.T, of sale.Sale, tape auditor.Streams) {
 	t.Helper()
 	opening, err := tape.Opening(t.Context(), of.ID)
 	if err == nil {
@@ -104,12 +104,12 @@ func (f *front) decide(t *testing.T, of sale.Sale, tape auditor.Tape) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		source, requests, err := wire.DecodePack(m.Data)
+		p, err := wire.ReadPack(m.Sequence, m.Time, m.Data)
 		if err != nil {
 			t.Fatal(err)
 		}
 		b := engine.Begin()
-		engine.Apply(allocation.Pack{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Edge: source, Requests: requests}, b)
+		engine.Apply(p, b)
 		if err := books.Commit(t.Context(), of.ID, 1, b); err != nil {
 			t.Fatal(err)
 		}

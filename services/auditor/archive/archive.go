@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"archive/tar"
 	"bytes"
 	"crypto/sha256"
 	"errors"
@@ -17,42 +18,31 @@ type Archive struct {
 	size  int64
 	cut   int // see export
 
-	found    []place // members by their headers, from the front, as long as these are in order
-	foundEnd int64   // where the first header is that is not, or the end
-	text     []byte  // of manifest.json, nil where it was not found
-	textAt   int64   // its offset
-	sums     []byte  // of manifest.sha256, as far as it is there
-
+	members  []member            // in the order of the file
+	sections map[string][]member // the same, by section
 	manifest Manifest
-	damage   *Damage // why the manifest cannot be relied upon
-	broken   error   // the same
-	members  []place // by the manifest
+	broken   error // why the archive cannot be relied upon: a Damage
 
 	mu     sync.Mutex
 	recent map[string]recent // member that was read last, by section; guarded by mu
 }
 
-// place is where a member is.
-type place struct {
-	name   string
-	at     int64 // offset of the header
-	size   int64 // of the content
-	member *Member
+// member is where a member is.
+type member struct {
+	name     string
+	at, size int64   // of the content
+	said     *Member // by the manifest; nil: nothing
 }
-
-func (p *place) content() int64 { return p.at + block }
-func (p *place) end() int64     { return p.at + extent(p.size) }
 
 // recent is a member's content, decompressed.
 type recent struct {
-	index int // of the member
+	name  string
 	plain []byte
 }
 
-// Open opens an archive. A damaged one can be opened too: Manifest and all that
-// reads records then return an error that wraps ErrDamaged, and Verify says what
-// is wrong. Open fails only where the file cannot be read. Members are checked
-// when they are read.
+// Open opens an archive. A damaged one can be opened too: Manifest, Verify and all
+// that reads records then return an error that is ErrDamaged. Open fails only
+// where the file cannot be read. Members are checked when they are read.
 func Open(path string) (*Archive, error) {
 	file, err := os.Open(path) //nolint:gosec // the operator's choice
 	if err != nil {
@@ -74,15 +64,16 @@ func Open(path string) (*Archive, error) {
 }
 
 func open(file io.ReaderAt, size int64, cut int) (*Archive, error) {
-	a := &Archive{file: file, close: func() error { return nil }, size: size, cut: cut, recent: map[string]recent{}}
-	if err := a.walk(); err != nil {
-		return nil, err
+	a := &Archive{
+		file: file, close: func() error { return nil }, size: size, cut: cut,
+		sections: map[string][]member{}, recent: map[string]recent{},
 	}
-	if err := a.find(); err != nil {
-		return nil, err
+	err := a.walk()
+	if err == nil {
+		err = a.load()
 	}
-	if a.damage = a.load(); a.damage != nil {
-		a.broken = a.damage.err()
+	if a.broken = err; err != nil && !errors.Is(err, ErrDamaged) {
+		return nil, err
 	}
 	return a, nil
 }
@@ -96,156 +87,109 @@ func (a *Archive) Manifest() (Manifest, error) { return a.manifest, a.broken }
 
 // read returns n bytes of the file, fewer at its end.
 func (a *Archive) read(at, n int64) ([]byte, error) {
-	n = max(min(n, a.size-at), 0)
-	buf := make([]byte, n)
+	buf := make([]byte, max(min(n, a.size-at), 0))
 	if _, err := a.file.ReadAt(buf, at); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("archive: reading: %w", err)
 	}
 	return buf, nil
 }
 
-// walk goes from header to header.
+// walk finds the members.
 func (a *Archive) walk() error {
-	for a.foundEnd+block <= a.size {
-		h, err := a.read(a.foundEnd, block)
+	file := io.NewSectionReader(a.file, 0, a.size)
+	for headers := tar.NewReader(file); ; {
+		h, err := headers.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		at, errAt := file.Seek(0, io.SeekCurrent)
+		if _, failed := errors.AsType[*os.PathError](err); failed || errAt != nil {
+			return fmt.Errorf("archive: reading: %w", errors.Join(err, errAt))
+		}
 		if err != nil {
-			return err
+			return a.damage(min(a.end(), a.size), "the header of a member", err.Error())
 		}
-		name, size, ok := parseHeader(h)
-		if !ok {
-			return nil
-		}
-		a.found = append(a.found, place{name: name, at: a.foundEnd, size: size})
-		a.foundEnd += extent(size)
+		a.members = append(a.members, member{name: h.Name, at: at, size: h.Size})
 	}
-	return nil
 }
 
-// find finds the manifest: where the headers lead to, or, where these are
-// damaged, before the end.
-func (a *Archive) find() error {
-	for i := range a.found {
-		p := &a.found[i]
-		if p.name != manifestName {
-			continue
+// damage returns the damage at a place.
+func (a *Archive) damage(offset int64, want, got string) *Damage {
+	d := &Damage{Offset: offset, Want: want, Got: got}
+	for _, m := range a.members {
+		if offset >= m.at-block && offset < m.end() {
+			d.Member = m.name
 		}
-		if p.size > maxManifest || p.content()+p.size > a.size {
-			return nil
-		}
-		return a.take(p.content(), p.size)
 	}
-	return a.findFromEnd()
+	return d
 }
 
-// take takes what stands there for the manifest.
-func (a *Archive) take(at, size int64) error {
-	text, err := a.read(at, size)
+// block is the size of a header, and of what a content is filled up to a multiple
+// of.
+const block = 512
+
+func (m *member) end() int64 { return m.at + (m.size+block-1)/block*block }
+
+// end returns where the last member ends.
+func (a *Archive) end() int64 {
+	if n := len(a.members); n > 0 {
+		return a.members[n-1].end()
+	}
+	return 0
+}
+
+// load reads the manifest. A Damage: the archive cannot be relied upon.
+func (a *Archive) load() error {
+	last := len(a.members) - 2 // the manifest, and after it its sum
+	if last < 0 || a.members[last].name != manifestName || a.members[last+1].name != sumName {
+		return a.damage(a.size, "the manifest and its sum at the end", "none: this is no archive, or its end is missing")
+	}
+	text, err := a.read(a.members[last].at, min(a.members[last].size, maxManifest+1))
 	if err != nil {
 		return err
 	}
-	a.text, a.textAt = text, at
-	a.sums, err = a.read(at+size+padding(size)+block, int64(len(sumLine(nil))))
-	return err
-}
-
-// findFromEnd looks for the text of a manifest in front of its sum, which is
-// the last member.
-func (a *Archive) findFromEnd() error {
-	last := header(sumName, int64(len(sumLine(nil))))
-	end := a.size - endLen - extent(int64(len(sumLine(nil))))
-	if end < 0 {
-		return nil
-	}
-	if h, err := a.read(end, block); err != nil || !bytes.Equal(h, last) {
-		return err
-	}
-	from := max(end-maxManifest, 0)
-	from += padding(from)
-	tail, err := a.read(from, end-from)
+	sum, err := a.read(a.members[last+1].at, int64(len(sumLine(nil))))
 	if err != nil {
 		return err
 	}
-	begin := fmt.Appendf(nil, "{\n  \"format\": %q", format)
-	for at := len(tail) - block; at >= 0; at -= block {
-		if bytes.HasPrefix(tail[at:], begin) {
-			return a.take(from+int64(at), int64(len(bytes.TrimRight(tail[at:], "\x00"))))
+	if !bytes.Equal(sum, sumLine(text)) {
+		return a.damage(a.members[last].at, "the SHA-256 that "+sumName+" has", fmt.Sprintf("%x", sha256.Sum256(text)))
+	}
+	if a.manifest, err = parseManifest(text); err != nil {
+		return a.damage(a.members[last].at, "a manifest", err.Error())
+	}
+	for i := range max(last, len(a.manifest.Members)) {
+		m := &a.members[min(i, last)]
+		if i >= last || i >= len(a.manifest.Members) || m.name != a.manifest.Members[i].Name || m.size != a.manifest.Members[i].Size {
+			return a.damage(m.at, "the members that the manifest names, and no others", fmt.Sprintf("%s, of %d bytes", m.name, m.size))
 		}
-	}
-	return nil
-}
-
-// load reads the manifest, and says why it cannot be relied upon.
-func (a *Archive) load() *Damage {
-	at := &Damage{Member: manifestName, Part: Content, Offset: a.textAt, Want: "a manifest"}
-	if a.text == nil {
-		at.Offset, at.Got = a.size, "none: this is no archive, or its end is missing"
-		return at
-	}
-	m, err := parseManifest(a.text)
-	if err != nil {
-		at.Got = err.Error()
-		return at
-	}
-	a.manifest = m
-	if !bytes.Equal(a.sums, sumLine(a.text)) {
-		at.Want, at.Got = "the SHA-256 that "+sumName+" has", fmt.Sprintf("%x", sha256.Sum256(a.text))
-		return at
-	}
-	next := int64(0)
-	for i := range a.manifest.Members {
-		one := &a.manifest.Members[i]
-		a.members = append(a.members, place{name: one.Name, at: next, size: one.Size, member: one})
-		next += extent(one.Size)
-	}
-	if next+block != a.textAt {
-		at.Offset, at.Want, at.Got = next, "the manifest after the members that it names", fmt.Sprintf("a manifest at byte %d", a.textAt)
-		return at
+		m.said = &a.manifest.Members[i]
+		section := sectionOf(m.name)
+		a.sections[section] = append(a.sections[section], *m)
 	}
 	return nil
 }
 
 // plain returns the content of a member of a section, decompressed. It must not
 // be changed.
-func (a *Archive) plain(section string, index int) ([]byte, error) {
+func (a *Archive) plain(m *member) ([]byte, error) {
+	section := sectionOf(m.name)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if r, ok := a.recent[section]; ok && r.index == index {
+	if r := a.recent[section]; r.name == m.name {
 		return r.plain, nil
 	}
-	p := &a.members[index]
-	stored, err := a.read(p.content(), p.size)
+	stored, err := a.read(m.at, m.size)
 	if err != nil {
 		return nil, err
 	}
-	plain, d := p.decode(stored)
-	if d != nil {
-		return nil, d.err()
-	}
-	a.recent[section] = recent{index: index, plain: plain}
-	return plain, nil
-}
-
-// decode decompresses the content of a member of a section, and compares it with
-// what the manifest says of it, if that is known.
-func (p *place) decode(stored []byte) ([]byte, *Damage) {
-	at := Damage{Member: p.name, Part: Content, Offset: p.content()}
-	m := p.member
-	if m != nil && sha256.Sum256(stored) != m.Sum {
-		at.Want, at.Got = fmt.Sprintf("SHA-256 %v", m.Sum), fmt.Sprintf("%x", sha256.Sum256(stored))
-		return nil, &at
-	}
-	if sectionOf(p.name) == "" {
-		return stored, nil
+	if sum := Sum(sha256.Sum256(stored)); sum != m.said.Sum {
+		return nil, a.damage(m.at, "SHA-256 "+m.said.Sum.String(), sum.String())
 	}
 	plain, err := decompress(stored)
 	if err != nil {
-		at.Want, at.Got = "a zstd frame", err.Error()
-		return nil, &at
+		return nil, a.damage(m.at, "a zstd frame", err.Error())
 	}
-	if m != nil && (int64(len(plain)) != m.Plain || sha256.Sum256(plain) != m.PlainSum) {
-		at.Want = fmt.Sprintf("%d bytes decompressed, of SHA-256 %v", m.Plain, m.PlainSum)
-		at.Got = fmt.Sprintf("%d bytes, of %x", len(plain), sha256.Sum256(plain))
-		return nil, &at
-	}
+	a.recent[section] = recent{name: m.name, plain: plain}
 	return plain, nil
 }

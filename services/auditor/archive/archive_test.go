@@ -24,7 +24,7 @@ import (
 	"notsale/services/notsale/notsaletest"
 )
 
-func audit(t *testing.T, books auditor.Books, tape auditor.Tape, id sale.ID) *auditor.Report {
+func audit(t *testing.T, books auditor.Ledger, tape auditor.Streams, id sale.ID) *auditor.Report {
 	t.Helper()
 	r, err := auditor.Audit(t.Context(), books, tape, id, auditor.Options{})
 	if err != nil {
@@ -36,8 +36,8 @@ func audit(t *testing.T, books auditor.Books, tape auditor.Tape, id sale.ID) *au
 func TestAnArchiveIsAuditedAsItsSaleIs(t *testing.T) {
 	s := everything(t)
 	file := s.export()
-	if damages := verified(t, file); len(damages) > 0 {
-		t.Error(damages)
+	if d := verified(t, file); d != nil {
+		t.Error(d)
 	}
 	a := opened(t, file)
 	live, offline := audit(t, s.books, s.tape, s.of.ID), audit(t, a, a, s.of.ID)
@@ -77,8 +77,8 @@ func TestExportImportExportGivesTheSameBytes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if damages, err := a.Verify(t.Context(), nil); len(damages) > 0 || err != nil {
-			t.Errorf("members of %d bytes: %v, %v", cut, damages, err)
+		if err := a.Verify(t.Context(), nil); err != nil {
+			t.Errorf("members of %d bytes: %v", cut, err)
 		}
 		if r := audit(t, a, a, s.of.ID); !r.Clean() {
 			t.Errorf("members of %d bytes: %v", cut, r.Findings)
@@ -100,7 +100,7 @@ func TestExportImportExportGivesTheSameBytes(t *testing.T) {
 		if !bytes.Equal(out.Bytes(), again(out.Bytes(), cut)) {
 			t.Errorf("members of %d bytes: an export of the archive gives other bytes", cut)
 		}
-		if damages := verified(t, out.Bytes()); len(damages) == 0 {
+		if d := verified(t, out.Bytes()); d == nil {
 			t.Errorf("members of %d bytes: nobody says that they end too early", cut)
 		}
 	}
@@ -122,8 +122,8 @@ func TestAnArchiveOfATamperedSaleHasTheSameFindings(t *testing.T) {
 		}
 	}
 	file := s.export()
-	if damages := verified(t, file); len(damages) > 0 {
-		t.Error(damages)
+	if d := verified(t, file); d != nil {
+		t.Error(d)
 	}
 	a := opened(t, file)
 	live, offline := audit(t, s.books, s.tape, s.of.ID), audit(t, a, a, s.of.ID)
@@ -153,37 +153,37 @@ func TestAnArchiveOfAShortStreamSaysSo(t *testing.T) {
 
 // meanwhile lets something happen after each thing that an export reads.
 type meanwhile struct {
-	auditor.Books
-	auditor.Tape
+	auditor.Ledger
+	auditor.Streams
 
 	happens func()
 }
 
 func (m *meanwhile) Snapshot(ctx context.Context, id sale.ID) (ledger.Snapshot, error) {
 	defer m.happens()
-	return m.Books.Snapshot(ctx, id)
+	return m.Ledger.Snapshot(ctx, id)
 }
 
 func (m *meanwhile) Recorded(ctx context.Context, id sale.ID) (ledger.Recorded, error) {
 	defer m.happens()
-	return m.Books.Recorded(ctx, id)
+	return m.Ledger.Recorded(ctx, id)
 }
 
 func (m *meanwhile) Commits(ctx context.Context, id sale.ID) iter.Seq2[ledger.CommitRow, error] {
 	m.happens() // it yields what was committed since, too
-	return m.Books.Commits(ctx, id)
+	return m.Ledger.Commits(ctx, id)
 }
 
 func (m *meanwhile) Attempts(ctx context.Context, id sale.ID) iter.Seq2[ledger.RecordedAttempt, error] {
 	return func(yield func(ledger.RecordedAttempt, error) bool) {
-		m.Books.Attempts(ctx, id)(yield)
+		m.Ledger.Attempts(ctx, id)(yield)
 		m.happens()
 	}
 }
 
 func (m *meanwhile) AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
 	return func(yield func(stream.Message, error) bool) {
-		m.Tape.AttemptMessages(ctx, id, first, last)(yield)
+		m.Streams.AttemptMessages(ctx, id, first, last)(yield)
 		m.happens()
 	}
 }
@@ -210,8 +210,8 @@ func TestASaleUnderWayIsExportedUpToItsSnapshot(t *testing.T) {
 	if m.Cursor.Sequence != 2 || m.Counts.Messages != 2 || m.Counts.Decisions != 1 || m.Counts.Commits != 1 || m.SoldOut() || n < 6 {
 		t.Errorf("manifest %+v, %d were sold", m, n)
 	}
-	if damages := verified(t, file.Bytes()); len(damages) > 0 {
-		t.Error(damages)
+	if d := verified(t, file.Bytes()); d != nil {
+		t.Error(d)
 	}
 	a := opened(t, file.Bytes())
 	if r := audit(t, a, a, s.of.ID); !r.Clean() || r.Sold != 1 || r.Unrecorded == 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"sort"
+	"time"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
@@ -15,8 +16,8 @@ import (
 )
 
 var (
-	_ auditor.Books = (*Archive)(nil)
-	_ auditor.Tape  = (*Archive)(nil)
+	_ auditor.Ledger  = (*Archive)(nil)
+	_ auditor.Streams = (*Archive)(nil)
 )
 
 // check says whether the archive can be asked about the sale.
@@ -30,42 +31,28 @@ func (a *Archive) check(ctx context.Context, id sale.ID) error {
 	return ctx.Err()
 }
 
-// span returns which members a section has, from first up to before end.
-func (a *Archive) span(section string) (first, end int) {
-	for i := range a.members {
-		if sectionOf(a.members[i].name) == section {
-			if end == 0 {
-				first = i
-			}
-			end = i + 1
-		}
-	}
-	return first, end
+// from returns the members of a section from that on in which the record of this
+// number is, if there is one.
+func (a *Archive) from(section string, number int64) []member {
+	all := a.sections[section]
+	after := sort.Search(len(all), func(i int) bool { return all[i].said.First > number })
+	return all[max(after-1, 0):]
 }
 
-// from returns the member of a section in which the record of this number is,
-// if there is one.
-func (a *Archive) from(section string, number int64) int {
-	first, end := a.span(section)
-	after := sort.Search(end-first, func(i int) bool { return a.members[first+i].member.First > number })
-	return first + max(after-1, 0)
-}
-
-// records yields the records of a section, from a member on.
-func records[T any](ctx context.Context, a *Archive, section string, from int, c codec[T]) iter.Seq2[T, error] {
+// records yields the records of members of a section.
+func records[T any](ctx context.Context, a *Archive, members []member, c codec[T]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		var before *T
-		_, end := a.span(section)
-		for i := from; i < end; i++ {
-			text, err := a.plain(section, i)
+		for i := range members {
+			text, err := a.plain(&members[i])
 			if err == nil {
 				err = ctx.Err()
 			}
 			for n := 1; err == nil && len(text) > 0; n++ {
-				record, size, ok := c.parse(text)
+				record, size, ok := c.read(text)
 				if !ok || before != nil && !c.follows(before, &record) {
-					err = a.members[i].unreadable(n).err()
+					err = a.damage(members[i].at, fmt.Sprintf("a record in its place as number %d", n), "something else")
 					break
 				}
 				if !yield(record, nil) {
@@ -81,14 +68,6 @@ func records[T any](ctx context.Context, a *Archive, section string, from int, c
 	}
 }
 
-// unreadable is the damage of a record that is none, or not in its place.
-func (p *place) unreadable(number int) *Damage {
-	return &Damage{
-		Member: p.name, Part: Content, Offset: p.content(),
-		Want: fmt.Sprintf("a record in its place as number %d", number), Got: "something else",
-	}
-}
-
 // failed is a sequence of nothing but an error.
 func failed[T any](err error) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
@@ -99,8 +78,7 @@ func failed[T any](err error) iter.Seq2[T, error] {
 
 // saleRecords yields the records of the section sale.
 func (a *Archive) saleRecords(ctx context.Context) iter.Seq2[any, error] {
-	first, _ := a.span(sectionSale)
-	return records(ctx, a, sectionSale, first, saleCodec)
+	return records(ctx, a, a.sections[sectionSale], saleCodec)
 }
 
 // Snapshot returns what stood of the sale when it was exported. Position.Mine is
@@ -114,16 +92,16 @@ func (a *Archive) Snapshot(ctx context.Context, id sale.ID) (s ledger.Snapshot, 
 			return ledger.Snapshot{}, err
 		}
 		switch r := record.(type) {
-		case saleRow:
-			s.Sale = r.SaleRow
-		case cursorRow:
-			s.Position = r.Position
-		case holeRow:
-			s.Holes = append(s.Holes, r.HoleRow)
-		case itemRow:
-			s.Items = append(s.Items, r.ItemRow)
-		case beyondRow:
-			s.Beyond = append(s.Beyond, r.RowKey)
+		case *ledger.SaleRow:
+			s.Sale = *r
+		case *ledger.Position:
+			s.Position = *r
+		case *ledger.HoleRow:
+			s.Holes = append(s.Holes, *r)
+		case *ledger.ItemRow:
+			s.Items = append(s.Items, *r)
+		case *ledger.RowKey:
+			s.Beyond = append(s.Beyond, *r)
 		}
 	}
 	return s, nil
@@ -135,7 +113,7 @@ func (a *Archive) Decisions(ctx context.Context, id sale.ID, after, upTo int64) 
 		return failed[allocation.Decision](err)
 	}
 	return func(yield func(allocation.Decision, error) bool) {
-		for d, err := range records(ctx, a, sectionDecisions, a.from(sectionDecisions, after+1), decisionCodec) {
+		for d, err := range records(ctx, a, a.from(sectionDecisions, after+1), decisionCodec) {
 			if err == nil && d.Position <= after {
 				continue
 			}
@@ -151,8 +129,7 @@ func (a *Archive) Commits(ctx context.Context, id sale.ID) iter.Seq2[ledger.Comm
 	if err := a.check(ctx, id); err != nil {
 		return failed[ledger.CommitRow](err)
 	}
-	first, _ := a.span(sectionCommits)
-	return records(ctx, a, sectionCommits, first, commitCodec)
+	return records(ctx, a, a.sections[sectionCommits], commitCodec)
 }
 
 // Attempts yields the checkout attempts by id.
@@ -160,8 +137,7 @@ func (a *Archive) Attempts(ctx context.Context, id sale.ID) iter.Seq2[ledger.Rec
 	if err := a.check(ctx, id); err != nil {
 		return failed[ledger.RecordedAttempt](err)
 	}
-	first, _ := a.span(sectionAttempts)
-	return records(ctx, a, sectionAttempts, first, attemptCodec)
+	return records(ctx, a, a.sections[sectionAttempts], attemptCodec)
 }
 
 // Opening returns the sale's opening record.
@@ -177,22 +153,23 @@ func (a *Archive) Opening(ctx context.Context, id sale.ID) (stream.Opening, erro
 		if err != nil {
 			return stream.Opening{}, fmt.Errorf("archive: sale %d: %w", id, err)
 		}
-		streams, err := a.streams(ctx)
-		return stream.Opening{Sale: s, Message: m, Created: streams.created}, err
+		created, err := a.created(ctx)
+		return stream.Opening{Sale: s, Message: m, Created: created}, err
 	}
 	return stream.Opening{}, fmt.Errorf("%w: the archive has no messages of the sale", stream.ErrLost)
 }
 
-func (a *Archive) streams(ctx context.Context) (streamsRow, error) {
+// created returns when the sale's stream was made.
+func (a *Archive) created(ctx context.Context) (time.Time, error) {
 	for record, err := range a.saleRecords(ctx) {
-		if err != nil {
-			return streamsRow{}, err
-		}
-		if r, ok := record.(streamsRow); ok {
-			return r, nil
+		if r, ok := record.(*streams); ok || err != nil {
+			if err != nil {
+				return time.Time{}, err
+			}
+			return r.created, nil
 		}
 	}
-	return streamsRow{}, fmt.Errorf("%w: it does not say when its stream was made", ErrDamaged)
+	return time.Time{}, fmt.Errorf("%w: it does not say when its stream was made", ErrDamaged)
 }
 
 // Messages yields the messages of the sale's stream from first to last, or to
@@ -215,7 +192,7 @@ func (a *Archive) messages(ctx context.Context, id sale.ID, section string, firs
 		if first > last {
 			return
 		}
-		for m, err := range records(ctx, a, section, a.from(section, int64(first)), messageCodec) {
+		for m, err := range records(ctx, a, a.from(section, int64(first)), messageCodec) {
 			if err == nil && m.Sequence < first {
 				continue
 			}

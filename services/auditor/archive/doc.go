@@ -12,8 +12,8 @@
 //	manifest.sha256               SHA-256 of manifest.json
 //
 // Purpose: a sale can be audited when its streams are long gone, without a
-// server, by whoever has the file. An Archive is both Books and Tape of the
-// auditor.
+// server, by whoever has the file. An Archive is both the ledger and the streams
+// to the auditor.
 //
 // Authority: readme.txt in this folder is the format's description and a part
 // of it. What is written in one version of the format never changes:
@@ -21,9 +21,8 @@
 //
 // Invariants: the same content gives the same bytes: no time of export, no host,
 // one fixed order, one fixed compressor. So an export of an archive is that
-// archive. The manifest follows from the members, which is how Verify tells a
-// damaged manifest from a damaged member. Memory stays bounded: a member holds
-// at most about 4 MiB of records.
+// archive, which is how Verify looks at every byte. Memory stays bounded: a member
+// holds at most about 4 MiB of records.
 //
 // What it proves: no more than an audit of the stores does. Whoever can rewrite
 // an archive whole can rewrite its sums too; the SHA-256 of its manifest, kept

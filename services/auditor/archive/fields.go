@@ -4,175 +4,127 @@ import (
 	"bytes"
 	"encoding/hex"
 	"strconv"
+	"strings"
 	"time"
 
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
 )
 
-// row writes the fields of a row. The zero value begins one.
+// row is a line of fields, which is written or read: the same functions do both,
+// so that what a record is made of is said once. Reading may accept other
+// spellings than those that are written.
 type row struct {
-	buf   []byte
-	begun bool
+	reading bool
+	buf     []byte // what is written, or left to read without its line feed
+	begun   bool   // a field was written
+	over    bool   // the last field was read
+	bad     bool   // a field could not be read; all after it cannot either
 }
 
-func (r *row) field() {
-	if r.begun {
-		r.buf = append(r.buf, '\t')
-	}
-	r.begun = true
-}
-
-func (r *row) integer(n int64) {
-	r.field()
-	r.buf = strconv.AppendInt(r.buf, n, 10)
-}
-
-func (r *row) unsigned(n uint64) {
-	r.field()
-	r.buf = strconv.AppendUint(r.buf, n, 10)
-}
-
-func (r *row) hex(b []byte) {
-	r.field()
-	r.buf = hex.AppendEncode(r.buf, b)
-}
-
-func (r *row) code(id code.ID) {
-	if id.IsZero() {
-		r.field()
-		return
-	}
-	r.hex(id[:])
-}
-
-func (r *row) uuid(id sale.UUID) {
-	r.field()
-	r.buf = append(r.buf, id.String()...)
-}
-
-func (r *row) instant(t time.Time) { r.integer(int64(sale.InstantOf(t))) }
-
-// text escapes what would end a field or a row.
-func (r *row) text(s string) {
-	r.field()
-	for i := range len(s) {
-		switch c := s[i]; c {
-		case '\\':
-			r.buf = append(r.buf, `\\`...)
-		case '\t':
-			r.buf = append(r.buf, `\t`...)
-		case '\n':
-			r.buf = append(r.buf, `\n`...)
-		case '\r':
-			r.buf = append(r.buf, `\r`...)
-		default:
-			r.buf = append(r.buf, c)
-		}
-	}
-}
-
-func (r *row) end() []byte { return append(r.buf, '\n') }
-
-// fields reads what row writes. Once a read fails, all later reads fail, so
-// that callers check once. It may accept other spellings too.
-type fields struct {
-	line []byte // without its line feed
-	bad  bool
-	over bool // the last field was read
-}
-
-func (f *fields) next() []byte {
-	if f.over {
-		f.bad = true
+// next reads a field.
+func (r *row) next() []byte {
+	if r.over {
+		r.bad = true
 		return nil
 	}
-	var field []byte
-	var more bool
-	field, f.line, more = bytes.Cut(f.line, []byte{'\t'})
-	f.over = !more
+	field, rest, more := bytes.Cut(r.buf, []byte{'\t'})
+	r.buf, r.over = rest, !more
 	return field
 }
 
-func (f *fields) integer() int64 {
-	n, err := strconv.ParseInt(string(f.next()), 10, 64)
-	f.bad = f.bad || err != nil
-	return n
+// put begins to write a field, and returns where.
+func (r *row) put() []byte {
+	if r.begun {
+		return append(r.buf, '\t')
+	}
+	r.begun = true
+	return r.buf
 }
 
-func (f *fields) unsigned() uint64 {
-	n, err := strconv.ParseUint(string(f.next()), 10, 64)
-	f.bad = f.bad || err != nil
-	return n
-}
-
-func (f *fields) instant() time.Time { return sale.Instant(f.integer()).Time() }
-
-func (f *fields) bytes() []byte {
-	b, err := hex.AppendDecode(nil, f.next())
-	f.bad = f.bad || err != nil
-	return b
-}
-
-func (f *fields) fixed(into []byte) {
-	text := f.next()
-	if len(text) != hex.EncodedLen(len(into)) {
-		f.bad = true
+func integer[T ~int | ~int64](r *row, n *T) {
+	if !r.reading {
+		r.buf = strconv.AppendInt(r.put(), int64(*n), 10)
 		return
 	}
-	_, err := hex.Decode(into, text)
-	f.bad = f.bad || err != nil
+	read, err := strconv.ParseInt(string(r.next()), 10, 64)
+	*n, r.bad = T(read), r.bad || err != nil
 }
 
-func (f *fields) code() (id code.ID) {
-	if !f.over && (len(f.line) == 0 || f.line[0] == '\t') {
-		f.next()
-		return id
+func unsigned[T ~uint8 | ~uint64](r *row, n *T) {
+	if !r.reading {
+		r.buf = strconv.AppendUint(r.put(), uint64(*n), 10)
+		return
 	}
-	f.fixed(id[:])
-	return id
+	read, err := strconv.ParseUint(string(r.next()), 10, 64)
+	*n = T(read)
+	r.bad = r.bad || err != nil || uint64(*n) != read
 }
 
-func (f *fields) uuid() sale.UUID {
-	id, err := sale.ParseUUID(string(f.next()))
-	f.bad = f.bad || err != nil
-	return id
-}
-
-func (f *fields) text() string {
-	text := f.next()
-	if bytes.IndexByte(text, '\\') < 0 {
-		return string(text)
+func instant(r *row, t *time.Time) {
+	at := sale.InstantOf(*t)
+	if integer(r, &at); r.reading {
+		*t = at.Time()
 	}
-	plain := make([]byte, 0, len(text))
-	for i := 0; i < len(text); i++ {
-		c := text[i]
-		if c == '\\' {
-			if i++; i == len(text) {
-				f.bad = true
-				break
-			}
-			c = f.unescape(text[i])
-		}
-		plain = append(plain, c)
-	}
-	return string(plain)
 }
 
-func (f *fields) unescape(c byte) byte {
-	switch c {
-	case '\\':
-		return '\\'
-	case 't':
-		return '\t'
-	case 'n':
-		return '\n'
-	case 'r':
-		return '\r'
+func hexed(r *row, b *[]byte) {
+	if !r.reading {
+		r.buf = hex.AppendEncode(r.put(), *b)
+		return
 	}
-	f.bad = true
-	return c
+	read, err := hex.AppendDecode(nil, r.next())
+	*b, r.bad = read, r.bad || err != nil
 }
 
-// done reports whether every field could be read, and none is left.
-func (f *fields) done() bool { return !f.bad && f.over }
+// fixed is hexed for bytes of a fixed number.
+func fixed(r *row, b []byte) {
+	if !r.reading {
+		hexed(r, &b)
+		return
+	}
+	field := r.next()
+	if len(field) != hex.EncodedLen(len(b)) {
+		r.bad = true
+		return
+	}
+	_, err := hex.Decode(b, field)
+	r.bad = r.bad || err != nil
+}
+
+// codeID is fixed for a code's id, which may be missing.
+func codeID(r *row, id *code.ID) {
+	switch {
+	case !r.reading && id.IsZero():
+		r.buf = r.put()
+	case r.reading && !r.over && (len(r.buf) == 0 || r.buf[0] == '\t'):
+		r.next()
+	default:
+		fixed(r, id[:])
+	}
+}
+
+func uuid(r *row, id *sale.UUID) {
+	if !r.reading {
+		r.buf = append(r.put(), id.String()...)
+		return
+	}
+	read, err := sale.ParseUUID(string(r.next()))
+	*id, r.bad = read, r.bad || err != nil
+}
+
+var (
+	escape   = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`)
+	unescape = strings.NewReplacer(`\\`, `\`, `\t`, "\t", `\n`, "\n", `\r`, "\r")
+)
+
+// text escapes what would end a field or a row.
+func text[T ~string](r *row, s *T) {
+	if !r.reading {
+		r.buf = append(r.put(), escape.Replace(string(*s))...)
+		return
+	}
+	if *s = T(r.next()); strings.Contains(string(*s), `\`) {
+		*s = T(unescape.Replace(string(*s)))
+	}
+}

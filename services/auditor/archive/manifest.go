@@ -7,10 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
-	"notsale/pkg/allocation"
+	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
-	"notsale/pkg/wire"
 )
 
 // format names the format and its version.
@@ -23,7 +23,7 @@ const (
 	sumName      = "manifest.sha256"
 )
 
-// The sections, in the order in which they are written.
+// The sections.
 const (
 	sectionSale           = "sale"
 	sectionCommits        = "commits"
@@ -32,8 +32,6 @@ const (
 	sectionStream         = "stream"
 	sectionAttemptsStream = "attempts-stream"
 )
-
-var sections = [...]string{sectionSale, sectionCommits, sectionDecisions, sectionAttempts, sectionStream, sectionAttemptsStream}
 
 const (
 	// chunkSize is at how many bytes of records a member ends. It is a part of
@@ -160,111 +158,31 @@ func parseManifest(text []byte) (Manifest, error) {
 	if !bytes.Equal(m.Encode(), text) {
 		return Manifest{}, errors.New("it is not spelt as a manifest is")
 	}
-	var order order
 	for i := range m.Members {
-		one := &m.Members[i]
-		if !order.next(one.Name) {
-			return Manifest{}, fmt.Errorf("member %q is not in its place", one.Name)
-		}
-		if one.Size < 0 || one.Size > maxStored || one.Plain < 0 || one.Plain > maxPlain {
-			return Manifest{}, fmt.Errorf("member %s is larger than members are", one.Name)
+		if m.Members[i].Size > maxStored {
+			return Manifest{}, fmt.Errorf("member %s is larger than members are", m.Members[i].Name)
 		}
 	}
 	return m, nil
 }
 
-// order tells whether members come as they must. The zero value expects the
-// first.
-type order struct {
-	begun   bool
-	section int // index in sections
-	number  int // of the member in its section, 0: none yet
+// sectionOf returns the section of a member; of README.txt that is none.
+func sectionOf(member string) string {
+	section, _, _ := strings.Cut(member, "/")
+	return section
 }
 
-// next reports whether the member may come now.
-func (o *order) next(name string) bool {
-	if !o.begun {
-		o.begun = true
-		return name == readmeName
+// describe takes in what is known before members are written.
+func (m *Manifest) describe(s *ledger.Snapshot, o *sale.Sale, floor uint64) {
+	c := &s.Position.Cursor
+	m.Number, m.State, m.AttemptFloor = s.Sale.Sale.ID, string(s.Sale.State), floor
+	m.Opening = Opening{
+		Installation: o.Installation, UUID: o.UUID, Number: o.ID, OpensAt: sale.InstantOf(o.OpensAt), Stock: o.Stock,
+		UserLimit: o.UserLimit, FirstItem: o.FirstItem, Seed: o.Seed, Rules: o.Rules,
 	}
-	if name == memberName(sections[o.section], o.number+1) {
-		o.number++
-		return true
-	}
-	for i := o.section + 1; i < len(sections); i++ {
-		if name == memberName(sections[i], 1) {
-			o.section, o.number = i, 1
-			return true
-		}
-	}
-	return false
-}
-
-func memberName(section string, number int) string {
-	return fmt.Sprintf("%s/%06d.zst", section, number)
-}
-
-// sectionOf returns the section of a member, empty for the others.
-func sectionOf(name string) string {
-	for _, s := range sections {
-		if len(name) > len(s) && name[:len(s)] == s && name[len(s)] == '/' {
-			return s
-		}
-	}
-	return ""
-}
-
-func openingOf(s *sale.Sale) Opening {
-	return Opening{
-		Installation: s.Installation, UUID: s.UUID, Number: s.ID, OpensAt: sale.InstantOf(s.OpensAt), Stock: s.Stock,
-		UserLimit: s.UserLimit, FirstItem: s.FirstItem, Seed: s.Seed, Rules: s.Rules,
-	}
-}
-
-func cursorOf(c *allocation.Cursor) Cursor {
-	return Cursor{
+	m.Cursor = Cursor{
 		Generation: c.Generation, Sequence: c.Sequence, Position: c.Position, Sold: c.Sold,
 		Chain: Sum(c.Chain), PackHash: Sum(c.PackHash), PackTime: c.PackTime, EngineTime: c.Now,
 	}
-}
-
-// tally gathers a manifest from what is written, or read.
-type tally struct {
-	manifest Manifest
-}
-
-func newTally() tally { return tally{Manifest{Format: format, Members: []Member{}}} }
-
-// member adds a member.
-func (t *tally) member(name string, stored, plain []byte, records, first int64) {
-	t.manifest.Members = append(t.manifest.Members, Member{
-		Name: name, Records: records, First: first, Size: int64(len(stored)), Sum: sha256.Sum256(stored),
-		Plain: int64(len(plain)), PlainSum: sha256.Sum256(plain),
-	})
-}
-
-// saleRecord counts a record of the section sale.
-func (t *tally) saleRecord(record any) {
-	m := &t.manifest
-	switch r := record.(type) {
-	case saleRow:
-		m.Number, m.State = r.Sale.ID, string(r.State)
-	case cursorRow:
-		m.Cursor = cursorOf(&r.Cursor)
-	case streamsRow:
-		m.AttemptFloor = r.floor
-	case holeRow:
-		m.Counts.Holes++
-	case itemRow:
-		m.Counts.Items++
-	case beyondRow:
-		m.Counts.Beyond++
-	}
-}
-
-// opening takes in message 1 of the sale's stream.
-func (t *tally) opening(data []byte) error {
-	s, err := wire.DecodeOpening(data)
-	t.manifest.Opening = openingOf(&s)
-	return err
+	m.Counts.Holes, m.Counts.Items, m.Counts.Beyond = int64(len(s.Holes)), int64(len(s.Items)), int64(len(s.Beyond))
 }

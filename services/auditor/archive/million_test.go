@@ -47,13 +47,7 @@ const (
 // The sale is made in a process of its own, too: a child's memory counts from
 // that of its parent on.
 var jobs = map[string]func(ctx context.Context, a *Archive) error{
-	"verify": func(ctx context.Context, a *Archive) error {
-		damages, err := a.Verify(ctx, nil)
-		if len(damages) > 0 {
-			return damages[0].err()
-		}
-		return err
-	},
+	"verify": func(ctx context.Context, a *Archive) error { return a.Verify(ctx, nil) },
 	"audit": func(ctx context.Context, a *Archive) error {
 		r, err := auditor.Audit(ctx, a, a, a.manifest.Number, auditor.Options{})
 		if err == nil && (!r.Clean() || r.Requests != int64(million) || r.Attempts != int64(million)) {

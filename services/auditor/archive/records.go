@@ -10,141 +10,91 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
-	"notsale/pkg/wire"
 )
 
 // codec writes and reads the records of a section.
 type codec[T any] struct {
-	// append writes a record.
-	append func(buf []byte, record *T) []byte
-	// parse reads the first record of the text, and how many bytes it takes.
-	parse func(text []byte) (record T, size int, ok bool)
+	// write appends a record.
+	write func(buf []byte, record *T) []byte
+	// read reads the first record of the text, and how many bytes it takes.
+	read func(text []byte) (record T, size int, ok bool)
 	// follows reports whether a record may come after another; nil: none.
 	follows func(before, record *T) bool
 	// number is the record's sequence or position; nil: it has none.
 	number func(record *T) int64
 }
 
-// rowsOf is the codec of rows.
-func rowsOf[T any](write func(*row, *T), read func(*fields) T, follows func(before, record *T) bool) codec[T] {
+// rowsOf is the codec of rows that have these fields.
+func rowsOf[T any](fields func(*row, *T), follows func(before, record *T) bool, number func(*T) int64) codec[T] {
 	return codec[T]{
-		append: func(buf []byte, record *T) []byte {
+		write: func(buf []byte, record *T) []byte {
 			r := row{buf: buf}
-			write(&r, record)
-			return r.end()
+			fields(&r, record)
+			return append(r.buf, '\n')
 		},
-		parse: func(text []byte) (record T, size int, ok bool) {
+		read: func(text []byte) (record T, size int, ok bool) {
 			line, _, ended := bytes.Cut(text, []byte{'\n'})
-			f := fields{line: line}
-			record = read(&f)
-			return record, len(line) + 1, ended && f.done()
+			r := row{reading: true, buf: line}
+			fields(&r, &record)
+			return record, len(line) + 1, ended && r.over && !r.bad
 		},
 		follows: follows,
+		number:  number,
 	}
 }
 
-var decisionCodec = func() codec[allocation.Decision] {
-	c := rowsOf(writeDecision, readDecision, func(before, d *allocation.Decision) bool {
-		return before == nil || before.Position < d.Position
-	})
-	c.number = func(d *allocation.Decision) int64 { return d.Position }
-	return c
-}()
+var decisionCodec = rowsOf(func(r *row, d *allocation.Decision) {
+	integer(r, &d.Position)
+	codeID(r, &d.Code)
+	integer(r, &d.Item)
+	text(r, &d.User)
+	unsigned(r, &d.Reason)
+	integer(r, &d.At)
+}, func(before, d *allocation.Decision) bool {
+	return before == nil || before.Position < d.Position
+}, func(d *allocation.Decision) int64 { return d.Position })
 
-func writeDecision(r *row, d *allocation.Decision) {
-	r.integer(d.Position)
-	r.code(d.Code)
-	r.integer(int64(d.Item))
-	r.text(string(d.User))
-	r.unsigned(uint64(d.Reason))
-	r.integer(int64(d.At))
-}
-
-func readDecision(f *fields) (d allocation.Decision) {
-	d.Position = f.integer()
-	d.Code = f.code()
-	d.Item = sale.ItemID(f.integer())
-	d.User = sale.UserID(f.text())
-	d.Reason = reason(f)
-	d.At = sale.Instant(f.integer())
-	return d
-}
-
-func reason(f *fields) allocation.Reason {
-	n := f.unsigned()
-	f.bad = f.bad || n > 255
-	return allocation.Reason(n)
-}
-
-var commitCodec = rowsOf(writeCommit, readCommit, func(before, c *ledger.CommitRow) bool {
+var commitCodec = rowsOf(func(r *row, c *ledger.CommitRow) {
+	integer(r, &c.Generation)
+	unsigned(r, &c.Sequence)
+	integer(r, &c.Position)
+	hexed(r, &c.Chain)
+	hexed(r, &c.Packs)
+	integer(r, &c.Epoch)
+	instant(r, &c.At)
+}, func(before, c *ledger.CommitRow) bool {
 	return before == nil || before.Generation < c.Generation || before.Generation == c.Generation && before.Sequence < c.Sequence
-})
+}, nil)
 
-func writeCommit(r *row, c *ledger.CommitRow) {
-	r.integer(c.Generation)
-	r.unsigned(c.Sequence)
-	r.integer(c.Position)
-	r.hex(c.Chain)
-	r.hex(c.Packs)
-	r.integer(c.Epoch)
-	r.instant(c.At)
-}
-
-func readCommit(f *fields) (c ledger.CommitRow) {
-	c.Generation = f.integer()
-	c.Sequence = f.unsigned()
-	c.Position = f.integer()
-	c.Chain = f.bytes()
-	c.Packs = f.bytes()
-	c.Epoch = f.integer()
-	c.At = f.instant()
-	return c
-}
-
-var attemptCodec = rowsOf(writeAttempt, readAttempt, func(before, a *ledger.RecordedAttempt) bool {
+var attemptCodec = rowsOf(func(r *row, a *ledger.RecordedAttempt) {
+	uuid(r, &a.ID)
+	integer(r, &a.Sale)
+	integer(r, &a.At)
+	text(r, &a.User)
+	text(r, &a.Item)
+	text(r, &a.Outcome)
+	codeID(r, &a.Code)
+	integer(r, &a.Expires)
+	text(r, &a.Edge)
+}, func(before, a *ledger.RecordedAttempt) bool {
 	return before == nil || bytes.Compare(before.ID[:], a.ID[:]) < 0
-})
-
-func writeAttempt(r *row, a *ledger.RecordedAttempt) {
-	r.uuid(a.ID)
-	r.integer(int64(a.Sale))
-	r.integer(int64(a.At))
-	r.text(a.User)
-	r.text(a.Item)
-	r.text(string(a.Outcome))
-	r.code(a.Code)
-	r.integer(int64(a.Expires))
-	r.text(a.Edge)
-}
-
-func readAttempt(f *fields) (a ledger.RecordedAttempt) {
-	a.ID = f.uuid()
-	a.Sale = sale.ID(f.integer())
-	a.At = sale.Instant(f.integer())
-	a.User = f.text()
-	a.Item = f.text()
-	a.Outcome = wire.Outcome(f.text())
-	a.Code = f.code()
-	a.Expires = sale.Instant(f.integer())
-	a.Edge = f.text()
-	return a
-}
+}, nil)
 
 // messageCodec is that of both streams.
 var messageCodec = codec[stream.Message]{
-	append: func(buf []byte, m *stream.Message) []byte {
+	write: func(buf []byte, m *stream.Message) []byte {
 		buf = fmt.Appendf(buf, "%d %d %d\n", m.Sequence, int64(m.Time), len(m.Data))
 		return append(append(buf, m.Data...), '\n')
 	},
-	parse: parseMessage,
+	read: readMessage,
 	follows: func(before, m *stream.Message) bool {
 		return before == nil || before.Sequence+1 == m.Sequence
 	},
 	number: func(m *stream.Message) int64 { return int64(m.Sequence) },
 }
 
-// parseMessage gives a message whose data is a part of the text.
-func parseMessage(text []byte) (m stream.Message, size int, ok bool) {
+// readMessage gives a message whose data is a part of the text.
+func readMessage(text []byte) (m stream.Message, size int, ok bool) {
 	head, rest, _ := bytes.Cut(text, []byte{'\n'})
 	sequence, head, _ := bytes.Cut(head, []byte{' '})
 	at, length, _ := bytes.Cut(head, []byte{' '})
@@ -161,190 +111,138 @@ func parseMessage(text []byte) (m stream.Message, size int, ok bool) {
 	return m, len(text) - len(rest) + int(n) + 1, true
 }
 
-// The records of the section sale, in the order in which they come. There is
-// just one of each of the first three.
-type (
-	saleRow   struct{ ledger.SaleRow }
-	cursorRow struct{ ledger.Position } // whose Mine depends on who asks, and is left out
-	// streamsRow is what is known of the streams beside their messages.
-	streamsRow struct {
-		created time.Time // of the sale's stream
-		floor   uint64    // see auditor.Tape
-	}
-	holeRow   struct{ ledger.HoleRow }
-	itemRow   struct{ ledger.ItemRow }
-	beyondRow struct{ ledger.RowKey }
-)
-
-const (
-	rankSale = iota
-	rankCursor
-	rankStreams
-	rankHole
-	rankItem
-	rankBeyond
-)
-
-func rank(record any) int {
-	switch record.(type) {
-	case saleRow:
-		return rankSale
-	case cursorRow:
-		return rankCursor
-	case streamsRow:
-		return rankStreams
-	case holeRow:
-		return rankHole
-	case itemRow:
-		return rankItem
-	default:
-		return rankBeyond
-	}
+// streams is what is known of the streams beside their messages.
+type streams struct {
+	created time.Time // of the sale's stream
+	floor   uint64    // see ledger.Recorded.Own
 }
 
-var saleCodec = rowsOf(writeSaleRecord, readSaleRecord, func(before, record *any) bool {
-	if before == nil {
-		return rank(*record) == rankSale
-	}
-	was, is := rank(*before), rank(*record)
-	if was < rankStreams {
-		return is == was+1
-	}
-	if was != is {
-		return is > was
-	}
-	switch r := (*record).(type) {
-	case holeRow:
-		return (*before).(holeRow).Generation < r.Generation //nolint:forcetypeassert // of the same rank
-	case itemRow:
-		return (*before).(itemRow).Item < r.Item //nolint:forcetypeassert // of the same rank
-	default:
-		return is == rankBeyond
-	}
-})
+// saleTables are the kinds of records in the section sale, in their order: one of
+// each of the first three, any number of the others.
+var saleTables = []string{"sales", "cursors", "streams", "holes", "items", "beyond"}
 
-func writeSaleRecord(r *row, record *any) {
-	switch s := (*record).(type) {
-	case saleRow:
-		writeSale(r, &s)
-	case cursorRow:
-		writeCursor(r, &s)
-	case streamsRow:
-		r.text("streams")
-		r.integer(s.created.UnixNano())
-		r.unsigned(s.floor)
-	case holeRow:
-		writeHole(r, &s)
-	case itemRow:
-		r.text("items")
-		r.integer(int64(s.Item))
-		r.integer(int64(s.Sale))
-		r.text(string(s.User))
-		r.code(s.Code)
-		r.integer(s.Position)
-		r.integer(int64(s.SoldAt))
-	case beyondRow:
-		r.text("beyond")
-		r.text(s.Table)
-		r.text(s.Key)
-		r.integer(s.Position)
-	}
-}
-
-func writeSale(r *row, s *saleRow) {
-	r.text("sales")
-	r.integer(int64(s.Sale.ID))
-	r.uuid(s.Sale.UUID)
-	r.uuid(s.Sale.Installation)
-	r.instant(s.Sale.OpensAt)
-	r.integer(int64(s.Sale.Stock))
-	r.integer(int64(s.Sale.UserLimit))
-	r.integer(int64(s.Sale.FirstItem))
-	r.unsigned(s.Sale.Seed)
-	r.integer(int64(s.Sale.Rules))
-	r.text(string(s.State))
-	r.integer(int64(s.Sold))
-}
-
-func writeCursor(r *row, p *cursorRow) {
-	c := &p.Cursor
-	r.text("cursors")
-	r.integer(p.Epoch)
-	r.integer(c.Generation)
-	r.unsigned(c.Sequence)
-	r.integer(c.Position)
-	r.integer(int64(c.Sold))
-	r.hex(c.Chain[:])
-	r.hex(c.PackHash[:])
-	r.integer(int64(c.PackTime))
-	r.integer(int64(c.Now))
-	r.instant(p.StreamCreated)
-}
-
-func writeHole(r *row, h *holeRow) {
-	r.text("holes")
-	r.integer(h.Generation)
-	r.unsigned(h.Matching)
-	r.unsigned(h.CursorSequence)
-	r.integer(h.CursorPosition)
-	r.hex(h.CursorChain)
-	r.unsigned(h.Resume)
-	r.integer(h.Epoch)
-	r.instant(h.FoundAt)
-	r.integer(int64(h.CursorTime))
-}
-
-func readSaleRecord(f *fields) any {
-	switch string(f.next()) {
+// saleRecord returns an empty record of a kind.
+func saleRecord(table string) any {
+	switch table {
 	case "sales":
-		return readSale(f)
+		return new(ledger.SaleRow)
 	case "cursors":
-		return readCursor(f)
+		return new(ledger.Position) // whose Mine depends on who asks, and is left out
 	case "streams":
-		return streamsRow{created: time.Unix(0, f.integer()).UTC(), floor: f.unsigned()}
+		return new(streams)
 	case "holes":
-		return readHole(f)
+		return new(ledger.HoleRow)
 	case "items":
-		return itemRow{ledger.ItemRow{
-			Item: sale.ItemID(f.integer()), Sale: sale.ID(f.integer()), User: sale.UserID(f.text()), Code: f.code(),
-			Position: f.integer(), SoldAt: sale.Instant(f.integer()),
-		}}
+		return new(ledger.ItemRow)
 	case "beyond":
-		return beyondRow{ledger.RowKey{Table: f.text(), Key: f.text(), Position: f.integer()}}
+		return new(ledger.RowKey)
 	}
-	f.bad = true
 	return nil
 }
 
-func readSale(f *fields) (s saleRow) {
-	s.Sale.ID = sale.ID(f.integer())
-	s.Sale.UUID, s.Sale.Installation = f.uuid(), f.uuid()
-	s.Sale.OpensAt = f.instant()
-	s.Sale.Stock, s.Sale.UserLimit = int(f.integer()), int(f.integer())
-	s.Sale.FirstItem = sale.ItemID(f.integer())
-	s.Sale.Seed = f.unsigned()
-	s.Sale.Rules = int(f.integer())
-	s.State = sale.State(f.text())
-	s.Sold = int(f.integer())
-	return s
+// order returns the place of a record's kind in saleTables, and a number that goes
+// up among records of that kind.
+func order(record any) (kind int, number int64) {
+	switch s := record.(type) {
+	case *ledger.SaleRow:
+		return 0, 0
+	case *ledger.Position:
+		return 1, 0
+	case *streams:
+		return 2, 0
+	case *ledger.HoleRow:
+		return 3, s.Generation
+	case *ledger.ItemRow:
+		return 4, int64(s.Item)
+	}
+	return 5, 0
 }
 
-func readCursor(f *fields) (p cursorRow) {
+var saleCodec = rowsOf(saleFields, func(before, record *any) bool {
+	kind, number := order(*record)
+	if before == nil {
+		return kind == 0
+	}
+	was, last := order(*before)
+	if was < 2 {
+		return kind == was+1
+	}
+	return kind > was || kind == was && (number > last || kind == 5)
+}, nil)
+
+func saleFields(r *row, record *any) {
+	var table string
+	if !r.reading {
+		kind, _ := order(*record)
+		table = saleTables[kind]
+	}
+	if text(r, &table); r.reading {
+		*record = saleRecord(table)
+	}
+	switch s := (*record).(type) {
+	case *ledger.SaleRow:
+		saleRowFields(r, s)
+	case *ledger.Position:
+		cursorFields(r, s)
+	case *streams:
+		nanoseconds := s.created.UnixNano()
+		integer(r, &nanoseconds)
+		s.created = time.Unix(0, nanoseconds).UTC()
+		unsigned(r, &s.floor)
+	case *ledger.HoleRow:
+		holeFields(r, s)
+	case *ledger.ItemRow:
+		integer(r, &s.Item)
+		integer(r, &s.Sale)
+		text(r, &s.User)
+		codeID(r, &s.Code)
+		integer(r, &s.Position)
+		integer(r, &s.SoldAt)
+	case *ledger.RowKey:
+		text(r, &s.Table)
+		text(r, &s.Key)
+		integer(r, &s.Position)
+	default:
+		r.bad = true
+	}
+}
+
+func saleRowFields(r *row, s *ledger.SaleRow) {
+	integer(r, &s.Sale.ID)
+	uuid(r, &s.Sale.UUID)
+	uuid(r, &s.Sale.Installation)
+	instant(r, &s.Sale.OpensAt)
+	integer(r, &s.Sale.Stock)
+	integer(r, &s.Sale.UserLimit)
+	integer(r, &s.Sale.FirstItem)
+	unsigned(r, &s.Sale.Seed)
+	integer(r, &s.Sale.Rules)
+	text(r, &s.State)
+	integer(r, &s.Sold)
+}
+
+func cursorFields(r *row, p *ledger.Position) {
 	c := &p.Cursor
-	p.Epoch = f.integer()
-	c.Generation, c.Sequence = f.integer(), f.unsigned()
-	c.Position, c.Sold = f.integer(), int(f.integer())
-	f.fixed(c.Chain[:])
-	f.fixed(c.PackHash[:])
-	c.PackTime, c.Now = sale.Instant(f.integer()), sale.Instant(f.integer())
-	p.StreamCreated = f.instant()
-	return p
+	integer(r, &p.Epoch)
+	integer(r, &c.Generation)
+	unsigned(r, &c.Sequence)
+	integer(r, &c.Position)
+	integer(r, &c.Sold)
+	fixed(r, c.Chain[:])
+	fixed(r, c.PackHash[:])
+	integer(r, &c.PackTime)
+	integer(r, &c.Now)
+	instant(r, &p.StreamCreated)
 }
 
-func readHole(f *fields) (h holeRow) {
-	h.Generation, h.Matching = f.integer(), f.unsigned()
-	h.CursorSequence, h.CursorPosition, h.CursorChain = f.unsigned(), f.integer(), f.bytes()
-	h.Resume, h.Epoch = f.unsigned(), f.integer()
-	h.FoundAt, h.CursorTime = f.instant(), sale.Instant(f.integer())
-	return h
+func holeFields(r *row, h *ledger.HoleRow) {
+	integer(r, &h.Generation)
+	unsigned(r, &h.Matching)
+	unsigned(r, &h.CursorSequence)
+	integer(r, &h.CursorPosition)
+	hexed(r, &h.CursorChain)
+	unsigned(r, &h.Resume)
+	integer(r, &h.Epoch)
+	instant(r, &h.FoundAt)
+	integer(r, &h.CursorTime)
 }

@@ -3,7 +3,9 @@
 package archive
 
 import (
+	"archive/tar"
 	"bytes"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -96,15 +98,6 @@ func (s *story) raw(data []byte) {
 	}
 }
 
-// packOf reads a message as an allocator does.
-func packOf(m *stream.Message) allocation.Pack {
-	edge, requests, err := wire.DecodePack(m.Data)
-	if err != nil {
-		edge, requests = "", []allocation.Request{{}}
-	}
-	return allocation.Pack{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Edge: edge, Requests: requests}
-}
-
 // decide applies the messages and commits them together.
 func (s *story) decide(sequences ...uint64) {
 	s.t.Helper()
@@ -114,7 +107,11 @@ func (s *story) decide(sequences ...uint64) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		s.engine.Apply(packOf(&m), b)
+		p, err := wire.ReadPack(m.Sequence, m.Time, m.Data)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.engine.Apply(p, b)
 	}
 	s.commit(b)
 }
@@ -131,10 +128,8 @@ func (s *story) lose(requests ...allocation.Request) {
 	s.t.Helper()
 	matching := s.engine.Cursor()
 	m := stream.Message{Sequence: matching.Sequence + 1, Time: matching.Now + 5, Data: []byte("lost")}
-	p := packOf(&m)
-	p.Requests = requests
 	b := s.engine.Begin()
-	s.engine.Apply(p, b)
+	s.engine.Apply(allocation.Pack{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Requests: requests}, b)
 	s.commit(b)
 	h := &allocation.Hole{
 		Generation: 2, Matching: matching.Sequence, Lost: s.engine.Cursor(),
@@ -194,13 +189,18 @@ func (s *story) export() []byte {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if m.Number != s.of.ID || m.Cursor != cursorOf(ref(s.engine.Cursor())) {
+	if m.Number != s.of.ID || m.Cursor != cursorOf(s.engine.Cursor()) {
 		s.t.Errorf("manifest %+v", m)
 	}
 	return file.Bytes()
 }
 
-func ref[T any](v T) *T { return &v }
+func cursorOf(c allocation.Cursor) Cursor {
+	return Cursor{
+		Generation: c.Generation, Sequence: c.Sequence, Position: c.Position, Sold: c.Sold,
+		Chain: Sum(c.Chain), PackHash: Sum(c.PackHash), PackTime: c.PackTime, EngineTime: c.Now,
+	}
+}
 
 // opened opens an archive in memory.
 func opened(t testing.TB, file []byte) *Archive {
@@ -212,20 +212,31 @@ func opened(t testing.TB, file []byte) *Archive {
 	return a
 }
 
-// verified returns the damages of an archive in memory.
-func verified(t testing.TB, file []byte) []Damage {
+// verified returns the damage of an archive in memory, nil if there is none.
+func verified(t testing.TB, file []byte) *Damage {
 	t.Helper()
-	damages, err := opened(t, file).Verify(t.Context(), nil)
-	if err != nil {
+	err := opened(t, file).Verify(t.Context(), nil)
+	d, _ := errors.AsType[*Damage](err)
+	if err != nil && (d == nil || !errors.Is(err, ErrDamaged)) {
 		t.Fatal(err)
 	}
-	return damages
+	return d
 }
 
-// region is a part of an archive.
+// part is a part of an archive.
+type part string
+
+const (
+	header  part = "header"
+	content part = "content"
+	padding part = "padding" // after a member's content, up to the next block
+	end     part = "end"     // of the tar
+)
+
+// region is where a part is.
 type region struct {
 	member   string
-	part     Part
+	part     part
 	from, to int // offsets
 }
 
@@ -233,11 +244,11 @@ type region struct {
 func regions(t testing.TB, file []byte) (all []region) {
 	t.Helper()
 	a := opened(t, file)
-	for _, p := range a.found {
-		content, end := int(p.content()), int(p.content()+p.size)
-		all = append(all, region{p.name, Header, int(p.at), content}, region{p.name, Content, content, end}, region{p.name, Padding, end, int(p.end())})
+	for _, m := range a.members {
+		at, last := int(m.at), int(m.at+m.size)
+		all = append(all, region{m.name, header, at - block, at}, region{m.name, content, at, last}, region{m.name, padding, last, int(m.end())})
 	}
-	all = append(all, region{"", End, int(a.foundEnd), len(file)})
+	all = append(all, region{"", end, int(a.end()), len(file)})
 	return slices.DeleteFunc(all, func(r region) bool { return r.from == r.to })
 }
 
@@ -252,21 +263,22 @@ func rebuilt(t testing.TB, file []byte, section string, change func(text []byte)
 	}
 	defer enc.Close()
 	var out bytes.Buffer
-	e := export{out: &out, enc: enc, tally: tally{a.manifest}}
-	e.tally.manifest.Members = nil
-	for i := range a.members {
-		p := &a.members[i]
-		stored := file[p.content() : p.content()+p.size]
-		plain, d := p.decode(stored)
-		if d != nil {
-			t.Fatal(d)
+	e := export{out: tar.NewWriter(&out), manifest: a.manifest}
+	e.manifest.Members = nil
+	for i := range a.manifest.Members {
+		m := &a.members[i]
+		stored := file[m.at : m.at+m.size]
+		plain := stored
+		if m.name != readmeName {
+			if plain, err = decompress(stored); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if sectionOf(p.name) == section {
+		if sectionOf(m.name) == section {
 			plain = change(slices.Clone(plain))
 			stored = enc.EncodeAll(plain, nil)
 		}
-		e.tally.member(p.name, stored, plain, p.member.Records, p.member.First)
-		if err := e.write(p.name, stored); err != nil {
+		if err := e.member(m.name, stored, plain, m.said.Records, m.said.First); err != nil {
 			t.Fatal(err)
 		}
 	}

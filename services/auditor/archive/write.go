@@ -1,16 +1,17 @@
 package archive
 
 import (
+	"archive/tar"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"math"
+	"time"
 
 	_ "embed" // the description of the format
-
-	"github.com/klauspost/compress/zstd"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
@@ -29,41 +30,49 @@ var ErrMoved = errors.New("archive: a hole was found in the sale's stream while 
 // Write writes the archive of a sale, up to the cursor that stands there when it
 // begins. progress may be nil; it is told how many of how many positions and
 // messages were written. After an error what was written is of no use.
-func Write(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.Tape, id sale.ID, progress auditor.Progress) (Manifest, error) {
+func Write(ctx context.Context, w io.Writer, books auditor.Ledger, tape auditor.Streams, id sale.ID, progress auditor.Progress) (Manifest, error) {
 	return write(ctx, w, books, tape, id, progress, chunkSize)
 }
 
 // write is Write with members that end at another size.
-func write(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.Tape, id sale.ID, progress auditor.Progress, cut int) (Manifest, error) {
+func write(ctx context.Context, w io.Writer, books auditor.Ledger, tape auditor.Streams, id sale.ID, progress auditor.Progress, cut int) (Manifest, error) {
 	enc, err := compressor()
 	if err != nil {
 		return Manifest{}, fmt.Errorf("archive: %w", err)
 	}
 	defer func() { _ = enc.Close() }()
-	e := export{ctx: ctx, books: books, tape: tape, id: id, progress: progress, out: w, enc: enc, cut: cut, tally: newTally()}
+	var stored []byte // reused
+	e := newExport(ctx, w, books, tape, id)
+	e.progress, e.cut = progress, cut
+	e.compress = func(_ string, records []byte) ([]byte, error) {
+		stored = enc.EncodeAll(records, stored[:0])
+		return stored, nil
+	}
 	if err := e.run(); err != nil {
 		return Manifest{}, err
 	}
-	return e.tally.manifest, nil
+	return e.manifest, nil
 }
 
 // export is one export under way.
 type export struct {
 	ctx      context.Context
-	books    auditor.Books
-	tape     auditor.Tape
+	books    auditor.Ledger
+	tape     auditor.Streams
 	id       sale.ID
 	progress auditor.Progress
-	out      io.Writer
-	enc      *zstd.Encoder
+	out      *tar.Writer
 	cut      int // at how many bytes of records a member ends
+	compress func(member string, records []byte) ([]byte, error)
 
 	snapshot ledger.Snapshot
-	tally    tally
-	total    uint64 // positions and messages there are
-	before   uint64 // of these in the sections that are written
+	manifest Manifest // of what is written
+	total    uint64   // positions and messages there are
+	before   uint64   // of these in the sections that are written
+}
 
-	stored []byte // reused
+func newExport(ctx context.Context, w io.Writer, books auditor.Ledger, tape auditor.Streams, id sale.ID) *export {
+	return &export{ctx: ctx, books: books, tape: tape, id: id, out: tar.NewWriter(w), manifest: Manifest{Format: format, Members: []Member{}}}
 }
 
 func (e *export) run() error {
@@ -88,10 +97,10 @@ func (e *export) run() error {
 	}
 	c := &e.snapshot.Position.Cursor
 	e.total = uint64(c.Position) + c.Sequence + last
-	if err := e.write(readmeName, readme); err != nil {
+	e.manifest.describe(&e.snapshot, &opening.Sale, recorded.Own)
+	if err := e.member(readmeName, readme, readme, 0, 0); err != nil {
 		return err
 	}
-	e.tally.member(readmeName, readme, readme, 0, 0)
 	if err := e.sections(&opening, recorded.Own); err != nil {
 		return err
 	}
@@ -103,7 +112,7 @@ func (e *export) run() error {
 
 // sections writes them in an order that holds for a sale under way, too.
 func (e *export) sections(opening *stream.Opening, floor uint64) error {
-	c, counts := &e.snapshot.Position.Cursor, &e.tally.manifest.Counts
+	c, counts := &e.snapshot.Position.Cursor, &e.manifest.Counts
 	if _, err := section(e, sectionSale, saleCodec, e.sale(opening, floor)); err != nil {
 		return err
 	}
@@ -145,7 +154,7 @@ func (e *export) still(generation int64) error {
 
 // finish writes the manifest and the end.
 func (e *export) finish() error {
-	text := e.tally.manifest.Encode()
+	text := e.manifest.Encode()
 	if len(text) > maxManifest {
 		return fmt.Errorf("archive: the manifest has %d bytes, more than %d", len(text), maxManifest)
 	}
@@ -155,21 +164,34 @@ func (e *export) finish() error {
 	if err := e.write(sumName, sumLine(text)); err != nil {
 		return err
 	}
-	_, err := e.out.Write(make([]byte, endLen))
+	err := e.out.Close()
 	if err == nil && e.progress != nil {
 		e.progress(e.total, e.total)
 	}
 	return err
 }
 
-// write writes one member.
+// write writes a member. Nothing in its header depends on where and when.
 func (e *export) write(name string, content []byte) error {
-	for _, part := range [...][]byte{header(name, int64(len(content))), content, make([]byte, padding(int64(len(content))))} {
-		if _, err := e.out.Write(part); err != nil {
-			return fmt.Errorf("archive: writing %s: %w", name, err)
-		}
+	err := e.out.WriteHeader(&tar.Header{
+		Typeflag: tar.TypeReg, Name: name, Size: int64(len(content)), Mode: 0o644, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR,
+	})
+	if err == nil {
+		_, err = e.out.Write(content)
+	}
+	if err != nil {
+		return fmt.Errorf("archive: writing %s: %w", name, err)
 	}
 	return nil
+}
+
+// member writes a member that the manifest names.
+func (e *export) member(name string, stored, plain []byte, records, first int64) error {
+	e.manifest.Members = append(e.manifest.Members, Member{
+		Name: name, Records: records, First: first, Size: int64(len(stored)), Sum: sha256.Sum256(stored),
+		Plain: int64(len(plain)), PlainSum: sha256.Sum256(plain),
+	})
+	return e.write(name, stored)
 }
 
 // section writes the records of a section and returns how many there were.
@@ -188,7 +210,7 @@ func section[T any](e *export, name string, c codec[T], records iter.Seq2[T, err
 			m.first = c.number(&record)
 		}
 		size := len(m.text)
-		if m.text = c.append(m.text, &record); len(m.text)-size > maxRecord {
+		if m.text = c.write(m.text, &record); len(m.text)-size > maxRecord {
 			return total, fmt.Errorf("archive: record %d of %s has more than %d bytes", total+1, name, maxRecord)
 		}
 		m.records++
@@ -222,42 +244,31 @@ func (e *export) chunk(m *chunk) error {
 		return err
 	}
 	m.number++
-	name := memberName(m.name, m.number)
-	e.stored = e.enc.EncodeAll(m.text, e.stored[:0])
-	e.tally.member(name, e.stored, m.text, m.records, m.first)
-	if m.name == sectionStream && m.number == 1 {
-		first, _, _ := parseMessage(m.text)
-		if err := e.tally.opening(first.Data); err != nil {
-			return err
-		}
+	name := fmt.Sprintf("%s/%06d.zst", m.name, m.number)
+	stored, err := e.compress(name, m.text)
+	if err == nil {
+		err = e.member(name, stored, m.text, m.records, m.first)
 	}
 	m.text, m.records, m.first = m.text[:0], 0, 0
-	return e.write(name, e.stored)
+	return err
 }
 
 // sale yields the records of the section sale.
 func (e *export) sale(opening *stream.Opening, floor uint64) iter.Seq2[any, error] {
 	s := &e.snapshot
+	records := []any{&s.Sale, &s.Position, &streams{created: opening.Created, floor: floor}}
+	for i := range s.Holes {
+		records = append(records, &s.Holes[i])
+	}
+	for i := range s.Items {
+		records = append(records, &s.Items[i])
+	}
+	for i := range s.Beyond {
+		records = append(records, &s.Beyond[i])
+	}
 	return func(yield func(any, error) bool) {
-		put := func(record any) bool {
-			e.tally.saleRecord(record)
-			return yield(record, nil)
-		}
-		if !put(saleRow{s.Sale}) || !put(cursorRow{s.Position}) || !put(streamsRow{created: opening.Created, floor: floor}) {
-			return
-		}
-		for i := range s.Holes {
-			if !put(holeRow{s.Holes[i]}) {
-				return
-			}
-		}
-		for i := range s.Items {
-			if !put(itemRow{s.Items[i]}) {
-				return
-			}
-		}
-		for i := range s.Beyond {
-			if !put(beyondRow{s.Beyond[i]}) {
+		for _, record := range records {
+			if !yield(record, nil) {
 				return
 			}
 		}
@@ -279,9 +290,9 @@ func (e *export) commits() iter.Seq2[ledger.CommitRow, error] {
 	}
 }
 
-// decisionPage is how many positions are read at a time, so that no session of
-// the database is busy while members are compressed.
-const decisionPage = 10_000
+// decisionPage is how many positions are read at a time, about as many as a member
+// holds, so that no session of the database is busy while many are compressed.
+const decisionPage = 50_000
 
 // decisions yields the decisions up to the cursor.
 func (e *export) decisions() iter.Seq2[allocation.Decision, error] {
