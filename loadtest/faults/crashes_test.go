@@ -22,11 +22,14 @@ var points = []string{
 	"allocator/before-opening", "allocator/before-read", "allocator/after-read", "allocator/before-decision-page", "allocator/after-decision-page",
 	"allocator/before-commit", "allocator/after-commit", "allocator/before-learn", "allocator/after-learn", "allocator/before-reply", "allocator/after-reply",
 	"recorder/before-record-attempts", "recorder/after-record-attempts",
+	"scheduler/before-claim", "scheduler/before-open-slot", "scheduler/after-open-slot", "scheduler/before-create-checkouts",
+	"scheduler/after-create-checkouts", "scheduler/after-create-purchases", "scheduler/before-publish-opening", "scheduler/after-publish-opening",
+	"scheduler/before-mark-open", "scheduler/after-mark-open", "scheduler/before-put", "scheduler/after-put",
 	"edge/after-publish-attempts", "edge/before-publish-pack", "edge/after-publish-pack",
 }
 
 // pointsForOne is of how many points one is tried in the short form.
-const pointsForOne = 7
+const pointsForOne = 10
 
 // At each point a process of its role dies while everybody buys; another goes on, and
 // exactly the stock is sold.

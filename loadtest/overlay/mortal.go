@@ -8,7 +8,9 @@ import (
 	"go/parser"
 	"go/printer"
 	"go/token"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -85,22 +87,19 @@ func wrappers(role string, ports, streams []byte) ([]byte, error) {
 	var b bytes.Buffer
 	fields := map[string]*ast.StructType{}
 	kinds := map[string]*ast.InterfaceType{}
-	for name, kind := range types(file) {
-		switch kind := kind.(type) {
+	all := types(file)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		switch kind := all[name].(type) {
 		case *ast.InterfaceType:
 			kinds[name] = kind
-			wrapper(&b, files, role, name, name, kind)
+			wrapper(&b, files, role, name, name, all)
 		case *ast.StructType:
 			fields[name] = kind
 		}
 	}
 	if bytes.Contains(ports, []byte("follow.Stream\n")) {
-		kind, ok := types(follow)["Stream"].(*ast.InterfaceType)
-		if !ok {
-			return nil, fmt.Errorf("no interface Stream in\n%s", streams)
-		}
 		var of bytes.Buffer
-		wrapper(&of, files, role, "Stream", "follow.Stream", kind)
+		wrapper(&of, files, role, "Stream", "follow.Stream", types(follow))
 		b.WriteString(strings.ReplaceAll(of.String(), "(Reader,", "(follow.Reader,"))
 	}
 	fmt.Fprint(&b, "func mortal(p Ports) Ports {\n")
@@ -151,12 +150,18 @@ func types(file *ast.File) map[string]ast.Expr {
 	return found
 }
 
-// wrapper writes a type that implements an interface, and dies.
-func wrapper(b *bytes.Buffer, files *token.FileSet, role, name, embedded string, kind *ast.InterfaceType) {
-	fmt.Fprintf(b, "type mortal%s struct{ %s }\n", name, embedded)
-	for _, method := range kind.Methods.List {
+// wrapper writes a type that implements an interface of this name, and dies.
+func wrapper(b *bytes.Buffer, files *token.FileSet, role, name, kind string, all map[string]ast.Expr) {
+	fmt.Fprintf(b, "type mortal%s struct{ port %s }\n", name, kind)
+	methods(b, files, role, name, all[name], all)
+}
+
+// methods writes those of an interface, and of what is embedded in it.
+func methods(b *bytes.Buffer, files *token.FileSet, role, name string, kind ast.Expr, all map[string]ast.Expr) {
+	for _, method := range kind.(*ast.InterfaceType).Methods.List { //nolint:forcetypeassert // only interfaces are embedded
 		f, ok := method.Type.(*ast.FuncType)
-		if !ok || len(method.Names) != 1 {
+		if !ok {
+			methods(b, files, role, name, all[text(files, method.Type)], all)
 			continue
 		}
 		var arguments []string
@@ -168,7 +173,7 @@ func wrapper(b *bytes.Buffer, files *token.FileSet, role, name, embedded string,
 				arguments = append(arguments, n.Name)
 			}
 		}
-		call := fmt.Sprintf("p.%s.%s(%s)", embedded[strings.Index(embedded, ".")+1:], method.Names[0], strings.Join(arguments, ", "))
+		call := fmt.Sprintf("p.port.%s(%s)", method.Names[0], strings.Join(arguments, ", "))
 		if f.Results != nil {
 			call = "return " + call
 			switch text(files, f.Results) {

@@ -14,7 +14,7 @@ func TestMortal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for role, folder := range map[string]string{"allocator": "services/allocator", "recorder": "services/recorder", "edge": "services/edge/shop"} {
+	for role, folder := range map[string]string{"allocator": "services/allocator", "recorder": "services/recorder", "edge": "services/edge/shop", "scheduler": "services/scheduler"} {
 		if err := o.Mortal(role, folder); err != nil {
 			t.Fatal(role, err)
 		}
@@ -23,7 +23,7 @@ func TestMortal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, pkg := range []string{"allocator", "recorder", "edge/shop"} {
+	for _, pkg := range []string{"allocator", "recorder", "edge/shop", "scheduler"} {
 		if text, err := exec.Command("go", "vet", flag, "notsale/services/"+pkg).CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, text)
 		}
