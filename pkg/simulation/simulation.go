@@ -198,15 +198,11 @@ func (s *simulation) strike(f Fault) {
 	s.w.note("fault", int64(f.Kind), int64(f.Target), int64(away))
 	switch f.Kind {
 	case CrashEdge:
-		if e := s.edges[f.Target%len(s.edges)]; e.alive {
-			e.crash()
-			s.w.in(away, e.boot)
-		}
+		e := s.edges[f.Target%len(s.edges)]
+		e.crashFor(away, e.boot)
 	case CrashAllocator:
-		if a := s.allocators[f.Target%len(s.allocators)]; a.alive {
-			a.crash()
-			s.w.in(away, a.boot)
-		}
+		a := s.allocators[f.Target%len(s.allocators)]
+		a.crashFor(away, a.boot)
 	case FreezeAllocator:
 		s.allocators[f.Target%len(s.allocators)].frozen = until
 	case StreamAway, StreamTailLost:
@@ -226,15 +222,11 @@ func (s *simulation) strike(f Fault) {
 		s.broker.skew -= sale.Instant(f.Amount) * 300_000
 		s.w.hit(ClockStepped)
 	case CrashScheduler:
-		if p := s.schedulers[f.Target%len(s.schedulers)]; p.alive {
-			p.crash()
-			s.w.in(away, p.boot)
-		}
+		p := s.schedulers[f.Target%len(s.schedulers)]
+		p.crashFor(away, p.boot)
 	case CrashRecorder:
-		if r := s.recorders[f.Target%len(s.recorders)]; r.alive {
-			r.crash()
-			s.w.in(away, r.boot)
-		}
+		r := s.recorders[f.Target%len(s.recorders)]
+		r.crashFor(away, r.boot)
 	}
 }
 

@@ -144,6 +144,14 @@ func (p *process) crash() {
 	}
 }
 
+// crashFor lets a process that lives crash, and begin its next life after a while.
+func (p *process) crashFor(away time.Duration, boot func()) {
+	if p.alive {
+		p.crash()
+		p.w.in(away, boot)
+	}
+}
+
 // service is a dependency that can be away.
 type service struct {
 	w    *world

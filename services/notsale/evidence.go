@@ -86,7 +86,7 @@ func (of evidenceOf) undamaged(ctx context.Context, out io.Writer, asJSON bool) 
 	}
 	defer func() { _ = file.Close() }() // read only
 	err = file.Verify(ctx, nil)
-	damage, ok := errors.AsType[*archive.Damage](err)
+	damage, ok := errors.AsType[*archive.DamageError](err)
 	if !ok {
 		return err
 	}

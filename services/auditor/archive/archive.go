@@ -21,7 +21,7 @@ type Archive struct {
 	members  []member            // in the order of the file
 	sections map[string][]member // the same, by section
 	manifest Manifest
-	broken   error // why the archive cannot be relied upon: a Damage
+	broken   error // why the archive cannot be relied upon: a DamageError
 
 	mu     sync.Mutex
 	recent map[string]recent // member that was read last, by section; guarded by mu
@@ -114,8 +114,8 @@ func (a *Archive) walk() error {
 }
 
 // damage returns the damage at a place.
-func (a *Archive) damage(offset int64, want, got string) *Damage {
-	d := &Damage{Offset: offset, Want: want, Got: got}
+func (a *Archive) damage(offset int64, want, got string) *DamageError {
+	d := &DamageError{Offset: offset, Want: want, Got: got}
 	for _, m := range a.members {
 		if offset >= m.at-block && offset < m.end() {
 			d.Member = m.name
@@ -138,7 +138,7 @@ func (a *Archive) end() int64 {
 	return 0
 }
 
-// load reads the manifest. A Damage: the archive cannot be relied upon.
+// load reads the manifest. A DamageError: the archive cannot be relied upon.
 func (a *Archive) load() error {
 	last := len(a.members) - 2 // the manifest, and after it its sum
 	if last < 0 || a.members[last].name != manifestName || a.members[last+1].name != sumName {

@@ -5,12 +5,12 @@ import (
 	"fmt"
 )
 
-// ErrDamaged is what every Damage is: an archive is not as it was written.
+// ErrDamaged is what every DamageError is: an archive is not as it was written.
 var ErrDamaged = errors.New("archive: damaged")
 
-// Damage is the first place at which an archive is found not to be as it was
+// DamageError is the first place at which an archive is found not to be as it was
 // written.
-type Damage struct {
+type DamageError struct {
 	Member string // name; empty: of no member that can be told
 	Offset int64  // in the file: of the byte, or of where the member begins
 	Want   string
@@ -18,7 +18,7 @@ type Damage struct {
 }
 
 // Error returns the damage as one line.
-func (d *Damage) Error() string {
+func (d *DamageError) Error() string {
 	member := d.Member
 	if member == "" {
 		member = "the tar"
@@ -26,5 +26,5 @@ func (d *Damage) Error() string {
 	return fmt.Sprintf("%v: %s, at byte %d: want %s, got %s", ErrDamaged, member, d.Offset, d.Want, d.Got)
 }
 
-// Is makes a Damage ErrDamaged.
-func (d *Damage) Is(err error) bool { return err == ErrDamaged } //nolint:errorlint // as errors.Is asks it
+// Is makes a DamageError ErrDamaged.
+func (d *DamageError) Is(err error) bool { return err == ErrDamaged }

@@ -213,10 +213,10 @@ func opened(t testing.TB, file []byte) *Archive {
 }
 
 // verified returns the damage of an archive in memory, nil if there is none.
-func verified(t testing.TB, file []byte) *Damage {
+func verified(t testing.TB, file []byte) *DamageError {
 	t.Helper()
 	err := opened(t, file).Verify(t.Context(), nil)
-	d, _ := errors.AsType[*Damage](err)
+	d, _ := errors.AsType[*DamageError](err)
 	if err != nil && (d == nil || !errors.Is(err, ErrDamaged)) {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 // Verify accounts for every byte of the file: it writes the archive anew, from its
 // own records, with the compressed members that it has, and compares. It says
 // nothing about the sale: that is an audit's. progress may be nil. The error is a
-// Damage where the file is not as it was written; any other one: it cannot be
+// DamageError where the file is not as it was written; any other one: it cannot be
 // read, or the context ended.
 func (a *Archive) Verify(ctx context.Context, progress auditor.Progress) error {
 	if a.broken != nil {

@@ -59,7 +59,7 @@ func TestEveryChangedByteIsFoundAndNamed(t *testing.T) {
 // names reports whether a damage tells where a byte of the region was changed: the
 // byte, or where its part begins. Whose header cannot be read has no name, and of
 // the manifest and its sum nobody knows which is wrong.
-func (r *region) names(d *Damage, changed int) bool {
+func (r *region) names(d *DamageError, changed int) bool {
 	switch at := int(d.Offset); {
 	case r.member == sumName && r.part == content:
 		return d.Member == manifestName
@@ -138,11 +138,11 @@ func TestADamagedMemberIsNotRead(t *testing.T) {
 	}
 }
 
-func damageOf(err error) *Damage {
-	if d, ok := errors.AsType[*Damage](err); ok {
+func damageOf(err error) *DamageError {
+	if d, ok := errors.AsType[*DamageError](err); ok {
 		return d
 	}
-	return &Damage{}
+	return &DamageError{}
 }
 
 // Whoever changes a record and all sums is found by the audit.
