@@ -176,10 +176,10 @@ func methods(b *bytes.Buffer, files *token.FileSet, role, name string, kind ast.
 		call := fmt.Sprintf("p.port.%s(%s)", method.Names[0], strings.Join(arguments, ", "))
 		if f.Results != nil {
 			call = "return " + call
-			switch text(files, f.Results) {
-			case "follow.Stream":
+			switch signature := text(files, f); {
+			case strings.HasSuffix(signature, ") follow.Stream"):
 				call = "return mortalStream{" + strings.TrimPrefix(call, "return ") + "}"
-			case "(Directory, error)":
+			case strings.HasSuffix(signature, ") (Directory, error)"):
 				call = strings.Replace(call, "return", "d, err :=", 1) + "\nreturn mortalDirectory{d}, err"
 			}
 		}
