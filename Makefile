@@ -33,7 +33,7 @@ check: ## the tests of packages that have a long form, in it; what vet says, lin
 	NOTSALE_LONG=1 go test -vet=off -timeout 45m $(LONG)
 
 # Where tests measure something; each stands alone on the machine.
-MEASURED := ./pkg/ledger ./pkg/stream ./pkg/rejection ./pkg/simulation ./services/auditor/archive ./loadtest/faults ./loadtest/faults/check
+MEASURED := ./pkg/ledger ./pkg/stream ./pkg/rejection ./loadtest/simulation ./services/auditor/archive ./loadtest/faults ./loadtest/faults/check
 .PHONY: measure
 measure: ## benchmarks, and what the long tests measure beside its goal; leave the machine alone
 	@NOTSALE_LONG=1 go test -p 1 -parallel 1 -count 1 -timeout 60m -v $(MEASURED) | \

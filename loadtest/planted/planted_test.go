@@ -32,7 +32,7 @@ type check struct {
 type command struct{ pkg, run string }
 
 var (
-	seeds      = command{"pkg/simulation", "^TestSeeds$"}
+	seeds      = command{"loadtest/simulation", "^TestSeeds$"}
 	commits    = command{"pkg/ledger", "^TestCommit"}
 	recordings = command{"pkg/ledger", "^TestAttemptsAreStoredOnce$"}
 	keys       = command{"pkg/rejection", "^TestFactsAreOfTheirSaleItemAndUserOnly$"}

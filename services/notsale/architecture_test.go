@@ -28,8 +28,6 @@ var (
 	// support is imported by tests, and by what sets their stages.
 	support = []string{"pkg/effort"}
 	stages  = []string{"pkg/backends/backendstest", "services/notsale/notsaletest", "loadtest"}
-	// wiring may import every service.
-	wiring = []string{"services/notsale", "pkg/simulation"}
 	// drivers belong to adapters.
 	drivers = []string{"github.com/nats-io/", "github.com/jackc/pgx/", "github.com/redis/go-redis/"}
 )
@@ -139,9 +137,9 @@ func forbidden(path, dep string) string {
 		return "adapters import the core only"
 	case within(path, "services/archiver") && within(dep, "services/auditor"):
 		return ""
-	case within(path, "services") && within(dep, "services") && service(path) != service(dep) && !within(path, wiring...):
+	case within(path, "services") && within(dep, "services") && service(path) != service(dep) && !within(path, "services/notsale"):
 		return "services never import each other"
-	case within(path, "pkg") && within(dep, "services") && !within(path, wiring...):
+	case within(path, "pkg") && within(dep, "services"):
 		return "packages do not import services"
 	case path == "pkg/client":
 		return "the client knows the API, and nothing of what is behind it"

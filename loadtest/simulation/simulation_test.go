@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"notsale/pkg/effort"
-	"notsale/pkg/simulation"
+	"notsale/loadtest/simulation"
 )
 
 var (
@@ -84,7 +84,7 @@ func TestSeeds(t *testing.T) {
 func report(t *testing.T, r simulation.Result) {
 	t.Helper()
 	small, left := simulation.Shrink(r)
-	t.Fatalf("seed %d: %s\nreplay: go test ./pkg/simulation -run TestReplay -v -seed %d -without %q\n%+v",
+	t.Fatalf("seed %d: %s\nreplay: go test ./loadtest/simulation -run TestReplay -v -seed %d -without %q\n%+v",
 		r.Config.Seed, strings.Join(small.Violations, "\n"), r.Config.Seed, left, small.Config)
 }
 
