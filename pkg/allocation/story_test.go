@@ -11,6 +11,7 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
+	"notsale/pkg/effort"
 	"notsale/pkg/sale"
 )
 
@@ -36,7 +37,7 @@ func TestStories(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := play(t, string(text))
-			if os.Getenv("NOTSALE_UPDATE") == "1" {
+			if effort.Update() {
 				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
 					t.Fatal(err)
 				}

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"notsale/pkg/effort"
 	"notsale/pkg/sale"
 )
 
@@ -30,11 +31,11 @@ func items(s *sale.Sale) func(yield func(sale.ItemID) bool) {
 	}
 }
 
-// golden compares got with a file of testdata, or writes it under -update.
+// golden compares got with a file of testdata, or writes it with NOTSALE_UPDATE=1.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
-	if *update {
+	if effort.Update() {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/xml"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"strings"
@@ -16,8 +15,6 @@ import (
 
 	"notsale/pkg/sale"
 )
-
-var update = flag.Bool("update", false, "write the golden files of testdata anew")
 
 // maxPicture is what a page of a hundred pictures can bear.
 const maxPicture = 2500

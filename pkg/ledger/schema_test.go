@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,13 +12,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"notsale/pkg/backends/backendstest"
+	"notsale/pkg/effort"
 	"notsale/pkg/ledger"
 )
 
-var update = flag.Bool("update", false, "write schema.txt")
-
 // schema.txt says what a migrated database promises. After a new migration:
-// go test ./pkg/ledger -run TestSchemaIsKnown -update.
+// NOTSALE_UPDATE=1 go test ./pkg/ledger -run TestSchemaIsKnown.
 func TestSchemaIsKnown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -36,13 +34,13 @@ func TestSchemaIsKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := strings.Join(lines, "\n") + "\n"
-	if *update {
+	if effort.Update() {
 		if err := os.WriteFile("schema.txt", []byte(got), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if want, err := os.ReadFile("schema.txt"); err != nil || got != string(want) {
-		t.Errorf("the migrations lead to (%v)\n%s\nwhich schema.txt does not say; if a migration was added, run this test with -update", err, got)
+		t.Errorf("the migrations lead to (%v)\n%s\nwhich schema.txt does not say; if a migration was added, run this test with NOTSALE_UPDATE=1", err, got)
 	}
 }
 

@@ -3,7 +3,6 @@ package wire_test
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,11 +11,10 @@ import (
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
+	"notsale/pkg/effort"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 )
-
-var update = flag.Bool("update", false, "write golden messages that do not exist yet")
 
 var (
 	goldenSale = sale.Sale{
@@ -66,7 +64,7 @@ func TestGoldenMessages(t *testing.T) {
 	} {
 		file := filepath.Join("testdata", name+".v1.json")
 		golden, err := os.ReadFile(file)
-		if errors.Is(err, os.ErrNotExist) && *update {
+		if errors.Is(err, os.ErrNotExist) && effort.Update() {
 			golden, err = c.text, os.WriteFile(file, c.text, 0o600)
 		}
 		if err != nil {

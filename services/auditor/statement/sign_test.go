@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,10 +13,9 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"notsale/pkg/effort"
 	"notsale/services/auditor/statement"
 )
-
-var update = flag.Bool("update", false, "write golden statements that do not exist yet")
 
 type testKey struct {
 	signer      note.Signer
@@ -100,7 +98,7 @@ func goldenFile(t *testing.T, name string, text []byte) []byte {
 	t.Helper()
 	file := filepath.Join("testdata", name)
 	golden, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) && *update {
+	if errors.Is(err, os.ErrNotExist) && effort.Update() {
 		golden, err = text, os.WriteFile(file, text, 0o600)
 	}
 	if err != nil {
