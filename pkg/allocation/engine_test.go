@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,6 +97,12 @@ func TestReasonsAreStable(t *testing.T) {
 	}
 	if _, err := allocation.ParseReason("reason-6"); err == nil {
 		t.Error("an unknown name was read")
+	}
+	if got := allocation.OfOthers(); !slices.Equal(got, []allocation.Reason{allocation.SoldOut, allocation.LimitReached, allocation.ItemTaken}) {
+		t.Errorf("reasons that rest on others' grants: %v", got)
+	}
+	if s := allocation.Reason(200).Scope(); s != allocation.ScopeCode {
+		t.Errorf("an unknown reason speaks of %v", s)
 	}
 }
 

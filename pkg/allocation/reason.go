@@ -54,8 +54,25 @@ func (r Reason) String() string {
 	return reasons[r].name
 }
 
-// Scope returns what the reason speaks of.
-func (r Reason) Scope() Scope { return reasons[r].scope }
+// Scope returns what the reason speaks of: of one that this version does not know,
+// this code only.
+func (r Reason) Scope() Scope {
+	if !r.Valid() {
+		return ScopeCode
+	}
+	return reasons[r].scope
+}
+
+// OfOthers lists the reasons that rest on grants to other codes, in the order in
+// which the rules look at them.
+func OfOthers() (list []Reason) {
+	for r := Granted; r.Valid(); r++ {
+		if r.Scope() != ScopeCode {
+			list = append(list, r)
+		}
+	}
+	return list
+}
 
 // Final reports whether the reason holds for all later requests of its scope,
 // those whose code was decided before excepted.

@@ -15,7 +15,7 @@ import (
 // Fact is a final fact against a request, and where in the queue it came about.
 // It names nobody, so that whoever holds the code may see it.
 type Fact struct {
-	Reason   allocation.Reason // SoldOut, LimitReached or ItemTaken
+	Reason   allocation.Reason // one of allocation.OfOthers
 	Position int64             // of the grant that made it true
 	At       sale.Instant      // of that grant
 	Count    int               // items that are sold, that the user has, or 1
@@ -32,15 +32,11 @@ type Explanation struct {
 	Facts []Fact
 }
 
-// explainable are the reasons that rest on a fact about others' requests, in
-// the engine's order.
-var explainable = []allocation.Reason{allocation.SoldOut, allocation.LimitReached, allocation.ItemTaken}
-
 // Explain returns the decision of a code of the sale and what it rests on. It
-// reads a row by its key, and for SoldOut and LimitReached the sale's items.
+// reads a row by its key, and for what speaks of a sale or a user the sale's items.
 func (l *Ledger) Explain(ctx context.Context, of *sale.Sale, v *code.Verified) (Explanation, error) {
 	var x Explanation
-	reasons := explainable
+	reasons := allocation.OfOthers()
 	_, d, err := l.DecisionOf(ctx, v.ID)
 	switch {
 	case err == nil:
@@ -66,14 +62,14 @@ func (l *Ledger) fact(ctx context.Context, of *sale.Sale, v *code.Verified, reas
 	defer during(&err, "explaining %v in sale %d", reason, of.ID)
 	var sql string
 	p := params{"code": v.ID, "first": of.FirstItem, "last": of.LastItem()}
-	switch reason { //nolint:exhaustive // the others rest on no fact about others
-	case allocation.SoldOut:
+	switch reason.Scope() {
+	case allocation.ScopeSale:
 		sql, p["sale"] = "explain_sold_out", of.ID
-	case allocation.LimitReached:
+	case allocation.ScopeUser:
 		sql, p["user"], p["limit"] = "explain_limit_reached", v.User, of.UserLimit
-	case allocation.ItemTaken:
+	case allocation.ScopeItem:
 		sql, p = "explain_item_taken", params{"code": v.ID, "item": v.Item}
-	default:
+	case allocation.ScopeCode: // it rests on nothing about others
 		return Fact{}, nil
 	}
 	f, err = one(ctx, l.pool, sql, p, func(row pgx.CollectableRow) (Fact, error) {

@@ -151,7 +151,7 @@ func (w *trail) against() (causes []Cause) {
 	if e := w.question.Expires; e != 0 && e < w.cursor.Now {
 		causes = append(causes, w.cause(allocation.CodeExpired, w.cursor.Now))
 	}
-	for _, reason := range []allocation.Reason{allocation.SoldOut, allocation.LimitReached, allocation.ItemTaken} {
+	for _, reason := range allocation.OfOthers() {
 		if c := w.cause(reason, w.cursor.Now); c.LostTo != nil {
 			causes = append(causes, c)
 		}
@@ -162,16 +162,19 @@ func (w *trail) against() (causes []Cause) {
 // cause returns what a refusal for the reason at that engine time rests on.
 func (w *trail) cause(reason allocation.Reason, now sale.Instant) Cause {
 	c := Cause{Reason: reason.String()}
-	switch q := &w.question; reason { //nolint:exhaustive // the others rest on nothing
-	case allocation.CodeExpired:
+	switch q := &w.question; reason.Scope() {
+	case allocation.ScopeCode:
+		if reason != allocation.CodeExpired {
+			break
+		}
 		if c.Engine = now.String(); q.Expires != 0 {
 			c.Expires = q.Expires.String()
 		}
-	case allocation.SoldOut:
+	case allocation.ScopeSale:
 		c.LostTo, c.Grants = w.last, w.sold
-	case allocation.LimitReached:
+	case allocation.ScopeUser:
 		c.LostTo, c.Grants = w.atLimit[q.User], w.grants[q.User]
-	case allocation.ItemTaken:
+	case allocation.ScopeItem:
 		c.LostTo = w.owners[q.Item]
 	}
 	return c

@@ -79,12 +79,13 @@ func causeText(x *auditor.Explanation, c *auditor.Cause) string {
 		return fmt.Sprintf("%s: it expired %s, before the engine's time %s", c.Reason, c.Expires, c.Engine)
 	}
 	var what string
-	switch c.Reason {
-	case allocation.SoldOut.String():
+	reason, _ := allocation.ParseReason(c.Reason)
+	switch reason.Scope() {
+	case allocation.ScopeSale:
 		what = fmt.Sprintf("the last of %d items went", c.Grants)
-	case allocation.LimitReached.String():
+	case allocation.ScopeUser:
 		what = fmt.Sprintf("the last of the user's %d items, of at most %d, was item %d, granted", c.Grants, x.UserLimit, c.LostTo.Item)
-	default:
+	case allocation.ScopeItem, allocation.ScopeCode:
 		what = fmt.Sprintf("the item went to user %s, code %s,", c.LostTo.User, c.LostTo.Code)
 	}
 	return fmt.Sprintf("%s: %s at %s", c.Reason, what, place(c.LostTo))
