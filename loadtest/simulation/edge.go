@@ -139,16 +139,22 @@ func (p edgePorts) MaxMessage() int { return wire.MaxMessage }
 // PublishPack implements shop.Publisher.
 func (p edgePorts) PublishPack(ctx context.Context, id sale.ID, data []byte) error {
 	data = bytes.Clone(data)
-	return p.publish(ctx, "publish-pack", func() { p.sim.storePack(id, data) })
+	return p.publish(ctx, "publish-pack", func() bool { return p.sim.storePack(id, data) })
 }
 
 // PublishAttempts implements shop.Publisher.
 func (p edgePorts) PublishAttempts(ctx context.Context, id sale.ID, data []byte) error {
 	data = bytes.Clone(data)
-	return p.publish(ctx, "publish-attempts", func() { p.sim.broker.append(p.sim.broker.attempts[id], data) })
+	return p.publish(ctx, "publish-attempts", func() bool {
+		of := p.sim.broker.attempts[id]
+		if of != nil {
+			p.sim.broker.append(of, data)
+		}
+		return of != nil
+	})
 }
 
-func (p edgePorts) publish(ctx context.Context, name string, store func()) error {
+func (p edgePorts) publish(ctx context.Context, name string, store func() bool) error {
 	_, err := port(ctx, p.calls, name, func() (struct{}, error) { return struct{}{}, p.sim.broker.publish(ctx, store) })
 	if err != nil && errors.Is(err, ctx.Err()) {
 		return stream.ErrAmbiguous

@@ -178,17 +178,18 @@ func (s *simulation) deliver(id string, data []byte) {
 	}
 }
 
-// storePack appends a pack to a sale's stream.
-func (s *simulation) storePack(id sale.ID, data []byte) {
+// storePack appends a pack to a sale's stream, if there is one.
+func (s *simulation) storePack(id sale.ID, data []byte) bool {
 	of := s.broker.sales[id]
 	if of == nil {
-		return
+		return false
 	}
 	if slices.ContainsFunc(of.messages, func(m stream.Message) bool { return bytes.Equal(m.Data, data) }) {
 		s.w.hit(DuplicatePack)
 	}
 	s.broker.append(of, data)
 	s.w.note("pack", int64(id), int64(len(of.messages)), int64(len(data)))
+	return true
 }
 
 // strike lets a fault happen.

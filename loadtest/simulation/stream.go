@@ -89,13 +89,13 @@ func (b *broker) goAway(until sale.Instant) {
 	b.changed()
 }
 
-// publish sends a message to be stored: nil, or an error as a publisher's. Messages
-// and acknowledgements can be lost or late.
-func (b *broker) publish(ctx context.Context, store func()) error {
+// publish sends a message to be stored, if there is a stream for it: nil, or an error
+// as a publisher's. Messages and acknowledgements can be lost or late.
+func (b *broker) publish(ctx context.Context, store func() bool) error {
 	if !b.up() && b.w.oneIn(2) { // the client knows that it is disconnected
 		return stream.ErrUnavailable
 	}
-	stored, over := false, false
+	stored, missing, over := false, false, false
 	wake := func() {}
 	if !b.w.oneIn(b.lossy) {
 		travel := b.w.between(50*time.Microsecond, 2*time.Millisecond)
@@ -109,8 +109,7 @@ func (b *broker) publish(ctx context.Context, store func()) error {
 			if over {
 				b.w.hit(LatePack)
 			}
-			store()
-			if !b.w.oneIn(b.lossy) {
+			if missing = !store(); missing || !b.w.oneIn(b.lossy) {
 				stored = true
 				wake()
 			}
@@ -122,6 +121,9 @@ func (b *broker) publish(ctx context.Context, store func()) error {
 			return stream.ErrAmbiguous
 		}
 		b.w.await(ctx, until, func(w func()) { wake = w })
+	}
+	if missing {
+		return stream.ErrUnavailable
 	}
 	return nil
 }
