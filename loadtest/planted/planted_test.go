@@ -80,7 +80,7 @@ var caught = map[string]check{
 	// A lease is not noticed whose takeover got its answer too late.
 	"lease_not_adopted": {seeds, "is decided to"},
 	// A sale has its opening record before its stream of checkouts.
-	"record_before_checkouts": {seeds, "have not come to an end"},
+	"record_before_checkouts": {seeds, "has no stream of checkouts"},
 	// A message that is delivered again is recorded again.
 	"attempt_twice": {recordings, "the same two: 2 stored"},
 	// A recorder moves its cursor, and then stores the attempts.

@@ -253,8 +253,13 @@ func (s *simulation) checkAttempts() {
 		}
 	}
 	for id := sale.ID(0); int(id) <= len(s.broker.sales); id++ {
-		if at := s.book.recorded[wire.AttemptStream{Sale: id}]; at.Sequence != uint64(len(s.broker.attempts[id].messages)) {
-			s.violatef("I4: attempts of sale %d are recorded up to message %d of %d", id, at.Sequence, len(s.broker.attempts[id].messages))
+		of := s.broker.attempts[id]
+		if of == nil {
+			s.violatef("I4: sale %d has no stream of checkouts", id)
+			continue
+		}
+		if at := s.book.recorded[wire.AttemptStream{Sale: id}]; at.Sequence != uint64(len(of.messages)) {
+			s.violatef("I4: attempts of sale %d are recorded up to message %d of %d", id, at.Sequence, len(of.messages))
 		}
 	}
 }

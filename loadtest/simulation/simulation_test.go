@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"notsale/pkg/effort"
 	"notsale/loadtest/simulation"
+	"notsale/pkg/effort"
 )
 
 var (
