@@ -161,5 +161,9 @@ func (b tapeOf) AttemptMessages(_ context.Context, id sale.ID, first, last uint6
 }
 
 func (b tapeOf) LastAttempt(_ context.Context, id sale.ID) (uint64, error) {
-	return uint64(len(b.attempts[id].messages)), nil
+	of := b.attempts[id]
+	if of == nil {
+		return 0, stream.ErrLost
+	}
+	return uint64(len(of.messages)), nil
 }
