@@ -100,14 +100,24 @@ func On(cfg Config, ports Ports, h host.Host, log *slog.Logger, reg prometheus.R
 // these waits for another, once it is known that NATS's store is ours.
 func (s *Scheduler) Schedule(ctx context.Context) error {
 	running, end := s.host.WithCancel(ctx)
-	defer end(nil)
-	s.claimed = sync.OnceFunc(func() {
+	ended, begun := s.host.Inbox(), 0
+	begin := func(loop func()) {
+		begun++
 		s.host.Go(func() {
+			defer ended.Put(nil)
+			loop()
+		})
+	}
+	s.claimed = sync.OnceFunc(func() {
+		begin(func() {
 			end(s.loop(running, "sales cannot be repaired, trying on", s.tend, func(context.Context) time.Duration { return retryPause }))
 		})
-		s.host.Go(func() { s.keeper.keep(running) })
+		begin(func() { s.keeper.keep(running) })
 	})
 	end(s.loop(running, "the sale cannot be opened, trying on", s.openSlot, s.pause))
+	for range begun {
+		ended.Take(context.WithoutCancel(ctx), host.Forever)
+	}
 	if err := context.Cause(running); errors.Is(err, stream.ErrForeign) {
 		return err
 	}
