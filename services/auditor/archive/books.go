@@ -16,8 +16,8 @@ import (
 )
 
 var (
-	_ auditor.Ledger  = (*Archive)(nil)
-	_ auditor.Streams = (*Archive)(nil)
+	_ auditor.Books = (*Archive)(nil)
+	_ auditor.Tape  = (*Archive)(nil)
 )
 
 // check says whether the archive can be asked about the sale.
