@@ -414,7 +414,6 @@ func (a *audit) items() {
 			a.report.add(at)
 			continue
 		}
-		at.Position, at.Hole = d.Position, a.report.holeAt(row.Position)
 		compare(a.report, at, "sale_id", row.Sale, a.id)
 		compare(a.report, at, "user_id", row.User, d.User)
 		compare(a.report, at, "code_id", row.Code, d.Code)
