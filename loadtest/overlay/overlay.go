@@ -36,8 +36,12 @@ func (o *Overlay) Read(name string) ([]byte, error) {
 
 // Write changes a file, or adds one.
 func (o *Overlay) Write(name string, text []byte) error {
-	changed := filepath.Join(o.folder, strings.ReplaceAll(name, "/", "_"))
-	o.files[filepath.Join(o.root, filepath.FromSlash(name))] = changed
+	path := filepath.Join(o.root, filepath.FromSlash(name))
+	changed, known := o.files[path]
+	if !known {
+		changed = filepath.Join(o.folder, fmt.Sprintf("%d_%s", len(o.files), filepath.Base(name)))
+		o.files[path] = changed
+	}
 	return os.WriteFile(changed, text, 0o600)
 }
 
@@ -49,13 +53,15 @@ func (o *Overlay) Patch(path string) error {
 		return err
 	}
 	var name string
+	hunks := 0
 	var before, after bytes.Buffer
 	hunk := func() error {
 		defer before.Reset()
 		defer after.Reset()
-		if before.Len() == 0 {
+		if before.Len()+after.Len() == 0 {
 			return nil
 		}
+		hunks++
 		text, err := o.Read(name)
 		if err != nil {
 			return err
@@ -67,7 +73,7 @@ func (o *Overlay) Patch(path string) error {
 	}
 	for line := range bytes.Lines(diff) {
 		switch kind, rest := line[0], line[1:]; {
-		case bytes.HasPrefix(line, []byte("--- ")):
+		case bytes.HasPrefix(line, []byte("--- a/")):
 			err = hunk()
 		case bytes.HasPrefix(line, []byte("+++ b/")):
 			name = strings.TrimSpace(string(line[len("+++ b/"):]))
@@ -85,7 +91,10 @@ func (o *Overlay) Patch(path string) error {
 			return err
 		}
 	}
-	return hunk()
+	if err := hunk(); err != nil || hunks > 0 {
+		return err
+	}
+	return fmt.Errorf("%s changes nothing", path)
 }
 
 // Flag writes the overlay down and returns the flag that has go build take it.

@@ -173,7 +173,8 @@ func (q *Queue[T]) next() (p *pack[T]) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.running = len(q.packs) > 0; q.running {
-		p, q.packs = q.packs[0], q.packs[1:]
+		p, q.packs[0] = q.packs[0], nil
+		q.packs = q.packs[1:]
 		return p
 	}
 	q.packs = nil

@@ -79,7 +79,7 @@ func (e *edgeProcess) checkout(o *operation) {
 
 func (e *edgeProcess) purchase(o *operation) {
 	o.end = shop.Unqueued
-	v, of, err := e.shop.Verify(o.text)
+	v, of, err := e.shop.Verify(o.text, o.user)
 	if errors.Is(err, shop.ErrCode) {
 		e.sim.violatef("a valid code was refused")
 	}

@@ -121,7 +121,9 @@ func (e *Edge) Run(ctx context.Context) error {
 	go func() { served <- e.server.Serve(e.listener) }()
 	select {
 	case err := <-served:
-		return fmt.Errorf("edge: serving: %w", err)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		defer cancel()
+		return errors.Join(fmt.Errorf("edge: serving: %w", err), e.server.Close(), e.shop.Close(ctx))
 	case <-ctx.Done():
 		return e.drain(context.WithoutCancel(ctx))
 	}

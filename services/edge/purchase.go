@@ -74,9 +74,9 @@ func (e *Edge) verified(c *gin.Context) (string, code.Verified, *sale.Sale, bool
 		refuse(c, problemParameter, err.Error())
 		return "", code.Verified{}, nil, false
 	}
-	v, of, err := e.shop.Verify(text)
+	v, of, err := e.shop.Verify(text, known)
 	switch {
-	case errors.Is(err, shop.ErrCode), err == nil && known != "" && v.User != known:
+	case errors.Is(err, shop.ErrCode):
 		refuse(c, problemCode, codeDetail)
 	case err != nil:
 		e.failRead(c, err, problemCode)

@@ -18,33 +18,34 @@ import (
 // codes were sold with what their opening records say. The rows are read after the
 // streams, so that a sale which another scheduler opens meanwhile has one. Streams
 // that cannot be read, as where they have no leader, are returned, to be tried
-// again, those of the last time after all others. It fails where there is no sale of
+// again, those of the last time after all others; settled is the highest number of a
+// sale that was opened. It fails where there is no sale of
 // a higher number than theirs: its number and its items would be given away again.
-func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID, last []sale.ID) (unread []sale.ID, err error) {
+func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID, last []sale.ID) (unread []sale.ID, settled sale.ID, err error) {
 	ids, err := s.ports.Store.Sales(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	rows, err := s.allSales(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	tried := func(id sale.ID) bool { return slices.Contains(last, id) }
 	slices.SortFunc(ids, func(a, b sale.ID) int { return cmp.Compare(b, a) }) // the newest first
 	ids = slices.Concat(slices.DeleteFunc(slices.Clone(ids), tried), slices.DeleteFunc(ids, func(id sale.ID) bool { return !tried(id) }))
 	found, unread, errRead := s.openings(ctx, installation, ids, rows)
-	settled := newestOpened(rows)
+	settled = newestOpened(rows)
 	for _, of := range found {
 		taken, err := s.takeOver(ctx, of)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		settled = max(settled, taken)
 	}
 	if len(unread) > 0 && slices.Max(unread) > settled {
-		return nil, errRead
+		return nil, 0, errRead
 	}
-	return unread, nil
+	return unread, settled, nil
 }
 
 // openings reads the opening records of sales that have no row like them, until too
@@ -103,7 +104,7 @@ func (s *Scheduler) adoptUnread(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	unread, err := s.adopt(ctx, installation, s.unread)
+	unread, _, err := s.adopt(ctx, installation, s.unread)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -114,14 +115,19 @@ func (k *keeper) watched(s *kept) bool { return s.newest || k.host.Now().Before(
 
 // keep keeps the sizes until ctx ends.
 func (k *keeper) keep(ctx context.Context) {
-	stop, err := k.ports.Space.Full(k.hint)
-	if err != nil {
-		k.log.Warn("full streams are found only by looking", "error", err)
-	} else {
-		defer stop()
-	}
+	var stop func()
+	defer func() {
+		if stop != nil {
+			stop()
+		}
+	}()
 	for failing := false; ctx.Err() == nil; k.pause(ctx) {
 		err := k.look(ctx)
+		if stop == nil {
+			var errHints error
+			stop, errHints = k.ports.Space.Full(k.hint)
+			err = errors.Join(err, errHints)
+		}
 		if err != nil && ctx.Err() == nil && !failing {
 			k.log.Warn("the sizes of streams cannot be looked at, trying on", "error", err)
 		}
@@ -161,14 +167,17 @@ func (k *keeper) watch(subject any) {
 	}
 }
 
-// those are some of the known streams, by name.
+// those are some of the known streams: purchases before checkouts, of new sales
+// before old ones, for whoever comes first gets the room.
 func (k *keeper) those(are func(*kept) bool) (some []*kept) {
 	for _, s := range k.known {
 		if are(s) {
 			some = append(some, s)
 		}
 	}
-	slices.SortFunc(some, func(a, b *kept) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(some, func(a, b *kept) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(b.Sale, a.Sale), strings.Compare(a.Name, b.Name))
+	})
 	return some
 }
 
@@ -489,19 +498,22 @@ func (k *keeper) lasts() time.Duration {
 // replicate gives streams the replicas that they lack, such as those that were
 // made before the cluster had its other servers.
 func (k *keeper) replicate(ctx context.Context) {
+	failing := false
 	for _, s := range k.those(func(*kept) bool { return true }) {
 		had := s.Replicas
 		raised, err := k.ports.Sizes.Replicate(ctx, &s.Size)
-		if err != nil {
-			if !k.unequal && ctx.Err() == nil {
-				k.log.Warn("a stream lacks replicas and cannot be given them, trying on", "error", err)
-			}
-			k.unequal = true
+		if ctx.Err() != nil {
 			return
+		}
+		if err != nil { // it keeps none of the others from theirs
+			if !failing && !k.unequal {
+				k.log.Warn("a stream lacks replicas and cannot be given them, trying on", "stream", s.Name, "error", err)
+			}
+			failing = true
 		}
 		if raised {
 			k.log.Info("stream has more replicas", "stream", s.Name, "had", had, "has", s.Replicas)
 		}
 	}
-	k.unequal = false
+	k.unequal = failing
 }

@@ -114,13 +114,12 @@ func (s *Scheduler) openDirectory(ctx context.Context) error {
 	if err := directory.Claim(ctx, installation); err != nil {
 		return err
 	}
-	s.newest = 0 // one that is gone for good must not stop all others
-	unread, err := s.adopt(ctx, installation, nil)
+	unread, settled, err := s.adopt(ctx, installation, nil)
 	if err != nil {
 		return err
 	}
 	s.lacking.Store(false)
-	s.directory, s.left = directory, unread
+	s.directory, s.left, s.newest = directory, unread, settled // a sale that is gone for good must not stop all others
 	s.opened++
 	return nil
 }

@@ -47,7 +47,13 @@ func (s *Shop) publisher(id sale.ID) *publisher {
 				func(data []byte) error { return s.ports.Publisher.PublishAttempts(ctx, id, data) })
 		}),
 	})
-	return p.(*publisher) //nolint:forcetypeassert // nothing else is stored
+	one := p.(*publisher) //nolint:forcetypeassert // nothing else is stored
+	if s.closed.Load() {  // perhaps before it was there
+		ended, cancel := s.host.WithTimeout(context.Background(), 0)
+		defer cancel()
+		_, _ = one.requests.Close(ended), one.attempts.Close(ended)
+	}
+	return one
 }
 
 // publish encodes a message, publishes it, and tells the queue what the port says.

@@ -45,11 +45,12 @@ var (
 	ErrNoAnswer = errors.New("edge: the ledger has no answer yet")
 )
 
-// Verify verifies a code and finds its sale. Errors but ErrCode say that the ledger
+// Verify verifies a code, which must be the user's where that is known, and finds its
+// sale. Errors but ErrCode say that the ledger
 // could not be asked for a sale that the directory does not have.
-func (s *Shop) Verify(text string) (code.Verified, *sale.Sale, error) {
+func (s *Shop) Verify(text string, user sale.UserID) (code.Verified, *sale.Sale, error) {
 	v, err := s.keys.Load().Verify(text)
-	if err != nil {
+	if err != nil || user != "" && v.User != user {
 		return code.Verified{}, nil, ErrCode
 	}
 	of, err := s.find(miss{uuid: v.Sale})

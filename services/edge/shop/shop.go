@@ -87,6 +87,7 @@ type Shop struct {
 	items      *pack.Queue[miss]     // likewise
 	publishers sync.Map              // sale.ID → *publisher
 	buffers    sync.Pool             // of *[]byte: messages being published
+	closed     atomic.Bool           // written by Close
 	read       atomic.Bool           // all sales have been read from the ledger once; written by list
 	listed     atomic.Bool           // the directory has been read once; written by watch
 	unwatched  atomic.Pointer[error] // why the directory was not watched, the last time that it was not; written by watch
@@ -148,9 +149,10 @@ func (s *Shop) Receive(data []byte) {
 	s.waiters.deliver(replies)
 }
 
-// Close waits, at most until ctx ends, until everything that is queued is sent.
-// Nobody calls the shop then or afterwards.
+// Close waits, at most until ctx ends, until everything that is queued is sent. What
+// comes then or afterwards is refused.
 func (s *Shop) Close(ctx context.Context) error {
+	s.closed.Store(true)
 	var errs []error
 	s.publishers.Range(func(_, value any) bool {
 		p := value.(*publisher) //nolint:forcetypeassert // nothing else is stored

@@ -190,7 +190,7 @@ func TestASessionThatEndsOnAPacksLastTry(t *testing.T) {
 	})
 	text, _ := s.keys.Load().Sign(code.Claims{Sale: of.UUID, Item: of.FirstItem, User: "ann", Expires: sale.InstantOf(time.Now().Add(time.Hour))}, code.Nonce{})
 	notsaletest.Eventually(t, "the session is there", func() bool { return s.ports.Publisher.MaxMessage() > 0 })
-	v, sold, err := s.Verify(text)
+	v, sold, err := s.Verify(text, "")
 	if err != nil {
 		t.Fatal(err)
 	}
