@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"pgregory.net/rapid"
@@ -147,20 +146,8 @@ func TestTheModelOfTheStreamsIsNATS(t *testing.T) {
 
 // The model of the ledger opens sales as the real one does.
 func TestTheModelOpensSalesAsTheLedgerDoes(t *testing.T) {
-	stores := backendstest.New(t)
-	if _, err := ledger.Migrate(t.Context(), stores.DatabaseURL); err != nil {
-		t.Fatal(err)
-	}
-	db, err := pgxpool.New(t.Context(), stores.DatabaseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(db.Close)
-	real, err := ledger.Open(t.Context(), ledger.Config{URL: stores.DatabaseURL, Name: "twin", Conns: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(real.Close)
+	db, ledgers := realLedgers(t, "twin")
+	real := ledgers[0]
 	ctx := t.Context()
 	const every = 87600 * time.Hour // no slot of the real clock ends meanwhile
 	rapid.Check(t, func(t *rapid.T) {

@@ -37,23 +37,8 @@ type statements interface {
 // The model of the ledger means what the real one means: whatever allocators
 // do, in whatever order, both say the same and hold the same.
 func TestTheModelOfTheLedgerIsTheLedger(t *testing.T) {
-	stores := backendstest.New(t)
-	if _, err := ledger.Migrate(t.Context(), stores.DatabaseURL); err != nil {
-		t.Fatal(err)
-	}
-	db, err := pgxpool.New(t.Context(), stores.DatabaseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(db.Close)
 	names := []string{"one", "two"}
-	var real [2]*ledger.Ledger
-	for i, name := range names {
-		if real[i], err = ledger.Open(t.Context(), ledger.Config{URL: stores.DatabaseURL, Name: name, Conns: 2}); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(real[i].Close)
-	}
+	db, real := realLedgers(t, names...)
 	rapid.Check(t, func(t *rapid.T) {
 		if _, err := db.Exec(context.Background(), `TRUNCATE sales, leases, allocators, cursors, decisions, items, commits, holes, archives`); err != nil {
 			t.Fatal(err)
@@ -70,6 +55,29 @@ func TestTheModelOfTheLedgerIsTheLedger(t *testing.T) {
 			"commit as if of another epoch": m.commitStale, "hole": m.openHole, "verdict": m.verdict, "": m.same,
 		})
 	})
+}
+
+// realLedgers opens a database of its own as each of these sees it.
+func realLedgers(t *testing.T, names ...string) (db *pgxpool.Pool, ledgers []*ledger.Ledger) {
+	t.Helper()
+	stores := backendstest.New(t)
+	if _, err := ledger.Migrate(t.Context(), stores.DatabaseURL); err != nil {
+		t.Fatal(err)
+	}
+	db, err := pgxpool.New(t.Context(), stores.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	for _, name := range names {
+		l, err := ledger.Open(t.Context(), ledger.Config{URL: stores.DatabaseURL, Name: name, Conns: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(l.Close)
+		ledgers = append(ledgers, l)
+	}
+	return db, ledgers
 }
 
 // twins are a model and a real ledger to which the same is done.

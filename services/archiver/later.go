@@ -12,28 +12,28 @@ import (
 	"notsale/services/auditor"
 )
 
-// StreamsOf is the streams in which all of a sale's attempts are.
-func StreamsOf(row *ledger.SaleRow, own auditor.Streams, live *stream.Client) auditor.Streams {
+// TapeOf is the streams in which all of a sale's attempts are.
+func TapeOf(row *ledger.SaleRow, own auditor.Tape, live *stream.Client) auditor.Tape {
 	if row.State.Closed() {
-		return &LaterStreams{Streams: own, Live: live}
+		return &LaterTape{Tape: own, Live: live}
 	}
 	return own
 }
 
-// LaterStreams is the streams of a closed sale with what came since: attempts that
+// LaterTape is the streams of a closed sale with what came since: attempts that
 // were made after its own stream was closed are in the streams of no sale.
-type LaterStreams struct {
-	auditor.Streams // the sale's own streams, in NATS or in an archive
+type LaterTape struct {
+	auditor.Tape // the sale's own streams, in NATS or in an archive
 
 	Live *stream.Client
 }
 
 // AttemptMessages yields the sale's own messages, then those of the streams of no
 // sale, whose numbers are higher.
-func (t *LaterStreams) AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
+func (t *LaterTape) AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
 	return func(yield func(stream.Message, error) bool) {
 		for _, messages := range [...]iter.Seq2[stream.Message, error]{
-			t.Streams.AttemptMessages(ctx, id, first, last), t.Live.AttemptMessages(ctx, 0, first, last),
+			t.Tape.AttemptMessages(ctx, id, first, last), t.Live.AttemptMessages(ctx, 0, first, last),
 		} {
 			for m, err := range messages {
 				if !yield(m, err) || err != nil {
@@ -44,16 +44,16 @@ func (t *LaterStreams) AttemptMessages(ctx context.Context, id sale.ID, first, l
 	}
 }
 
-// OwnRows is the ledger of a closed sale, without the attempts that came since.
-type OwnRows struct {
-	auditor.Ledger
+// OwnBooks is the ledger of a closed sale, without the attempts that came since.
+type OwnBooks struct {
+	auditor.Books
 
 	own map[sale.UUID]bool
 }
 
-// NewOwnRows reads which attempts the sale's own stream has.
-func NewOwnRows(ctx context.Context, books auditor.Ledger, tape auditor.Streams, id sale.ID) (*OwnRows, error) {
-	b := &OwnRows{Ledger: books, own: map[sale.UUID]bool{}}
+// NewOwnBooks reads which attempts the sale's own stream has.
+func NewOwnBooks(ctx context.Context, books auditor.Books, tape auditor.Tape, id sale.ID) (*OwnBooks, error) {
+	b := &OwnBooks{Books: books, own: map[sale.UUID]bool{}}
 	for m, err := range tape.AttemptMessages(ctx, id, 1, math.MaxUint64) {
 		if err != nil {
 			return nil, err
@@ -68,8 +68,8 @@ func NewOwnRows(ctx context.Context, books auditor.Ledger, tape auditor.Streams,
 
 // Snapshot is the same whether the sale is being archived, or will be, or was:
 // so is its archive.
-func (b *OwnRows) Snapshot(ctx context.Context, id sale.ID) (ledger.Snapshot, error) {
-	s, err := b.Ledger.Snapshot(ctx, id)
+func (b *OwnBooks) Snapshot(ctx context.Context, id sale.ID) (ledger.Snapshot, error) {
+	s, err := b.Books.Snapshot(ctx, id)
 	if s.Sale.State.Closed() {
 		s.Sale.State = sale.SoldOut
 	}
@@ -77,9 +77,9 @@ func (b *OwnRows) Snapshot(ctx context.Context, id sale.ID) (ledger.Snapshot, er
 }
 
 // Attempts yields the rows whose attempts are in the sale's own stream.
-func (b *OwnRows) Attempts(ctx context.Context, id sale.ID) iter.Seq2[ledger.RecordedAttempt, error] {
+func (b *OwnBooks) Attempts(ctx context.Context, id sale.ID) iter.Seq2[ledger.RecordedAttempt, error] {
 	return func(yield func(ledger.RecordedAttempt, error) bool) {
-		for row, err := range b.Ledger.Attempts(ctx, id) {
+		for row, err := range b.Books.Attempts(ctx, id) {
 			if (err != nil || b.own[row.ID]) && !yield(row, err) {
 				return
 			}

@@ -214,9 +214,9 @@ func (c *comparison) compareAttempt(l, s *ledger.RecordedAttempt, sequence uint6
 	compare(c.report, at, "edge", l.Edge, s.Edge)
 }
 
-// AllSales is a ledger of many sales.
-type AllSales interface {
-	Ledger
+// Estate is a ledger of many sales.
+type Estate interface {
+	Books
 	// Sale returns a sale's row, or ledger.ErrNotFound.
 	Sale(ctx context.Context, id sale.ID) (ledger.SaleRow, error)
 	// Strays returns rows, at most so many, that name a sale which does not
@@ -224,9 +224,9 @@ type AllSales interface {
 	Strays(ctx context.Context, most int) ([]ledger.RowKey, error)
 }
 
-// AllStreams is the streams of many sales.
-type AllStreams interface {
-	Streams
+// Library is the streams of many sales.
+type Library interface {
+	Tape
 	// Sales returns the numbers of the sales that have a stream.
 	Sales(ctx context.Context) ([]sale.ID, error)
 }
@@ -236,7 +236,7 @@ type AllStreams interface {
 // sales that the ledger does not know, or knows as another sale that was never
 // opened (what was opened has an audit of its own, which compares them). The
 // report is that of sale 0.
-func AuditRest(ctx context.Context, books AllSales, tape AllStreams) (*Report, error) {
+func AuditRest(ctx context.Context, books Estate, tape Library) (*Report, error) {
 	a := &audit{ctx: ctx, books: books, tape: tape, report: &Report{Findings: []Finding{}}, pace: newPace(0, sale.Open)}
 	strays, err := books.Strays(ctx, MaxFindings)
 	if err != nil {
@@ -259,7 +259,7 @@ func AuditRest(ctx context.Context, books AllSales, tape AllStreams) (*Report, e
 
 // unopened compares the stream of a sale that the ledger has not opened with what
 // it knows of it.
-func (a *audit) unopened(books AllSales, id sale.ID) error {
+func (a *audit) unopened(books Estate, id sale.ID) error {
 	row, err := books.Sale(a.ctx, id)
 	if errors.Is(err, ledger.ErrNotFound) {
 		row.State, err = sale.Preparing, nil

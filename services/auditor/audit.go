@@ -16,8 +16,8 @@ import (
 	"notsale/services/auditor/statement"
 )
 
-// Ledger is the rows of a sale, as an audit reads it: a database, or an archive.
-type Ledger interface {
+// Books is the ledger, as an audit reads it: a database, or an archive.
+type Books interface {
 	// Snapshot returns what stands of the sale at one instant.
 	Snapshot(ctx context.Context, id sale.ID) (ledger.Snapshot, error)
 	// Decisions yields the decisions above a position, up to another, in order.
@@ -32,8 +32,8 @@ type Ledger interface {
 	Recorded(ctx context.Context, id sale.ID) (ledger.Recorded, error)
 }
 
-// Streams is a sale's streams, as an audit reads them: in NATS, or in an archive.
-type Streams interface {
+// Tape is a sale's streams, as an audit reads them: in NATS, or in an archive.
+type Tape interface {
 	Opening(ctx context.Context, id sale.ID) (stream.Opening, error)
 	// Messages yields the messages from first to last; where the stream ends
 	// before, it ends.
@@ -62,7 +62,7 @@ type Progress func(done, total uint64)
 type Options struct {
 	Progress Progress             // may be nil
 	Watcher  Watcher              // may be nil
-	Against  *statement.Statement // published before: the replay must agree with it; nil: none is known
+	Against  *statement.Statement // published before: the replay must come by it; nil: none is known
 	// Share is the part of the time in which the audit works, so that a sale
 	// under way has the machine; 0: OpenShare while the sale sells, else all.
 	Share float64
@@ -76,7 +76,7 @@ const maxTries = 3
 
 // Audit replays a sale and compares it with the ledger, up to the cursor that
 // stands there when it begins.
-func Audit(ctx context.Context, books Ledger, tape Streams, id sale.ID, o Options) (*Report, error) {
+func Audit(ctx context.Context, books Books, tape Tape, id sale.ID, o Options) (*Report, error) {
 	for tries := 1; ; tries++ {
 		report, err := once(ctx, books, tape, id, o)
 		if err != nil || report.Clean() || tries == maxTries {
@@ -89,7 +89,7 @@ func Audit(ctx context.Context, books Ledger, tape Streams, id sale.ID, o Option
 	}
 }
 
-func once(ctx context.Context, books Ledger, tape Streams, id sale.ID, o Options) (*Report, error) {
+func once(ctx context.Context, books Books, tape Tape, id sale.ID, o Options) (*Report, error) {
 	a := &audit{ctx: ctx, books: books, tape: tape, id: id, o: o, report: &Report{Sale: id, Findings: []Finding{}}}
 	if err := a.open(); err != nil {
 		return nil, err
@@ -114,8 +114,8 @@ var errBroken = errors.New("auditor: no history leads on from here")
 // audit is one audit under way.
 type audit struct {
 	ctx    context.Context
-	books  Ledger
-	tape   Streams
+	books  Books
+	tape   Tape
 	id     sale.ID
 	o      Options
 	pace   pace
@@ -129,7 +129,7 @@ type audit struct {
 	opening stream.Opening
 	engine  *allocation.Engine
 	owners  map[sale.ItemID]allocation.Decision
-	met     bool // the replay reached what was published
+	met     bool // the replay came by what was published
 
 	nextDecision func() (allocation.Decision, error, bool)
 	decision     allocation.Decision // next row of decisions
@@ -414,7 +414,6 @@ func (a *audit) items() {
 			a.report.add(at)
 			continue
 		}
-		at.Position, at.Hole = d.Position, a.report.holeAt(row.Position)
 		compare(a.report, at, "sale_id", row.Sale, a.id)
 		compare(a.report, at, "user_id", row.User, d.User)
 		compare(a.report, at, "code_id", row.Code, d.Code)

@@ -22,8 +22,8 @@ type Question struct {
 	Expires sale.Instant
 }
 
-// Lookup answers what an explanation asks the ledger besides the audit.
-type Lookup interface {
+// Desk answers what an explanation asks the ledger besides the audit.
+type Desk interface {
 	// DecisionOf returns the recorded decision of a code, or ErrNotFound.
 	DecisionOf(ctx context.Context, id code.ID) (sale.ID, allocation.Decision, error)
 	// AttemptOf returns the checkout that gave the code, or ErrNotFound.
@@ -128,11 +128,11 @@ func (x *Explanation) Agree() bool { return len(x.Disagree) == 0 }
 // Explain audits the sale and says what the replay shows about the question,
 // up to the cursor that stands there when it begins. Of the options, those hold
 // that say how to work.
-func Explain(ctx context.Context, books Ledger, tape Streams, lookup Lookup, id sale.ID, q Question, o Options) (*Explanation, error) {
-	w := &trail{question: q}
+func Explain(ctx context.Context, books Books, tape Tape, desk Desk, id sale.ID, q Question, o Options) (*Explanation, error) {
+	w := &witness{question: q}
 	o.Watcher, o.Against, o.RequestsOnly = w, nil, true
 	x := &Explanation{Sale: id}
-	if err := x.readCheckouts(ctx, lookup, w); err != nil {
+	if err := x.readCheckouts(ctx, desk, w); err != nil {
 		return nil, err
 	}
 	report, err := Audit(ctx, books, tape, id, o)
@@ -143,7 +143,7 @@ func Explain(ctx context.Context, books Ledger, tape Streams, lookup Lookup, id 
 		return nil, err
 	}
 	x.tell(w)
-	if err := x.compare(ctx, lookup, w, report); err != nil {
+	if err := x.compare(ctx, desk, w, report); err != nil {
 		return nil, err
 	}
 	return x, nil
@@ -151,15 +151,15 @@ func Explain(ctx context.Context, books Ledger, tape Streams, lookup Lookup, id 
 
 // readCheckouts reads what the ledger knows of checkouts. A code of which only
 // the id is given gets its claims from there.
-func (x *Explanation) readCheckouts(ctx context.Context, lookup Lookup, w *trail) (err error) {
+func (x *Explanation) readCheckouts(ctx context.Context, desk Desk, w *witness) (err error) {
 	q := &w.question
 	if q.Code.IsZero() {
 		if q.User != "" {
-			x.Outcomes, err = lookup.Outcomes(ctx, x.Sale, q.User)
+			x.Outcomes, err = desk.Outcomes(ctx, x.Sale, q.User)
 		}
 		return err
 	}
-	a, err := lookup.AttemptOf(ctx, x.Sale, q.Code)
+	a, err := desk.AttemptOf(ctx, x.Sale, q.Code)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return nil
 	}
@@ -175,7 +175,7 @@ func (x *Explanation) readCheckouts(ctx context.Context, lookup Lookup, w *trail
 }
 
 // readQueue looks through what stands beyond the cursor.
-func (x *Explanation) readQueue(ctx context.Context, tape Streams, w *trail) error {
+func (x *Explanation) readQueue(ctx context.Context, tape Tape, w *witness) error {
 	position := w.cursor.Position
 	for m, err := range tape.Messages(ctx, x.Sale, w.cursor.Sequence+1, math.MaxUint64) {
 		if err != nil {
@@ -198,8 +198,8 @@ func (x *Explanation) readQueue(ctx context.Context, tape Streams, w *trail) err
 	return nil
 }
 
-// tell writes down what the audit has met.
-func (x *Explanation) tell(w *trail) {
+// tell writes down what the witness has seen.
+func (x *Explanation) tell(w *witness) {
 	x.UUID, x.Stock, x.UserLimit, x.Sold = w.sale.UUID, w.sale.Stock, w.sale.UserLimit, w.sold
 	x.Sequence, x.Position = w.sequence, w.position
 	x.Requests, x.Total = w.requests, w.total
@@ -215,7 +215,7 @@ func (x *Explanation) tell(w *trail) {
 }
 
 // judge gives the verdict on a code and what it rests on.
-func (x *Explanation) judge(w *trail) {
+func (x *Explanation) judge(w *witness) {
 	switch {
 	case w.decision != nil:
 		x.Verdict, x.Causes = w.verdict()
@@ -231,7 +231,7 @@ func (x *Explanation) judge(w *trail) {
 }
 
 // compare keeps the audit's findings that bear on the explanation.
-func (x *Explanation) compare(ctx context.Context, lookup Lookup, w *trail, r *Report) error {
+func (x *Explanation) compare(ctx context.Context, desk Desk, w *witness, r *Report) error {
 	positions := map[int64]bool{}
 	if x.Owner != nil {
 		positions[x.Owner.Position] = true
@@ -246,7 +246,7 @@ func (x *Explanation) compare(ctx context.Context, lookup Lookup, w *trail, r *R
 	}
 	if x.Code != "" {
 		// A decision that the stream does not give stands somewhere else.
-		_, d, err := lookup.DecisionOf(ctx, w.question.Code)
+		_, d, err := desk.DecisionOf(ctx, w.question.Code)
 		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 			return err
 		}

@@ -26,7 +26,6 @@ type Finding struct {
 	Table    string  `json:"table"`
 	Row      string  `json:"row,omitempty"`   // key of the row
 	Field    string  `json:"field,omitempty"` // column
-	Hole     int64   `json:"hole,omitempty"`  // generation that the hole opens in which the row lies, so that no stream proves it
 	Sequence uint64  `json:"sequence,omitempty"`
 	Position int64   `json:"position,omitempty"`
 	Offset   int64   `json:"offset,omitempty"` // of the byte in an archive
@@ -42,9 +41,6 @@ func (f Finding) String() string {
 	}
 	if f.Field != "" {
 		text += fmt.Sprintf(": %s is %s, the stream gives %s", f.Field, f.Ledger, f.Stream)
-	}
-	if f.Hole > 0 {
-		text += fmt.Sprintf(" (in hole %d)", f.Hole)
 	}
 	if f.Sequence > 0 {
 		text += fmt.Sprintf(" (sequence %d)", f.Sequence)
@@ -83,32 +79,12 @@ type Report struct {
 
 	began       int64 // generation at which the ledger stood when the audit began
 	ownAttempts int64 // of Attempts, those in the sale's own stream
-	lost        []unproved
-}
-
-// unproved is which positions lie in a hole.
-type unproved struct {
-	hole        int64 // generation that it opens
-	after, upTo int64
 }
 
 // Clean reports whether ledger and stream agree.
 func (r *Report) Clean() bool { return r.Total == 0 }
 
-// holeAt returns the generation that the hole opens in which a position lies, or 0.
-func (r *Report) holeAt(position int64) int64 {
-	for _, l := range r.lost {
-		if position > l.after && position <= l.upTo {
-			return l.hole
-		}
-	}
-	return 0
-}
-
 func (r *Report) add(f Finding) {
-	if f.Hole == 0 && (f.Table == "decisions" || f.Table == "items") {
-		f.Hole = r.holeAt(f.Position)
-	}
 	r.Total++
 	if len(r.Findings) < MaxFindings {
 		f.Sale = r.Sale

@@ -3,80 +3,66 @@ package auditor
 import (
 	"fmt"
 	"iter"
-	"math"
 	"slices"
-	"strconv"
 
 	"notsale/pkg/allocation"
-	"notsale/pkg/code"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 )
 
-// crossing is the way over a hole. The messages in it are lost, so nothing in it
-// can be proved: its rows are taken from the ledger, and counted as unproved. They
-// are checked against each other, the rules, the attempts and the rows around
-// them. Which of two rows that do not agree is wrong nobody can tell, and all that
-// comes after rests on them: there the replay ends.
-type crossing struct {
-	*audit
-
-	hole   *ledger.HoleRow
-	times  []commitTimes
-	issued map[code.ID]wire.Attempt // checkouts that gave the codes
-	failed bool                     // rows do not agree
-}
-
-// commitTimes is at which engine times the packs of a lost commit were decided.
-type commitTimes struct {
-	upTo  int64 // position
-	times []sale.Instant
-}
-
 func atHole(h *ledger.HoleRow) Finding {
 	return Finding{Table: "holes", Row: fmt.Sprint(h.Generation), Sequence: h.Resume, Position: h.CursorPosition}
 }
 
-// cross goes over a hole.
+// cross goes over a hole: what lies in it is taken from the ledger, as far as
+// its rows agree with each other, the rules, and the attempts.
 func (a *audit) cross(h *ledger.HoleRow) error {
 	a.report.Holes++
-	x := crossing{audit: a, hole: h}
 	before := a.engine.Cursor()
-	a.report.lost = append(a.report.lost, unproved{hole: h.Generation, after: before.Position, upTo: h.CursorPosition})
-	now, err := x.commits(before.Now)
+	compare(a.report, atHole(h), "resume_sequence", h.Resume, h.Matching+1)
+	rows, err := a.endedCommits(before.Generation)
 	if err != nil {
 		return err
 	}
-	decisions, err := x.decisions()
+	lost, err := a.settleEnd(h, rows)
 	if err != nil {
+		return err
+	}
+	stamps := a.crossCommits(rows, lost)
+	decisions, err := a.lostDecisions(lost.position)
+	if err != nil {
+		return err
+	}
+	settle := a.settleTime
+	if a.opening.Sale.Rules == 1 {
+		settle = a.settleHighest
+	}
+	now := settle(h, before.Now, stamps, decisions)
+	if decisions, err = a.crossDecisions(decisions, stamps); err != nil {
 		return err
 	}
 	if a.o.Watcher != nil {
 		a.o.Watcher.Crossed(h, decisions)
 	}
 	end := allocation.Cursor{
-		Generation: before.Generation, Sequence: h.CursorSequence, Position: h.CursorPosition, Sold: a.engine.Cursor().Sold,
-		Chain: chainOf(h.CursorChain), PackHash: before.PackHash, PackTime: before.PackTime, Now: now,
-	}
-	if x.failed {
-		return errBroken
+		Generation: before.Generation, Sequence: lost.sequence, Position: lost.position, Sold: a.engine.Cursor().Sold,
+		Chain: lost.chain, PackHash: before.PackHash, PackTime: before.PackTime, Now: now,
 	}
 	if err := a.engine.Extend(end, each(nil)); err != nil {
-		x.impossible(atHole(h), "", err.Error(), "")
+		at := atHole(h)
+		at.Kind, at.Ledger = Impossible, err.Error()
+		a.report.add(at)
 		return errBroken
 	}
 	return a.reopen(h, end)
 }
 
 // reopen moves the engine into the generation after a hole.
-func (a *audit) reopen(h *ledger.HoleRow, lost allocation.Cursor) error {
+func (a *audit) reopen(h *ledger.HoleRow, lost allocation.Cursor) (err error) {
 	hole := allocation.Hole{Generation: lost.Generation + 1, Matching: h.Matching, Lost: lost}
-	for m, err := range a.tape.Messages(a.ctx, a.id, h.Matching, h.Matching) {
-		if err != nil {
-			return err
-		}
-		hole.Mark = allocation.Mark{Time: m.Time, Hash: m.Hash()}
+	if hole.Mark, err = a.one(h.Matching); err != nil {
+		return err
 	}
 	a.engine.Reopen(&hole)
 	reopened := a.engine.Cursor()
@@ -84,94 +70,161 @@ func (a *audit) reopen(h *ledger.HoleRow, lost allocation.Cursor) error {
 	return nil
 }
 
-// differs reports a row of the hole that does not agree with another one.
-func (x *crossing) differs(at Finding, field, is, want string) {
-	if is != want {
-		at.Kind, at.Field, at.Ledger, at.Stream, at.Hole = Differs, field, is, want, x.hole.Generation
-		x.report.add(at)
-		x.failed = true
+// endedCommits returns the rows of the generation that ended which no replayed
+// pack has met: their packs are lost.
+func (a *audit) endedCommits(generation int64) (rows []ledger.CommitRow, err error) {
+	for a.haveCommit && a.commit.Generation <= generation {
+		rows = append(rows, a.commit)
+		if err := a.advanceCommit(); err != nil {
+			return nil, err
+		}
 	}
+	return rows, nil
 }
 
-func (x *crossing) impossible(at Finding, field, is, want string) {
-	at.Kind, at.Field, at.Ledger, at.Stream, at.Hole = Impossible, field, is, want, x.hole.Generation
-	x.report.add(at)
-	x.failed = true
-}
-
-// missing reports a commit of the generation that ended which is not there.
-func (x *crossing) missing(generation int64, sequence uint64) {
-	if sequence > x.hole.Matching {
-		x.report.missingCommit(generation, sequence, x.hole.Generation)
-		x.failed = true
-		return
+// settleEnd returns where the generation ended. The hole says it, and so does
+// the last commit; where they differ, what was chained on afterwards tells which
+// is right. Where that is lost, too, the commits are believed: they are more. A
+// wrong or missing commit is reported when it is crossed.
+func (a *audit) settleEnd(h *ledger.HoleRow, rows []ledger.CommitRow) (end, error) {
+	stored, committed := end{sequence: h.CursorSequence, position: h.CursorPosition, chain: chainOf(h.CursorChain)}, a.last
+	if n := len(rows); n > 0 {
+		committed = endOfRow(&rows[n-1])
 	}
-	x.report.missingCommit(generation, sequence, 0)
+	if stored == committed {
+		return stored, nil
+	}
+	right, err := a.leadsOn(h, stored)
+	if err != nil || right {
+		return stored, err
+	}
+	missing := stored.sequence > committed.sequence && stored.position > committed.position && stored.chain != committed.chain
+	if missing || committed.position > a.nextEnd(h).position {
+		return stored, nil
+	}
+	at := atHole(h)
+	compare(a.report, at, "cursor_sequence", stored.sequence, committed.sequence)
+	compare(a.report, at, "cursor_position", stored.position, committed.position)
+	a.compareChain(at, "cursor_chain", h.CursorChain, committed.chain)
+	return committed, nil
 }
 
-// commits goes over the rows of commits whose packs are lost: they must lead to
-// where the hole says that the generation ended. It returns the engine time there.
-func (x *crossing) commits(now sale.Instant) (sale.Instant, error) {
-	h, generation := x.hole, x.engine.Cursor().Generation
-	for x.haveCommit && x.commit.Generation <= generation {
-		l := x.commit
-		x.report.Commits++
-		switch at := atCommit(&l); {
-		case l.Generation < generation || l.Sequence > h.CursorSequence:
+// nextEnd is the first end that the ledger has after a hole: of a commit, at the
+// next hole, or where the cursor stands.
+func (a *audit) nextEnd(h *ledger.HoleRow) end {
+	if a.haveCommit && a.commit.Generation == h.Generation {
+		return endOfRow(&a.commit)
+	}
+	for i := range a.snapshot.Holes {
+		if next := &a.snapshot.Holes[i]; next.Generation == h.Generation+1 {
+			return end{sequence: next.CursorSequence, position: next.CursorPosition, chain: chainOf(next.CursorChain)}
+		}
+	}
+	return a.upTo
+}
+
+// leadsOn reports whether a generation that ended so gives the next chain that
+// the ledger has. It does not where the messages in between are lost, too.
+func (a *audit) leadsOn(h *ledger.HoleRow, lost end) (bool, error) {
+	c := a.engine.Cursor()
+	next := a.nextEnd(h)
+	if next.sequence < h.Matching || next.sequence > a.upTo.sequence {
+		return false, nil
+	}
+	hole := allocation.Hole{Generation: h.Generation, Matching: h.Matching, Lost: allocation.Cursor{
+		Generation: c.Generation, Sequence: lost.sequence, Position: lost.position, Chain: lost.chain, Now: h.CursorTime,
+	}}
+	var known []allocation.Decision
+	for d, err := range a.books.Decisions(a.ctx, a.id, 0, lost.position) {
+		if err != nil {
+			return false, err
+		}
+		known = append(known, d)
+		if d.Reason == allocation.Granted {
+			hole.Lost.Sold++
+		}
+	}
+	engine, err := allocation.Restore(a.opening.Sale, hole.Reopen(), each(known), len(known))
+	if err != nil {
+		return false, nil // what cannot be restored leads nowhere
+	}
+	for m, err := range a.tape.Messages(a.ctx, a.id, hole.Resume(), next.sequence) {
+		if err != nil {
+			return false, err
+		}
+		p, err := wire.ReadPack(m.Sequence, m.Time, m.Data)
+		if err != nil {
+			return false, err
+		}
+		engine.Apply(p, engine.Begin())
+	}
+	return engine.Cursor().Chain == next.chain, nil
+}
+
+// stamp is at which times the packs of a lost commit came.
+type stamp struct {
+	row   Finding
+	upTo  int64          // position
+	times []sale.Instant // none: not known
+}
+
+// crossCommits goes over the rows of commits whose packs are lost: they must
+// lead to where the generation ended.
+func (a *audit) crossCommits(rows []ledger.CommitRow, lost end) (stamps []stamp) {
+	generation := a.engine.Cursor().Generation
+	for i := range rows {
+		at := atCommit(&rows[i])
+		a.report.Commits++
+		if rows[i].Generation < generation || rows[i].Sequence > lost.sequence {
 			at.Kind = Unfounded
-			x.report.add(at)
-		case !x.failed:
-			now = x.lostCommit(at, &l, now)
+			a.report.add(at)
+			continue
 		}
-		if err := x.advanceCommit(); err != nil {
-			return now, err
-		}
+		stamps = append(stamps, a.lostCommit(at, &rows[i], lost)...)
 	}
-	if x.failed {
-		return now, nil
+	if a.last.sequence < lost.sequence {
+		a.missingCommit(generation, lost.sequence)
+		stamps = append(stamps, stamp{upTo: lost.position})
 	}
-	if x.last.sequence < h.CursorSequence {
-		x.missing(generation, h.CursorSequence)
-		return h.CursorTime, nil
-	}
-	x.differs(atHole(h), "cursor_sequence", fmt.Sprint(h.CursorSequence), fmt.Sprint(x.last.sequence))
-	x.differs(atHole(h), "cursor_position", fmt.Sprint(h.CursorPosition), fmt.Sprint(x.last.position))
-	x.differs(atHole(h), "cursor_chain", fmt.Sprintf("%x", h.CursorChain), fmt.Sprintf("%x", x.last.chain))
-	x.differs(atHole(h), "cursor_time", h.CursorTime.String(), now.String())
-	return now, nil
+	return stamps
 }
 
-// lostCommit compares a row with the one before, and with the packs before the
-// hole, and takes it in.
-func (x *crossing) lostCommit(at Finding, l *ledger.CommitRow, now sale.Instant) sale.Instant {
+// lostCommit compares what a row says of lost packs with the row before, with
+// the packs that are still there, and with where the generation ended.
+func (a *audit) lostCommit(at Finding, l *ledger.CommitRow, lost end) (stamps []stamp) {
 	marks, ok := l.Marks()
-	expected := l.Sequence - x.last.sequence
+	expected := l.Sequence - a.last.sequence
 	switch n := uint64(len(marks)); {
 	case !ok || n == 0 || n > expected:
-		x.differs(at, "packs", fmt.Sprintf("%d bytes", len(l.Packs)), fmt.Sprintf("%d packs", expected))
+		compare(a.report, at, "packs", fmt.Sprintf("%d bytes", len(l.Packs)), fmt.Sprintf("%d packs", expected))
+		marks = nil
 	case n < expected:
-		x.missing(l.Generation, l.Sequence-n)
+		a.missingCommit(l.Generation, l.Sequence-n)
+		stamps = append(stamps, stamp{upTo: l.Position - int64(n)})
 	default:
-		x.comparePacks(at, marks, x.marks)
+		a.comparePacks(at, marks, a.marks)
 	}
-	if len(l.Chain) != len(allocation.Hash{}) {
-		x.differs(at, "chain", fmt.Sprintf("%d bytes", len(l.Chain)), fmt.Sprintf("%d bytes", len(allocation.Hash{})))
+	here := endOfRow(l)
+	if here.sequence == lost.sequence {
+		compare(a.report, at, "position", here.position, lost.position)
+		a.compareChain(at, "chain", l.Chain, lost.chain)
+		here = lost
+	} else if len(l.Chain) != len(here.chain) {
+		compare(a.report, at, "chain", fmt.Sprintf("%d bytes", len(l.Chain)), fmt.Sprintf("%d bytes", len(here.chain)))
+	}
+	s := stamp{row: at, upTo: here.position}
+	for _, m := range marks {
+		s.times = append(s.times, m.Time)
 	}
 	// Each pack has a request at least.
-	least, most := x.last.position+int64(len(marks)), x.hole.CursorPosition-int64(x.hole.CursorSequence-l.Sequence)
-	if l.Position < least || l.Position > most {
-		x.impossible(at, "position", fmt.Sprint(l.Position), fmt.Sprintf("%d to %d", least, most))
+	least, most := a.last.position+int64(len(marks)), lost.position-int64(lost.sequence-l.Sequence)
+	if here.position < least || here.position > most {
+		at.Kind, at.Field, at.Ledger, at.Stream = Impossible, "position", fmt.Sprint(l.Position), fmt.Sprintf("%d to %d", least, most)
+		a.report.add(at)
+		here.position, s = least, stamp{upTo: most}
 	}
-	c := commitTimes{upTo: l.Position}
-	for _, m := range marks {
-		if now = max(now, m.Time); x.opening.Sale.Rules > 1 { // under version 1 the highest time so far decides
-			now = m.Time
-		}
-		c.times = append(c.times, now)
-	}
-	x.times = append(x.times, c)
-	x.last, x.marks = endOfRow(l), x.marks[:0]
-	return now
+	a.last, a.marks = here, a.marks[:0]
+	return append(stamps, s)
 }
 
 func endOfRow(l *ledger.CommitRow) end {
@@ -186,113 +239,82 @@ func chainOf(stored []byte) (chain allocation.Hash) {
 	return chain
 }
 
-// decisions takes the lost decisions from the ledger, and returns what the engine
-// says of them.
-func (x *crossing) decisions() (decided []allocation.Decision, err error) {
-	var rows []allocation.Decision
-	for x.haveDecision && x.decision.Position <= x.hole.CursorPosition {
-		rows = append(rows, x.decision)
-		if x.report.Unproved++; x.decision.Reason == allocation.Granted {
-			x.report.UnprovedSold++
-		}
-		if err := x.advanceDecision(); err != nil {
-			return nil, err
-		}
+// settleTime returns the time of the last pack of the generation. The hole says
+// it, and so does the commit of that pack; where they differ, a decision confirms
+// the hole.
+func (a *audit) settleTime(h *ledger.HoleRow, before sale.Instant, stamps []stamp, decisions []allocation.Decision) sale.Instant {
+	last := &stamp{times: []sale.Instant{before}}
+	if n := len(stamps); n > 0 {
+		last = &stamps[n-1]
 	}
-	if x.failed {
-		return nil, nil
+	if len(last.times) == 0 { // nothing else says it
+		return h.CursorTime
 	}
-	if err := x.findIssued(rows); err != nil {
-		return nil, err
+	now := last.times[len(last.times)-1]
+	if now != h.CursorTime && slices.ContainsFunc(decisions, func(d allocation.Decision) bool { return d.At == h.CursorTime }) {
+		compare(a.report, last.row, "packs", now, h.CursorTime)
+		last.times = nil
+		return h.CursorTime
 	}
-	for i := range rows {
-		found := x.report.Total
-		if d, ok := x.decide(&rows[i]); ok {
-			decided = append(decided, d)
-		}
-		if x.failed = x.report.Total > found; x.failed {
-			break
-		}
-	}
-	return decided, nil
+	compare(a.report, atHole(h), "cursor_time", h.CursorTime, now)
+	return now
 }
 
-// findIssued looks for the checkouts that gave the codes. One may be missing: the
-// stream of attempts may have lost its tail, too. Where the ledger has another
-// attempt than the stream, that is a finding of its own.
-func (x *crossing) findIssued(rows []allocation.Decision) error {
-	wanted, stored := map[code.ID]bool{}, map[sale.UUID]ledger.RecordedAttempt{}
-	for i := range rows {
-		wanted[rows[i].Code] = !rows[i].Code.IsZero()
-	}
-	x.issued = map[code.ID]wire.Attempt{}
-	c := comparison{audit: x.audit}
-	_, err := c.each(x.ctx, 1, math.MaxUint64, func(_ uint64, r ledger.RecordedAttempt) {
-		if _, twice := stored[r.ID]; !twice && r.Outcome == wire.Issued && wanted[r.Code] {
-			stored[r.ID], x.issued[r.Code] = r, r.Attempt
-		}
-	})
-	if err != nil {
-		return err
-	}
-	for row, err := range x.books.Attempts(x.ctx, x.id) {
-		if err != nil {
-			return err
-		}
-		if s, known := stored[row.ID]; known && s != row {
-			delete(x.issued, s.Code)
+// settleHighest is settleTime under version 1 of the rules, whose engine time is
+// the highest of the packs' times. It makes engine times of those in stamps.
+// Where hole and lost packs differ, a decision or another pack confirms the hole.
+func (a *audit) settleHighest(h *ledger.HoleRow, before sale.Instant, stamps []stamp, decisions []allocation.Decision) sale.Instant {
+	latest, complete := before, true
+	confirmed := slices.ContainsFunc(decisions, func(d allocation.Decision) bool { return d.At == h.CursorTime })
+	for _, s := range stamps {
+		complete = complete && len(s.times) > 0
+		confirmed = confirmed || slices.Contains(s.times, h.CursorTime)
+		for _, t := range s.times {
+			latest = max(latest, t)
 		}
 	}
-	return nil
-}
-
-// decide puts a lost request to the engine, in a pack of its own, and compares.
-func (x *crossing) decide(row *allocation.Decision) (d allocation.Decision, ok bool) {
-	at := Finding{Table: "decisions", Row: fmt.Sprint(row.Position), Position: row.Position, Hole: x.hole.Generation}
-	c := x.engine.Cursor()
-	reached := c.Position
-	c.Position = row.Position - 1
-	if err := x.engine.Extend(c, each(nil)); err != nil {
-		x.impossible(at, "position", fmt.Sprint(row.Position), fmt.Sprintf("above %d", reached))
-		return d, false
-	}
-	b := x.engine.Begin()
-	x.engine.Apply(allocation.Pack{Sequence: c.Sequence + 1, Time: row.At, Requests: []allocation.Request{{
-		Code: row.Code, Item: row.Item, User: row.User, Expires: x.claims(at, row),
-	}}}, b)
-	if len(b.Decisions) == 0 {
-		x.impossible(at, "code_id", row.Code.String(), "an earlier decision for it")
-		return d, false
-	}
-	d = b.Decisions[0]
-	compare(x.report, at, "reason", row.Reason, d.Reason)
-	if i := slices.IndexFunc(x.times, func(c commitTimes) bool { return c.upTo >= row.Position }); i >= 0 && !slices.Contains(x.times[i].times, row.At) {
-		compare(x.report, at, "decided_at", row.At.String(), fmt.Sprint(x.times[i].times))
-	}
-	if d.Reason == allocation.Granted {
-		x.owners[d.Item] = d
-	}
-	return d, true
-}
-
-// claims compares a row with the checkout that gave its code, if that is known,
-// and returns when the code expired. Without it, the reason tells.
-func (x *crossing) claims(at Finding, d *allocation.Decision) (expires sale.Instant) {
-	if d.Code.IsZero() != (d.Item == 0) || d.Code.IsZero() != (d.User == "") {
-		at.Kind, at.Field = Impossible, "code_id, item_id, user_id"
-		at.Ledger, at.Stream = "some of a request", "all three, or none where it could not be read"
-		x.report.add(at)
-	}
-	attempt, known := x.issued[d.Code]
+	end := h.CursorTime
 	switch {
-	case known:
-		compare(x.report, at, "item_id", strconv.FormatInt(int64(d.Item), 10), attempt.Item)
-		compare(x.report, at, "user_id", string(d.User), attempt.User)
-		return attempt.Expires
-	case d.Reason == allocation.CodeExpired:
-		return d.At - 1
+	case latest == end || latest < end && !complete: // the missing rows may say it
+	case !confirmed:
+		compare(a.report, atHole(h), "cursor_time", end, latest)
+		end = latest
+	case latest < end:
+		last := &stamps[len(stamps)-1]
+		compare(a.report, last.row, "packs", latest, end)
+		last.times = nil
 	}
-	return math.MaxInt64
+	a.engineTimes(stamps, decisions, before, end)
+	return end
+}
+
+// engineTimes makes engine times of the packs' times: none is before another,
+// or after the end.
+func (a *audit) engineTimes(stamps []stamp, decisions []allocation.Decision, now, end sale.Instant) {
+	for i := range stamps {
+		s := &stamps[i]
+		if len(s.times) > 0 && slices.Max(s.times) > end {
+			compare(a.report, s.row, "packs", slices.Max(s.times), end)
+			s.times = nil
+		}
+		for j := range s.times {
+			now = max(now, s.times[j])
+			s.times[j] = now
+		}
+		for j := range decisions { // the clock may have been set back after a time that is not known
+			if len(s.times) == 0 && decisions[j].Position <= s.upTo {
+				now = max(now, min(decisions[j].At, end))
+			}
+		}
+	}
+}
+
+// one returns the mark of one message of the stream.
+func (a *audit) one(sequence uint64) (allocation.Mark, error) {
+	for m, err := range a.tape.Messages(a.ctx, a.id, sequence, sequence) {
+		return allocation.Mark{Time: m.Time, Hash: m.Hash()}, err
+	}
+	return allocation.Mark{}, nil
 }
 
 func each(ds []allocation.Decision) iter.Seq2[allocation.Decision, error] {

@@ -15,8 +15,7 @@ func atPublished(p *statement.Statement) Finding {
 	return Finding{Table: tablePublished, Row: p.UUID.String(), Sequence: p.Sequence, Position: p.Position}
 }
 
-// meetPublished compares the replay with what was published, when it is at that
-// message.
+// meetPublished compares the replay with what was published, where it comes by.
 func (a *audit) meetPublished(c *allocation.Cursor) {
 	p := a.o.Against
 	if p == nil || p.Generation != c.Generation || p.Sequence != c.Sequence {
@@ -33,7 +32,7 @@ func (a *audit) meetPublished(c *allocation.Cursor) {
 	compare(r, at, "chain", hex.EncodeToString(p.Chain[:]), hex.EncodeToString(c.Chain[:]))
 }
 
-// missPublished says so if the replay has ended without having reached what was
+// missPublished says so if the replay has ended without having come by what was
 // published. What lies in a hole nothing proves: what the ledger says of its
 // chain counts for nothing.
 func (a *audit) missPublished(c *allocation.Cursor) {

@@ -4,45 +4,47 @@ import (
 	"fmt"
 	"slices"
 
+	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
 )
 
 // settle looks, before anything is replayed, whether cursor and holes say how
-// far and by which generations the replay goes. Where the cursor cannot be right,
-// the commits tell where it stands, so that a wrong row is named and the others
-// are not. Without a hole for each generation there is no history to replay, nor
-// where a hole says two things about where it begins.
+// far and by which generations the replay goes. Where they cannot be right, the
+// commits are asked, so that a wrong row is named and the others are not. Without
+// a hole for each generation there is no history to replay.
 func (a *audit) settle() error {
 	cursor, holes := &a.snapshot.Position.Cursor, a.snapshot.Holes
 	a.generation, a.upTo = cursor.Generation, endOf(cursor)
 	ordered := len(a.snapshot.Beyond) == 0 && cursor.Generation == int64(len(holes))+1
 	for i := range holes {
-		ordered = ordered && holes[i].Generation == int64(i)+2
-		if h := &holes[i]; h.Resume != h.Matching+1 {
-			compare(a.report, atHole(h), "resume_sequence", h.Resume, h.Matching+1)
-			a.broken = true
-		}
+		ordered = ordered && holes[i].Generation == int64(i)+2 && holes[i].Resume == holes[i].Matching+1
 	}
 	if ordered {
 		return nil
 	}
-	if err := a.findEnd(); err != nil {
+	begins, err := a.surveyCommits()
+	if err != nil {
 		return err
 	}
-	a.settleHoles()
+	a.settleHoles(begins)
 	return nil
 }
 
-// findEnd looks for the commit that has the cursor's chain. It tells where the
-// cursor stands, if it fits to the row before it, or to its hole.
-func (a *audit) findEnd() error {
+// surveyCommits returns after which message the commits of each generation
+// begin. The commit that has the cursor's chain tells where the cursor stands,
+// if it fits to the row before it, or to its hole.
+func (a *audit) surveyCommits() (begins map[int64]uint64, err error) {
+	begins = map[int64]uint64{}
 	var before ledger.CommitRow
 	for c, err := range a.books.Commits(a.ctx, a.id) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		marks, _ := c.Marks()
 		begin := c.Sequence - uint64(len(marks))
+		if _, known := begins[c.Generation]; !known {
+			begins[c.Generation] = begin
+		}
 		fits := c.Generation == before.Generation && begin == before.Sequence ||
 			slices.ContainsFunc(a.snapshot.Holes, func(h ledger.HoleRow) bool { return h.Generation == c.Generation && h.Resume == begin+1 })
 		if e := endOfRow(&c); fits && e.chain == a.upTo.chain {
@@ -50,12 +52,12 @@ func (a *audit) findEnd() error {
 		}
 		before = c
 	}
-	return nil
+	return begins, nil
 }
 
 // settleHoles drops the holes that open no generation, and reports them and
 // those that are missing.
-func (a *audit) settleHoles() {
+func (a *audit) settleHoles(begins map[int64]uint64) {
 	var settled []ledger.HoleRow
 	next := int64(2)
 	for _, h := range a.snapshot.Holes {
@@ -67,11 +69,31 @@ func (a *audit) settleHoles() {
 		}
 		a.missingHoles(next, h.Generation)
 		next = h.Generation + 1
-		settled = append(settled, h)
+		settled = append(settled, a.settleHole(h, begins))
 	}
 	a.missingHoles(next, a.generation+1)
 	a.snapshot.Holes = settled
-	a.broken = a.broken || int64(len(settled)) != a.generation-1
+	a.broken = int64(len(settled)) != a.generation-1
+}
+
+// settleHole corrects where a hole begins, if its row says two things. The first
+// commit after it tells, or else the chain that stands next in the ledger.
+func (a *audit) settleHole(h ledger.HoleRow, begins map[int64]uint64) ledger.HoleRow {
+	if h.Resume == h.Matching+1 {
+		return h
+	}
+	begin, known := begins[h.Generation]
+	if !known {
+		hole := allocation.Hole{Generation: h.Generation, Matching: h.Resume - 1, Lost: allocation.Cursor{
+			Sequence: h.CursorSequence, Position: h.CursorPosition, Chain: chainOf(h.CursorChain),
+		}}
+		begin, known = hole.Matching, hole.Reopen().Chain == a.nextEnd(&h).chain
+	}
+	if known && begin+1 == h.Resume {
+		compare(a.report, atHole(&h), "matching_sequence", h.Matching, begin)
+		h.Matching = begin
+	}
+	return h // resume_sequence is compared when the hole is crossed
 }
 
 func (a *audit) missingHoles(from, before int64) {

@@ -191,7 +191,7 @@ func (a *auditing) oneOfAll(ctx context.Context, row *ledger.SaleRow, books *led
 		fmt.Fprintf(os.Stderr, "sale %d is archived: audit its archive with --archive FILE --ledger\n", id)
 		return nil
 	}
-	err := a.one(ctx, &evidence{sale: id, books: books, tape: archiver.StreamsOf(row, tape, tape)}, auditor.Options{Share: a.share})
+	err := a.one(ctx, &evidence{sale: id, books: books, tape: archiver.TapeOf(row, tape, tape)}, auditor.Options{Share: a.share})
 	if row.State == sale.Preparing && (errors.Is(err, ledger.ErrNotFound) || errors.Is(err, stream.ErrLost)) {
 		return nil // it was never opened
 	}

@@ -23,11 +23,11 @@ type evidenceOf struct {
 
 // evidence is both sides of an audit.
 type evidence struct {
-	sale   sale.ID
-	books  auditor.Ledger
-	tape   auditor.Streams
-	lookup auditor.Lookup
-	close  func()
+	sale  sale.ID
+	books auditor.Books
+	tape  auditor.Tape
+	desk  auditor.Desk
+	close func()
 }
 
 func (of evidenceOf) open(ctx context.Context, s *settings) (*evidence, error) {
@@ -57,7 +57,7 @@ func (of evidenceOf) open(ctx context.Context, s *settings) (*evidence, error) {
 	if of.sale != 0 && of.sale != id {
 		return nil, errors.Join(fmt.Errorf("%s is the archive of sale %d, not of sale %d", of.archive, id, of.sale), a.Close())
 	}
-	e := &evidence{sale: id, books: a, tape: a, lookup: auditor.NewLookup(a, id), close: func() { _ = a.Close() }}
+	e := &evidence{sale: id, books: a, tape: a, desk: auditor.NewDesk(a, id), close: func() { _ = a.Close() }}
 	if !of.ledger {
 		return e, nil
 	}
@@ -69,7 +69,7 @@ func (of evidenceOf) open(ctx context.Context, s *settings) (*evidence, error) {
 		closeBoth()
 		return nil, errors.Join(err, a.Close())
 	}
-	e.books, e.tape, e.lookup = books, &archiver.LaterStreams{Streams: a, Live: live}, books
+	e.books, e.tape, e.desk = books, &archiver.LaterTape{Tape: a, Live: live}, books
 	e.close = func() { closeBoth(); _ = a.Close() }
 	return e, nil
 }
@@ -116,7 +116,7 @@ func liveEvidence(ctx context.Context, id sale.ID, books *ledger.Ledger, tape *s
 	if err != nil {
 		return nil, err
 	}
-	return &evidence{sale: id, books: books, tape: archiver.StreamsOf(&row, tape, tape), lookup: books, close: closeBoth}, nil
+	return &evidence{sale: id, books: books, tape: archiver.TapeOf(&row, tape, tape), desk: books, close: closeBoth}, nil
 }
 
 // theArchive reports, for an archived sale, whether the archive is the one that
@@ -134,13 +134,13 @@ func theArchive(ctx context.Context, books *ledger.Ledger, m *archive.Manifest) 
 
 // own is the evidence without what came after the sale's own streams were closed:
 // what belongs into its archive.
-func (e *evidence) own(ctx context.Context) (auditor.Ledger, auditor.Streams, error) {
-	later, ok := e.tape.(*archiver.LaterStreams)
+func (e *evidence) own(ctx context.Context) (auditor.Books, auditor.Tape, error) {
+	later, ok := e.tape.(*archiver.LaterTape)
 	if !ok {
 		return e.books, e.tape, nil
 	}
-	books, err := archiver.NewOwnRows(ctx, e.books, later.Streams, e.sale)
-	return books, later.Streams, err
+	books, err := archiver.NewOwnBooks(ctx, e.books, later.Tape, e.sale)
+	return books, later.Tape, err
 }
 
 // stillThere returns the sale's row, or says what to do about a sale whose

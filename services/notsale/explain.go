@@ -65,7 +65,7 @@ func (i *inquiry) run(ctx context.Context, s *settings, out io.Writer) error {
 		return err
 	}
 	defer e.close()
-	x, err := auditor.Explain(ctx, e.books, e.tape, e.lookup, e.sale, q, auditor.Options{Progress: progressBar(e.sale), Share: s.share})
+	x, err := auditor.Explain(ctx, e.books, e.tape, e.desk, e.sale, q, auditor.Options{Progress: progressBar(e.sale), Share: s.share})
 	if err != nil {
 		return fmt.Errorf("sale %d: %w", e.sale, err)
 	}

@@ -54,7 +54,7 @@ func archiveSale(ctx context.Context, s *settings, id sale.ID, path string, out 
 	}
 	defer closeBoth()
 	ends, err := archiver.Archive(ctx, archiver.Task{
-		Sale: id, Path: path, Ledger: books, Streams: tape, Share: s.share, Progress: progressBar(id),
+		Sale: id, Path: path, Books: books, Tape: tape, Share: s.share, Progress: progressBar(id),
 		Findings: func(r *auditor.Report) { _ = printed(out, r, false) }, // that it is not clean is told below
 	})
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 	"notsale/services/notsale/notsaletest"
 )
 
-func audit(t *testing.T, books auditor.Ledger, tape auditor.Streams, id sale.ID) *auditor.Report {
+func audit(t *testing.T, books auditor.Books, tape auditor.Tape, id sale.ID) *auditor.Report {
 	t.Helper()
 	r, err := auditor.Audit(t.Context(), books, tape, id, auditor.Options{})
 	if err != nil {
@@ -153,37 +153,37 @@ func TestAnArchiveOfAShortStreamSaysSo(t *testing.T) {
 
 // meanwhile lets something happen after each thing that an export reads.
 type meanwhile struct {
-	auditor.Ledger
-	auditor.Streams
+	auditor.Books
+	auditor.Tape
 
 	happens func()
 }
 
 func (m *meanwhile) Snapshot(ctx context.Context, id sale.ID) (ledger.Snapshot, error) {
 	defer m.happens()
-	return m.Ledger.Snapshot(ctx, id)
+	return m.Books.Snapshot(ctx, id)
 }
 
 func (m *meanwhile) Recorded(ctx context.Context, id sale.ID) (ledger.Recorded, error) {
 	defer m.happens()
-	return m.Ledger.Recorded(ctx, id)
+	return m.Books.Recorded(ctx, id)
 }
 
 func (m *meanwhile) Commits(ctx context.Context, id sale.ID) iter.Seq2[ledger.CommitRow, error] {
 	m.happens() // it yields what was committed since, too
-	return m.Ledger.Commits(ctx, id)
+	return m.Books.Commits(ctx, id)
 }
 
 func (m *meanwhile) Attempts(ctx context.Context, id sale.ID) iter.Seq2[ledger.RecordedAttempt, error] {
 	return func(yield func(ledger.RecordedAttempt, error) bool) {
-		m.Ledger.Attempts(ctx, id)(yield)
+		m.Books.Attempts(ctx, id)(yield)
 		m.happens()
 	}
 }
 
 func (m *meanwhile) AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
 	return func(yield func(stream.Message, error) bool) {
-		m.Streams.AttemptMessages(ctx, id, first, last)(yield)
+		m.Tape.AttemptMessages(ctx, id, first, last)(yield)
 		m.happens()
 	}
 }

@@ -16,8 +16,8 @@ import (
 )
 
 var (
-	_ auditor.Ledger  = (*Archive)(nil)
-	_ auditor.Streams = (*Archive)(nil)
+	_ auditor.Books = (*Archive)(nil)
+	_ auditor.Tape  = (*Archive)(nil)
 )
 
 // check says whether the archive can be asked about the sale.
@@ -169,7 +169,7 @@ func (a *Archive) created(ctx context.Context) (time.Time, error) {
 			return r.created, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%w: it does not say when its stream was made", ErrDamaged)
+	return time.Time{}, a.damage(a.sections[sectionSale][0].at, "when the sale's stream was made", "nothing of it")
 }
 
 // Messages yields the messages of the sale's stream from first to last, or to

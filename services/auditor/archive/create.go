@@ -18,7 +18,7 @@ import (
 // Create writes the archive of a sale into a new file, as Write does. The file
 // is there whole and durable, or not at all; only its owner can read it. An error that wraps fs.ErrExist: a
 // file of this name exists, and was not touched.
-func Create(ctx context.Context, path string, books auditor.Ledger, tape auditor.Streams, id sale.ID, progress auditor.Progress) (m Manifest, err error) {
+func Create(ctx context.Context, path string, books auditor.Books, tape auditor.Tape, id sale.ID, progress auditor.Progress) (m Manifest, err error) {
 	if err := absent(path); err != nil {
 		return Manifest{}, err
 	}

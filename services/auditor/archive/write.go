@@ -30,12 +30,12 @@ var ErrMoved = errors.New("archive: a hole was found in the sale's stream while 
 // Write writes the archive of a sale, up to the cursor that stands there when it
 // begins. progress may be nil; it is told how many of how many positions and
 // messages were written. After an error what was written is of no use.
-func Write(ctx context.Context, w io.Writer, books auditor.Ledger, tape auditor.Streams, id sale.ID, progress auditor.Progress) (Manifest, error) {
+func Write(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.Tape, id sale.ID, progress auditor.Progress) (Manifest, error) {
 	return write(ctx, w, books, tape, id, progress, chunkSize)
 }
 
 // write is Write with members that end at another size.
-func write(ctx context.Context, w io.Writer, books auditor.Ledger, tape auditor.Streams, id sale.ID, progress auditor.Progress, cut int) (Manifest, error) {
+func write(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.Tape, id sale.ID, progress auditor.Progress, cut int) (Manifest, error) {
 	enc, err := compressor()
 	if err != nil {
 		return Manifest{}, fmt.Errorf("archive: %w", err)
@@ -57,8 +57,8 @@ func write(ctx context.Context, w io.Writer, books auditor.Ledger, tape auditor.
 // export is one export under way.
 type export struct {
 	ctx      context.Context
-	books    auditor.Ledger
-	tape     auditor.Streams
+	books    auditor.Books
+	tape     auditor.Tape
 	id       sale.ID
 	progress auditor.Progress
 	out      *tar.Writer
@@ -71,7 +71,7 @@ type export struct {
 	before   uint64   // of these in the sections that are written
 }
 
-func newExport(ctx context.Context, w io.Writer, books auditor.Ledger, tape auditor.Streams, id sale.ID) *export {
+func newExport(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.Tape, id sale.ID) *export {
 	return &export{ctx: ctx, books: books, tape: tape, id: id, out: tar.NewWriter(w), manifest: Manifest{Format: format, Members: []Member{}}}
 }
 

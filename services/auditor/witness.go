@@ -14,8 +14,8 @@ const (
 	MaxRequests = 1000 // with a code, or of a user
 )
 
-// trail is what an audit meets that a question needs.
-type trail struct {
+// witness watches an audit for what a question needs.
+type witness struct {
 	question Question // completed by the requests that are met
 
 	sale     sale.Sale
@@ -34,15 +34,15 @@ type trail struct {
 }
 
 // Opened implements Watcher.
-func (w *trail) Opened(o *stream.Opening, s *ledger.Snapshot) {
-	*w = trail{
+func (w *witness) Opened(o *stream.Opening, s *ledger.Snapshot) {
+	*w = witness{
 		question: w.question, sale: o.Sale, cursor: s.Position.Cursor, sequence: o.Message.Sequence,
 		requests: []Request{}, owners: map[sale.ItemID]*Request{}, grants: map[sale.UserID]int{}, atLimit: map[sale.UserID]*Request{},
 	}
 }
 
 // Packed implements Watcher.
-func (w *trail) Packed(m *stream.Message, p *allocation.Pack, b *allocation.Batch) {
+func (w *witness) Packed(m *stream.Message, p *allocation.Pack, b *allocation.Batch) {
 	w.sequence, w.position = m.Sequence, b.After.Position
 	for i := range b.Replies { // one for each request, except where a pack could not be read
 		r, d := &p.Requests[i], &b.Replies[i].Decision
@@ -65,10 +65,10 @@ func (w *trail) Packed(m *stream.Message, p *allocation.Pack, b *allocation.Batc
 }
 
 // Committed implements Watcher.
-func (w *trail) Committed(*ledger.CommitRow) {}
+func (w *witness) Committed(*ledger.CommitRow) {}
 
 // Crossed implements Watcher.
-func (w *trail) Crossed(h *ledger.HoleRow, unproved []allocation.Decision) {
+func (w *witness) Crossed(h *ledger.HoleRow, unproved []allocation.Decision) {
 	w.sequence, w.position = h.Matching, h.CursorPosition
 	for i := range unproved {
 		d := &unproved[i]
@@ -85,7 +85,7 @@ func (w *trail) Crossed(h *ledger.HoleRow, unproved []allocation.Decision) {
 }
 
 // concerns reports whether a request is one of those in question.
-func (w *trail) concerns(id code.ID, item sale.ItemID, user sale.UserID) bool {
+func (w *witness) concerns(id code.ID, item sale.ItemID, user sale.UserID) bool {
 	switch q := &w.question; {
 	case !q.Code.IsZero():
 		return id == q.Code
@@ -97,14 +97,14 @@ func (w *trail) concerns(id code.ID, item sale.ItemID, user sale.UserID) bool {
 }
 
 // shown is how many of them are kept.
-func (w *trail) shown() int {
+func (w *witness) shown() int {
 	if w.question.Code.IsZero() && w.question.Item != 0 {
 		return MaxRace
 	}
 	return MaxRequests
 }
 
-func (w *trail) see(r *Request, d *allocation.Decision) {
+func (w *witness) see(r *Request, d *allocation.Decision) {
 	if w.total++; w.total == 1 {
 		first := *d
 		w.decision = &first
@@ -115,14 +115,14 @@ func (w *trail) see(r *Request, d *allocation.Decision) {
 }
 
 // learn takes from a request what the code in question says of itself.
-func (w *trail) learn(r *allocation.Request) {
+func (w *witness) learn(r *allocation.Request) {
 	if q := &w.question; !q.Code.IsZero() {
 		q.Item, q.User, q.Expires = r.Item, r.User, r.Expires
 	}
 }
 
 // grant takes a grant in, and what it makes true for all later requests.
-func (w *trail) grant(r *Request) {
+func (w *witness) grant(r *Request) {
 	w.owners[r.Item] = r
 	if w.sold++; w.sold == w.sale.Stock {
 		w.last = r
@@ -134,7 +134,7 @@ func (w *trail) grant(r *Request) {
 
 // verdict returns what was decided about the code in question, and what a
 // refusal rests on.
-func (w *trail) verdict() (Verdict, []Cause) {
+func (w *witness) verdict() (Verdict, []Cause) {
 	switch d := w.decision; d.Reason { //nolint:exhaustive // the others rest on something
 	case allocation.Granted:
 		return Granted, nil
@@ -147,7 +147,7 @@ func (w *trail) verdict() (Verdict, []Cause) {
 
 // against returns all that stands against the code in question, in the order
 // in which the engine looks at it.
-func (w *trail) against() (causes []Cause) {
+func (w *witness) against() (causes []Cause) {
 	if e := w.question.Expires; e != 0 && e < w.cursor.Now {
 		causes = append(causes, w.cause(allocation.CodeExpired, w.cursor.Now))
 	}
@@ -160,7 +160,7 @@ func (w *trail) against() (causes []Cause) {
 }
 
 // cause returns what a refusal for the reason at that engine time rests on.
-func (w *trail) cause(reason allocation.Reason, now sale.Instant) Cause {
+func (w *witness) cause(reason allocation.Reason, now sale.Instant) Cause {
 	c := Cause{Reason: reason.String()}
 	switch q := &w.question; reason.Scope() {
 	case allocation.ScopeCode:

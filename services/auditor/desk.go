@@ -11,17 +11,17 @@ import (
 	"notsale/pkg/wire"
 )
 
-// NewLookup returns a lookup that reads through the rows of one sale: for an
+// NewDesk returns a desk that reads through the books of one sale: for an
 // archive, which has no index.
-func NewLookup(books Ledger, id sale.ID) Lookup { return readingLookup{books, id} }
+func NewDesk(books Books, id sale.ID) Desk { return readingDesk{books, id} }
 
-type readingLookup struct {
-	Ledger
+type readingDesk struct {
+	Books
 
 	sale sale.ID
 }
 
-func (d readingLookup) DecisionOf(ctx context.Context, id code.ID) (sale.ID, allocation.Decision, error) {
+func (d readingDesk) DecisionOf(ctx context.Context, id code.ID) (sale.ID, allocation.Decision, error) {
 	for row, err := range d.Decisions(ctx, d.sale, 0, math.MaxInt64) {
 		if err != nil || row.Code == id {
 			return d.sale, row, err
@@ -30,7 +30,7 @@ func (d readingLookup) DecisionOf(ctx context.Context, id code.ID) (sale.ID, all
 	return 0, allocation.Decision{}, ledger.ErrNotFound
 }
 
-func (d readingLookup) AttemptOf(ctx context.Context, id sale.ID, given code.ID) (ledger.RecordedAttempt, error) {
+func (d readingDesk) AttemptOf(ctx context.Context, id sale.ID, given code.ID) (ledger.RecordedAttempt, error) {
 	for row, err := range d.Attempts(ctx, id) {
 		if err != nil || row.Code == given {
 			return row, err
@@ -39,7 +39,7 @@ func (d readingLookup) AttemptOf(ctx context.Context, id sale.ID, given code.ID)
 	return ledger.RecordedAttempt{}, ledger.ErrNotFound
 }
 
-func (d readingLookup) Outcomes(ctx context.Context, id sale.ID, user sale.UserID) (map[wire.Outcome]int, error) {
+func (d readingDesk) Outcomes(ctx context.Context, id sale.ID, user sale.UserID) (map[wire.Outcome]int, error) {
 	outcomes := map[wire.Outcome]int{}
 	for row, err := range d.Attempts(ctx, id) {
 		if err != nil {
