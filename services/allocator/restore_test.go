@@ -153,7 +153,7 @@ func TestAStandbyGoesOnWhereItsReadingStopped(t *testing.T) {
 	if err := <-read; err == nil {
 		t.Error("a session was cut, and nothing has failed")
 	}
-	if _, at := s.standing(c.of.ID); at.Position != before {
+	if _, at := s.engine(c.of.ID); at.Position != before {
 		t.Errorf("the engine stands at %d, want %d", at.Position, before)
 	}
 	c.goOn(1)
@@ -211,7 +211,7 @@ func TestALongRestoreIsTold(t *testing.T) {
 	const total = 4_000_000
 	var attended time.Duration
 	for at := int64(0); at < total; at += total / 10 {
-		p.page(at, total)
+		p.restores(at, total)
 		p.begin(restoring, ledgerTimeout)
 		attended += ledgerTimeout
 		clock.Store(int64(attended))

@@ -74,7 +74,7 @@ func TestStandbyPassesOverWhatCannotBeDecided(t *testing.T) {
 }
 
 func (s *standby) has(of sale.Sale) bool {
-	e, _ := s.standing(of.ID)
+	e, _ := s.engine(of.ID)
 	return e != nil
 }
 
