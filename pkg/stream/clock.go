@@ -9,7 +9,7 @@ import (
 )
 
 // ServerTime returns the time by the clock of the NATS server that leads the
-// directory, and by this process's clock the middle of the round trip that asked
+// directory, and, by this process's clock, the middle of the round trip that asked
 // for it.
 func (d *Directory) ServerTime(ctx context.Context) (server, local time.Time, err error) {
 	return d.client.serverTime(ctx, directoryStream)
