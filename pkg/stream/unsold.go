@@ -67,6 +67,3 @@ func checkoutSubject(s wire.AttemptStream) string {
 
 func checkoutStream(id sale.ID) string { return wire.AttemptStream{Sale: id}.String() }
 func unsoldStream(part int) string     { return wire.AttemptStream{Part: part}.String() }
-
-// UnsoldPart is Info.
-type UnsoldPart = Info
