@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,12 +17,12 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// portTries bounds how often a start takes another free port, after somebody
-// else took the one it had chosen.
+// portTries bounds how often a start chooses another free port because another
+// program took the first one.
 const portTries = 3
 
 var (
-	errPortTaken = errors.New("the port is taken: stop what listens there, or choose another (port 0 takes a free one)")
+	errPortTaken = errors.New("the port is taken: stop what listens there")
 	errNotReady  = errors.New("it is still starting")
 )
 
@@ -36,14 +34,12 @@ type daemon struct {
 
 	name    string
 	cfg     Config
-	addr    string // host:port, as configured
 	log     *slog.Logger
 	limit   time.Duration    // of a start
 	signals []syscall.Signal // that ask it to stop, each more urgent than the one before
 
-	dir      string   // Data/NAME: its folder, if it has one, and where the names of its files begin
+	dir      string   // Data/NAME: its folder, if it has one, and the prefix of its files' names
 	account  *account // who runs it
-	host     string
 	port     int
 	password string
 
@@ -53,34 +49,31 @@ type daemon struct {
 	stand *miniredis.Miniredis // instead of a child
 }
 
-// program is what is particular to a store.
+// program is how one store differs from the others.
 type program interface {
-	// prepare finds the program and sees to its data and password, once.
+	// prepare finds the program and prepares its data and password, once.
 	prepare(ctx context.Context) error
-	// command says how to run it, with nobody working on its data any more.
-	// Without a program it has started the stand-in itself.
+	// command says how to run the program, and makes sure that no other process uses
+	// its data. If the stand-in runs instead, it returns no program.
 	command(ctx context.Context) (childSpec, error)
-	// ask tries once whether the child serves. settled: there is no sense in
-	// asking again.
+	// ask tries once whether the child serves. settled: asking again is useless.
 	ask(ctx context.Context, c *child) (settled bool, err error)
 }
 
-// start starts the store for the first time. A free port that somebody else takes
-// first is exchanged for another.
+// start starts the store for the first time, on a free port.
 func (d *daemon) start(ctx context.Context) error {
 	err := d.claim()
 	if err == nil {
 		err = d.prepare(ctx)
 	}
-	_, fixed, _ := splitAddr(d.addr)
 	for try := 1; err == nil; try++ {
-		if d.host, d.port, err = choosePort(d.addr); err != nil {
+		if d.port, err = freePort(); err != nil {
 			break
 		}
 		if err = d.run(ctx); err == nil {
 			return nil
 		}
-		if errors.Is(err, errPortTaken) && fixed == 0 && try < portTries {
+		if errors.Is(err, errPortTaken) && try < portTries {
 			err = nil
 		}
 	}
@@ -88,19 +81,16 @@ func (d *daemon) start(ctx context.Context) error {
 	return fmt.Errorf("%s: %w", d.name, err)
 }
 
-// claim settles who runs the store and where, and takes its lock.
-func (d *daemon) claim() (err error) {
-	if d.account, err = childAccount(d.cfg.Data); err != nil {
-		return err
-	}
-	data, err := prepareData(d.cfg.Data, d.account)
+// claim decides who runs the store and where, and takes its lock.
+func (d *daemon) claim() error {
+	data, account, err := openData(d.cfg.Data)
 	if err == nil {
-		err = d.account.checkReach(data)
+		err = account.checkReach(data)
 	}
 	if err != nil {
 		return err
 	}
-	d.dir = filepath.Join(data, d.name)
+	d.dir, d.account = filepath.Join(data, d.name), account
 	d.lock, err = takeLock(d.dir + ".lock")
 	return err
 }
@@ -147,10 +137,10 @@ func (d *daemon) ready(ctx context.Context, c *child) error {
 
 const (
 	diskFull = "the disk is full: free some space, or choose a folder on another disk with --data"
-	walRoom  = 16 << 20 // bytes of a segment of its log, which Postgres needs to start
+	walRoom  = 16 << 20 // bytes of one segment of the write-ahead log, which Postgres needs to start
 )
 
-// advice maps what servers write into their logs to what the reader can do.
+// advice says what to do about what servers write into their logs.
 var advice = []struct{ sign, todo string }{
 	{"No space left on device", diskFull},
 	{"is not compatible with", "the data was made by another version of PostgreSQL: set PG_BIN to the folder of that version's programs, or choose another folder with --data"},
@@ -161,8 +151,8 @@ var advice = []struct{ sign, todo string }{
 	{"Permission denied", "check the owner and mode of the data folder and its parents"},
 }
 
-// explain adds to a failed run what the end of its log suggests, or the disk,
-// which may have been too full for the log as well.
+// explain adds to the error of a failed run what the end of its log suggests. If the
+// disk is full, the log may be missing.
 func (d *daemon) explain(err error, c *child) error {
 	tail := c.tail()
 	if strings.Contains(tail, "Address already in use") {
@@ -183,11 +173,11 @@ func (d *daemon) explain(err error, c *child) error {
 }
 
 // Address is host:port.
-func (d *daemon) Address() string { return net.JoinHostPort(d.host, strconv.Itoa(d.port)) }
+func (d *daemon) Address() string { return address(d.port) }
 
-// Stop ends the server: it asks, ever more urgently as ctx's deadline comes near
-// (without one it takes at most 20 s), and in the end kills it, which is an error.
-// Stopping again does nothing.
+// Stop ends the server. It sends each signal in turn before ctx's deadline (without
+// one, within 20 s), and then kills the server, which is an error. Stopping again
+// does nothing.
 func (d *daemon) Stop(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -225,8 +215,8 @@ func (d *daemon) Restart(ctx context.Context) error {
 	return nil
 }
 
-// ended gives a channel that closes when the current process ends, and a
-// function that then says how. Not for a stand-in, which cannot die alone.
+// ended returns a channel that closes when the current process ends, and a
+// function that then says why. Not for the stand-in, which cannot end by itself.
 func (d *daemon) ended() (<-chan struct{}, func() error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -234,8 +224,8 @@ func (d *daemon) ended() (<-chan struct{}, func() error) {
 	return c.done, func() error { return d.explain(c.died(), c) }
 }
 
-// Kill ends the server and all its processes with SIGKILL, for fault tests; a
-// stand-in it closes. It returns once they are gone. Restart brings it back.
+// Kill ends the server and all its processes with SIGKILL, for fault tests; it closes
+// the stand-in. It returns once they are gone. Restart brings the server back.
 func (d *daemon) Kill() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -246,18 +236,18 @@ func (d *daemon) Kill() error {
 	return d.child.kill()
 }
 
-// Pause stops every process of the server (SIGSTOP), for fault tests. A stand-in
-// cannot: errors.ErrUnsupported.
-func (d *daemon) Pause() error { return d.signal((*child).pause) }
+// Pause suspends every process of the server (SIGSTOP), for fault tests. For the
+// stand-in the error is errors.ErrUnsupported.
+func (d *daemon) Pause() error { return d.signal(syscall.SIGSTOP) }
 
 // Resume undoes Pause.
-func (d *daemon) Resume() error { return d.signal((*child).resume) }
+func (d *daemon) Resume() error { return d.signal(syscall.SIGCONT) }
 
-func (d *daemon) signal(how func(*child) error) error {
+func (d *daemon) signal(sig syscall.Signal) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.child == nil {
 		return fmt.Errorf("%s runs in-process: %w", d.name, errors.ErrUnsupported)
 	}
-	return how(d.child)
+	return d.child.signalFamily(sig)
 }

@@ -108,7 +108,7 @@ func TestAStreamSurvivesAKillWhileItIsResized(t *testing.T) {
 			t.Errorf("the consumer of %s: %v", name, err)
 		}
 	}
-	if n := strings.Count(said.String(), "made anew"); n != 4 {
+	if n := strings.Count(said.String(), "written again"); n != 4 {
 		t.Errorf("%d repairs were told of, want 4:\n%s", n, &said)
 	}
 	if text, err := os.ReadFile(folder("broken") + "/meta.sum"); err != nil || string(text) != string(sums["broken"]) {
@@ -117,7 +117,7 @@ func TestAStreamSurvivesAKillWhileItIsResized(t *testing.T) {
 	stop(t, second.Stop)
 	var again testlog.Log
 	startNATS(t, cfg, slog.New(slog.NewTextHandler(&again, nil)))
-	if strings.Contains(again.String(), "made anew") {
+	if strings.Contains(again.String(), "written again") {
 		t.Errorf("repaired once more:\n%s", &again)
 	}
 }

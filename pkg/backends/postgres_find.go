@@ -23,17 +23,17 @@ const minMajor = 14
 // probeWait is the limit of one "--version".
 const probeWait = 5 * time.Second
 
-// pgInstall is a folder with an initdb and a postgres that run and belong
-// together.
+// pgInstall is a folder with an initdb and a postgres that run and have the same
+// version.
 type pgInstall struct {
 	dir     string
 	version string // such as "15.18"
 	major   int
 }
 
-// findPostgres chooses the programs: PG_BIN and nothing else if it is set; else
-// the first suitable folder on PATH, then the distributions', newest first;
-// else a download. If there is data, only its major version is suitable.
+// findPostgres chooses the programs: only PG_BIN if it is set; else the first suitable
+// folder on PATH, then of the distributions' folders, newest first; else a download. If
+// there is data, only its major version is suitable.
 func findPostgres(ctx context.Context, pgBin string, major int, a *account, log *slog.Logger) (pgInstall, error) {
 	if pgBin != "" {
 		found, err := suitable(ctx, pgBin, major, a)
@@ -57,8 +57,8 @@ func findPostgres(ctx context.Context, pgBin string, major int, a *account, log 
 	return found, nil
 }
 
-// suitable probes a folder, and reports why its programs cannot serve data of a
-// major version, or, for 0, new data.
+// suitable probes a folder. The error says why its programs cannot serve data of this
+// major version; 0: new data.
 func suitable(ctx context.Context, dir string, major int, a *account) (pgInstall, error) {
 	i, err := probePostgres(ctx, dir, a)
 	switch {
@@ -71,8 +71,8 @@ func suitable(ctx context.Context, dir string, major int, a *account) (pgInstall
 	return i, err
 }
 
-// pathFolders lists the folders of every postgres on PATH, links followed: a
-// link in /usr/local/bin says nothing of where initdb is.
+// pathFolders lists the folders of every postgres on PATH. It follows links: initdb is
+// beside the program, not beside a link in /usr/local/bin.
 func pathFolders() []string {
 	var dirs []string
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
@@ -86,7 +86,8 @@ func pathFolders() []string {
 
 var firstNumber = regexp.MustCompile(`\d+`)
 
-// distributionFolders lists where packages put their programs, newest first.
+// distributionFolders lists the folders in which packages install the programs, newest
+// first.
 func distributionFolders() []string {
 	var dirs []string
 	for _, pattern := range []string{
@@ -112,8 +113,8 @@ func folderMajor(dir string) int {
 
 var pgVersion = regexp.MustCompile(`\(PostgreSQL\) ((\d+)[^ \n]*)`)
 
-// probePostgres runs both programs of a folder as the account. Scripts are
-// refused: a wrapper would stand between us and the server's signals.
+// probePostgres runs both programs of a folder as the account. It refuses scripts: a
+// wrapper script would get the signals instead of the server.
 func probePostgres(ctx context.Context, dir string, a *account) (pgInstall, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -148,8 +149,7 @@ func programVersion(ctx context.Context, program string, a *account) (string, er
 	return string(match[1]), nil
 }
 
-// runShort runs a program that ends at once, as the account, and gives its
-// output.
+// runShort runs a program that ends at once, as the account, and returns its output.
 func runShort(ctx context.Context, a *account, program string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeWait)
 	defer cancel()

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,7 +23,7 @@ func TestKilledParentLeavesNoChild(t *testing.T) {
 	t.Parallel()
 	data := newSeeded(t)
 	r := runParent(t, data)
-	eventually(t, "all children gone", func() bool { return !anyAlive([]int{r.Postgres, r.PostgresChild, r.Redis}) })
+	eventually(t, "all children gone", func() bool { return !slices.ContainsFunc([]int{r.Postgres, r.PostgresChild, r.Redis}, alive) })
 	start(t, Config{Data: data})
 }
 

@@ -29,7 +29,7 @@ const RedisDatabases = 1024
 const redisReadyWait = 10 * time.Second // limit of a start; it has nothing to load
 
 // Redis is a redis-server that runs as a child process, or a miniredis in this
-// process. It keeps nothing on disk: what it held is gone with Stop and Kill.
+// process. It keeps nothing on disk: Stop and Kill lose its data.
 type Redis struct {
 	daemon
 
@@ -38,13 +38,12 @@ type Redis struct {
 }
 
 // StartRedis starts Redis and returns once it answers. Of cfg it uses Data (for
-// its configuration, password and log), RedisAddr and InProcessRedis. It holds
-// at most 256 MB and then drops what was used least recently. Without a
-// redis-server that runs it takes miniredis, which knows no such limit; see
-// InProcess.
+// its password and log) and InProcessRedis. It holds at most 256 MB and then
+// evicts the least recently used keys. If no redis-server runs here, it is
+// miniredis, which has no such limit; see InProcess.
 func StartRedis(ctx context.Context, cfg Config, log *slog.Logger) (*Redis, error) {
 	r := &Redis{daemon: daemon{
-		name: "redis", cfg: cfg, addr: cfg.RedisAddr, log: log.With("part", "redis"),
+		name: "redis", cfg: cfg, log: log.With("part", "redis"),
 		limit: redisReadyWait, signals: []syscall.Signal{syscall.SIGTERM},
 	}}
 	r.program = r
@@ -60,7 +59,7 @@ func (r *Redis) prepare(ctx context.Context) (err error) {
 	}
 	if r.path != "" {
 		if _, err := runShort(ctx, r.account, r.path, "--version"); err != nil {
-			r.log.Warn("redis-server does not run: taking the in-process stand-in", "error", err)
+			r.log.Warn("redis-server does not run: using the in-process stand-in", "error", err)
 			r.path = ""
 		}
 	}
@@ -68,8 +67,8 @@ func (r *Redis) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// FindRedis gives the path of redis-server, empty if none is installed: on
-// PATH, else in the usual folders.
+// FindRedis returns the path of redis-server, on PATH or in the usual folders; empty
+// if it is not installed.
 func FindRedis() string {
 	if program, err := exec.LookPath("redis-server"); err == nil {
 		if program, err = filepath.Abs(program); err == nil {
@@ -98,11 +97,11 @@ func (r *Redis) command(context.Context) (childSpec, error) {
 	}, nil
 }
 
-// configuration is read from standard input: anybody may read an argument list,
-// and the name of a file is a pattern, which a data folder's may not match.
+// configuration is passed on standard input: every user can read an argument list, and
+// redis-server takes a file's name as a pattern, which may not match the data folder's.
 func (r *Redis) configuration() string {
 	return strings.Join([]string{
-		"bind " + r.host,
+		"bind " + loopback,
 		"port " + strconv.Itoa(r.port),
 		"protected-mode yes",
 		"requirepass " + r.password,
@@ -117,8 +116,8 @@ func (r *Redis) configuration() string {
 	}, "\n")
 }
 
-// ask asks only once the log says that the child has the port: a stranger's
-// server must not see the password.
+// ask connects only once the log says that the child has the port: another program's
+// server must not get the password.
 func (r *Redis) ask(ctx context.Context, c *child) (settled bool, err error) {
 	if !strings.Contains(c.tail(), "eady to accept connections") {
 		return false, errNotReady
@@ -132,9 +131,9 @@ func (r *Redis) ask(ctx context.Context, c *child) (settled bool, err error) {
 	return err == nil, err
 }
 
-// askVersion fails while the server does not answer, and when ctx ends.
+// askVersion asks the server for its version.
 func (r *Redis) askVersion(ctx context.Context) (string, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.Address()) // the client would log each refusal
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.Address()) // the client would log each refused connection
 	if err != nil {
 		return "", err
 	}
@@ -173,7 +172,7 @@ func (r *Redis) runInProcess() error {
 	return nil
 }
 
-// InProcess tells whether this is the stand-in.
+// InProcess reports whether this is the stand-in.
 func (r *Redis) InProcess() bool { return r.path == "" }
 
 // URL is the connection string of database 0, password included.

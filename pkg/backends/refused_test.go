@@ -57,7 +57,7 @@ func TestFoldersThatCannotBeUsed(t *testing.T) {
 		prepare func(data string) error
 		want    []string
 	}{
-		"a file":                         {func(data string) error { return os.WriteFile(data, nil, 0o644) }, []string{"is a file", other, "--data"}},
+		"a file":                         {func(data string) error { return os.WriteFile(data, nil, 0o644) }, []string{"not a directory", other, "--data"}},
 		"in a folder of somebody else's": {func(string) error { return nil }, []string{"permission denied", other, "--data"}},
 		"somebody else's":                {func(data string) error { return os.Mkdir(data, 0o700) }, []string{"permission denied", "another user's", other, "--data"}},
 		"read-only": {func(data string) error {
