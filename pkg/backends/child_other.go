@@ -61,7 +61,7 @@ func alive(pid int) bool { return exists(pid) }
 
 // occupants lists the postmaster on a data folder, if there is one.
 func occupants(dir string) []int {
-	pid, err := postmasterPID(dir)
+	pid, _, err := postmaster(dir)
 	if err != nil || !alive(pid) {
 		return nil
 	}

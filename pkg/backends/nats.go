@@ -49,8 +49,7 @@ type natsRun struct {
 	server *server.Server
 	logger *natsLog
 	stop   chan struct{} // closed to end the watch
-	done   chan struct{} // closed when the watch has ended
-	ended  chan struct{} // closed when the server, or its JetStream, ended by itself
+	ended  chan struct{} // closed when the server, or its JetStream, has ended
 }
 
 // StartNATS starts a NATS server whose streams are in cfg.Data/nats, and
@@ -128,10 +127,7 @@ func (n *NATS) serve(ctx context.Context) (*natsRun, error) {
 		s.WaitForShutdown()
 		return nil, err
 	}
-	run := &natsRun{
-		dir: n.dir, server: s, logger: logger,
-		stop: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
-	}
+	run := &natsRun{dir: n.dir, server: s, logger: logger, stop: make(chan struct{}), ended: make(chan struct{})}
 	go run.watch()
 	return run, nil
 }
@@ -162,7 +158,6 @@ var errNotLogged = errors.New("it logged no error")
 // ended; it has switched JetStream off, as it may do on a full disk; or a disk that
 // was full has room again, which the server does not notice.
 func (r *natsRun) watch() {
-	defer close(r.done)
 	tick := time.NewTicker(streamsWatch)
 	defer tick.Stop()
 	told := false
@@ -243,7 +238,6 @@ func (n *NATS) Stop(ctx context.Context) error {
 	close(run.stop)
 	down := make(chan struct{})
 	go func() {
-		<-run.done
 		run.server.Shutdown()
 		run.server.WaitForShutdown()
 		release(lock)

@@ -103,7 +103,7 @@ func vacate(ctx context.Context, dir string) error {
 			return fmt.Errorf("postgres processes %v still run on %s: stop them (kill -QUIT %d)", found, dir, found[0])
 		}
 	}
-	if pid, err := postmasterPID(dir); err == nil && exists(pid) {
+	if pid, _, err := postmaster(dir); err == nil && exists(pid) {
 		if err := os.Remove(filepath.Join(dir, "postmaster.pid")); err != nil {
 			return fmt.Errorf("remove stale pid file: %w", err)
 		}
@@ -111,23 +111,16 @@ func vacate(ctx context.Context, dir string) error {
 	return nil
 }
 
-func postmasterPID(dir string) (int, error) {
+// postmaster reads the pid file: the postmaster's process id is on its first line, its
+// state on the eighth.
+func postmaster(dir string) (pid int, ready bool, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	return strconv.Atoi(strings.TrimSpace(line))
-}
-
-// saysReady reports whether the pid file, whose eighth line is the state, says that
-// the postmaster with this process id takes connections. Only then is the port
-// certainly its own: another program's server must not get the password.
-func saysReady(dir string, pid int) bool {
-	text, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
 	lines := strings.Split(string(text), "\n")
-	return err == nil && len(lines) >= 8 &&
-		strings.TrimSpace(lines[0]) == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
+	pid, err = strconv.Atoi(strings.TrimSpace(lines[0]))
+	return pid, len(lines) >= 8 && strings.TrimSpace(lines[7]) == "ready", err
 }
 
 // briefly waits a moment, or fails when ctx ends.
@@ -140,10 +133,11 @@ func briefly(ctx context.Context) error {
 	}
 }
 
-// ask also makes the database if it is missing: on a new folder, or after a crash
-// between initdb and this.
+// ask connects only once the pid file says that the child is ready, so that the port is
+// its own: another program's server must not get the password. It makes the database if
+// it is missing: on a new folder, or after a crash between initdb and this.
 func (p *Postgres) ask(ctx context.Context, c *child) (settled bool, err error) {
-	if !saysReady(p.dir, c.process.Pid) {
+	if pid, ready, err := postmaster(p.dir); err != nil || !ready || pid != c.process.Pid {
 		return false, errNotReady
 	}
 	try, cancel := c.attempt(ctx)
@@ -162,13 +156,10 @@ func (p *Postgres) ask(ctx context.Context, c *child) (settled bool, err error) 
 func ensureDatabase(ctx context.Context, conn *pgx.Conn) error {
 	var found bool
 	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, databaseName).Scan(&found)
+	if err == nil && !found {
+		_, err = conn.Exec(ctx, "CREATE DATABASE "+databaseName)
+	}
 	if err != nil {
-		return fmt.Errorf("look for database: %w", err)
-	}
-	if found {
-		return nil
-	}
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+databaseName); err != nil {
 		return fmt.Errorf("create database: %w", err)
 	}
 	return nil

@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,7 +32,7 @@ type Redis struct {
 	daemon
 
 	path    string // of redis-server; empty: in-process
-	version atomic.Value
+	version string
 }
 
 // StartRedis starts Redis and returns once it answers. Of cfg it uses Data (for
@@ -54,31 +52,33 @@ func StartRedis(ctx context.Context, cfg Config, log *slog.Logger) (*Redis, erro
 }
 
 func (r *Redis) prepare(ctx context.Context) (err error) {
+	r.version = "miniredis"
 	if !r.cfg.InProcessRedis {
 		r.path = FindRedis()
 	}
 	if r.path != "" {
-		if _, err := runShort(ctx, r.account, r.path, "--version"); err != nil {
+		said, err := runShort(ctx, r.account, r.path, "--version")
+		if err != nil {
 			r.log.Warn("redis-server does not run: using the in-process stand-in", "error", err)
 			r.path = ""
+		} else if match := redisVersion.FindSubmatch(said); match != nil {
+			r.version = string(match[1])
 		}
 	}
 	r.password, err = secret(r.dir+".password", nil)
 	return err
 }
 
+var redisVersion = regexp.MustCompile(`\bv=(\S+)`)
+
 // FindRedis returns the path of redis-server, on PATH or in the usual folders; empty
 // if it is not installed.
 func FindRedis() string {
-	if program, err := exec.LookPath("redis-server"); err == nil {
-		if program, err = filepath.Abs(program); err == nil {
-			return program
-		}
-	}
-	for _, dir := range []string{"/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"} {
-		program := filepath.Join(dir, "redis-server")
-		if info, err := os.Stat(program); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return program
+	for _, name := range []string{"redis-server", "/usr/bin/redis-server", "/usr/local/bin/redis-server", "/opt/homebrew/bin/redis-server"} {
+		if program, err := exec.LookPath(name); err == nil {
+			if program, err = filepath.Abs(program); err == nil {
+				return program
+			}
 		}
 	}
 	return ""
@@ -124,38 +124,18 @@ func (r *Redis) ask(ctx context.Context, c *child) (settled bool, err error) {
 	}
 	ctx, cancel := c.attempt(ctx)
 	defer cancel()
-	version, err := r.askVersion(ctx)
-	if err == nil {
-		r.version.Store(version)
-	}
+	err = r.ping(ctx)
 	return err == nil, err
 }
 
-// askVersion asks the server for its version.
-func (r *Redis) askVersion(ctx context.Context) (string, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.Address()) // the client would log each refused connection
-	if err != nil {
-		return "", err
-	}
-	_ = conn.Close()
-	options, err := redis.ParseURL(r.URL())
-	if err != nil {
-		return "", err
-	}
-	options.MaxRetries, options.DisableIdentity, options.ContextTimeoutEnabled = -1, true, true
-	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	client := redis.NewClient(options)
+// ping fails if the server does not answer.
+func (r *Redis) ping(ctx context.Context) error {
+	client := redis.NewClient(&redis.Options{
+		Addr: r.Address(), Password: r.password, MaxRetries: -1, DisableIdentity: true, ContextTimeoutEnabled: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
 	defer func() { _ = client.Close() }()
-	info, err := client.Info(ctx, "server").Result()
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(info) {
-		if version, ok := strings.CutPrefix(line, "redis_version:"); ok {
-			return strings.TrimSpace(version), nil
-		}
-	}
-	return "", errors.New("INFO names no version")
+	return client.Ping(ctx).Err()
 }
 
 func (r *Redis) runInProcess() error {
@@ -168,7 +148,6 @@ func (r *Redis) runInProcess() error {
 		return err
 	}
 	r.stand = stand
-	r.version.Store("miniredis")
 	return nil
 }
 
@@ -182,4 +161,4 @@ func (r *Redis) URL() string {
 }
 
 // Version is the server's, such as "7.0.15", or "miniredis".
-func (r *Redis) Version() string { return r.version.Load().(string) } //nolint:forcetypeassert // it is stored as such
+func (r *Redis) Version() string { return r.version }
