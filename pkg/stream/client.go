@@ -129,7 +129,7 @@ func (c *Client) options() []nats.Option {
 		nats.SetCustomDialer(&dialer{Dialer: net.Dialer{Timeout: dialTimeout}, last: &c.conn}),
 		nats.FlusherTimeout(0), // conn has a limit of its own: it tells a slow write from one that is stuck
 		nats.MaxReconnects(-1),
-		nats.IgnoreAuthErrorAbort(), // an operator may mend a refused login
+		nats.IgnoreAuthErrorAbort(), // an operator may repair a refused login
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
 		nats.NoCallbacksAfterClientClose(),

@@ -26,8 +26,8 @@
 // part refuses looks for the last one, so every attempt finds a part that takes
 // it. An attempt that was published again may be in two parts; it has one id.
 //
-// Failure behaviour: a publish ends with its context or on disconnect, never by a
-// timeout of its own; a slow acknowledgement is logged once. An error that wraps
+// Failure behaviour: a publish waits for its acknowledgement until its context ends or
+// NATS disconnects; a slow acknowledgement is logged once. An error that wraps
 // ErrAmbiguous leaves open whether the message was stored; any other means that it
 // was not. A Reader ends with an error at the first gap, missed heartbeat or
 // reconnect: open another, and check first that the stream kept its tail.

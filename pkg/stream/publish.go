@@ -20,8 +20,8 @@ func (c *Client) PublishPack(ctx context.Context, id sale.ID, data []byte) error
 	return c.publish(ctx, purchaseSubject(id), data)
 }
 
-// publish stores a message. If NATS forbids it, the client goes on trying the
-// subject by itself: see Refused.
+// publish stores a message. If NATS forbids it, the client retries the subject, without
+// the message, until it is allowed: see Refused.
 func (c *Client) publish(ctx context.Context, subject string, data []byte) error {
 	err := c.send(ctx, subject, data)
 	if errors.Is(err, ErrDenied) {

@@ -27,7 +27,7 @@ var limits = map[jetstream.ErrorCode]string{
 	codeStreamTooLarge:                               "raise disk_max_stream_bytes, or give a smaller --sale-bytes and --attempt-bytes",
 }
 
-// explained adds what to do to an error that only an operator can mend.
+// explained adds what to do to an error whose cause only an operator can remove.
 func explained(err error) error {
 	var code jetstream.ErrorCode
 	if is := (*jetstream.APIError)(nil); errors.As(err, &is) {
@@ -67,7 +67,7 @@ func (c *Client) request(ctx context.Context, timeout time.Duration, call func(c
 	return err
 }
 
-// failing holds the requests that fail for reasons that only an operator can mend.
+// failing holds the requests that fail for reasons that only an operator can remove.
 // Safe for any number of callers.
 type failing struct {
 	mu       sync.Mutex

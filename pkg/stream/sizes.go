@@ -176,22 +176,14 @@ func led(info *jetstream.StreamInfo) error {
 // lookAt reads a stream's state and settings from its leader. ErrLost: the stream
 // does not exist.
 func (c *Client) lookAt(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
-	s, err := c.handle(ctx, name)
+	s, err := ask(ctx, c, func(ctx context.Context) (jetstream.Stream, error) {
+		return c.js.Stream(ctx, name)
+	}, c.api+"STREAM.INFO."+name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("%w: stream %s does not exist", ErrLost, name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("stream: reading the state of %s: %w", name, err)
 	}
-	if err := led(s.CachedInfo()); err != nil {
-		return nil, err
-	}
-	return s.CachedInfo(), nil
-}
-
-// handle returns the library's handle of a stream, with its state.
-func (c *Client) handle(ctx context.Context, name string) (jetstream.Stream, error) {
-	return ask(ctx, c, func(ctx context.Context) (jetstream.Stream, error) {
-		return c.js.Stream(ctx, name)
-	}, c.api+"STREAM.INFO."+name)
+	return s.CachedInfo(), led(s.CachedInfo())
 }
