@@ -3,6 +3,7 @@
 package backends
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,19 +109,10 @@ func (c *child) tail() string { return logTail(c.spec.log, c.logFrom) }
 
 // died describes an unexpected end. It is valid once done is closed.
 func (c *child) died() error {
-	reason := "exited by itself"
-	if c.err != nil {
-		reason = c.err.Error()
-	}
-	return fmt.Errorf("%s ended: %s; see its log, %s%s", c.spec.name, reason, c.spec.log, quoteTail(c.tail()))
+	return fmt.Errorf("%s ended: %w", c.spec.name, cmp.Or(c.err, errExited))
 }
 
-func quoteTail(tail string) string {
-	if tail == "" {
-		return ""
-	}
-	return ", which ends:\n    " + strings.ReplaceAll(tail, "\n", "\n    ")
-}
+var errExited = errors.New("exited by itself")
 
 // wait waits for the end of a process that ends by itself. If ctx ends first, it
 // kills the process and its descendants.

@@ -158,8 +158,9 @@ func (d *daemon) explain(err error, c *child) error {
 	if strings.Contains(tail, "Address already in use") {
 		return fmt.Errorf("listen on %s: %w", d.Address(), errPortTaken)
 	}
-	if !strings.Contains(err.Error(), c.spec.log) {
-		err = fmt.Errorf("%w; see its log, %s%s", err, c.spec.log, quoteTail(tail))
+	err = fmt.Errorf("%w; see its log, %s", err, c.spec.log)
+	if tail != "" {
+		err = fmt.Errorf("%w, which ends:\n    %s", err, strings.ReplaceAll(tail, "\n", "\n    "))
 	}
 	for _, a := range advice {
 		if strings.Contains(tail, a.sign) {

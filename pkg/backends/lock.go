@@ -3,6 +3,7 @@
 package backends
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,19 +28,11 @@ func takeLock(path string) (*flock.Flock, error) {
 	case err != nil:
 		return nil, fmt.Errorf("lock file: %w; choose another folder with --data", err)
 	case !held:
-		return nil, fmt.Errorf("%w (process %s holds %s): stop it, or choose another folder with --data", ErrInUse, holder(path), path)
+		pid, _ := os.ReadFile(path)
+		return nil, fmt.Errorf("%w (process %s holds %s): stop it, or choose another folder with --data", ErrInUse, cmp.Or(strings.TrimSpace(string(pid)), "unknown"), path)
 	}
 	_ = os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o600) // for the error above only
 	return l, nil
-}
-
-func holder(path string) string {
-	text, err := os.ReadFile(path)
-	pid := strings.TrimSpace(string(text))
-	if err != nil || pid == "" {
-		return "unknown"
-	}
-	return pid
 }
 
 // release releases a lock, if there is one. Releasing again does nothing.

@@ -50,7 +50,7 @@ func fetchPostgres(ctx context.Context, major int, a *account, log *slog.Logger)
 	if err := download(ctx, dir, home, version, log); err != nil {
 		return pgInstall{}, fmt.Errorf("no PostgreSQL found, and fetching it failed: %w: %s", err, installHint(major))
 	}
-	return probePostgres(ctx, filepath.Join(home, "bin"), a)
+	return suitable(ctx, filepath.Join(home, "bin"), major, a)
 }
 
 func installHint(major int) string {

@@ -57,18 +57,31 @@ func findPostgres(ctx context.Context, pgBin string, major int, a *account, log 
 	return found, nil
 }
 
-// suitable probes a folder. The error says why its programs cannot serve data of this
-// major version; 0: new data.
+// suitable runs both programs of a folder as the account. The error says why they
+// cannot serve data of this major version; 0: new data.
 func suitable(ctx context.Context, dir string, major int, a *account) (pgInstall, error) {
-	i, err := probePostgres(ctx, dir, a)
-	switch {
-	case err != nil:
-	case major != 0 && i.major != major:
-		err = fmt.Errorf("the data was made by PostgreSQL %d, %s holds %s", major, i.dir, i.version)
-	case i.major < minMajor:
-		err = fmt.Errorf("%s holds PostgreSQL %s, need %d or later", i.dir, i.version, minMajor)
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return pgInstall{}, fmt.Errorf("folder of postgres: %w", err)
 	}
-	return i, err
+	initdb, err := programVersion(ctx, filepath.Join(dir, "initdb"), a)
+	if err != nil {
+		return pgInstall{}, err
+	}
+	version, err := programVersion(ctx, filepath.Join(dir, "postgres"), a)
+	if err != nil {
+		return pgInstall{}, err
+	}
+	i := pgInstall{dir: dir, version: version, major: folderMajor(version)}
+	switch {
+	case initdb != version:
+		return i, fmt.Errorf("%s holds initdb %s, but postgres %s", dir, initdb, version)
+	case major != 0 && i.major != major:
+		return i, fmt.Errorf("the data was made by PostgreSQL %d, %s holds %s", major, dir, version)
+	case i.major < minMajor:
+		return i, fmt.Errorf("%s holds PostgreSQL %s, need %d or later", dir, version, minMajor)
+	}
+	return i, nil
 }
 
 // pathFolders lists the folders of every postgres on PATH. It follows links: initdb is
@@ -113,27 +126,8 @@ func folderMajor(dir string) int {
 
 var pgVersion = regexp.MustCompile(`\(PostgreSQL\) ((\d+)[^ \n]*)`)
 
-// probePostgres runs both programs of a folder as the account. It refuses scripts: a
-// wrapper script would get the signals instead of the server.
-func probePostgres(ctx context.Context, dir string, a *account) (pgInstall, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return pgInstall{}, fmt.Errorf("folder of postgres: %w", err)
-	}
-	versions := make([]string, 0, 2)
-	for _, name := range []string{"initdb", "postgres"} {
-		version, err := programVersion(ctx, filepath.Join(dir, name), a)
-		if err != nil {
-			return pgInstall{}, err
-		}
-		versions = append(versions, version)
-	}
-	if versions[0] != versions[1] {
-		return pgInstall{}, fmt.Errorf("%s holds initdb %s, but postgres %s", dir, versions[0], versions[1])
-	}
-	return pgInstall{dir: dir, version: versions[1], major: folderMajor(versions[1])}, nil
-}
-
+// programVersion runs a program as the account. It refuses scripts: a wrapper script
+// would get the signals instead of the server.
 func programVersion(ctx context.Context, program string, a *account) (string, error) {
 	if isScript(program) {
 		return "", fmt.Errorf("%s is a script, not the program itself", program)

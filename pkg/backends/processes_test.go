@@ -148,7 +148,7 @@ func TestDiedShowsTheLog(t *testing.T) {
 	c := startScript(t, "echo it hurts >&2; exit 3")
 	<-c.done
 	for _, want := range []string{"part", "exit status 3", c.spec.log, "it hurts"} {
-		if err := c.died(); !strings.Contains(err.Error(), want) {
+		if err := new(daemon).explain(c.died(), c); !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}
 	}
