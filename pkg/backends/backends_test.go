@@ -90,7 +90,7 @@ func TestSettingsAreDurable(t *testing.T) {
 			t.Errorf("%s = %s, want %s", name, got, want)
 		}
 	}
-	js := b.nats.run.server.JetStreamConfig()
+	js := b.nats.run.(*natsRun).server.JetStreamConfig()
 	if js == nil || !js.SyncAlways || js.StoreDir != filepath.Join(b.nats.Dir(), "jetstream") {
 		t.Errorf("JetStream: %+v", js)
 	}

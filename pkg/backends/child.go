@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -27,10 +28,12 @@ type childSpec struct {
 	name    string // of the part, for errors
 	program string
 	args    []string
-	stdin   string         // what it reads there
-	account *account       // who runs it; nil: the user of this process
-	log     string         // path of the file that gets its output
-	onDeath syscall.Signal // that it gets when this process dies
+	stdin   string           // what it reads there
+	account *account         // who runs it; nil: the user of this process
+	log     string           // path of the file that gets its output
+	address string           // on which it listens, for errors
+	signals []syscall.Signal // that ask it to stop, each more urgent than the one before
+	onDeath syscall.Signal   // that it gets when this process dies
 }
 
 // child is a running process in a group of its own. It ends when this process ends.
@@ -80,6 +83,44 @@ func childEnv() []string {
 	return env
 }
 
+// errNotReady says that a server is still starting.
+var errNotReady = errors.New("it is still starting")
+
+// serveChild starts a server as a child process and waits until it answers. ask tries
+// once whether it does; settled: asking again is useless.
+func (d *daemon) serveChild(ctx context.Context, spec childSpec, limit time.Duration, ask func(context.Context, *child) (settled bool, err error)) (process, error) {
+	c, err := d.startChild(spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.ready(ctx, limit, ask); err != nil {
+		return nil, errors.Join(err, c.stop(ctx, spec.signals[len(spec.signals)-1]))
+	}
+	return c, nil
+}
+
+func (d *daemon) startChild(spec childSpec) (*child, error) {
+	spec.account, spec.log, spec.address = d.account, d.dir+".log", d.Address()
+	return startChild(spec)
+}
+
+func (c *child) ready(ctx context.Context, limit time.Duration, ask func(context.Context, *child) (settled bool, err error)) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		settled, err := ask(ctx, c)
+		if settled {
+			return err
+		}
+		if !c.running() {
+			return c.died()
+		}
+		if waited := briefly(ctx); waited != nil {
+			return c.explain(fmt.Errorf("no answer on %s: %w (last: %w)", c.spec.address, waited, err))
+		}
+	}
+}
+
 // running reports whether the process has not been reaped yet: until then, no other
 // process can have its id.
 func (c *child) running() bool {
@@ -107,12 +148,57 @@ func (c *child) attempt(ctx context.Context) (context.Context, context.CancelFun
 
 func (c *child) tail() string { return logTail(c.spec.log, c.logFrom) }
 
-// died describes an unexpected end. It is valid once done is closed.
+func (c *child) ended() <-chan struct{} { return c.done }
+
 func (c *child) died() error {
-	return fmt.Errorf("%s ended: %w", c.spec.name, cmp.Or(c.err, errExited))
+	return c.explain(fmt.Errorf("%s ended: %w", c.spec.name, cmp.Or(c.err, errExited)))
+}
+
+// end stops the process; see stop.
+func (c *child) end(ctx context.Context, gone func()) error {
+	defer gone()
+	return c.stop(ctx, c.spec.signals...)
 }
 
 var errExited = errors.New("exited by itself")
+
+const (
+	diskFull = "the disk is full: free some space, or choose a folder on another disk with --data"
+	walRoom  = 16 << 20 // bytes of one segment of the write-ahead log, which Postgres needs to start
+)
+
+// advice says what to do about what servers write into their logs.
+var advice = []struct{ sign, todo string }{
+	{"No space left on device", diskFull},
+	{"is not compatible with", "the data was made by another version of PostgreSQL: set PG_BIN to the folder of that version's programs, or choose another folder with --data"},
+	{"lock file \"postmaster.pid\" already exists", "another postgres runs on this folder: stop it"},
+	{"shared memory block", "processes of an earlier postgres still run on this folder: stop them"},
+	{"could not create shared memory", "the system's limit of shared memory is too low"},
+	{"could not look up effective user ID", "PostgreSQL runs only as a user that /etc/passwd knows: add an entry for that id there, run notsale as another user, or give the DATABASE_URL of a Postgres of your own"},
+	{"Permission denied", "check the owner and mode of the data folder and its parents"},
+}
+
+// explain adds to the error of a failed run what the end of its log suggests. If the
+// disk is full, the log may be missing.
+func (c *child) explain(err error) error {
+	tail := c.tail()
+	if strings.Contains(tail, "Address already in use") {
+		return fmt.Errorf("listen on %s: %w", c.spec.address, errPortTaken)
+	}
+	err = fmt.Errorf("%w; see its log, %s", err, c.spec.log)
+	if tail != "" {
+		err = fmt.Errorf("%w, which ends:\n    %s", err, strings.ReplaceAll(tail, "\n", "\n    "))
+	}
+	for _, a := range advice {
+		if strings.Contains(tail, a.sign) {
+			return fmt.Errorf("%s: %w", a.todo, err)
+		}
+	}
+	if !hasRoom(filepath.Dir(c.spec.log), walRoom) {
+		return fmt.Errorf("%s: %w", diskFull, err)
+	}
+	return err
+}
 
 // wait waits for the end of a process that ends by itself. If ctx ends first, it
 // kills the process and its descendants.

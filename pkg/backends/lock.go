@@ -45,7 +45,7 @@ func release(l *flock.Flock) {
 // InUse reports whether a running notsale, or one of its parts, has locked a data
 // folder. The answer may be out of date when it returns.
 func InUse(data string) bool {
-	for _, name := range []string{"notsale.lock", "postgres.lock", "redis.lock", "nats/notsale.lock"} {
+	for _, name := range []string{"notsale.lock", "postgres.lock", "redis.lock", "nats.lock"} {
 		l := flock.New(filepath.Join(data, name), flock.SetFlag(os.O_RDONLY)) // creates no file
 		held, err := l.TryLock()
 		release(l)

@@ -37,14 +37,14 @@ func beParent(data string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	family, err := b.postgres.child.family()
+	family, err := b.postgres.run.(*child).family()
 	if err != nil || len(family) < 2 {
 		fmt.Fprintln(os.Stderr, "no children of postgres:", err)
 		os.Exit(1)
 	}
 	r := report{Postgres: family[0], PostgresChild: family[1]}
-	if b.redis.child != nil {
-		r.Redis = b.redis.child.process.Pid
+	if c, ok := b.redis.run.(*child); ok {
+		r.Redis = c.process.Pid
 	}
 	_ = json.NewEncoder(os.Stdout).Encode(r)
 	select {}

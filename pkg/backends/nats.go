@@ -8,13 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
-	"path/filepath"
-	"sync"
+	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/sys/unix"
 )
@@ -28,80 +25,53 @@ const (
 	natsUser      = "notsale"
 )
 
-// NATS is a nats-server in this process, with JetStream on disk. Its methods may
-// be called from any goroutine; they wait for each other.
+// NATS is a nats-server in this process, with JetStream on disk.
 type NATS struct {
-	cfg      Config
-	log      *slog.Logger
-	dir      string // Data/nats
-	password string
-	store    int64 // size of the store in bytes; 0: the server sizes it
+	daemon
 
-	mu   sync.Mutex // guards what follows
-	port int        // kept over a Restart
-	lock *flock.Flock
-	run  *natsRun // nil: stopped
+	size int64 // of the store in bytes; 0: the server decides
 }
 
-// natsRun is one run of the server, from its start to its stop.
+// natsRun is one run of the server.
 type natsRun struct {
 	dir    string
 	server *server.Server
 	logger *natsLog
 	stop   chan struct{} // closed to end the watch
-	ended  chan struct{} // closed when the server, or its JetStream, has ended
+	over   chan struct{} // closed when the server, or its JetStream, has ended
 }
 
 // StartNATS starts a NATS server whose streams are in cfg.Data/nats, and
 // returns once it takes connections and JetStream is on. Of cfg it uses Data,
 // StreamStore and Ephemeral. Clients need the password in URL. ErrInUse means
-// that another notsale holds the folder: two servers on one store would
+// that another notsale has locked the folder: two servers on one store would
 // destroy it, and the server itself does not check.
 func StartNATS(ctx context.Context, cfg Config, log *slog.Logger) (*NATS, error) {
-	n := &NATS{cfg: cfg, log: log.With("part", "nats"), port: server.RANDOM_PORT}
-	if err := n.open(ctx); err != nil {
-		return nil, fmt.Errorf("nats: %w", err)
+	n := &NATS{daemon: daemon{name: "nats", cfg: cfg, log: log.With("part", "nats")}}
+	n.store = n
+	if err := n.start(ctx); err != nil {
+		return nil, err
 	}
 	return n, nil
 }
 
-func (n *NATS) open(ctx context.Context) error {
-	data, _, err := openData(n.cfg.Data)
-	if err != nil {
-		return err
-	}
-	n.dir = filepath.Join(data, "nats")
+func (n *NATS) prepare(context.Context) (err error) {
 	if err := partFolder(n.dir, nil); err != nil {
 		return err
 	}
 	if n.password, err = secret(n.dir+".password", nil); err != nil {
 		return err
 	}
-	if n.store = n.cfg.StreamStore; n.store == 0 {
-		n.store = storeLimit(n.dir, n.log)
+	if n.size = n.cfg.StreamStore; n.size == 0 {
+		n.size = storeLimit(n.dir, n.log)
 	}
-	return n.start(ctx)
-}
-
-// start takes the lock and runs a server. The caller holds mu, or is alone.
-func (n *NATS) start(ctx context.Context) (err error) {
-	if n.lock, err = takeLock(filepath.Join(n.dir, "notsale.lock")); err != nil {
-		return err
-	}
-	err = repairMetas(n.dir, n.log)
-	if err == nil {
-		n.run, err = n.serve(ctx)
-	}
-	if err != nil {
-		release(n.lock)
-		return err
-	}
-	n.port = n.run.server.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener's
 	return nil
 }
 
-// serve runs a server until it is ready or has failed.
-func (n *NATS) serve(ctx context.Context) (*natsRun, error) {
+func (n *NATS) serve(ctx context.Context) (process, error) {
+	if err := repairMetas(n.dir, n.log); err != nil {
+		return nil, err
+	}
 	s, err := server.NewServer(&server.Options{
 		ServerName:             "notsale",
 		Host:                   loopback,
@@ -111,7 +81,7 @@ func (n *NATS) serve(ctx context.Context) (*natsRun, error) {
 		MaxPayload:             maxPayload,
 		JetStream:              true,
 		StoreDir:               n.dir,
-		JetStreamMaxStore:      n.store,
+		JetStreamMaxStore:      n.size,
 		SyncAlways:             !n.cfg.Ephemeral,
 		NoSigs:                 true, // the program handles signals
 		DisableJetStreamBanner: true,
@@ -125,9 +95,12 @@ func (n *NATS) serve(ctx context.Context) (*natsRun, error) {
 	if err := awaitNATS(ctx, s, logger, !n.cfg.Ephemeral); err != nil {
 		s.Shutdown()
 		s.WaitForShutdown()
+		if strings.Contains(err.Error(), "address already in use") { // it has no type
+			err = fmt.Errorf("listen on %s: %w", n.Address(), errPortTaken)
+		}
 		return nil, err
 	}
-	run := &natsRun{dir: n.dir, server: s, logger: logger, stop: make(chan struct{}), ended: make(chan struct{})}
+	run := &natsRun{dir: n.dir, server: s, logger: logger, stop: make(chan struct{}), over: make(chan struct{})}
 	go run.watch()
 	return run, nil
 }
@@ -173,7 +146,7 @@ func (r *natsRun) watch() {
 			told = true
 		}
 		if !r.server.Running() || !r.server.JetStreamEnabled() || full != nil && hasRoom(r.dir, spareRoom) {
-			close(r.ended)
+			close(r.over)
 			return
 		}
 	}
@@ -187,7 +160,8 @@ func hasRoom(dir string, need uint64) bool {
 	return err != nil || disk.Bavail >= need/uint64(disk.Bsize)
 }
 
-// died says why the server ended by itself.
+func (r *natsRun) ended() <-chan struct{} { return r.over }
+
 func (r *natsRun) died() error {
 	switch seen := r.logger.errors(); {
 	case seen.full != nil:
@@ -205,42 +179,26 @@ func (n *NATS) URL() string {
 	return u.String()
 }
 
-// Address is host:port.
-func (n *NATS) Address() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return address(n.port)
-}
-
 // Version is the server's, such as "2.15.2".
 func (n *NATS) Version() string { return server.VERSION }
 
 // Dir is the store's folder, for fault tests.
 func (n *NATS) Dir() string { return n.dir }
 
-// Stop shuts the server down: it disconnects clients and writes the streams. It
-// returns when that is done, or with an error when ctx ends (without a deadline,
-// after 20 s); the server then ends in the background, and keeps its lock until
-// it has. Stopping again does nothing.
-func (n *NATS) Stop(ctx context.Context) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.run == nil {
-		return nil
-	}
-	run, lock := n.run, n.lock
-	n.run, n.lock = nil, nil
+// end shuts the server down: it disconnects clients and writes the streams. If ctx ends
+// first, that goes on in the background.
+func (r *natsRun) end(ctx context.Context, gone func()) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, stopWait)
 		defer cancel()
 	}
-	close(run.stop)
+	close(r.stop)
 	down := make(chan struct{})
 	go func() {
-		run.server.Shutdown()
-		run.server.WaitForShutdown()
-		release(lock)
+		r.server.Shutdown()
+		r.server.WaitForShutdown()
+		gone()
 		close(down)
 	}()
 	select {
@@ -251,34 +209,12 @@ func (n *NATS) Stop(ctx context.Context) error {
 	}
 }
 
-// Restart starts the server again on the same store and port, with the same
-// password, after stopping it if it still runs.
-func (n *NATS) Restart(ctx context.Context) error {
-	if err := n.Stop(ctx); err != nil {
-		return err
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err := n.start(ctx); err != nil {
-		return fmt.Errorf("nats: %w", err)
-	}
-	return nil
-}
-
-// ended returns a channel that closes when the current run ends by itself, and a
-// function that then says why.
-func (n *NATS) ended() (<-chan struct{}, func() error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.run.ended, n.run.died
-}
-
 // StreamStore is the size of JetStream's file store in bytes, 0 while it is off.
 func (n *NATS) StreamStore() int64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.run == nil || n.run.server.JetStreamConfig() == nil {
-		return 0
+	if run, ok := n.run.(*natsRun); ok && run.server.JetStreamConfig() != nil {
+		return run.server.JetStreamConfig().MaxStore
 	}
-	return n.run.server.JetStreamConfig().MaxStore
+	return 0
 }

@@ -33,11 +33,8 @@ type Postgres struct {
 // PGBin and Ephemeral. Errors say what to do; ErrInUse means that another
 // notsale has locked the folder.
 func StartPostgres(ctx context.Context, cfg Config, log *slog.Logger) (*Postgres, error) {
-	p := &Postgres{daemon: daemon{
-		name: "postgres", cfg: cfg, log: log.With("part", "postgres"),
-		limit: readyWait, signals: []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT},
-	}}
-	p.program = p
+	p := &Postgres{daemon: daemon{name: "postgres", cfg: cfg, log: log.With("part", "postgres")}}
+	p.store = p
 	if err := p.start(ctx); err != nil {
 		return nil, err
 	}
@@ -46,6 +43,9 @@ func StartPostgres(ctx context.Context, cfg Config, log *slog.Logger) (*Postgres
 
 // prepare finds the program, and makes the data folder if there is none.
 func (p *Postgres) prepare(ctx context.Context) (err error) {
+	if err := p.account.checkReach(filepath.Dir(p.dir)); err != nil {
+		return err
+	}
 	if p.account, err = p.account.forFolder(p.dir); err != nil {
 		return err
 	}
@@ -59,13 +59,17 @@ func (p *Postgres) prepare(ctx context.Context) (err error) {
 	return p.initialize(ctx, major)
 }
 
-func (p *Postgres) command(ctx context.Context) (childSpec, error) {
-	return childSpec{
+func (p *Postgres) serve(ctx context.Context) (process, error) {
+	if err := vacate(ctx, p.dir); err != nil {
+		return nil, err
+	}
+	return p.serveChild(ctx, childSpec{
 		name:    "postgres",
 		program: filepath.Join(p.install.dir, "postgres"),
 		args:    p.arguments(),
+		signals: []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT},
 		onDeath: syscall.SIGQUIT, // immediate shutdown: it ends its children and removes its pid file
-	}, vacate(ctx, p.dir)
+	}, readyWait, p.ask)
 }
 
 // arguments are the settings that must not depend on a file which somebody may

@@ -82,7 +82,7 @@ func (p *Postgres) runInitdb(ctx context.Context, args ...string) error {
 		return err
 	}
 	if err := c.wait(ctx); err != nil {
-		return p.explain(fmt.Errorf("initdb: %w", err), c)
+		return c.explain(fmt.Errorf("initdb: %w", err))
 	}
 	return nil
 }

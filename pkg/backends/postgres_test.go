@@ -26,7 +26,7 @@ func TestPostgresSurvivesKill(t *testing.T) {
 	p := startPostgres(t, newSeeded(t))
 	address := p.Address()
 	query(t, p.URL(), "CREATE TABLE kept AS SELECT 'hello' AS word")
-	family, err := p.child.family()
+	family, err := p.run.(*child).family()
 	if err != nil || len(family) < 3 {
 		t.Fatalf("processes: %v, %v", family, err)
 	}
@@ -128,7 +128,7 @@ func TestPostgresWaitsForAnOrphan(t *testing.T) {
 	release(p.lock) // as if our predecessor had been killed, and its postgres were still ending
 	ended := make(chan error, 1)
 	eventually(t, "occupants seen", func() bool { return len(occupants(p.dir)) > 0 })
-	go func() { ended <- p.child.process.Signal(syscall.SIGQUIT) }()
+	go func() { ended <- p.run.(*child).process.Signal(syscall.SIGQUIT) }()
 	startPostgres(t, data)
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -218,7 +218,7 @@ func TestExplainKnowsPostgresLogs(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &child{spec: childSpec{log: log}, logFrom: int64(strings.Index(text, "FATAL"))}
-	err := (&Postgres{}).explain(errors.New("it ended"), c)
+	err := c.explain(errors.New("it ended"))
 	for _, want := range []string{"the disk is full", "it ended", log, "FATAL:  could not write"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
@@ -234,10 +234,11 @@ func TestExplainKnowsAFullDisk(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", disk).Run() })
 	silent := &child{spec: childSpec{log: filepath.Join(disk, "postgres.log")}}
-	if err := (&Postgres{daemon: daemon{dir: disk}}).explain(errors.New("it ended"), silent); !strings.Contains(err.Error(), "the disk is full") {
+	if err := silent.explain(errors.New("it ended")); !strings.Contains(err.Error(), "the disk is full") {
 		t.Errorf("%q does not say that the disk is full", err)
 	}
-	if err := (&Postgres{daemon: daemon{dir: t.TempDir()}}).explain(errors.New("it ended"), silent); strings.Contains(err.Error(), "full") {
+	silent.spec.log = filepath.Join(t.TempDir(), "postgres.log")
+	if err := silent.explain(errors.New("it ended")); strings.Contains(err.Error(), "full") {
 		t.Errorf("%q", err)
 	}
 }

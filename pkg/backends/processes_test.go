@@ -104,7 +104,7 @@ func TestRootsChildrenAreTheFoldersOwner(t *testing.T) {
 
 func checkChildrenRunAs(t *testing.T, b *Backends, want uint32) {
 	t.Helper()
-	for _, c := range []*child{b.postgres.child, b.redis.child} {
+	for _, c := range []*child{b.postgres.run.(*child), b.redis.run.(*child)} {
 		if c == nil {
 			continue
 		}
@@ -121,7 +121,7 @@ func checkChildrenRunAs(t *testing.T, b *Backends, want uint32) {
 func TestChildrenLeadTheirGroups(t *testing.T) {
 	t.Parallel()
 	b := start(t, Config{Data: newSeeded(t), Ephemeral: true})
-	for _, c := range []*child{b.postgres.child, b.redis.child} {
+	for _, c := range []*child{b.postgres.run.(*child), b.redis.run.(*child)} {
 		if c == nil {
 			continue
 		}
@@ -148,7 +148,7 @@ func TestDiedShowsTheLog(t *testing.T) {
 	c := startScript(t, "echo it hurts >&2; exit 3")
 	<-c.done
 	for _, want := range []string{"part", "exit status 3", c.spec.log, "it hurts"} {
-		if err := new(daemon).explain(c.died(), c); !strings.Contains(err.Error(), want) {
+		if err := c.died(); !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}
 	}

@@ -40,11 +40,8 @@ type Redis struct {
 // evicts the least recently used keys. If no redis-server runs here, it is
 // miniredis, which has no such limit; see InProcess.
 func StartRedis(ctx context.Context, cfg Config, log *slog.Logger) (*Redis, error) {
-	r := &Redis{daemon: daemon{
-		name: "redis", cfg: cfg, log: log.With("part", "redis"),
-		limit: redisReadyWait, signals: []syscall.Signal{syscall.SIGTERM},
-	}}
-	r.program = r
+	r := &Redis{daemon: daemon{name: "redis", cfg: cfg, log: log.With("part", "redis")}}
+	r.store = r
 	if err := r.start(ctx); err != nil {
 		return nil, err
 	}
@@ -52,6 +49,9 @@ func StartRedis(ctx context.Context, cfg Config, log *slog.Logger) (*Redis, erro
 }
 
 func (r *Redis) prepare(ctx context.Context) (err error) {
+	if err := r.account.checkReach(filepath.Dir(r.dir)); err != nil {
+		return err
+	}
 	r.version = "miniredis"
 	if !r.cfg.InProcessRedis {
 		r.path = FindRedis()
@@ -84,17 +84,18 @@ func FindRedis() string {
 	return ""
 }
 
-func (r *Redis) command(context.Context) (childSpec, error) {
+func (r *Redis) serve(ctx context.Context) (process, error) {
 	if r.path == "" {
-		return childSpec{}, r.runInProcess()
+		return r.serveInProcess()
 	}
-	return childSpec{
+	return r.serveChild(ctx, childSpec{
 		name:    "redis",
 		program: r.path,
 		args:    []string{"-"},
 		stdin:   r.configuration(),
+		signals: []syscall.Signal{syscall.SIGTERM},
 		onDeath: syscall.SIGKILL, // it has nothing to save
-	}, nil
+	}, redisReadyWait, r.ask)
 }
 
 // configuration is passed on standard input: every user can read an argument list, and
@@ -138,16 +139,28 @@ func (r *Redis) ping(ctx context.Context) error {
 	return client.Ping(ctx).Err()
 }
 
-func (r *Redis) runInProcess() error {
-	stand := miniredis.NewMiniRedis()
-	stand.RequireAuth(r.password)
-	if err := stand.StartAddr(r.Address()); err != nil {
+func (r *Redis) serveInProcess() (process, error) {
+	s := &standIn{miniredis.NewMiniRedis()}
+	s.RequireAuth(r.password)
+	if err := s.StartAddr(r.Address()); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
-			err = fmt.Errorf("listen on %s: %w", r.Address(), errPortTaken)
+			err = errPortTaken
 		}
-		return err
+		return nil, fmt.Errorf("listen on %s: %w", r.Address(), err)
 	}
-	r.stand = stand
+	return s, nil
+}
+
+// standIn is a miniredis, which cannot end by itself.
+type standIn struct{ *miniredis.Miniredis }
+
+func (*standIn) ended() <-chan struct{} { return nil }
+
+func (*standIn) died() error { return nil }
+
+func (s *standIn) end(_ context.Context, gone func()) error {
+	s.Close()
+	gone()
 	return nil
 }
 

@@ -28,15 +28,15 @@ func TestKilledStoresAreStartedAgain(t *testing.T) {
 	publish(t, natsURL)
 
 	ended, _ := b.postgres.ended()
-	signal(t, b.postgres.child, syscall.SIGKILL)
+	signal(t, b.postgres.run.(*child), syscall.SIGKILL)
 	<-ended
 	if !b.redis.InProcess() {
 		ended, _ = b.redis.ended()
-		signal(t, b.redis.child, syscall.SIGKILL)
+		signal(t, b.redis.run.(*child), syscall.SIGKILL)
 		<-ended
 	}
 	ended, _ = b.nats.ended()
-	if err := b.nats.run.server.DisableJetStream(); err != nil {
+	if err := b.nats.run.(*natsRun).server.DisableJetStream(); err != nil {
 		t.Fatal(err)
 	}
 	<-ended
