@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// report is what a parent tells about its children.
+// report names the processes of a parent's children.
 type report struct{ Postgres, Redis, PostgresChild int }
 
 func beParent(data string) {
@@ -67,8 +67,8 @@ func newData(t *testing.T) string {
 	return parent + "/data"
 }
 
-// newSeeded gives a folder in which Postgres has started and stopped before, for
-// tests to which it is all one.
+// newSeeded gives a folder in which Postgres has started and stopped before, for tests
+// that need no new one.
 func newSeeded(t *testing.T) string {
 	t.Helper()
 	data := newData(t)

@@ -84,8 +84,8 @@ func TestPausedPostgresStops(t *testing.T) {
 	stop(t, p.Stop)
 }
 
-// A pid file whose number now belongs to a stranger, or to a postmaster that was
-// killed and that nobody has reaped yet, must not prevent a start.
+// A pid file with an id that now belongs to another program, or to a zombie postmaster,
+// must not prevent a start.
 func TestStalePIDFileNamesAStranger(t *testing.T) {
 	t.Parallel()
 	for name, ends := range map[string]bool{"alive": false, "not reaped": true} {

@@ -27,7 +27,7 @@ func TestKilledParentLeavesNoChild(t *testing.T) {
 	start(t, Config{Data: data})
 }
 
-// The next start must not need to wait for the children's end by itself.
+// A start right after the parent was killed waits for its children by itself.
 func TestStartRightAfterTheParentWasKilled(t *testing.T) {
 	t.Parallel()
 	data := newSeeded(t)

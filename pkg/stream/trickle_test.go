@@ -23,7 +23,7 @@ func (d *drip) Write(p []byte) (int, error) {
 	return d.takes, os.ErrDeadlineExceeded
 }
 
-// A link that takes a byte now and then is given up, as one that takes none; one
+// A connection that takes a byte now and then is closed like one that takes none; one
 // that is only slow is not.
 func TestALinkThatTricklesIsGivenUp(t *testing.T) {
 	t.Parallel()
