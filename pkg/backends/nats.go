@@ -131,14 +131,11 @@ var errNotLogged = errors.New("it logged no error")
 // ended; it has switched JetStream off, as it may do on a full disk; or a disk that
 // was full has room again, which the server does not notice.
 func (r *natsRun) watch() {
-	tick := time.NewTicker(streamsWatch)
-	defer tick.Stop()
-	told := false
-	for {
+	for told := false; ; {
 		select {
 		case <-r.stop:
 			return
-		case <-tick.C:
+		case <-time.After(streamsWatch):
 		}
 		full := r.logger.errors().full
 		if full != nil && !told {

@@ -3,12 +3,12 @@
 package backends
 
 import (
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,7 +30,11 @@ func storeLimit(dir string, log *slog.Logger) int64 {
 	block := int64(disk.Bsize) //nolint:unconvert // another type on other systems
 	file := dir + ".store"
 	limit := threeQuarters(int64(disk.Bavail)*block + folderBytes(dir))
-	if had := readNumber(file); had >= limit {
+	var had int64
+	if text, err := os.ReadFile(file); err == nil {
+		_, _ = fmt.Sscan(string(text), &had)
+	}
+	if had >= limit {
 		return min(had, max(limit, threeQuarters(int64(disk.Blocks)*block)))
 	}
 	if err := writePrivate(file, strconv.FormatInt(limit, 10)+"\n", nil); err != nil {
@@ -53,14 +57,4 @@ func folderBytes(dir string) (sum int64) {
 		return nil
 	})
 	return sum
-}
-
-// readNumber reads a number from a file, 0 if there is none.
-func readNumber(path string) int64 {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return 0
-	}
-	n, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-	return n
 }

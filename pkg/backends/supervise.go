@@ -113,13 +113,11 @@ func (b *Backends) gone() error {
 
 // watchFolders returns the error of gone, nil at Stop.
 func (b *Backends) watchFolders(ctx context.Context) error {
-	tick := time.NewTicker(folderWatch)
-	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(folderWatch):
 			if err := b.gone(); err != nil {
 				return err
 			}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -65,8 +64,9 @@ type Client struct {
 	js  jetstream.JetStream
 	api string // prefix of JetStream's request subjects, ends in a dot
 
-	conn        atomic.Pointer[conn] // the latest
-	files       []nats.Option        // made of Config.Files
+	conn        atomic.Pointer[conn]    // the latest
+	session     atomic.Pointer[session] // the latest
+	files       []nats.Option           // made of Config.Files
 	outage      outage
 	failing     failing
 	permissions *permissions
@@ -77,10 +77,6 @@ type Client struct {
 
 	store     storeSize
 	measuring singleflight.Group
-
-	mu      sync.Mutex      // guards the two fields below
-	session context.Context // ends on disconnect; the next begins on reconnect
-	end     context.CancelFunc
 }
 
 // Connect connects to NATS and waits for it until the context ends.
@@ -94,7 +90,7 @@ func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error)
 	if err != nil {
 		return nil, fmt.Errorf("stream: %w", err)
 	}
-	c := &Client{cfg: cfg, log: log, files: files, permissions: newPermissions()}
+	c := &Client{cfg: cfg, log: log, files: files, permissions: &permissions{outgoing: map[*outgoing]bool{}, listeners: map[string]*listener{}, forbidden: map[string]bool{}}}
 	c.begin()
 	for {
 		if c.nc, err = nats.Connect(cfg.URL, c.options()...); err == nil {
@@ -137,7 +133,7 @@ func (c *Client) options() []nats.Option {
 		nats.PingInterval(time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
-			c.endSession()
+			c.session.Load().end()
 			c.log.Warn("NATS disconnected, reconnecting", "error", err)
 			go c.watchOutage(nc)
 		}),
@@ -175,8 +171,8 @@ func (c *Client) Ping(ctx context.Context) error {
 	if !c.Connected() {
 		return c.away()
 	}
-	_, err := ask(ctx, c, func(ctx context.Context) (*jetstream.AccountInfo, error) {
-		return interruptible(ctx, func() (*jetstream.AccountInfo, error) { return c.js.AccountInfo(ctx) })
+	err := c.request(ctx, c.cfg.RequestTimeout, func(ctx context.Context) error {
+		return interruptible(ctx, func() error { _, err := c.js.AccountInfo(ctx); return err })
 	}, c.api+"INFO")
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -190,5 +186,5 @@ func (c *Client) Close() {
 	cut := time.AfterFunc(writeStall, func() { _ = c.conn.Load().Close() })
 	defer cut.Stop()
 	c.nc.Close()
-	c.endSession()
+	c.session.Load().end()
 }

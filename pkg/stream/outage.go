@@ -58,16 +58,11 @@ const certificateRefused = "NATS does not accept this client's certificate, or w
 
 // advice says what is wrong when NATS cannot be reached, and what to do.
 func advice(err error) string {
-	login := []error{
-		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired,
-	}
-	for _, refused := range login {
-		if errors.Is(err, refused) {
-			return "NATS refuses the login: check user and password in NATS_URL, --nats-creds, --nats-nkey or --nats-cert, which may be wrong, expired or revoked"
-		}
-	}
 	unknown, name, invalid := x509.UnknownAuthorityError{}, x509.HostnameError{}, x509.CertificateInvalidError{}
 	switch {
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired),
+		errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
+		return "NATS refuses the login: check user and password in NATS_URL, --nats-creds, --nats-nkey or --nats-cert, which may be wrong, expired or revoked"
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return "NATS has no TLS, but tls:// in NATS_URL, --nats-ca or --nats-cert requires it"
 	case errors.As(err, &unknown):

@@ -37,7 +37,7 @@ func (c *Client) send(ctx context.Context, subject string, data []byte, options 
 	ctx, done := c.sending(ctx, subject)
 	defer done()
 	started := time.Now()
-	_, err := interruptible(ctx, func() (*jetstream.PubAck, error) { return c.js.Publish(ctx, subject, data, options...) })
+	err := interruptible(ctx, func() error { _, err := c.js.Publish(ctx, subject, data, options...); return err })
 	if err == nil || errors.Is(err, context.DeadlineExceeded) {
 		c.lag.observe(time.Since(started), c.log)
 	}

@@ -43,10 +43,6 @@ type outgoing struct {
 	deny     context.CancelCauseFunc
 }
 
-func newPermissions() *permissions {
-	return &permissions{outgoing: map[*outgoing]bool{}, listeners: map[string]*listener{}, forbidden: map[string]bool{}}
-}
-
 // sending returns the context of a publish or request to one of the subjects. It
 // ends with its parent, when NATS disconnects, and when NATS forbids the subject: see
 // denial.
@@ -206,37 +202,37 @@ func (c *Client) Refused() error {
 	return nil
 }
 
-// listener is a subscription of Replies.
+// listener is a subscription of Replies. The mu of permissions guards sub and refused.
 type listener struct {
 	subject string
 	handle  nats.MsgHandler
-	refused bool // and not accepted since; guarded by the mu of permissions
-
-	mu  sync.Mutex         // held over calls to the library; taken before the mu of permissions
-	sub *nats.Subscription // nil: stopped; guarded by mu
+	sub     *nats.Subscription // nil: not yet made, or made in vain
+	refused bool               // and not accepted since
 }
 
-// subscribe makes the subscription. The caller holds mu.
-func (l *listener) subscribe(nc *nats.Conn) (err error) {
-	if l.sub, err = nc.Subscribe(l.subject, l.handle); err != nil {
-		return err
+// subscribeTo makes the subscription, in place of one that the server has dropped. It
+// does nothing after the listener was stopped.
+func (c *Client) subscribeTo(l *listener) error {
+	sub, err := c.nc.Subscribe(l.subject, l.handle)
+	if err == nil {
+		// No limit: a slow edge must not lose replies, and waiters bound them.
+		err = sub.SetPendingLimits(-1, -1)
 	}
-	// No limit: a slow edge must not lose replies, and waiters bound them.
-	return l.sub.SetPendingLimits(-1, -1)
+	p := c.permissions
+	p.mu.Lock()
+	if p.listeners[l.subject] == l {
+		l.sub, sub = sub, l.sub
+	}
+	p.mu.Unlock()
+	_ = sub.Unsubscribe() // the old one, or the new one if it is not needed
+	return err
 }
 
 // resubscribe makes a refused subscription again. The server refuses it, if it does,
 // before it answers the flush.
 func (c *Client) resubscribe(l *listener) {
 	before := c.nc.LastError()
-	l.mu.Lock()
-	if l.sub == nil {
-		l.mu.Unlock()
-		return
-	}
-	_ = l.sub.Unsubscribe() // the server has dropped it already
-	err := l.subscribe(c.nc)
-	l.mu.Unlock()
+	err := c.subscribeTo(l)
 	if errors.Is(err, nats.ErrConnectionClosed) {
 		return
 	}
@@ -249,12 +245,14 @@ func (c *Client) resubscribe(l *listener) {
 	p := c.permissions
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil {
+	switch {
+	case p.listeners[l.subject] != l:
+	case err != nil:
 		time.AfterFunc(refusedPause, func() { c.resubscribe(l) })
-		return
+	default:
+		l.refused = false
+		c.log.Info("NATS accepts the subscription again", "subject", l.subject)
 	}
-	l.refused = false
-	c.log.Info("NATS accepts the subscription again", "subject", l.subject)
 }
 
 // Replies hands every message of replies for this edge to the handler, one at
@@ -262,26 +260,20 @@ func (c *Client) resubscribe(l *listener) {
 // subscription, now or later, it is made again until NATS accepts it: see Refused.
 func (c *Client) Replies(edge string, handle func(data []byte)) (stop func(), err error) {
 	l := &listener{subject: replySubject(edge), handle: func(m *nats.Msg) { handle(m.Data) }}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	p := c.permissions
 	p.mu.Lock()
 	p.listeners[l.subject] = l // before the server can refuse it
 	p.mu.Unlock()
-	end := func() { // the caller holds l.mu
-		_ = l.sub.Unsubscribe()
-		l.sub = nil
+	stop = func() {
 		p.mu.Lock()
-		defer p.mu.Unlock()
 		delete(p.listeners, l.subject)
+		sub := l.sub
+		p.mu.Unlock()
+		_ = sub.Unsubscribe()
 	}
-	if err := l.subscribe(c.nc); err != nil {
-		end()
+	if err := c.subscribeTo(l); err != nil {
+		stop()
 		return nil, fmt.Errorf("stream: subscribing to replies: %w", err)
 	}
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		end()
-	}, nil
+	return stop, nil
 }

@@ -43,10 +43,7 @@ func explained(err error) error {
 
 // ask makes a request to JetStream within RequestTimeout; see Client.request.
 func ask[T any](ctx context.Context, c *Client, call func(context.Context) (T, error), subjects ...string) (answer T, err error) {
-	err = c.request(ctx, c.cfg.RequestTimeout, func(ctx context.Context) (err error) {
-		answer, err = call(ctx)
-		return err
-	}, subjects...)
+	err = c.request(ctx, c.cfg.RequestTimeout, func(ctx context.Context) (err error) { answer, err = call(ctx); return err }, subjects...)
 	return answer, err
 }
 

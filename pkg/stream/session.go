@@ -85,41 +85,30 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begin starts a session, the time between connecting and disconnecting.
+// session is the time between connecting and disconnecting.
+type session struct {
+	ctx context.Context // ends on disconnect
+	end context.CancelFunc
+}
+
 func (c *Client) begin() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.session, c.end = context.WithCancel(context.Background())
+	ctx, end := context.WithCancel(context.Background())
+	c.session.Store(&session{ctx, end})
 }
 
-// live returns the current session, or the last one.
-func (c *Client) live() context.Context {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.session
-}
-
-func (c *Client) endSession() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.end()
-}
+// live returns the context of the current session, or of the last one.
+func (c *Client) live() context.Context { return c.session.Load().ctx }
 
 // interruptible makes a call to the library and waits for it until the context
 // ends: a call that waits for the library's lock does not watch its context. An
 // abandoned call ends in the background.
-func interruptible[T any](ctx context.Context, call func() (T, error)) (answer T, err error) {
-	done := make(chan struct{})
-	var late T
-	var errLate error
-	go func() {
-		defer close(done)
-		late, errLate = call()
-	}()
+func interruptible(ctx context.Context, call func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- call() }()
 	select {
-	case <-done:
-		return late, errLate
+	case err := <-done:
+		return err
 	case <-ctx.Done():
-		return answer, ctx.Err()
+		return ctx.Err()
 	}
 }
