@@ -174,8 +174,8 @@ func (p schedulerStreams) UnsoldParts(ctx context.Context) ([]int, error) {
 }
 
 // UnsoldPart is of a stream that has just been made, however much there is in it.
-func (p schedulerStreams) UnsoldPart(ctx context.Context, _ int) (stream.UnsoldPart, error) {
-	return read(ctx, p, "unsold-part", func(*broker) (stream.UnsoldPart, error) { return stream.UnsoldPart{}, nil })
+func (p schedulerStreams) UnsoldPart(ctx context.Context, _ int) (stream.Info, error) {
+	return read(ctx, p, "unsold-part", func(*broker) (stream.Info, error) { return stream.Info{}, nil })
 }
 
 func (p schedulerStreams) CreateUnsold(context.Context, int) error {

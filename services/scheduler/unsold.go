@@ -92,7 +92,7 @@ func (s *Scheduler) nextUnsold(ctx context.Context, part int) error {
 
 // isDue reports whether the next part is to be made. An empty one lasts for ever,
 // and a clock that was wrong when it was made, by a year, delays nothing.
-func isDue(p *stream.UnsoldPart) bool {
+func isDue(p *stream.Info) bool {
 	return p.Last > 0 && (p.Now.Sub(p.Created).Abs() > unsoldAge || p.Bytes > unsoldFull)
 }
 

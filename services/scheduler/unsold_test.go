@@ -28,7 +28,7 @@ type aged struct {
 	more  uint64 // bytes in the last one
 }
 
-func (a *aged) UnsoldPart(ctx context.Context, part int) (stream.UnsoldPart, error) {
+func (a *aged) UnsoldPart(ctx context.Context, part int) (stream.Info, error) {
 	p, err := a.Parts.UnsoldPart(ctx, part)
 	p.Created = p.Created.Add(-a.older)
 	p.Bytes += a.more
