@@ -21,7 +21,7 @@ import (
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // last is the number of messages in the sale's stream.
@@ -58,7 +58,7 @@ func (f *front) count(t *testing.T, name string, labels ...string) (sum float64)
 
 // raw posts by hand, closes the sending half if asked to, and leaves
 // without reading if asked to.
-func raw(t *testing.T, address, target string, read bool) notsaletest.Answer {
+func raw(t *testing.T, address, target string, read bool) servicetest.Answer {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -69,7 +69,7 @@ func raw(t *testing.T, address, target string, read bool) notsaletest.Answer {
 		t.Fatal(err)
 	}
 	if !read {
-		return notsaletest.Answer{}
+		return servicetest.Answer{}
 	}
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func raw(t *testing.T, address, target string, read bool) notsaletest.Answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return notsaletest.Answer{Status: response.StatusCode, Header: response.Header, Body: body}
+	return servicetest.Answer{Status: response.StatusCode, Header: response.Header, Body: body}
 }
 
 // A client that has closed its sending half still reads: it gets the true
@@ -96,21 +96,21 @@ func TestAClientThatLeavesIsNotTold200(t *testing.T) {
 	address := strings.TrimPrefix(f.Base, "http://")
 	undecided := f.code(f.keys, of, 1, "ann", time.Hour)
 	posts := 3.0
-	answer := pending(t, func() notsaletest.Answer { posts++; return raw(t, address, notsaletest.PurchasePath(undecided), true) })
+	answer := pending(t, func() servicetest.Answer { posts++; return raw(t, address, servicetest.PurchasePath(undecided), true) })
 	expectation{status: 202, contains: `"status":"pending"`}.check(t, answer)
-	expectation{status: 404, slug: "unknown-item"}.check(t, raw(t, address, notsaletest.CheckoutPath("ann", 99), true))
-	expectation{status: 200, contains: `"code":"`}.check(t, raw(t, address, notsaletest.CheckoutPath("ann", 2), true))
+	expectation{status: 404, slug: "unknown-item"}.check(t, raw(t, address, servicetest.CheckoutPath("ann", 99), true))
+	expectation{status: 200, contains: `"code":"`}.check(t, raw(t, address, servicetest.CheckoutPath("ann", 2), true))
 
-	raw(t, address, notsaletest.PurchasePath(f.code(f.keys, of, 2, "bob", time.Hour)), false)
-	notsaletest.Eventually(t, "all have left, by the edge's count", func() bool {
+	raw(t, address, servicetest.PurchasePath(f.code(f.keys, of, 2, "bob", time.Hour)), false)
+	servicetest.Eventually(t, "all have left, by the edge's count", func() bool {
 		return f.count(t, "notsale_edge_requests_total", `"499"`) == posts
 	})
 	if n := f.count(t, "notsale_edge_requests_total", `"200"`, "purchase"); n != 0 {
 		t.Errorf("%v purchases are counted as 200, none was decided", n)
 	}
 	f.allocate()
-	notsaletest.Eventually(t, "a decision is told", func() bool {
-		return raw(t, address, notsaletest.PurchasePath(undecided), true).Status == http.StatusOK
+	servicetest.Eventually(t, "a decision is told", func() bool {
+		return raw(t, address, servicetest.PurchasePath(undecided), true).Status == http.StatusOK
 	})
 }
 
@@ -130,7 +130,7 @@ func TestRepeatsOfADecidedCodeDoNotGrowTheStream(t *testing.T) {
 	expired := decided(t, f.Shop, old)
 	expectation{status: 410, slug: "code-expired", contains: `"position":`}.check(t, expired)
 	other := f.anotherEdge(t)
-	repeats := slices.Repeat([]string{notsaletest.PurchasePath(text)}, 40)
+	repeats := slices.Repeat([]string{servicetest.PurchasePath(text)}, 40)
 	f.cached(t, of, 1)
 	withoutTheStream(t, f, of, func() {
 		for _, a := range append(atOnce(t, f.Shop, repeats), atOnce(t, other, repeats)...) {
@@ -155,8 +155,8 @@ func TestRepeatsOfADecidedCodeDoNotGrowTheStream(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	pending(t, func() notsaletest.Answer { return f.Purchase(t, text) })
-	pending(t, func() notsaletest.Answer { return f.Purchase(t, old) })
+	pending(t, func() servicetest.Answer { return f.Purchase(t, text) })
+	pending(t, func() servicetest.Answer { return f.Purchase(t, old) })
 }
 
 // While the ledger does not answer, a code that the edge has seen decided waits
@@ -181,7 +181,7 @@ func TestRepeatsStayOutOfTheStreamWhenTheLedgerIsSlow(t *testing.T) {
 	}
 	defer func() { _ = slow.Rollback(context.WithoutCancel(t.Context())) }()
 	before := f.last(t, of)
-	for _, a := range atOnce(t, f.Shop, slices.Repeat([]string{notsaletest.PurchasePath(text)}, 5)) {
+	for _, a := range atOnce(t, f.Shop, slices.Repeat([]string{servicetest.PurchasePath(text)}, 5)) {
 		expectation{status: 503, slug: "ledger-unavailable"}.check(t, a)
 		if a.Header.Get("Retry-After") == "" {
 			t.Error("it does not say when to come again")
@@ -190,7 +190,7 @@ func TestRepeatsStayOutOfTheStreamWhenTheLedgerIsSlow(t *testing.T) {
 	if last := f.last(t, of); last != before {
 		t.Errorf("repeats took the stream from %d to %d", before, last)
 	}
-	pending(t, func() notsaletest.Answer { return f.Purchase(t, f.code(f.keys, of, 2, "bob", time.Hour)) })
+	pending(t, func() servicetest.Answer { return f.Purchase(t, f.code(f.keys, of, 2, "bob", time.Hour)) })
 	if err := slow.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -199,9 +199,9 @@ func TestRepeatsStayOutOfTheStreamWhenTheLedgerIsSlow(t *testing.T) {
 
 // decided posts a code until its decision is told, which a short wait is over
 // before on a busy machine.
-func decided(t *testing.T, shop *notsaletest.Shop, text string) (a notsaletest.Answer) {
+func decided(t *testing.T, shop *servicetest.Shop, text string) (a servicetest.Answer) {
 	t.Helper()
-	notsaletest.Eventually(t, "it is decided", func() bool {
+	servicetest.Eventually(t, "it is decided", func() bool {
 		a = shop.Purchase(t, text)
 		return isDecision(a)
 	})
@@ -212,7 +212,7 @@ func decided(t *testing.T, shop *notsaletest.Shop, text string) (a notsaletest.A
 func (f *front) cached(t *testing.T, of sale.Sale, item sale.ItemID) {
 	t.Helper()
 	cache := f.Cache("asker")
-	notsaletest.Eventually(t, "the cache has the fact", func() bool {
+	servicetest.Eventually(t, "the cache has the fact", func() bool {
 		known, err := cache.Ask(t.Context(), []rejection.Question{{Sale: of.UUID, Item: item, User: "eve", Code: code.ID{1}}})
 		return err == nil && known[0].Reason == allocation.ItemTaken
 	})
@@ -224,7 +224,7 @@ func (f *front) cached(t *testing.T, of sale.Sale, item sale.ItemID) {
 // seconds, and begun anew, so that a standby that slow was waited for in vain.
 func TestADecidedCodeIsToldHoweverSlowTheStandbyIs(t *testing.T) {
 	t.Parallel()
-	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = notsaletest.Patience }, backendstest.WithOwnPostgres)
+	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = servicetest.Patience }, backendstest.WithOwnPostgres)
 	of := f.OpenSale(5, 10)
 	f.allocate()
 	text := f.code(f.keys, of, 1, "ann", time.Hour)
@@ -232,15 +232,15 @@ func TestADecidedCodeIsToldHoweverSlowTheStandbyIs(t *testing.T) {
 	f.cached(t, of, 1) // for an edge that has not seen the decision
 	other := f.anotherEdge(t)
 	found := f.LoseStandby()
-	answers := make(chan notsaletest.Answer, 3)
-	ask := func(shop *notsaletest.Shop, method string) {
-		a, _ := shop.Do(method, notsaletest.PurchasePath(text))
+	answers := make(chan servicetest.Answer, 3)
+	ask := func(shop *servicetest.Shop, method string) {
+		a, _ := shop.Do(method, servicetest.PurchasePath(text))
 		answers <- a
 	}
 	go ask(f.Shop, http.MethodPost)
 	go ask(f.Shop, http.MethodGet)
 	go ask(other, http.MethodGet)
-	notsaletest.Eventually(t, "both edges' looks wait longer than three seconds", func() bool {
+	servicetest.Eventually(t, "both edges' looks wait longer than three seconds", func() bool {
 		return f.Count(`SELECT count(DISTINCT application_name) FROM pg_stat_activity WHERE wait_event = 'SyncRep'
 			AND application_name IN ('edge', 'another-edge') AND clock_timestamp() - query_start > '3.5 s'`) == 2
 	})
@@ -250,7 +250,7 @@ func TestADecidedCodeIsToldHoweverSlowTheStandbyIs(t *testing.T) {
 	}
 }
 
-func isDecision(a notsaletest.Answer) bool {
+func isDecision(a servicetest.Answer) bool {
 	return a.Status != http.StatusAccepted && a.Status != http.StatusServiceUnavailable
 }
 
@@ -258,7 +258,7 @@ func isDecision(a notsaletest.Answer) bool {
 // or ledger have no time for an edge.
 func withoutTheStream(t *testing.T, f *front, of sale.Sale, act func()) {
 	t.Helper()
-	notsaletest.Eventually(t, "the stream stays as it is", func() bool {
+	servicetest.Eventually(t, "the stream stays as it is", func() bool {
 		before := f.last(t, of)
 		act()
 		return f.last(t, of) == before
@@ -267,9 +267,9 @@ func withoutTheStream(t *testing.T, f *front, of sale.Sale, act func()) {
 
 // pending posts a code that nobody decides until it is known to be queued, which
 // a short wait is over before on a busy machine.
-func pending(t *testing.T, post func() notsaletest.Answer) (a notsaletest.Answer) {
+func pending(t *testing.T, post func() servicetest.Answer) (a servicetest.Answer) {
 	t.Helper()
-	notsaletest.Eventually(t, "it is queued", func() bool { a = post(); return a.Status != http.StatusServiceUnavailable })
+	servicetest.Eventually(t, "it is queued", func() bool { a = post(); return a.Status != http.StatusServiceUnavailable })
 	expectation{status: http.StatusAccepted}.check(t, a)
 	return a
 }
@@ -277,12 +277,12 @@ func pending(t *testing.T, post func() notsaletest.Answer) (a notsaletest.Answer
 // Posts of one code at once become one request, and each gets its answer.
 func TestPostsOfOneCodeAtOnceAreOneRequest(t *testing.T) {
 	t.Parallel()
-	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = notsaletest.Patience })
+	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = servicetest.Patience })
 	of := f.OpenSale(5, 10)
-	posts := slices.Repeat([]string{notsaletest.PurchasePath(f.code(f.keys, of, 1, "ann", time.Hour))}, 50)
-	answered := make(chan []notsaletest.Answer, 1)
+	posts := slices.Repeat([]string{servicetest.PurchasePath(f.code(f.keys, of, 1, "ann", time.Hour))}, 50)
+	answered := make(chan []servicetest.Answer, 1)
 	go func() { answered <- atOnce(t, f.Shop, posts) }()
-	notsaletest.Eventually(t, "a request is queued", func() bool { return f.last(t, of) > 1 })
+	servicetest.Eventually(t, "a request is queued", func() bool { return f.last(t, of) > 1 })
 	f.allocate()
 	for _, a := range <-answered {
 		expectation{status: 200}.check(t, a)
@@ -345,7 +345,7 @@ func TestAFloodOfFreshCodesMeets429(t *testing.T) {
 			t.Parallel()
 			f := newFront(t, c.change)
 			f.OpenSale(50, 10)
-			post := func(target string, headers []string) notsaletest.Answer {
+			post := func(target string, headers []string) servicetest.Answer {
 				t.Helper()
 				a, err := f.Do(http.MethodPost, target, headers...)
 				if err != nil {
@@ -356,7 +356,7 @@ func TestAFloodOfFreshCodesMeets429(t *testing.T) {
 			refused := 0
 			for n := range 10 {
 				user, headers := c.limited(n + 1)
-				a := post(notsaletest.CheckoutPath(user, int64(n+1)), headers)
+				a := post(servicetest.CheckoutPath(user, int64(n+1)), headers)
 				if a.Status == http.StatusTooManyRequests {
 					refused++
 					p := problemOf(t, a)
@@ -373,7 +373,7 @@ func TestAFloodOfFreshCodesMeets429(t *testing.T) {
 					break
 				}
 				user, headers := c.free(n + 1)
-				expectation{status: 200}.check(t, post(notsaletest.CheckoutPath(user, int64(n+30)), headers))
+				expectation{status: 200}.check(t, post(servicetest.CheckoutPath(user, int64(n+30)), headers))
 			}
 		})
 	}
@@ -395,7 +395,7 @@ func (f *front) fill(t *testing.T, of sale.Sale) {
 			t.Fatal("the stream takes any number of messages")
 		}
 	}
-	notsaletest.Eventually(t, "all of it is decided", func() bool {
+	servicetest.Eventually(t, "all of it is decided", func() bool {
 		return f.Count(`SELECT sequence FROM cursors WHERE sale_id = $1`, int64(of.ID)) == int64(f.last(t, of))
 	})
 }
@@ -417,12 +417,12 @@ func TestAFullStreamAndAnEmptiedCacheTellLosersTheTruth(t *testing.T) {
 	}
 	f.fill(t, open)
 	f.fill(t, over)
-	for name, shop := range map[string]*notsaletest.Shop{"the edge that sold": f.Shop, "a new edge": f.anotherEdge(t)} {
+	for name, shop := range map[string]*servicetest.Shop{"the edge that sold": f.Shop, "a new edge": f.anotherEdge(t)} {
 		t.Run(name, func(t *testing.T) {
 			f.forget(t)
-			expectation{status: 409, slug: "item-taken"}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(open.FirstItem))))
-			expectation{status: 410, slug: "sold-out"}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(over.FirstItem))))
-			expectation{status: 200}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(open.LastItem()))))
+			expectation{status: 409, slug: "item-taken"}.check(t, shop.Post(t, servicetest.CheckoutPath("bob", int64(open.FirstItem))))
+			expectation{status: 410, slug: "sold-out"}.check(t, shop.Post(t, servicetest.CheckoutPath("bob", int64(over.FirstItem))))
+			expectation{status: 200}.check(t, shop.Post(t, servicetest.CheckoutPath("bob", int64(open.LastItem()))))
 			for _, c := range []struct {
 				of     sale.Sale
 				item   sale.ItemID
@@ -438,7 +438,7 @@ func TestAFullStreamAndAnEmptiedCacheTellLosersTheTruth(t *testing.T) {
 				a := shop.Purchase(t, f.code(f.keys, c.of, c.item, c.user, 2*time.Hour))
 				expectation{status: c.status, slug: c.slug}.check(t, a)
 			}
-			expectation{status: 410, slug: "sold-out"}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(over.FirstItem))))
+			expectation{status: 410, slug: "sold-out"}.check(t, shop.Post(t, servicetest.CheckoutPath("bob", int64(over.FirstItem))))
 		})
 	}
 }
@@ -478,21 +478,21 @@ func TestAWinnersRetryBeforeTheDirectoryIsListed(t *testing.T) {
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }() // also where the test fails
 	shop, e := f.unreadyEdge(t)
-	notsaletest.Eventually(t, "it lacks nothing but the ledger", func() bool {
+	servicetest.Eventually(t, "it lacks nothing but the ledger", func() bool {
 		err := e.Ready(t.Context())
 		return err != nil && strings.Contains(err.Error(), "from the ledger")
 	})
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
+	servicetest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
 	sameAnswer(t, "the winner", shop.Purchase(t, text), sold)
 
 	// Sales that came since, which nobody has listed: found one by one.
 	late := f.OpenSale(1, 1)
 	f.laterSales(t, 60)
-	expectation{status: 200}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(late.FirstItem))))
-	expectation{status: 404, slug: "unknown-item"}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", 1<<40)))
+	expectation{status: 200}.check(t, shop.Post(t, servicetest.CheckoutPath("bob", int64(late.FirstItem))))
+	expectation{status: 404, slug: "unknown-item"}.check(t, shop.Post(t, servicetest.CheckoutPath("bob", 1<<40)))
 	foreign := of
 	foreign.UUID = sale.UUID{7}
 	expectation{status: 400, slug: "invalid-code"}.check(t, shop.Purchase(t, f.code(f.keys, foreign, 1, "ann", time.Hour)))
@@ -510,17 +510,17 @@ func TestFactsDoNotOutliveARestore(t *testing.T) {
 		AtLimit: []allocation.UserAtLimit{{User: "bob", Codes: []code.ID{{8}}}}, SoldOut: true,
 	}
 	past := f.Cache("past")
-	notsaletest.Eventually(t, "the cache is what the restore left", func() bool {
+	servicetest.Eventually(t, "the cache is what the restore left", func() bool {
 		_, _ = past.Learn(t.Context(), of.UUID, rejection.Mark{}, lost, &facts)
 		now, err := past.Mark(t.Context(), of.UUID)
 		return err == nil && now == lost
 	})
-	notsaletest.Eventually(t, "the cache refuses a checkout", func() bool { // on a busy machine not the first
-		return f.Post(t, notsaletest.CheckoutPath("ann", int64(of.FirstItem))).Status == http.StatusGone
+	servicetest.Eventually(t, "the cache refuses a checkout", func() bool { // on a busy machine not the first
+		return f.Post(t, servicetest.CheckoutPath("ann", int64(of.FirstItem))).Status == http.StatusGone
 	})
 	f.allocate()
 	for item, user := range map[sale.ItemID]string{of.FirstItem: "ann", of.LastItem(): "bob"} {
-		notsaletest.Eventually(t, user+" can buy", func() bool {
+		servicetest.Eventually(t, user+" can buy", func() bool {
 			return f.Purchase(t, f.code(f.keys, of, item, user, time.Hour)).Status == http.StatusOK
 		})
 	}
@@ -540,7 +540,7 @@ func TestAReasonUnknownToTheEdgeIsARefusal(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectation{status: 409, slug: "refused", contains: "reason-99"}.check(t, f.Purchase(t, text))
-	expectation{status: 409, slug: "refused", contains: "reason-99"}.check(t, f.Get(t, notsaletest.PurchasePath(text)))
+	expectation{status: 409, slug: "refused", contains: "reason-99"}.check(t, f.Get(t, servicetest.PurchasePath(text)))
 }
 
 // A checkout that is not known to be recorded gave no code to send again.
@@ -548,9 +548,9 @@ func TestACheckouts503SpeaksOfNoCode(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	f.OpenSale(2, 1)
-	expectation{status: 200}.check(t, f.Post(t, notsaletest.CheckoutPath("ann", 1)))
+	expectation{status: 200}.check(t, f.Post(t, servicetest.CheckoutPath("ann", 1)))
 	f.StopNATS()
-	a := f.Post(t, notsaletest.CheckoutPath("ann", 1))
+	a := f.Post(t, servicetest.CheckoutPath("ann", 1))
 	f.StartNATS()
 	expectation{status: 503, slug: "not-queued", contains: "Check out again"}.check(t, a)
 	if bytes.Contains(a.Body, []byte("same code")) {
@@ -563,16 +563,16 @@ func TestASmallMaxPayloadIsNo503(t *testing.T) {
 	t.Parallel()
 	const clients = 400
 	g := backendstest.NewGuarded(t, "max_payload: 16KB")
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	serve(t, g, stage)
-	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait, c.CheckoutWait = notsaletest.Patience, notsaletest.Patience })
+	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait, c.CheckoutWait = servicetest.Patience, servicetest.Patience })
 	of := f.OpenSale(clients, 1)
 	f.allocate()
 	var checkouts, purchases []string
 	for n := range clients {
 		user := "u" + strconv.Itoa(n)
-		checkouts = append(checkouts, notsaletest.CheckoutPath(user, int64(of.FirstItem)+int64(n)))
-		purchases = append(purchases, notsaletest.PurchasePath(f.code(f.keys, of, of.FirstItem+sale.ItemID(n), user, time.Hour)))
+		checkouts = append(checkouts, servicetest.CheckoutPath(user, int64(of.FirstItem)+int64(n)))
+		purchases = append(purchases, servicetest.PurchasePath(f.code(f.keys, of, of.FirstItem+sale.ItemID(n), user, time.Hour)))
 	}
 	for _, targets := range [][]string{checkouts, purchases} {
 		if got := statuses(atOnce(t, f.Shop, targets)); got[http.StatusOK] != clients {

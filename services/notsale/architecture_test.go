@@ -27,7 +27,7 @@ var (
 	probes = []string{"pkg/crash"}
 	// support is imported by tests, and by what sets their stages.
 	support = []string{"pkg/effort"}
-	stages  = []string{"pkg/backends/backendstest", "services/notsale/notsaletest", "loadtest"}
+	stages  = []string{"pkg/backends/backendstest", "services/servicetest", "loadtest"}
 	// drivers belong to adapters.
 	drivers = []string{"github.com/nats-io/", "github.com/jackc/pgx/", "github.com/redis/go-redis/"}
 )
@@ -137,7 +137,7 @@ func forbidden(path, dep string) string {
 		return "adapters import the core only"
 	case within(path, "services/archiver") && within(dep, "services/auditor"):
 		return ""
-	case within(path, "services") && within(dep, "services") && service(path) != service(dep) && !within(path, "services/notsale"):
+	case within(path, "services") && within(dep, "services") && service(path) != service(dep) && !within(path, "services/notsale", "services/servicetest"):
 		return "services never import each other"
 	case within(path, "pkg") && within(dep, "services"):
 		return "packages do not import services"
@@ -145,7 +145,7 @@ func forbidden(path, dep string) string {
 		return "the client knows the API, and nothing of what is behind it"
 	case within(path, "pkg", "services") && within(dep, "loadtest", "deployments"):
 		return "nothing imports the load tests or the deployments"
-	case path == "services/notsale/notsaletest" && within(dep, "services"):
+	case path == "services/servicetest" && within(dep, "services"):
 		return "test support of all services imports none"
 	}
 	return ""
@@ -173,7 +173,7 @@ func forbiddenImport(path, imported string) string {
 		return "the core imports the standard library only"
 	case within(imported, "github.com/gin-gonic/gin") && !within(path, "services/edge", "loadtest"):
 		return "Gin lives in services/edge"
-	case within(path, "services") && path != "services/notsale/notsaletest" &&
+	case within(path, "services") && path != "services/servicetest" &&
 		slices.ContainsFunc(drivers, func(d string) bool { return strings.HasPrefix(imported, d) }):
 		return "services speak to stores through the adapters"
 	}
@@ -196,7 +196,7 @@ func TestArrowsForbid(t *testing.T) {
 		{"services/edge/web", "services/notsale"},
 		{"services/auditor", "services/archiver"},
 		{"services/recorder", "loadtest/hammer/shopper"},
-		{"services/notsale/notsaletest", "services/edge"},
+		{"services/servicetest", "services/edge"},
 		{"pkg/crash", "pkg/sale"},
 		{"pkg/ledger", "pkg/effort"},
 	} {

@@ -27,9 +27,9 @@ import (
 	"notsale/services/archiver"
 	"notsale/services/auditor"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
 	"notsale/services/recorder"
 	"notsale/services/scheduler"
+	"notsale/services/servicetest"
 )
 
 // staff is one of each service behind the edges.
@@ -92,15 +92,15 @@ func (s *staff) content() {
 }
 
 // anotherEdge runs one more edge of the shop, until the test ends.
-func (f *front) anotherEdge(t *testing.T) *notsaletest.Shop {
+func (f *front) anotherEdge(t *testing.T) *servicetest.Shop {
 	t.Helper()
 	shop, e := f.unreadyEdge(t)
-	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
+	servicetest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
 	return shop
 }
 
 // unreadyEdge is anotherEdge that nobody has waited for.
-func (f *front) unreadyEdge(t *testing.T) (*notsaletest.Shop, *edge.Edge) {
+func (f *front) unreadyEdge(t *testing.T) (*servicetest.Shop, *edge.Edge) {
 	t.Helper()
 	e, err := edge.New(f.cfg, f.keys, f.Ledger("another-edge"), f.Stream("another-edge"), f.Cache("another-edge"), &telemetry.Health{}, f.Log, prometheus.NewRegistry())
 	if err == nil {
@@ -110,7 +110,7 @@ func (f *front) unreadyEdge(t *testing.T) (*notsaletest.Shop, *edge.Edge) {
 		t.Fatal(err)
 	}
 	f.Run(e.Run)
-	return notsaletest.NewShop(t, e.Address()), e
+	return servicetest.NewShop(t, e.Address()), e
 }
 
 // forget empties the rejection cache.
@@ -184,7 +184,7 @@ func (a *archiving) settle(ctx context.Context) error {
 type customer struct {
 	what  string
 	code  string
-	first notsaletest.Answer
+	first servicetest.Answer
 }
 
 // sellOut sells both items of a sale with a limit of 1, with every decision
@@ -211,13 +211,13 @@ func (f *front) sellOut(t *testing.T, of sale.Sale) []customer {
 		if c.what == "sold out" { // of which an edge may know already
 			f.enqueue(t, of, k)
 			looker := f.Ledger("looker")
-			notsaletest.Eventually(t, "it is decided", func() bool {
+			servicetest.Eventually(t, "it is decided", func() bool {
 				_, _, err := looker.DecisionOf(t.Context(), k.ID)
 				return err == nil
 			})
 		}
-		var a notsaletest.Answer
-		notsaletest.Eventually(t, "the engine decides, not what the cache has been told meanwhile", func() bool {
+		var a servicetest.Answer
+		servicetest.Eventually(t, "the engine decides, not what the cache has been told meanwhile", func() bool {
 			f.forget(t)
 			a = f.Purchase(t, k.text)
 			return isDecision(a) && bytes.Contains(a.Body, []byte(`"position":`))
@@ -234,16 +234,16 @@ func (f *front) undecided(of sale.Sale) string {
 }
 
 // answered sends the code again until the answer is not 503.
-func answered(t *testing.T, shop *notsaletest.Shop, code string) (a notsaletest.Answer) {
+func answered(t *testing.T, shop *servicetest.Shop, code string) (a servicetest.Answer) {
 	t.Helper()
-	notsaletest.Eventually(t, "an answer that is not 503", func() bool {
+	servicetest.Eventually(t, "an answer that is not 503", func() bool {
 		a = shop.Purchase(t, code)
 		return a.Status != http.StatusServiceUnavailable
 	})
 	return a
 }
 
-func sameAnswer(t *testing.T, what string, got, want notsaletest.Answer) {
+func sameAnswer(t *testing.T, what string, got, want servicetest.Answer) {
 	t.Helper()
 	if got.Status != want.Status || !bytes.Equal(got.Body, want.Body) {
 		t.Errorf("%s: %d %s\nwas answered %d %s", what, got.Status, got.Body, want.Status, want.Body)
@@ -252,24 +252,24 @@ func sameAnswer(t *testing.T, what string, got, want notsaletest.Answer) {
 
 // checkAnswers asks an edge for everything that can be asked of an archived
 // sale. n tells its checkouts from others.
-func (f *front) checkAnswers(t *testing.T, shop *notsaletest.Shop, of sale.Sale, customers []customer, n int) {
+func (f *front) checkAnswers(t *testing.T, shop *servicetest.Shop, of sale.Sale, customers []customer, n int) {
 	t.Helper()
 	for _, c := range customers {
 		sameAnswer(t, c.what, shop.Purchase(t, c.code), c.first)
 		if c.first.Status == http.StatusOK {
-			sameAnswer(t, c.what+", by GET", shop.Get(t, notsaletest.PurchasePath(c.code)), c.first)
+			sameAnswer(t, c.what+", by GET", shop.Get(t, servicetest.PurchasePath(c.code)), c.first)
 		}
 	}
 	expectation{status: http.StatusGone, slug: "sold-out"}.check(t, shop.Purchase(t, f.undecided(of)))
-	expectation{status: http.StatusNotFound, slug: "no-decision-yet"}.check(t, shop.Get(t, notsaletest.PurchasePath(f.undecided(of))))
+	expectation{status: http.StatusNotFound, slug: "no-decision-yet"}.check(t, shop.Get(t, servicetest.PurchasePath(f.undecided(of))))
 	item := int64(of.LastItem())
 	user := fmt.Sprintf("late-%d", n)
-	expectation{status: http.StatusGone, slug: "sold-out"}.check(t, shop.Post(t, notsaletest.CheckoutPath(user, item)))
-	expectation{status: http.StatusBadRequest, slug: "invalid-parameter"}.check(t, shop.Post(t, notsaletest.CheckoutPath(user+" ", item)))
+	expectation{status: http.StatusGone, slug: "sold-out"}.check(t, shop.Post(t, servicetest.CheckoutPath(user, item)))
+	expectation{status: http.StatusBadRequest, slug: "invalid-parameter"}.check(t, shop.Post(t, servicetest.CheckoutPath(user+" ", item)))
 	rows := func(outcome wire.Outcome, user string) int64 {
 		return f.Count(`SELECT count(*) FROM checkout_attempts WHERE sale_id = $1 AND outcome = $2 AND user_param = $3`, int64(of.ID), string(outcome), user)
 	}
-	notsaletest.Eventually(t, "the checkouts are recorded", func() bool {
+	servicetest.Eventually(t, "the checkouts are recorded", func() bool {
 		return rows(wire.SoldOut, user) > 0 && rows(wire.InvalidParameter, user+" ") > 0
 	})
 	if n := f.Count(`SELECT count(*) FROM checkout_attempts WHERE sale_id = $1 AND user_param LIKE $2`, int64(of.ID), user+"%"); n != 2 {
@@ -309,7 +309,7 @@ func TestArchivedSale(t *testing.T) {
 	of, open := f.OpenSale(2, 1), f.OpenSale(5, 1)
 	before := f.hire(t, "before")
 	customers := f.sellOut(t, of)
-	f.Post(t, notsaletest.CheckoutPath("early", int64(of.LastItem())))
+	f.Post(t, servicetest.CheckoutPath("early", int64(of.LastItem())))
 	a := f.archiving(t, of)
 	a.run(4)
 	if r, err := auditor.Audit(t.Context(), a.ledger, a.stream, of.ID, auditor.Options{}); err != nil || !r.Clean() || r.Sold != 2 || r.Attempts != 1 {
@@ -328,7 +328,7 @@ func TestArchivedSale(t *testing.T) {
 	}
 	f.forget(t)
 	f.checkAnswers(t, f.Shop, of, customers, 1)
-	notsaletest.Eventually(t, "only the open sale is led", func() bool { return before.count("notsale_allocator_sales") == 1 })
+	servicetest.Eventually(t, "only the open sale is led", func() bool { return before.count("notsale_allocator_sales") == 1 })
 	sold := f.Purchase(t, f.Checkout(t, "ann", int64(open.FirstItem)).Code)
 	if sold.Status != http.StatusOK {
 		t.Errorf("the open sale: %d %s", sold.Status, sold.Body)
@@ -340,8 +340,8 @@ func TestArchivedSale(t *testing.T) {
 	after := f.hire(t, "after")
 	fresh := f.anotherEdge(t)
 	f.checkAnswers(t, fresh, of, customers, 2)
-	notsaletest.Eventually(t, "only the open sale is led", func() bool { return after.count("notsale_allocator_sales") == 1 })
-	notsaletest.Eventually(t, "the directory lists both sales again", func() bool {
+	servicetest.Eventually(t, "only the open sale is led", func() bool { return after.count("notsale_allocator_sales") == 1 })
+	servicetest.Eventually(t, "the directory lists both sales again", func() bool {
 		listed := f.listed(t)
 		return listed[of.ID].State == sale.Archived && listed[open.ID].State == sale.Open
 	})
@@ -374,7 +374,7 @@ func (f *front) listed(t *testing.T) map[sale.ID]wire.Entry {
 		t.Fatal(err)
 	}
 	entries := map[sale.ID]wire.Entry{}
-	ctx, cancel := context.WithTimeout(t.Context(), notsaletest.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), servicetest.Patience)
 	defer cancel()
 	if err := d.Watch(ctx, func(e wire.Entry) { entries[e.Sale.ID] = e }, cancel); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
@@ -411,7 +411,7 @@ func TestArchivingMayBeInterrupted(t *testing.T) {
 			f.checkAnswers(t, f.Shop, of, customers, taken)
 		})
 	}
-	notsaletest.Eventually(t, "only the open sale is led", func() bool { return staff.count("notsale_allocator_sales") == 1 })
+	servicetest.Eventually(t, "only the open sale is led", func() bool { return staff.count("notsale_allocator_sales") == 1 })
 	staff.content()
 }
 
@@ -424,7 +424,7 @@ func TestEdgeThatDoesNotKnowOfTheArchiving(t *testing.T) {
 	of := f.OpenSale(2, 1)
 	staff := f.hire(t, "staff")
 	customers := f.sellOut(t, of)
-	notsaletest.Eventually(t, "the sale is listed as sold out", func() bool { return f.listed(t)[of.ID].State == sale.SoldOut })
+	servicetest.Eventually(t, "the sale is listed as sold out", func() bool { return f.listed(t)[of.ID].State == sale.SoldOut })
 	staff.stop() // else the scheduler tells
 	f.forget(t)
 	a := f.archiving(t, of)
@@ -432,7 +432,7 @@ func TestEdgeThatDoesNotKnowOfTheArchiving(t *testing.T) {
 		t.Helper()
 		sameAnswer(t, "granted", f.Purchase(t, customers[0].code), customers[0].first)
 		expectation{status: http.StatusGone, slug: "sold-out"}.check(t, f.Purchase(t, f.undecided(of)))
-		expectation{status: http.StatusServiceUnavailable, slug: "not-queued"}.check(t, f.Post(t, notsaletest.CheckoutPath("eve", int64(of.FirstItem))))
+		expectation{status: http.StatusServiceUnavailable, slug: "not-queued"}.check(t, f.Post(t, servicetest.CheckoutPath("eve", int64(of.FirstItem))))
 	}
 	for i, step := range a.steps() {
 		if i == 1 || i == 5 {

@@ -22,7 +22,7 @@ import (
 	"notsale/services/archiver"
 	"notsale/services/auditor"
 	"notsale/services/auditor/archive"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // archiver is one that looks for sales which have just been sold out.
@@ -58,7 +58,7 @@ func TestSoldOutSalesAreArchivedByAge(t *testing.T) {
 	old, open := f.OpenSale(2, 1), f.OpenSale(5, 1)
 	before := f.hire(t, "before")
 	customers := f.sellOut(t, old)
-	notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, old.ID) == sale.SoldOut })
+	servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, old.ID) == sale.SoldOut })
 	folder := t.TempDir()
 	turn := func(what string, a *archiver.Archiver, want bool) {
 		t.Helper()
@@ -115,7 +115,7 @@ func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
 	defer before.stop()
 	for i := range of {
 		f.sellOut(t, of[i])
-		notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
+		servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
 	}
 	folder := t.TempDir()
 	// The first was sealed when its archiver died, the second finished and its
@@ -192,11 +192,11 @@ func TestNothingIsArchivedBesideABusySale(t *testing.T) {
 	defer before.stop()
 	for i := range old {
 		f.sellOut(t, old[i])
-		notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, old[i].ID) == sale.SoldOut })
+		servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, old[i].ID) == sale.SoldOut })
 	}
 	busy, client := old[0], f.Stream("flood")
 	busy.ID = 99 // nobody decides its requests
-	if _, err := notsaletest.CreateSale(t.Context(), client, busy); err != nil {
+	if _, err := servicetest.CreateSale(t.Context(), client, busy); err != nil {
 		t.Fatal(err)
 	}
 	flood := func(publish func(context.Context, sale.ID, []byte) error) (stop func()) {
@@ -230,7 +230,7 @@ func TestNothingIsArchivedBesideABusySale(t *testing.T) {
 	purchases, checkouts := flood(client.PublishPack), flood(client.PublishAttempts)
 	defer checkouts()
 	done := archive(time.Hour)
-	notsaletest.Eventually(t, "it waits, and says so", func() bool { return strings.Contains(log.String(), "sales are busy") })
+	servicetest.Eventually(t, "it waits, and says so", func() bool { return strings.Contains(log.String(), "sales are busy") })
 	for _, of := range old {
 		if state := f.state(t, of.ID); state != sale.SoldOut {
 			t.Errorf("sale %d is %v while another sells", of.ID, state)
@@ -258,7 +258,7 @@ func TestABrokenConnectionKeepsNoSaleFromItsArchiveForAnHour(t *testing.T) {
 	of := f.OpenSale(2, 1)
 	staff := f.hire(t, "staff")
 	f.sellOut(t, of)
-	notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of.ID) == sale.SoldOut })
+	servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of.ID) == sale.SoldOut })
 	hold, err := f.DB.Begin(t.Context())
 	if err == nil {
 		_, err = hold.Exec(t.Context(), `SELECT 1 FROM sales WHERE sale_id = $1 FOR UPDATE`, int64(of.ID))
@@ -268,14 +268,14 @@ func TestABrokenConnectionKeepsNoSaleFromItsArchiveForAnHour(t *testing.T) {
 	}
 	a := f.archiver(t, "cut", t.TempDir(), 0)
 	defer f.Run(a.Run)()
-	notsaletest.Eventually(t, "the connection breaks while the sale's row is awaited", func() bool {
+	servicetest.Eventually(t, "the connection breaks while the sale's row is awaited", func() bool {
 		return f.Count(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 			WHERE datname = current_database() AND application_name = 'cut' AND wait_event_type = 'Lock'`) > 0
 	})
 	if err := hold.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	notsaletest.Eventually(t, "it is archived", func() bool { return f.state(t, of.ID) == sale.Archived })
+	servicetest.Eventually(t, "it is archived", func() bool { return f.state(t, of.ID) == sale.Archived })
 	staff.content()
 }
 
@@ -288,7 +288,7 @@ func TestASaleThatCannotBeArchivedHoldsUpNoOther(t *testing.T) {
 	defer f.hire(t, "staff").stop()
 	for i := range of {
 		f.sellOut(t, of[i])
-		notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
+		servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
 	}
 	folder := t.TempDir()
 	inTheWay := filepath.Join(folder, archiver.FileName(of[0].ID))
@@ -324,7 +324,7 @@ func TestSalesThatFailAtEachLookHoldUpNoOther(t *testing.T) {
 	folder := t.TempDir()
 	for i := range of {
 		f.sellOut(t, of[i])
-		notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
+		servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
 		if i == 2 {
 			break
 		}

@@ -21,8 +21,8 @@ import (
 	"notsale/pkg/wire"
 	"notsale/services/allocator"
 	"notsale/services/auditor"
-	"notsale/services/notsale/notsaletest"
 	"notsale/services/recorder"
+	"notsale/services/servicetest"
 )
 
 // exhibit is a sale with some of everything, a hole included, and another one
@@ -74,7 +74,7 @@ func audited(t *testing.T) *exhibit {
 	stop()                                                                                                             //
 	e.restoreSale(e.of.ID, saved)                                                                                      //
 	stop = e.decide()                                                                                                  //
-	notsaletest.Eventually(t, "a hole is recorded", func() bool { return e.Count(`SELECT count(*) FROM holes`) == 1 }) //
+	servicetest.Eventually(t, "a hole is recorded", func() bool { return e.Count(`SELECT count(*) FROM holes`) == 1 }) //
 	e.pack(e.of, 16, e.ask("fay", 5))                                                                                  // 16 repeats
 	e.pack(e.of, 17, e.ask("hal", 3))                                                                                  // 17 granted
 	e.pack(e.of, 19, e.ask("kim", 7), e.ask("kim", 8))                                                                 // 18, 19 granted
@@ -82,7 +82,7 @@ func audited(t *testing.T) *exhibit {
 	e.publish(e.of, 21, []byte(garbage))                                                                               // 21 malformed
 	stop()
 	e.refuseCheckouts()
-	notsaletest.Eventually(t, "attempts are recorded", func() bool {
+	servicetest.Eventually(t, "attempts are recorded", func() bool {
 		for _, id := range []sale.ID{0, e.of.ID, e.other.ID} {
 			of := wire.AttemptStream{Sale: id}
 			if id == 0 {
@@ -153,8 +153,8 @@ func (e *exhibit) checkOut() {
 func (e *exhibit) refuseCheckouts() {
 	e.t.Helper()
 	cache := e.Cache("teller")
-	notsaletest.Eventually(e.t, "zoe is told that it is sold out", func() bool {
-		if e.Post(e.t, notsaletest.CheckoutPath("zoe", 1)).Status == http.StatusGone {
+	servicetest.Eventually(e.t, "zoe is told that it is sold out", func() bool {
+		if e.Post(e.t, servicetest.CheckoutPath("zoe", 1)).Status == http.StatusGone {
 			return true
 		}
 		// The allocator, which has gone, could not tell the cache in time.
@@ -164,9 +164,9 @@ func (e *exhibit) refuseCheckouts() {
 		}
 		return false
 	})
-	e.Post(e.t, notsaletest.CheckoutPath("zoe", 9))  // taken
+	e.Post(e.t, servicetest.CheckoutPath("zoe", 9))  // taken
 	e.Post(e.t, "/checkout?user_id=%00&id=1")        // invalid
-	e.Post(e.t, notsaletest.CheckoutPath("zoe", 99)) // no sale has the item
+	e.Post(e.t, servicetest.CheckoutPath("zoe", 99)) // no sale has the item
 }
 
 func (e *exhibit) ask(user string, item sale.ItemID) allocation.Request {
@@ -194,7 +194,7 @@ func (e *exhibit) publish(of sale.Sale, upTo int64, data []byte) {
 	if err := e.tape.PublishPack(e.t.Context(), of.ID, data); err != nil {
 		e.t.Fatal(err)
 	}
-	notsaletest.Eventually(e.t, fmt.Sprint("decided to position ", upTo), func() bool {
+	servicetest.Eventually(e.t, fmt.Sprint("decided to position ", upTo), func() bool {
 		return e.Count(`SELECT position FROM cursors WHERE sale_id = $1`, int64(of.ID)) == upTo
 	})
 }
@@ -231,7 +231,7 @@ func (e *exhibit) whileStopped(do func() error) {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	notsaletest.Eventually(e.t, "NATS answers", func() bool { return e.tape.Ping(e.t.Context()) == nil })
+	servicetest.Eventually(e.t, "NATS answers", func() bool { return e.tape.Ping(e.t.Context()) == nil })
 }
 
 func (f *front) audit(t *testing.T, id sale.ID) *auditor.Report {

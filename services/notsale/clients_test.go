@@ -17,11 +17,11 @@ import (
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // body sends a request with a body; one of unknown length goes out in chunks.
-func (f *front) body(t *testing.T, method, target string, body io.Reader) notsaletest.Answer {
+func (f *front) body(t *testing.T, method, target string, body io.Reader) servicetest.Answer {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, f.Base+target, body)
 	if err != nil {
@@ -66,7 +66,7 @@ func TestABodyBesideAGoodQueryIsIgnored(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) { want.check(t, f.body(t, http.MethodPost, "/checkout?user_id=ann&id=1", c.body)) })
 	}
-	code := notsaletest.PurchasePath(f.Checkout(t, "ann", 1).Code)
+	code := servicetest.PurchasePath(f.Checkout(t, "ann", 1).Code)
 	for _, method := range []string{http.MethodPost, http.MethodGet} {
 		expectation{status: 200, contains: `"user_id":"ann"`}.check(t, f.body(t, method, code, strings.NewReader("{}")))
 		expectation{status: 413, slug: "no-body-accepted"}.check(t, f.body(t, method, code, chunked(strings.Repeat("x", most+1))))
@@ -77,7 +77,7 @@ func TestABodyBesideAGoodQueryIsIgnored(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Stop()
-	last := time.After(notsaletest.Patience)
+	last := time.After(servicetest.Patience)
 	for outcomes[wire.Issued] < 7 || outcomes[wire.InvalidParameter] < 3 {
 		var m stream.Message
 		select {
@@ -103,7 +103,7 @@ func TestHeadCachingAndConditions(t *testing.T) {
 	of := f.OpenSale(20, 10)
 	f.allocate()
 	granted, unused := f.Checkout(t, "ann", 1), f.Checkout(t, "bob", 2)
-	expired := notsaletest.PurchasePath(f.code(f.keys, of, 3, "bob", -time.Minute))
+	expired := servicetest.PurchasePath(f.code(f.keys, of, 3, "bob", -time.Minute))
 	f.Purchase(t, granted.Code)
 	f.Post(t, expired)
 	const long, check, never = "public, max-age=3600", "no-cache", "no-store"
@@ -113,8 +113,8 @@ func TestHeadCachingAndConditions(t *testing.T) {
 	}{
 		"/": {200, long}, "/app.js": {200, long}, "/style.css": {200, long}, "/items/1/image": {200, long},
 		"/sales": {200, check}, "/sales/1": {200, check}, "/sales/1/items": {200, check}, "/items/1": {200, check},
-		notsaletest.PurchasePath(granted.Code): {200, never}, expired: {410, never},
-		notsaletest.PurchasePath(unused.Code): {404, never}, "/purchase?code=x": {400, never}, "/purchase": {400, never},
+		servicetest.PurchasePath(granted.Code): {200, never}, expired: {410, never},
+		servicetest.PurchasePath(unused.Code): {404, never}, "/purchase?code=x": {400, never}, "/purchase": {400, never},
 		"/health": {200, never}, "/livez": {200, never}, "/readyz": {200, never},
 		"/sales?limit=x": {400, never}, "/sales/9": {404, never}, "/sales/9/items": {404, never}, "/items/999": {404, never},
 		"/items/999/image": {404, never}, "/nowhere": {404, never}, "/checkout": {405, never},
@@ -127,7 +127,7 @@ func TestHeadCachingAndConditions(t *testing.T) {
 			t.Errorf("GET %.60s: %d bytes, announced %q", target, len(get.Body), got)
 		}
 		tag := get.Header.Get("ETag")
-		for _, a := range []*notsaletest.Answer{&get, &head} {
+		for _, a := range []*servicetest.Answer{&get, &head} {
 			a.Header.Del("X-Request-ID")
 			a.Header.Del("Date")
 		}
@@ -174,7 +174,7 @@ func TestTheLimitInARefusalIsTheSales(t *testing.T) {
 				t.Fatalf("%d %s", a.Status, a.Body)
 			}
 		}
-		target := notsaletest.PurchasePath(f.Checkout(t, "ann", int64(of.LastItem())).Code)
+		target := servicetest.PurchasePath(f.Checkout(t, "ann", int64(of.LastItem())).Code)
 		words := fmt.Sprintf("User has reached the maximum of %d items per sale", limit)
 		want := expectation{status: 429, slug: "limit-reached", contains: words}
 		for range 2 {
@@ -198,14 +198,14 @@ func TestAnOwnerIsNotToldOfAnotherUser(t *testing.T) {
 	if a := f.Purchase(t, first.Code); a.Status != http.StatusOK {
 		t.Fatalf("%d %s", a.Status, a.Body)
 	}
-	third := notsaletest.CheckoutPath("ann", 1)
-	notsaletest.Eventually(t, "the cache knows the owner", func() bool { return f.Post(t, third).Status == http.StatusConflict })
-	answers := map[string]notsaletest.Answer{
+	third := servicetest.CheckoutPath("ann", 1)
+	servicetest.Eventually(t, "the cache knows the owner", func() bool { return f.Post(t, third).Status == http.StatusConflict })
+	answers := map[string]servicetest.Answer{
 		"a third checkout":                 f.Post(t, third),
 		"the second code":                  f.Purchase(t, second.Code),
 		"the second code again":            f.Purchase(t, second.Code),
-		"the second code, looked up":       f.Get(t, notsaletest.PurchasePath(second.Code)),
-		"a code never sent, looked up":     f.Get(t, notsaletest.PurchasePath(unsent.Code)),
+		"the second code, looked up":       f.Get(t, servicetest.PurchasePath(second.Code)),
+		"a code never sent, looked up":     f.Get(t, servicetest.PurchasePath(unsent.Code)),
 		"and refused, as the look-up said": f.Purchase(t, unsent.Code),
 	}
 	for name, a := range answers {
@@ -226,7 +226,7 @@ func TestAnItemOfTheNextSaleMayBeRetried(t *testing.T) {
 	f := newFront(t, nil)
 	early := func(item int64, retryable bool) {
 		t.Helper()
-		for _, a := range []notsaletest.Answer{f.Post(t, notsaletest.CheckoutPath("ann", item)), f.Get(t, fmt.Sprint("/items/", item))} {
+		for _, a := range []servicetest.Answer{f.Post(t, servicetest.CheckoutPath("ann", item)), f.Get(t, fmt.Sprint("/items/", item))} {
 			p := problemOf(t, a)
 			if a.Status != http.StatusNotFound || p.Retryable == nil || *p.Retryable != retryable || p.Type != "urn:notsale:problem:unknown-item" {
 				t.Errorf("item %d: %d %s, want retryable: %t", item, a.Status, a.Body, retryable)
@@ -271,11 +271,11 @@ func TestUserIDsOfRealSystems(t *testing.T) {
 		if id == ids[2] {
 			want = expectation{status: 200, contains: `"code":"`}
 		}
-		want.check(t, f.Post(t, notsaletest.CheckoutPath(id, int64(old.FirstItem)+int64(i))))
+		want.check(t, f.Post(t, servicetest.CheckoutPath(id, int64(old.FirstItem)+int64(i))))
 	}
 	for _, none := range []string{"a b", `a"b`, `a\b`, "é", "a\x7f", "", strings.Repeat("x", sale.MaxUserIDLength+1)} {
 		want := expectation{status: 400, slug: "invalid-parameter", contains: "user id must be 1 to 128 visible ASCII"}
-		want.check(t, f.Post(t, notsaletest.CheckoutPath(none, int64(of.FirstItem))))
+		want.check(t, f.Post(t, servicetest.CheckoutPath(none, int64(of.FirstItem))))
 	}
 	if a := f.Purchase(t, f.Checkout(t, "ann@example.com", int64(old.LastItem())).Code); a.Status != http.StatusOK {
 		t.Errorf("in the old sale: %d %s", a.Status, a.Body)
@@ -297,7 +297,7 @@ func (f *front) openUnder(rules, stock, limit int) sale.Sale {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if err := notsaletest.Open(f.t.Context(), l, s, row.Sale); err != nil {
+	if err := servicetest.Open(f.t.Context(), l, s, row.Sale); err != nil {
 		f.t.Fatal(err)
 	}
 	return row.Sale
@@ -351,7 +351,7 @@ func TestQueriesAndPathsAsTheyCome(t *testing.T) {
 func TestOtherOrigins(t *testing.T) {
 	t.Parallel()
 	const friend, stranger = "https://shop.example", "https://evil.example"
-	ask := func(f *front, method, target, origin string) notsaletest.Answer {
+	ask := func(f *front, method, target, origin string) servicetest.Answer {
 		t.Helper()
 		return must(t, f.Shop, method, target, "Origin", origin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type")
 	}
@@ -393,7 +393,7 @@ func TestOtherOrigins(t *testing.T) {
 	}
 }
 
-func allowed(a notsaletest.Answer) string { return a.Header.Get("Access-Control-Allow-Origin") }
+func allowed(a servicetest.Answer) string { return a.Header.Get("Access-Control-Allow-Origin") }
 
 // Every retry of a granted code gets the same answer, byte for byte.
 func TestAGrantedCodeHasOneAnswer(t *testing.T) {
@@ -401,9 +401,9 @@ func TestAGrantedCodeHasOneAnswer(t *testing.T) {
 	f := newFront(t, nil)
 	f.OpenSale(20, 10)
 	f.allocate()
-	target := notsaletest.PurchasePath(f.Checkout(t, "ann+x@example.com", 1).Code)
+	target := servicetest.PurchasePath(f.Checkout(t, "ann+x@example.com", 1).Code)
 	first := f.Post(t, target)
-	for _, a := range []notsaletest.Answer{f.Post(t, target), f.Get(t, target), f.body(t, http.MethodPost, target, strings.NewReader("{}"))} {
+	for _, a := range []servicetest.Answer{f.Post(t, target), f.Get(t, target), f.body(t, http.MethodPost, target, strings.NewReader("{}"))} {
 		if a.Status != http.StatusOK || !bytes.Equal(a.Body, first.Body) {
 			t.Errorf("%d %s, first %s", a.Status, a.Body, first.Body)
 		}

@@ -25,15 +25,15 @@ import (
 	"notsale/pkg/wire"
 	"notsale/services/allocator"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
-	"notsale/services/notsale/notsaletest/audittest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/audittest"
 )
 
 // front is an edge on a stage of its own, without an allocator until allocate.
 // The test ends with an audit.
 type front struct {
-	*notsaletest.Stage
-	*notsaletest.Shop
+	*servicetest.Stage
+	*servicetest.Shop
 
 	t       *testing.T
 	keys    *code.Keyring
@@ -48,11 +48,11 @@ type front struct {
 
 func newFront(t *testing.T, change func(*edge.Config), opts ...backendstest.Option) *front {
 	t.Helper()
-	return frontOn(t, notsaletest.New(t, opts...), change)
+	return frontOn(t, servicetest.New(t, opts...), change)
 }
 
 // frontOn is newFront on a stage that the test has changed.
-func frontOn(t *testing.T, stage *notsaletest.Stage, change func(*edge.Config)) *front {
+func frontOn(t *testing.T, stage *servicetest.Stage, change func(*edge.Config)) *front {
 	t.Helper()
 	f := &front{Stage: stage, t: t, keys: newKeyring(t, 1), metrics: prometheus.NewRegistry()}
 	t.Cleanup(func() { // after the services have stopped
@@ -62,7 +62,7 @@ func frontOn(t *testing.T, stage *notsaletest.Stage, change func(*edge.Config)) 
 	})
 	cfg := edge.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
-	cfg.PurchaseWait, cfg.CheckoutWait = notsaletest.Patience, notsaletest.Patience // as long as a busy machine takes
+	cfg.PurchaseWait, cfg.CheckoutWait = servicetest.Patience, servicetest.Patience // as long as a busy machine takes
 	if change != nil {
 		change(&cfg)
 	}
@@ -83,8 +83,8 @@ func frontOn(t *testing.T, stage *notsaletest.Stage, change func(*edge.Config)) 
 	}
 	f.cfg, f.edge = cfg, e
 	f.stop = f.Run(e.Run)
-	f.Shop = notsaletest.NewShop(t, e.Address())
-	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
+	f.Shop = servicetest.NewShop(t, e.Address())
+	servicetest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
 	return f
 }
 
@@ -123,7 +123,7 @@ type expectation struct {
 }
 
 // check compares an answer with what every answer of its kind must have.
-func (e expectation) check(t *testing.T, a notsaletest.Answer) {
+func (e expectation) check(t *testing.T, a servicetest.Answer) {
 	t.Helper()
 	if a.Status != e.status || !strings.Contains(string(a.Body), e.contains) {
 		t.Errorf("%d %s, want %d with %q", a.Status, a.Body, e.status, e.contains)
@@ -143,7 +143,7 @@ func (e expectation) check(t *testing.T, a notsaletest.Answer) {
 	}
 }
 
-func checkHeaders(t *testing.T, a notsaletest.Answer) {
+func checkHeaders(t *testing.T, a servicetest.Answer) {
 	t.Helper()
 	for name, want := range map[string]string{
 		"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
@@ -164,7 +164,7 @@ func checkHeaders(t *testing.T, a notsaletest.Answer) {
 
 // checkCompact fails on spaces after colons and commas, which clients that cut
 // strings out of answers do not expect.
-func checkCompact(t *testing.T, a notsaletest.Answer) {
+func checkCompact(t *testing.T, a servicetest.Answer) {
 	t.Helper()
 	if !strings.Contains(a.Header.Get("Content-Type"), "json") {
 		return
@@ -191,7 +191,7 @@ func TestContract(t *testing.T) {
 		}
 	}
 	const post, get = http.MethodPost, http.MethodGet
-	expired := notsaletest.PurchasePath(f.code(f.keys, small, 2, "dan", -time.Minute))
+	expired := servicetest.PurchasePath(f.code(f.keys, small, 2, "dan", -time.Minute))
 	run(
 		expectation{"checkout", post, "/checkout?user_id=eve&id=2", 200, "", `"code":"`},
 		expectation{"checkout by item_id", post, "/checkout?user_id=eve&item_id=2", 200, "", `"item":2,`},
@@ -209,25 +209,25 @@ func TestContract(t *testing.T) {
 		expectation{"purchase with a broken query", post, "/purchase?code=%zz", 400, "invalid-parameter", ""},
 		expectation{"purchase with no code of ours", post, "/purchase?code=abc", 400, "invalid-code", ""},
 		expectation{"decision of no code of ours", get, "/purchase?code=abc", 400, "invalid-code", ""},
-		expectation{"decision that is not made", get, notsaletest.PurchasePath(own.Code), 404, "no-decision-yet", "no decision yet, POST again"},
-		expectation{"purchase", post, notsaletest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful","status":"success"`},
-		expectation{"purchase again", post, notsaletest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful","status":"success"`},
-		expectation{"decision", get, notsaletest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful","status":"success"`},
-		expectation{"item taken", post, notsaletest.PurchasePath(rival.Code), 409, "item-taken", ""},
+		expectation{"decision that is not made", get, servicetest.PurchasePath(own.Code), 404, "no-decision-yet", "no decision yet, POST again"},
+		expectation{"purchase", post, servicetest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful","status":"success"`},
+		expectation{"purchase again", post, servicetest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful","status":"success"`},
+		expectation{"decision", get, servicetest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful","status":"success"`},
+		expectation{"item taken", post, servicetest.PurchasePath(rival.Code), 409, "item-taken", ""},
 		expectation{"code expired", post, expired, 410, "code-expired", ""},
 		expectation{"decision of an expired code", get, expired, 410, "code-expired", `"position":`},
 	)
-	notsaletest.Eventually(t, "the cache knows the owner", func() bool { return f.Post(t, "/checkout?user_id=eve&id=1").Status == 409 })
+	servicetest.Eventually(t, "the cache knows the owner", func() bool { return f.Post(t, "/checkout?user_id=eve&id=1").Status == 409 })
 	run(expectation{"checkout of a taken item", post, "/checkout?user_id=eve&id=1", 409, "item-taken", ""})
 	late := f.Checkout(t, "fay", 2)
 	if a := f.Purchase(t, spare.Code); a.Status != http.StatusOK {
 		t.Fatalf("%d %s", a.Status, a.Body)
 	}
-	notsaletest.Eventually(t, "the cache knows that all is sold", func() bool { return f.Post(t, "/checkout?user_id=eve&id=1").Status == 410 })
+	servicetest.Eventually(t, "the cache knows that all is sold", func() bool { return f.Post(t, "/checkout?user_id=eve&id=1").Status == 410 })
 	run(
 		expectation{"checkout of a sold out sale", post, "/checkout?user_id=eve&id=2", 410, "sold-out", ""},
-		expectation{"purchase in a sold out sale", post, notsaletest.PurchasePath(late.Code), 410, "sold-out", ""},
-		expectation{"granted in a sold out sale", post, notsaletest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful"`},
+		expectation{"purchase in a sold out sale", post, servicetest.PurchasePath(late.Code), 410, "sold-out", ""},
+		expectation{"granted in a sold out sale", post, servicetest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful"`},
 		expectation{"no route", get, "/nowhere", 404, "not-found", ""},
 		expectation{"no trailing slash", get, "/sales/", 404, "not-found", ""},
 		expectation{"no method", get, "/checkout", 405, "method-not-allowed", ""},
@@ -265,7 +265,7 @@ func TestContract(t *testing.T) {
 	t.Run("pictures", func(t *testing.T) { checkPictures(t, f) })
 }
 
-func must(t *testing.T, shop *notsaletest.Shop, method, target string, headers ...string) notsaletest.Answer {
+func must(t *testing.T, shop *servicetest.Shop, method, target string, headers ...string) servicetest.Answer {
 	t.Helper()
 	a, err := shop.Do(method, target, headers...)
 	if err != nil {
@@ -313,7 +313,7 @@ func checkBodies(t *testing.T, f *front) {
 }
 
 // checkGrantedBody reads what the body of a purchase says.
-func checkGrantedBody(t *testing.T, f *front, c notsaletest.Checkout) {
+func checkGrantedBody(t *testing.T, f *front, c servicetest.Checkout) {
 	a, b := f.Purchase(t, c.Code), f.Purchase(t, c.Code)
 	if !bytes.Equal(a.Body, b.Body) || a.Header.Get("X-Request-ID") == b.Header.Get("X-Request-ID") {
 		t.Error("two answers to one code differ in their bodies or have one request id")
@@ -368,7 +368,7 @@ func checkForgeries(t *testing.T, f *front, of, other sale.Sale) {
 		"other sale's one": f.code(newKeyring(t, 2), other, 1, "kim", time.Hour),
 	}
 	for _, method := range []string{http.MethodPost, http.MethodGet} {
-		var want notsaletest.Answer
+		var want servicetest.Answer
 		for name, text := range forgeries {
 			a := must(t, f.Shop, method, "/purchase?code="+url.QueryEscape(text))
 			expectation{status: 400, slug: "invalid-code"}.check(t, a)
@@ -424,7 +424,7 @@ func checkPages(t *testing.T, f *front) {
 	for target, want := range map[string][]int64{
 		"/sales": {2, 1}, "/sales?limit=1": {2}, "/sales?before=2": {1}, "/sales?before=2&limit=1": {1}, "/sales?before=1": {}, "/sales?limit=0": {},
 	} {
-		var list []notsaletest.Sale
+		var list []servicetest.Sale
 		got := []int64{}
 		f.Get(t, target).Decode(t, &list)
 		for _, s := range list {
@@ -460,10 +460,10 @@ func TestPending(t *testing.T) {
 	f := newFront(t, func(c *edge.Config) { c.PurchaseWait, c.Waiting = 200*time.Millisecond, 1 })
 	of := f.OpenSale(5, 10)
 	c := f.Checkout(t, "ann", 1)
-	target := notsaletest.PurchasePath(c.Code)
+	target := servicetest.PurchasePath(c.Code)
 	var location string
 	for range 2 {
-		a := pending(t, func() notsaletest.Answer { return f.Purchase(t, c.Code) })
+		a := pending(t, func() servicetest.Answer { return f.Purchase(t, c.Code) })
 		expectation{status: 202, contains: `"status":"pending"`}.check(t, a)
 		location = a.Header.Get("Location")
 		if location != target || a.Header.Get("Retry-After") != "1" {
@@ -471,7 +471,7 @@ func TestPending(t *testing.T) {
 		}
 		expectation{status: 404, slug: "no-decision-yet", contains: "no decision yet, POST again"}.check(t, f.Get(t, target))
 	}
-	notsaletest.Eventually(t, "one waits, and others who come at once may not", func() bool {
+	servicetest.Eventually(t, "one waits, and others who come at once may not", func() bool {
 		answers := statuses(atOnce(t, f.Shop, slices.Repeat([]string{target}, 8)))
 		if answers[503]+answers[202] != 8 {
 			t.Fatalf("one may wait, eight came: %v, want 202 and 503", answers)
@@ -479,8 +479,8 @@ func TestPending(t *testing.T) {
 		return answers[http.StatusServiceUnavailable] > 0 && answers[http.StatusAccepted] > 0
 	})
 	f.allocate()
-	var a notsaletest.Answer
-	notsaletest.Eventually(t, "the decision comes", func() bool {
+	var a servicetest.Answer
+	servicetest.Eventually(t, "the decision comes", func() bool {
 		a = f.Purchase(t, c.Code)
 		return a.Status == http.StatusOK
 	})
@@ -507,14 +507,14 @@ func TestFullStream(t *testing.T) {
 	item := int64(1)
 	for a := granted; a.Status == http.StatusOK && item < 100; {
 		item++
-		if a = f.Purchase(t, f.Checkout(t, notsaletest.User(int(item)), item).Code); a.Status != http.StatusOK {
+		if a = f.Purchase(t, f.Checkout(t, servicetest.User(int(item)), item).Code); a.Status != http.StatusOK {
 			expectation{status: 503, slug: "stream-full"}.check(t, a)
 		}
 	}
 	if item == 100 {
 		t.Error("the stream takes any number of requests")
 	}
-	for _, a := range []notsaletest.Answer{f.Purchase(t, own.Code), f.Get(t, notsaletest.PurchasePath(own.Code))} {
+	for _, a := range []servicetest.Answer{f.Purchase(t, own.Code), f.Get(t, servicetest.PurchasePath(own.Code))} {
 		if a.Status != http.StatusOK || !bytes.Equal(a.Body, granted.Body) {
 			t.Errorf("what was granted before: %d %s, want %s", a.Status, a.Body, granted.Body)
 		}
@@ -533,7 +533,7 @@ func TestStoresAway(t *testing.T) {
 		next++
 		c := f.Checkout(t, "ann"+itoa(int(next)), next)
 		a := f.Purchase(t, c.Code)
-		for deadline := time.Now().Add(notsaletest.Patience); (a.Status == 202 || patient && a.Status != 200) && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(servicetest.Patience); (a.Status == 202 || patient && a.Status != 200) && time.Now().Before(deadline); {
 			a = f.Purchase(t, c.Code)
 		}
 		if a.Status != http.StatusOK {
@@ -543,7 +543,7 @@ func TestStoresAway(t *testing.T) {
 	health := func(status int, dead string) {
 		t.Helper()
 		var got map[string]string
-		notsaletest.Eventually(t, "health says "+itoa(status), func() bool {
+		servicetest.Eventually(t, "health says "+itoa(status), func() bool {
 			a := f.Get(t, "/health")
 			got = nil
 			a.Decode(t, &got)
@@ -559,7 +559,7 @@ func TestStoresAway(t *testing.T) {
 	}
 	ready := func(status int) {
 		t.Helper()
-		notsaletest.Eventually(t, "readyz answers "+itoa(status), func() bool { return f.Get(t, "/readyz").Status == status })
+		servicetest.Eventually(t, "readyz answers "+itoa(status), func() bool { return f.Get(t, "/readyz").Status == status })
 	}
 	sells(true)
 	health(200, "")
@@ -583,7 +583,7 @@ func TestStoresAway(t *testing.T) {
 	ready(200)
 	expectation{status: 200}.check(t, f.Post(t, "/checkout?user_id=ann&id=19"))
 	expectation{status: 202}.check(t, f.Purchase(t, open.Code))
-	for _, target := range []string{notsaletest.PurchasePath(open.Code), "/sales", "/sales/1", "/sales/1/items", "/items/1"} {
+	for _, target := range []string{servicetest.PurchasePath(open.Code), "/sales", "/sales/1", "/sales/1/items", "/items/1"} {
 		expectation{status: 503, slug: "ledger-unavailable"}.check(t, f.Get(t, target))
 	}
 	expectation{status: 200}.check(t, f.Get(t, "/items/1/image"))
@@ -593,7 +593,7 @@ func TestStoresAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	health(200, "")
-	notsaletest.Eventually(t, "what was queued is decided", func() bool { return f.Get(t, notsaletest.PurchasePath(open.Code)).Status == 200 })
+	servicetest.Eventually(t, "what was queued is decided", func() bool { return f.Get(t, servicetest.PurchasePath(open.Code)).Status == 200 })
 	sells(true)
 
 	fresh := f.Checkout(t, "fresh", 17)
@@ -606,8 +606,8 @@ func TestStoresAway(t *testing.T) {
 	expectation{status: 503, slug: "not-queued"}.check(t, f.Purchase(t, fresh.Code))
 	// It is decided, and the ledger knows: it is asked again once the pause is
 	// over for which it is left alone after an error.
-	notsaletest.Eventually(t, "a sold code is told so without NATS", func() bool { return f.Purchase(t, open.Code).Status == 200 })
-	expectation{status: 200}.check(t, f.Get(t, notsaletest.PurchasePath(open.Code)))
+	servicetest.Eventually(t, "a sold code is told so without NATS", func() bool { return f.Purchase(t, open.Code).Status == 200 })
+	expectation{status: 200}.check(t, f.Get(t, servicetest.PurchasePath(open.Code)))
 	f.StartNATS()
 	ready(200)
 	sells(true)

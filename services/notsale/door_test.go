@@ -22,7 +22,7 @@ import (
 	"notsale/pkg/effort"
 	"notsale/pkg/sale"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // Where rates are limited, checkouts and purchases say what is left; nothing else
@@ -33,7 +33,7 @@ func TestRateLimitHeaders(t *testing.T) {
 	f := newFront(t, func(c *edge.Config) { c.RatePerUser, c.RatePerAddress = 0.001, 99.5 })
 	f.OpenSale(20, 10)
 	f.allocate()
-	check := func(a notsaletest.Answer, status int) {
+	check := func(a servicetest.Answer, status int) {
 		t.Helper()
 		if a.Status != status || !slices.Equal(a.Header[policy], []string{`"address";q=100;w=2`, `"user";q=1;w=1000`}) {
 			t.Errorf("%d %s: %q, want %d", a.Status, a.Body, a.Header[policy], status)
@@ -43,21 +43,21 @@ func TestRateLimitHeaders(t *testing.T) {
 			t.Errorf("%q", left)
 		}
 	}
-	first := f.Post(t, notsaletest.CheckoutPath("ann", 1))
+	first := f.Post(t, servicetest.CheckoutPath("ann", 1))
 	check(first, http.StatusOK)
 	if !strings.HasPrefix(first.Header[state][0], `"address";r=99;t=1`) {
 		t.Errorf("after one of a hundred: %q", first.Header[state])
 	}
-	var c notsaletest.Checkout
+	var c servicetest.Checkout
 	first.Decode(t, &c)
-	check(f.Post(t, notsaletest.CheckoutPath("ann", 2)), http.StatusTooManyRequests)
+	check(f.Post(t, servicetest.CheckoutPath("ann", 2)), http.StatusTooManyRequests)
 	check(f.Purchase(t, c.Code), http.StatusOK)
 	if a := f.Get(t, "/sales"); a.Header[policy] != nil || a.Header[state] != nil {
 		t.Errorf("a page says %v", a.Header)
 	}
 	free := newFront(t, nil)
 	free.OpenSale(20, 10)
-	if a := free.Post(t, notsaletest.CheckoutPath("ann", 1)); a.Header[policy] != nil || a.Header[state] != nil {
+	if a := free.Post(t, servicetest.CheckoutPath("ann", 1)); a.Header[policy] != nil || a.Header[state] != nil {
 		t.Errorf("without limits: %v", a.Header)
 	}
 }
@@ -69,7 +69,7 @@ func TestTheUserThatAProxyNames(t *testing.T) {
 	f := newFront(t, func(c *edge.Config) { c.UserHeader, c.TrustedProxies = "x-auth-user", []string{"127.0.0.1"} })
 	f.OpenSale(20, 10)
 	f.allocate()
-	as := func(method, target string, users ...string) notsaletest.Answer {
+	as := func(method, target string, users ...string) servicetest.Answer {
 		t.Helper()
 		request, err := http.NewRequestWithContext(t.Context(), method, f.Base+target, nil)
 		if err != nil {
@@ -83,39 +83,39 @@ func TestTheUserThatAProxyNames(t *testing.T) {
 		return a
 	}
 	const post, get = http.MethodPost, http.MethodGet
-	var c notsaletest.Checkout
+	var c servicetest.Checkout
 	a := as(post, "/checkout?id=1", "ann@example.com")
 	expectation{status: 200, contains: `"user_id":"ann@example.com"`}.check(t, a)
 	a.Decode(t, &c)
-	expectation{status: 200, contains: `"user_id":"ann@example.com"`}.check(t, as(post, notsaletest.CheckoutPath("ann@example.com", 2), "ann@example.com"))
+	expectation{status: 200, contains: `"user_id":"ann@example.com"`}.check(t, as(post, servicetest.CheckoutPath("ann@example.com", 2), "ann@example.com"))
 	expectation{status: 400, slug: "invalid-parameter", contains: "id (or item_id) is missing"}.check(t, as(post, "/checkout", "ann@example.com"))
 	refused := expectation{status: 403, slug: "not-identified"}
-	for _, target := range []string{notsaletest.CheckoutPath("ann@example.com", 1), notsaletest.PurchasePath(c.Code)} {
+	for _, target := range []string{servicetest.CheckoutPath("ann@example.com", 1), servicetest.PurchasePath(c.Code)} {
 		for _, users := range [][]string{nil, {""}, {"a b"}, {"ann@example.com", "ann@example.com"}, {"ann@example.com,bob"}} {
 			refused.check(t, as(post, target, users...))
 		}
 	}
-	refused.check(t, as(get, notsaletest.PurchasePath(c.Code)))
-	for _, target := range []string{notsaletest.CheckoutPath("bob", 1), "/checkout?id=1&user_id=", "/checkout?id=1&user_id=ann@example.com&user_id=bob"} {
+	refused.check(t, as(get, servicetest.PurchasePath(c.Code)))
+	for _, target := range []string{servicetest.CheckoutPath("bob", 1), "/checkout?id=1&user_id=", "/checkout?id=1&user_id=ann@example.com&user_id=bob"} {
 		refused.check(t, as(post, target, "ann@example.com"))
 	}
 	for _, method := range []string{post, get} { // as one that there is not
-		stolen, none := as(method, notsaletest.PurchasePath(c.Code), "bob"), as(method, "/purchase?code=none", "bob")
+		stolen, none := as(method, servicetest.PurchasePath(c.Code), "bob"), as(method, "/purchase?code=none", "bob")
 		expectation{status: 400, slug: "invalid-code"}.check(t, stolen)
 		if !bytes.Equal(stolen.Body, none.Body) {
 			t.Errorf("%s, and of one that there is not: %s", stolen.Body, none.Body)
 		}
 	}
-	expectation{status: 404, slug: "no-decision-yet"}.check(t, as(get, notsaletest.PurchasePath(c.Code), "ann@example.com"))
-	sold := as(post, notsaletest.PurchasePath(c.Code), "ann@example.com")
+	expectation{status: 404, slug: "no-decision-yet"}.check(t, as(get, servicetest.PurchasePath(c.Code), "ann@example.com"))
+	sold := as(post, servicetest.PurchasePath(c.Code), "ann@example.com")
 	expectation{status: 200, contains: `"status":"success"`}.check(t, sold)
-	sameAnswer(t, "looked up", as(get, notsaletest.PurchasePath(c.Code), "ann@example.com"), sold)
+	sameAnswer(t, "looked up", as(get, servicetest.PurchasePath(c.Code), "ann@example.com"), sold)
 	expectation{status: 200}.check(t, as(get, "/sales"))
 
 	stranger := newFront(t, func(c *edge.Config) { c.UserHeader, c.TrustedProxies = "x-auth-user", []string{"10.0.0.1"} })
 	stranger.OpenSale(20, 10)
 	for _, headers := range [][]string{nil, {"X-Auth-User", "ann"}, {"X-Auth-User", "ann", "X-Forwarded-For", "10.0.0.1"}} {
-		refused.check(t, must(t, stranger.Shop, post, notsaletest.CheckoutPath("ann", 1), headers...))
+		refused.check(t, must(t, stranger.Shop, post, servicetest.CheckoutPath("ann", 1), headers...))
 	}
 	if n := stranger.last(t, sale.Sale{ID: 1}); n != 1 {
 		t.Errorf("%d messages beside the opening", n-1)
@@ -219,7 +219,7 @@ func TestSlowConnectionsSlowNobodyDown(t *testing.T) {
 		times := make([]time.Duration, asks)
 		for i := range times {
 			started := time.Now()
-			f.Checkout(t, notsaletest.User(i), int64(of.FirstItem)+int64(i))
+			f.Checkout(t, servicetest.User(i), int64(of.FirstItem)+int64(i))
 			times[i] = time.Since(started)
 		}
 		slices.Sort(times)
@@ -253,7 +253,7 @@ func TestSlowConnectionsSlowNobodyDown(t *testing.T) {
 			}
 		})
 	}
-	notsaletest.Eventually(t, "the slow ones are there", func() bool { return int(connected.Load()) == slow })
+	servicetest.Eventually(t, "the slow ones are there", func() bool { return int(connected.Load()) == slow })
 	during := p99()
 	close(over)
 	crowd.Wait()
@@ -268,10 +268,10 @@ func TestOneCodeAtThreeEdges(t *testing.T) {
 	f := newFront(t, nil)
 	of := f.OpenSale(20, 10)
 	f.allocate()
-	edges := []*notsaletest.Shop{f.Shop, f.anotherEdge(t), f.anotherEdge(t)}
-	target := notsaletest.PurchasePath(f.Checkout(t, "ann", int64(of.FirstItem)).Code)
+	edges := []*servicetest.Shop{f.Shop, f.anotherEdge(t), f.anotherEdge(t)}
+	target := servicetest.PurchasePath(f.Checkout(t, "ann", int64(of.FirstItem)).Code)
 	posts := effort.Of(150, 1000)
-	answers := make([]notsaletest.Answer, posts)
+	answers := make([]servicetest.Answer, posts)
 	start := make(chan struct{})
 	var all sync.WaitGroup
 	for i := range posts {
@@ -308,8 +308,8 @@ func TestKeysAreChangedUnderLoad(t *testing.T) {
 	of := f.OpenSale(effort.Of(200, 2000), 10)
 	f.allocate()
 	other, second := f.unreadyEdge(t)
-	notsaletest.Eventually(t, "the other edge is ready", func() bool { return second.Ready(t.Context()) == nil })
-	shops, edges := []*notsaletest.Shop{f.Shop, other}, []*edge.Edge{f.edge, second}
+	servicetest.Eventually(t, "the other edge is ready", func() bool { return second.Ready(t.Context()) == nil })
+	shops, edges := []*servicetest.Shop{f.Shop, other}, []*edge.Edge{f.edge, second}
 	path := t.TempDir() + "/keys.json"
 	writeKeys(t, path, 1)
 	var files []*keyFile
@@ -327,7 +327,7 @@ func TestKeysAreChangedUnderLoad(t *testing.T) {
 	for n := range 8 {
 		shoppers.Go(func() {
 			for i := next.Add(1) - 1; i < int64(of.Stock); i = next.Add(1) - 1 {
-				c := shops[n%2].Checkout(t, notsaletest.User(int(i)), int64(of.FirstItem)+i)
+				c := shops[n%2].Checkout(t, servicetest.User(int(i)), int64(of.FirstItem)+i)
 				if a := shops[(n+1)%2].Purchase(t, c.Code); a.Status != http.StatusOK {
 					t.Errorf("a code is refused after %d changes: %d %s", rounds.Load(), a.Status, a.Body)
 				}
@@ -385,7 +385,7 @@ func TestLogsAndChildrenTellNoSecret(t *testing.T) {
 	of := p.FirstSale(t)
 	const user = "shopper-tell-nobody"
 	var texts []string
-	checkout := func(name string, item int64) notsaletest.Checkout {
+	checkout := func(name string, item int64) servicetest.Checkout {
 		t.Helper()
 		c := p.Checkout(t, name, item)
 		texts = append(texts, c.Code)
@@ -397,14 +397,14 @@ func TestLogsAndChildrenTellNoSecret(t *testing.T) {
 		p.Purchase(t, c.Code)
 		p.Purchase(t, rival.Code)
 		p.Purchase(t, rival.Code+"A")
-		p.Get(t, notsaletest.PurchasePath(rival.Code))
+		p.Get(t, servicetest.PurchasePath(rival.Code))
 	}
 	for range 50 {
-		p.Post(t, notsaletest.CheckoutPath(user+"-often", of.FirstItem))
+		p.Post(t, servicetest.CheckoutPath(user+"-often", of.FirstItem))
 	}
-	notsaletest.Eventually(t, "a code has expired", func() bool { return time.Now().After(late.Expires) })
+	servicetest.Eventually(t, "a code has expired", func() bool { return time.Now().After(late.Expires) })
 	p.Purchase(t, late.Code)
-	p.Post(t, notsaletest.CheckoutPath(user+"-nowhere", 1e9))
+	p.Post(t, servicetest.CheckoutPath(user+"-nowhere", 1e9))
 	p.Post(t, "/checkout?user_id="+url.QueryEscape(user+" with a space")+"&id=x")
 	p.Purchase(t, checkout(user+"-last", of.LastItem).Code)
 

@@ -23,7 +23,7 @@ import (
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 	"notsale/services/auditor"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // ticket is a code of a test, with what is known of it.
@@ -61,7 +61,7 @@ func (f *front) enqueue(t *testing.T, of sale.Sale, tickets ...ticket) {
 
 func (f *front) decidedUpTo(t *testing.T, position int64) {
 	t.Helper()
-	notsaletest.Eventually(t, fmt.Sprintf("all up to position %d is decided", position), func() bool {
+	servicetest.Eventually(t, fmt.Sprintf("all up to position %d is decided", position), func() bool {
 		return f.Count(`SELECT max(position) FROM cursors`) == position
 	})
 }
@@ -98,7 +98,7 @@ func (f *front) explain(t *testing.T, args ...string) (x auditor.Explanation, te
 
 // explained is the body of GET /purchase.
 type explained struct {
-	notsaletest.Problem
+	servicetest.Problem
 
 	LostTo struct {
 		Reason   string
@@ -108,9 +108,9 @@ type explained struct {
 }
 
 // ask asks the edge about a code.
-func (f *front) ask(t *testing.T, k ticket) (a notsaletest.Answer, p explained) {
+func (f *front) ask(t *testing.T, k ticket) (a servicetest.Answer, p explained) {
 	t.Helper()
-	a = f.Get(t, notsaletest.PurchasePath(k.text))
+	a = f.Get(t, servicetest.PurchasePath(k.text))
 	checkCompact(t, a)
 	if a.Status != http.StatusOK {
 		a.Decode(t, &p)
@@ -282,7 +282,7 @@ func (f *front) at(t *testing.T, position int64) string {
 }
 
 // checkPrivate fails when an answer names anybody, or any code.
-func (w *tale) checkPrivate(t *testing.T, own ticket, a notsaletest.Answer) {
+func (w *tale) checkPrivate(t *testing.T, own ticket, a servicetest.Answer) {
 	t.Helper()
 	for _, k := range w.tickets[1:] {
 		others := []string{k.ID.String(), k.text}
@@ -309,7 +309,7 @@ func TestExplainWhatTheCacheRefused(t *testing.T) {
 		t.Helper()
 		position := f.Count(`SELECT max(position) FROM cursors`)
 		if status != 0 {
-			notsaletest.Eventually(t, "the cache says "+reasons[0], func() bool {
+			servicetest.Eventually(t, "the cache says "+reasons[0], func() bool {
 				known, err := cache.Ask(t.Context(), []rejection.Question{{Sale: of.UUID, Item: k.Item, User: k.User, Code: k.ID}})
 				return err == nil && known[0].Reason.String() == reasons[0]
 			})
@@ -409,7 +409,7 @@ func TestExplainAnItem(t *testing.T) {
 	f.allocate()
 	crowd := []ticket{f.sign(of, 2, "other", time.Hour)}
 	for n := range 2 * auditor.MaxRace {
-		crowd = append(crowd, f.sign(of, 1, notsaletest.User(n), time.Hour))
+		crowd = append(crowd, f.sign(of, 1, servicetest.User(n), time.Hour))
 	}
 	f.enqueue(t, of, crowd...)
 	f.decidedUpTo(t, int64(len(crowd)))
@@ -422,7 +422,7 @@ func TestExplainAnItem(t *testing.T) {
 		if i == 0 {
 			reason = allocation.Granted
 		}
-		if r.Position != int64(i)+2 || string(r.User) != notsaletest.User(i) || r.Reason != reason.String() || r.Item != 1 {
+		if r.Position != int64(i)+2 || string(r.User) != servicetest.User(i) || r.Reason != reason.String() || r.Item != 1 {
 			t.Errorf("%+v", r)
 		}
 	}
@@ -626,8 +626,8 @@ func TestExplainFromAnArchive(t *testing.T) {
 	of := f.OpenSale(2, 1)
 	staff := f.hire(t, "staff")
 	customers := f.sellOut(t, of)
-	f.Post(t, notsaletest.CheckoutPath("ann", int64(of.FirstItem)))
-	notsaletest.Eventually(t, "the attempt is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
+	f.Post(t, servicetest.CheckoutPath("ann", int64(of.FirstItem)))
+	servicetest.Eventually(t, "the attempt is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
 	questions := [][]string{{"--item", "1"}, {"--user", "ann", "--sale", "1"}}
 	for _, c := range customers {
 		questions = append(questions, []string{"--code", c.code})

@@ -19,12 +19,12 @@ import (
 	"notsale/pkg/telemetry"
 	"notsale/pkg/wire"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // serve makes it the stage's NATS, as the edge may use it, with a directory of
 // sales, which a scheduler makes.
-func serve(t *testing.T, g *backendstest.Guarded, stage *notsaletest.Stage) {
+func serve(t *testing.T, g *backendstest.Guarded, stage *servicetest.Stage) {
 	t.Helper()
 	stage.NATSURL = g.URL("others")
 	if _, err := stage.Stream("scheduler").MakeDirectory(t.Context()); err != nil {
@@ -41,7 +41,7 @@ func TestAnEdgeWithoutAConsumer(t *testing.T) {
 		return "accounts { A { users: [ { user: edge, password: secret } ], jetstream: { " + limits + " } } }"
 	}
 	nats := backendstest.Configure(t, settings("max_consumers: 1"))
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	stage.NATSURL = nats.URL("edge:secret@")
 	said := &testlog.Log{}
 	stage.Log = slog.New(slog.NewTextHandler(said, nil))
@@ -65,13 +65,13 @@ func TestAnEdgeWithoutAConsumer(t *testing.T) {
 		t.Fatal(err)
 	}
 	stage.Run(e.Run)
-	shop := notsaletest.NewShop(t, e.Address())
-	notsaletest.Eventually(t, "readyz names the limit", func() bool {
+	shop := servicetest.NewShop(t, e.Address())
+	servicetest.Eventually(t, "readyz names the limit", func() bool {
 		a := shop.Get(t, "/readyz")
 		return a.Status == http.StatusServiceUnavailable && strings.Contains(string(a.Body), "max_consumers")
 	})
 	stop()
-	notsaletest.Eventually(t, "it is ready when there is one for it", func() bool { return shop.Get(t, "/readyz").Status == http.StatusOK })
+	servicetest.Eventually(t, "it is ready when there is one for it", func() bool { return shop.Get(t, "/readyz").Status == http.StatusOK })
 	if n := strings.Count(said.String(), "level=WARN"); n != 1 || !strings.Contains(said.String(), "max_consumers") {
 		t.Errorf("%d warnings:\n%s", n, said)
 	}
@@ -85,7 +85,7 @@ func TestAServerThatIsDownIsVerifiedLater(t *testing.T) {
 	late := backendstest.Configure(t, durable)
 	monitor := late.MonitorAddr().String()
 	late.Stop()
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	stage.NATSURL = good.URL("")
 	said := &testlog.Log{}
 	log := slog.New(slog.NewTextHandler(said, nil))
@@ -98,7 +98,7 @@ func TestAServerThatIsDownIsVerifiedLater(t *testing.T) {
 	}
 	late.Write("http: \"" + monitor + "\"")
 	late.Start()
-	notsaletest.Eventually(t, "that it loses what it acknowledges is an alarm", func() bool { return strings.Contains(said.String(), "not-durable") })
+	servicetest.Eventually(t, "that it loses what it acknowledges is an alarm", func() bool { return strings.Contains(said.String(), "not-durable") })
 }
 
 // NATS takes the edge's subscription to replies away and gives it back: the edge
@@ -108,7 +108,7 @@ func TestAServerThatIsDownIsVerifiedLater(t *testing.T) {
 func TestARefusedSubscriptionToReplies(t *testing.T) {
 	t.Parallel()
 	g := backendstest.NewGuarded(t, "")
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	serve(t, g, stage)
 	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait = time.Second })
 	stage.NATSURL = g.URL("others")
@@ -119,13 +119,13 @@ func TestARefusedSubscriptionToReplies(t *testing.T) {
 	expectation{status: 200}.check(t, sold)
 	ready := func(status int) {
 		t.Helper()
-		notsaletest.Eventually(t, fmt.Sprintf("readyz answers %d", status), func() bool { return f.Get(t, "/readyz").Status == status })
+		servicetest.Eventually(t, fmt.Sprintf("readyz answers %d", status), func() bool { return f.Get(t, "/readyz").Status == status })
 	}
 	g.Reload(`subscribe: { deny: ["replies.>"] }`)
 	ready(http.StatusServiceUnavailable)
 	sameAnswer(t, "a sold code", decided(t, f.Shop, text), sold)
 	fresh := sale.ItemID(10)
-	notsaletest.Eventually(t, "what is decided meanwhile is told at its first post", func() bool {
+	servicetest.Eventually(t, "what is decided meanwhile is told at its first post", func() bool {
 		fresh++
 		return f.Purchase(t, f.code(f.keys, of, fresh, "ann", time.Hour)).Status == http.StatusOK
 	})
@@ -135,14 +135,14 @@ func TestARefusedSubscriptionToReplies(t *testing.T) {
 	expectation{status: 200}.check(t, decided(t, f.Shop, f.code(f.keys, of, 3, "ann", time.Hour)))
 
 	g.Reload(`publish: { deny: ["purchases.>"] }`)
-	notsaletest.Eventually(t, "a denied publish is told at once", func() bool {
+	servicetest.Eventually(t, "a denied publish is told at once", func() bool {
 		a := f.Purchase(t, f.code(f.keys, of, 4, "ann", time.Hour))
 		return a.Status == http.StatusServiceUnavailable
 	})
 	ready(http.StatusServiceUnavailable)
 	g.Reload("")
 	ready(http.StatusOK)
-	notsaletest.Eventually(t, "it is allowed again", func() bool {
+	servicetest.Eventually(t, "it is allowed again", func() bool {
 		return f.Purchase(t, f.code(f.keys, of, 4, "ann", time.Hour)).Status == http.StatusOK
 	})
 }

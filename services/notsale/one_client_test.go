@@ -17,7 +17,7 @@ import (
 	"notsale/pkg/boot"
 	"notsale/pkg/wire"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // slowPages makes each page of items that has a sold one take longer than anybody
@@ -54,7 +54,7 @@ func TestAFloodOfPageReadsDoesNotTurnOffTheLookUps(t *testing.T) {
 
 	var flood sync.WaitGroup
 	var over atomic.Bool
-	pages := make(chan notsaletest.Answer, 1)
+	pages := make(chan servicetest.Answer, 1)
 	for n := range 40 {
 		flood.Go(func() {
 			for !over.Load() {
@@ -71,8 +71,8 @@ func TestAFloodOfPageReadsDoesNotTurnOffTheLookUps(t *testing.T) {
 	reading := func() int64 {
 		return f.Count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE '-- Which of the items%'`)
 	}
-	notsaletest.Eventually(t, "pages are read", func() bool { return reading() >= 2 })
-	notsaletest.Eventually(t, "most repeats stay out of the stream, and most winners who ask are told", func() bool {
+	servicetest.Eventually(t, "pages are read", func() bool { return reading() >= 2 })
+	servicetest.Eventually(t, "most repeats stay out of the stream, and most winners who ask are told", func() bool {
 		const tries, most = 10, 3 // that a busy machine answers late
 		posts, gets := 0, 0       // that the look-ups did not answer
 		for range tries {
@@ -81,7 +81,7 @@ func TestAFloodOfPageReadsDoesNotTurnOffTheLookUps(t *testing.T) {
 			if f.last(t, of) != last {
 				posts++
 			}
-			if a := f.Get(t, notsaletest.PurchasePath(text)); a.Status != http.StatusOK {
+			if a := f.Get(t, servicetest.PurchasePath(text)); a.Status != http.StatusOK {
 				gets++
 			}
 		}
@@ -99,23 +99,23 @@ func TestOneCodePostedByACrowdLeavesRoomForOthers(t *testing.T) {
 	f := newFront(t, func(c *edge.Config) { c.Waiting, c.PurchaseWait = places, time.Minute })
 	of := f.OpenSale(5, 10)
 	text := f.code(f.keys, of, 1, "ann", time.Hour)
-	posted := make(chan notsaletest.Answer, crowd)
+	posted := make(chan servicetest.Answer, crowd)
 	for range crowd {
 		go func() {
-			a, _ := f.Do(http.MethodPost, notsaletest.PurchasePath(text))
+			a, _ := f.Do(http.MethodPost, servicetest.PurchasePath(text))
 			posted <- a
 		}()
 	}
 	for range crowd - wait {
 		expectation{status: 503, slug: "overload"}.check(t, <-posted)
 	}
-	notsaletest.Eventually(t, "the crowd's request is queued", func() bool { return f.last(t, of) >= 2 }) // in a pack of its own
-	other := make(chan notsaletest.Answer, 1)
+	servicetest.Eventually(t, "the crowd's request is queued", func() bool { return f.last(t, of) >= 2 }) // in a pack of its own
+	other := make(chan servicetest.Answer, 1)
 	go func() {
-		a, _ := f.Do(http.MethodPost, notsaletest.PurchasePath(f.code(f.keys, of, 2, "bob", time.Hour)))
+		a, _ := f.Do(http.MethodPost, servicetest.PurchasePath(f.code(f.keys, of, 2, "bob", time.Hour)))
 		other <- a
 	}()
-	notsaletest.Eventually(t, "the other's request is queued", func() bool { return f.last(t, of) >= 3 })
+	servicetest.Eventually(t, "the other's request is queued", func() bool { return f.last(t, of) >= 3 })
 	f.allocate()
 	expectation{status: 200}.check(t, <-other)
 	first := <-posted
@@ -140,7 +140,7 @@ func TestCheckoutsTakeNoRoomFromPurchases(t *testing.T) {
 			f.allocate()
 			text := f.Checkout(t, "ann", 1).Code
 			for n := range 5 {
-				if a := f.Post(t, notsaletest.CheckoutPath("ann", int64(n+2))); a.Status != http.StatusTooManyRequests {
+				if a := f.Post(t, servicetest.CheckoutPath("ann", int64(n+2))); a.Status != http.StatusTooManyRequests {
 					t.Errorf("one checkout too many: %d %s", a.Status, a.Body)
 				}
 			}

@@ -20,7 +20,7 @@ import (
 	"notsale/services/auditor"
 	"notsale/services/auditor/archive"
 	"notsale/services/auditor/statement"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // storesFlag lets a command find the test's stores as it finds those of `up`: by
@@ -71,10 +71,10 @@ func TestPublishedStatement(t *testing.T) {
 	of := f.OpenSale(3, 2)
 	staff := f.hire(t, "staff")
 	buy := func(user string, item sale.ItemID) {
-		f.Post(t, notsaletest.PurchasePath(f.Checkout(t, user, int64(item)).Code))
+		f.Post(t, servicetest.PurchasePath(f.Checkout(t, user, int64(item)).Code))
 	}
 	buy("ann", of.FirstItem)
-	notsaletest.Eventually(t, "the attempt is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
+	servicetest.Eventually(t, "the attempt is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
 	key := filepath.Join(t.TempDir(), "statement.key")
 	text := f.prints(t, "audit", "publish", "--sale", "1", "--statement-key", key)
 	for _, line := range []string{"uuid " + of.UUID.String(), "sold 1", "stock 3", "attempts 1", "final false"} {
@@ -179,7 +179,7 @@ func (f *front) rewrite(t *testing.T, of sale.Sale) {
 	}
 	f.mustExec(t, `UPDATE sales SET state = 'preparing'`)
 	s, l := f.Stream("forger"), f.Ledger("forger")
-	if err := notsaletest.Open(t.Context(), l, s, of); err != nil {
+	if err := servicetest.Open(t.Context(), l, s, of); err != nil {
 		t.Fatal(err)
 	}
 	f.enqueue(t, of, f.sign(of, of.FirstItem, "friend", time.Hour))
@@ -195,7 +195,7 @@ func TestSaleArchive(t *testing.T) {
 	of, open := f.OpenSale(2, 1), f.OpenSale(5, 1)
 	staff := f.hire(t, "staff")
 	customers := f.sellOut(t, of)
-	f.Post(t, notsaletest.CheckoutPath("early", int64(of.LastItem())))
+	f.Post(t, servicetest.CheckoutPath("early", int64(of.LastItem())))
 	path := filepath.Join(t.TempDir(), "sale.tar")
 	if _, err := f.program(t, "sale", "archive", open.ID.String(), "--out", path); !errors.Is(err, errAudit) || !strings.Contains(err.Error(), "sold-out") {
 		t.Errorf("a sale that sells: %v", err)
@@ -224,8 +224,8 @@ func TestSaleArchive(t *testing.T) {
 	}
 
 	// Its streams are closed by now: a checkout is kept in the stream of no sale.
-	f.Post(t, notsaletest.CheckoutPath("meanwhile", int64(of.LastItem())))
-	notsaletest.Eventually(t, "it is recorded", func() bool {
+	f.Post(t, servicetest.CheckoutPath("meanwhile", int64(of.LastItem())))
+	servicetest.Eventually(t, "it is recorded", func() bool {
 		return f.Count(`SELECT count(*) FROM checkout_attempts WHERE sale_id = 1 AND user_param = 'meanwhile'`) == 1
 	})
 	f.prints(t, "audit", "--sale", "1")
@@ -275,8 +275,8 @@ func TestSaleArchiveAgain(t *testing.T) {
 	of := f.OpenSale(2, 1)
 	staff := f.hire(t, "staff")
 	customers := f.sellOut(t, of)
-	f.Post(t, notsaletest.CheckoutPath("early", int64(of.LastItem())))
-	notsaletest.Eventually(t, "the attempt is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
+	f.Post(t, servicetest.CheckoutPath("early", int64(of.LastItem())))
+	servicetest.Eventually(t, "the attempt is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
 	first, again := filepath.Join(t.TempDir(), "first.tar"), filepath.Join(t.TempDir(), "again.tar")
 	f.prints(t, "audit", "export", "--sale", "1", "--out", first)
 	a := f.archiving(t, of)

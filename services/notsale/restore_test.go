@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"notsale/pkg/sale"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // backUp reads all tables at one instant, as pg_dump does, and returns what puts
@@ -88,7 +88,7 @@ func TestARestoreToBeforeASaleOpened(t *testing.T) {
 	}
 	after := f.hire(t, "after")
 	f.recorded(t, 2)
-	notsaletest.Eventually(t, "the sale is decided again", func() bool { return f.Count(`SELECT count(*) FROM decisions WHERE sale_id = 3`) == 1 })
+	servicetest.Eventually(t, "the sale is decided again", func() bool { return f.Count(`SELECT count(*) FROM decisions WHERE sale_id = 3`) == 1 })
 	row, err := f.Ledger("looker").Sale(t.Context(), three.ID)
 	if err != nil || row.Sale != three || row.State != sale.Open || row.Sold != 1 {
 		t.Errorf("%+v, %v, want %+v", row, err, three)
@@ -107,7 +107,7 @@ func TestARestoreToBeforeASaleOpened(t *testing.T) {
 // recorded waits until so many checkouts are in the ledger.
 func (f *front) recorded(t *testing.T, n int64) {
 	t.Helper()
-	notsaletest.Eventually(t, "the checkouts are recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == n })
+	servicetest.Eventually(t, "the checkouts are recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == n })
 }
 
 func (f *front) chain(t *testing.T, id sale.ID) (chain []byte) {
@@ -141,10 +141,10 @@ func TestARestoreToBeforeASaleWasArchived(t *testing.T) {
 	of, other := f.OpenSale(2, 1), f.OpenSale(2, 1)
 	staff := f.hire(t, "before")
 	customers := f.sellOut(t, of)
-	f.Post(t, notsaletest.CheckoutPath("early", int64(of.LastItem())))
+	f.Post(t, servicetest.CheckoutPath("early", int64(of.LastItem())))
 	f.recorded(t, 1)
 	restore := f.backUp(t)
-	f.Post(t, notsaletest.CheckoutPath("late", int64(of.LastItem())))
+	f.Post(t, servicetest.CheckoutPath("late", int64(of.LastItem())))
 	f.recorded(t, 2)
 	path := filepath.Join(t.TempDir(), "sale.tar")
 	f.prints(t, "sale", "archive", "1", "--out", path)

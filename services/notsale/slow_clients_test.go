@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // lastResort is when a test gives up waiting on a socket.
@@ -132,16 +132,16 @@ func TestAStopWaitsForRequestsAndNotForConnections(t *testing.T) {
 	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = time.Minute })
 	of := f.OpenSale(500, 10)
 	c := f.Checkout(t, "ann", 1)
-	answered := make(chan notsaletest.Answer, 1)
+	answered := make(chan servicetest.Answer, 1)
 	go func() {
-		a, err := f.Do(http.MethodPost, notsaletest.PurchasePath(c.Code))
+		a, err := f.Do(http.MethodPost, servicetest.PurchasePath(c.Code))
 		if err != nil {
 			t.Error(err)
 		}
 		answered <- a
 	}()
 	looker := f.Stream("looker")
-	notsaletest.Eventually(t, "the request waits for its decision", func() bool {
+	servicetest.Eventually(t, "the request waits for its decision", func() bool {
 		info, err := looker.Info(t.Context(), of.ID)
 		return err == nil && info.Last == 2
 	})
@@ -160,7 +160,7 @@ func TestAStopWaitsForRequestsAndNotForConnections(t *testing.T) {
 	f.Checkout(t, "bob", 2)
 	stopped := make(chan struct{})
 	go func() { f.stop(); close(stopped) }()
-	notsaletest.Eventually(t, "the edge takes no new connections", func() bool {
+	servicetest.Eventually(t, "the edge takes no new connections", func() bool {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.Base, "http://")) //nolint:noctx // refused at once
 		if err == nil {
 			_ = conn.Close()

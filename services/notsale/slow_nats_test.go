@@ -18,7 +18,7 @@ import (
 	"notsale/loadtest/faults/proxy"
 	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // NATS acknowledges after more than a second, because its network is slow or
@@ -50,7 +50,7 @@ func TestANATSThatIsSlowToStoreSellsSlowly(t *testing.T) {
 
 func sellsSlowly(t *testing.T, between func(t *testing.T, target string) (address string, slow func())) {
 	t.Helper()
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	direct := stage.NATSURL
 	through, err := url.Parse(direct)
 	if err != nil {
@@ -60,7 +60,7 @@ func sellsSlowly(t *testing.T, between func(t *testing.T, target string) (addres
 	through.Host = address
 	var log testlog.Log
 	stage.NATSURL, stage.Log = through.String(), slog.New(slog.NewTextHandler(io.MultiWriter(&log, t.Output()), nil))
-	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait, c.CheckoutWait = notsaletest.Patience, notsaletest.Patience })
+	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait, c.CheckoutWait = servicetest.Patience, servicetest.Patience })
 	stage.NATSURL = direct
 	of := f.OpenSale(5, 10)
 	f.allocate()

@@ -14,7 +14,7 @@ import (
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 	"notsale/services/auditor"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // stamped is the streams as they are, but that NATS's clock was a year ahead when
@@ -55,7 +55,7 @@ func TestAPackStampedAYearAheadSpoilsOnlyItself(t *testing.T) {
 			targets := make([]string, len(want))
 			for i, user := range []string{"ann", "bob", "ann", "ann"} {
 				k := f.sign(of, sale.ItemID(i)+1, user, time.Hour)
-				targets[i] = notsaletest.PurchasePath(k.text)
+				targets[i] = servicetest.PurchasePath(k.text)
 				f.enqueue(t, of, k)
 			}
 			tape := stamped{f.Stream("decider"), 3}

@@ -21,7 +21,7 @@ import (
 	"notsale/pkg/pack"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 func TestMain(m *testing.M) { backendstest.Main(m) }
@@ -33,7 +33,7 @@ func (noDirectory) Watch(context.Context, func(wire.Entry), func()) error { retu
 func (noDirectory) Connected() bool                                       { return false }
 
 // newShop returns a shop on a stage's servers, which does not follow the directory.
-func newShop(t *testing.T, stage *notsaletest.Stage, cfg Config) *Shop {
+func newShop(t *testing.T, stage *servicetest.Stage, cfg Config) *Shop {
 	t.Helper()
 	keys, err := code.NewKeyring([]code.Key{{ID: 1, Secret: make([]byte, code.MinSecret)}})
 	if err != nil {
@@ -46,7 +46,7 @@ func newShop(t *testing.T, stage *notsaletest.Stage, cfg Config) *Shop {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), notsaletest.Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), servicetest.Patience)
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
 			t.Error(err)
@@ -60,7 +60,7 @@ func newShop(t *testing.T, stage *notsaletest.Stage, cfg Config) *Shop {
 // codes that were decided, does not turn off the look-ups of rows by their keys; nor
 // the other way round.
 func TestALookThatFailsPausesOnlyItsKind(t *testing.T) {
-	s := newShop(t, notsaletest.New(t), DefaultConfig())
+	s := newShop(t, servicetest.New(t), DefaultConfig())
 	broken, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, c := range []struct{ failed, other *lookups }{{s.limits, s.rows}, {s.rows, s.limits}, {s.decided, s.rows}, {s.rows, s.decided}} {
@@ -130,7 +130,7 @@ func TestFollowersOfAPanicAreTold(t *testing.T) {
 		t.Fatal(first, err)
 	}
 	close(boarded)
-	if !one.landed.Wait(t.Context(), notsaletest.Patience) || one.outcome.End != Unqueued {
+	if !one.landed.Wait(t.Context(), servicetest.Patience) || one.outcome.End != Unqueued {
 		t.Errorf("told %v", one.outcome)
 	}
 	f.leave(one)
@@ -139,7 +139,7 @@ func TestFollowersOfAPanicAreTold(t *testing.T) {
 
 // A shop is ready once it has read all sales from the ledger and the directory.
 func TestReady(t *testing.T) {
-	s := newShop(t, notsaletest.New(t), DefaultConfig())
+	s := newShop(t, servicetest.New(t), DefaultConfig())
 	if err := s.Ready(); !errors.Is(err, errUnlisted) {
 		t.Errorf("without the directory: %v", err)
 	}
@@ -163,7 +163,7 @@ func TestReady(t *testing.T) {
 // it is not known whether the request is queued.
 func TestASessionThatEndsOnAPacksLastTry(t *testing.T) {
 	t.Parallel()
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	of := stage.OpenSale(5, 10)
 	through, err := url.Parse(stage.NATSURL)
 	if err != nil {
@@ -189,7 +189,7 @@ func TestASessionThatEndsOnAPacksLastTry(t *testing.T) {
 		attempts: pack.New(s.host, last, func(context.Context, []wire.Attempt) error { return nil }),
 	})
 	text, _ := s.keys.Load().Sign(code.Claims{Sale: of.UUID, Item: of.FirstItem, User: "ann", Expires: sale.InstantOf(time.Now().Add(time.Hour))}, code.Nonce{})
-	notsaletest.Eventually(t, "the session is there", func() bool { return s.ports.Publisher.MaxMessage() > 0 })
+	servicetest.Eventually(t, "the session is there", func() bool { return s.ports.Publisher.MaxMessage() > 0 })
 	v, sold, err := s.Verify(text, "")
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func TestASessionThatEndsOnAPacksLastTry(t *testing.T) {
 		out, _ := s.Purchase(context.Background(), sold, v)
 		ended <- out
 	}()
-	notsaletest.Eventually(t, "the pack is on its way", func() bool { return way.Held() > held+wire.RequestSize/2 })
+	servicetest.Eventually(t, "the pack is on its way", func() bool { return way.Held() > held+wire.RequestSize/2 })
 	way.Set(proxy.Reset)
 	if out := <-ended; out.End != Unqueued || !errors.Is(out.Err, pack.ErrAmbiguous) {
 		t.Errorf("%+v, want that it is not known to be queued", out)

@@ -1,7 +1,7 @@
 // Package audittest ends tests of the services with an audit: whatever a test
 // did, every stream and the ledger must agree in the end.
 //
-// It stands beside notsaletest, which imports no service.
+// It is a package of its own, because servicetest imports no service.
 package audittest
 
 import (

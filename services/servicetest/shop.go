@@ -1,6 +1,6 @@
 //go:build unix
 
-package notsaletest
+package servicetest
 
 import (
 	"encoding/json"
