@@ -188,7 +188,7 @@ func (a *Archiver) archive(ctx context.Context, id sale.ID) error {
 	if err := archive.Sweep(path, a.cfg.Lease); err != nil { // whoever writes does so all the time
 		a.log.Warn("what a killed archiver left cannot be removed", "sale", id, "error", err)
 	}
-	ends, err := Archive(ctx, Task{Sale: id, Path: path, Books: a.ledger, Tape: a.stream, Share: share, Wait: a.wait})
+	ends, err := Archive(ctx, Task{Sale: id, Path: path, Stores: Stores{a.ledger, a.stream}, Share: share, Wait: a.wait})
 	switch {
 	case err == nil:
 		a.archived.Inc()

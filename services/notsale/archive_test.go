@@ -141,7 +141,7 @@ type archiving struct {
 func (f *front) archiving(t *testing.T, of sale.Sale) *archiving {
 	t.Helper()
 	l, s := f.Ledger("archive"), f.Stream("archive")
-	return &archiving{front: f, t: t, of: of, ledger: l, stream: s, command: &archiver.Archival{Task: archiver.Task{Sale: of.ID, Books: l, Tape: s}}}
+	return &archiving{front: f, t: t, of: of, ledger: l, stream: s, command: &archiver.Archival{Task: archiver.Task{Sale: of.ID, Stores: archiver.Stores{Ledger: l, Streams: s}}}}
 }
 
 // steps are what archives a sale, in order; each may be repeated. What makes

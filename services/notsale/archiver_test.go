@@ -124,7 +124,7 @@ func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
 	sealed.run(3)
 	removing, cancel := context.WithCancel(t.Context())
 	_, err := archiver.Archive(removing, archiver.Task{
-		Sale: of[1].ID, Path: filepath.Join(folder, archiver.FileName(of[1].ID)), Books: sealed.ledger, Tape: sealed.stream,
+		Sale: of[1].ID, Path: filepath.Join(folder, archiver.FileName(of[1].ID)), Stores: archiver.Stores{Ledger: sealed.ledger, Streams: sealed.stream},
 		Wait: func(context.Context) error {
 			if f.state(t, of[1].ID) == sale.Archiving { // about to export, and to verify
 				if _, err := os.Stat(filepath.Join(folder, archiver.FileName(of[1].ID))); err == nil {
@@ -166,7 +166,7 @@ func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
 	}
 	hard := 0
 	if _, err := archiver.Archive(t.Context(), archiver.Task{
-		Sale: of[1].ID, Path: filepath.Join(folder, archiver.FileName(of[1].ID)), Books: sealed.ledger, Tape: sealed.stream,
+		Sale: of[1].ID, Path: filepath.Join(folder, archiver.FileName(of[1].ID)), Stores: archiver.Stores{Ledger: sealed.ledger, Streams: sealed.stream},
 		Wait: func(context.Context) error { hard++; return nil },
 	}); err != nil || hard != 2 {
 		t.Errorf("%v; %d steps that work hard, want 2: the audit before the streams are closed is done", err, hard)

@@ -22,6 +22,7 @@ import (
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
+	"notsale/services/archiver"
 	"notsale/services/auditor"
 	"notsale/services/servicetest"
 )
@@ -643,8 +644,8 @@ func TestExplainFromAnArchive(t *testing.T) {
 		if got := f.prints(t, append([]string{"audit", "explain", "--archive", path}, q...)...); got != answers[i] {
 			t.Errorf("%v: from the archive\n%swas\n%s", q, got, answers[i])
 		}
-		if _, err := f.program(t, append([]string{"audit", "explain"}, q...)...); !errors.Is(err, errArchived) {
-			t.Errorf("%v: %v, want errArchived", q, err)
+		if _, err := f.program(t, append([]string{"audit", "explain"}, q...)...); !errors.Is(err, archiver.ErrArchived) {
+			t.Errorf("%v: %v, want ErrArchived", q, err)
 		}
 	}
 	if _, err := f.program(t, "audit", "explain", "--archive", path, "--item", "3"); !errors.Is(err, errAudit) {

@@ -17,6 +17,7 @@ import (
 
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
+	"notsale/services/archiver"
 	"notsale/services/auditor"
 	"notsale/services/auditor/archive"
 	"notsale/services/auditor/statement"
@@ -254,8 +255,8 @@ func TestSaleArchive(t *testing.T) {
 	f.prints(t, "audit", "--archive", path)
 	f.prints(t, "audit", "--archive", path, "--ledger")
 	f.prints(t, "audit", "--all")
-	if _, err := f.program(t, "audit", "--sale", "1"); !errors.Is(err, errArchived) || !errors.Is(err, errAudit) {
-		t.Errorf("%v, want errArchived", err)
+	if _, err := f.program(t, "audit", "--sale", "1"); !errors.Is(err, archiver.ErrArchived) || !errors.Is(err, errAudit) {
+		t.Errorf("%v, want ErrArchived", err)
 	}
 	f.mustExec(t, `DELETE FROM checkout_attempts WHERE user_param = 'late-1'`)
 	if out, err := f.program(t, "audit", "--archive", path, "--ledger"); !errors.Is(err, errFindings) || !strings.Contains(out, "checkout_attempts") {
