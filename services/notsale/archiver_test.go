@@ -23,6 +23,7 @@ import (
 	"notsale/services/auditor"
 	"notsale/services/auditor/archive"
 	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 // archiver is one that looks for sales which have just been sold out.
@@ -56,8 +57,8 @@ func TestSoldOutSalesAreArchivedByAge(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	old, open := f.OpenSale(2, 1), f.OpenSale(5, 1)
-	before := f.hire(t, "before")
-	customers := f.sellOut(t, old)
+	before := f.Hire(t, "before")
+	customers := f.SellOut(t, old)
 	servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, old.ID) == sale.SoldOut })
 	folder := t.TempDir()
 	turn := func(what string, a *archiver.Archiver, want bool) {
@@ -90,11 +91,11 @@ func TestSoldOutSalesAreArchivedByAge(t *testing.T) {
 		t.Errorf("streams of sales %v, %v, want only that of %d", ids, err, open.ID)
 	}
 	for _, c := range customers {
-		if c.first.Status == http.StatusOK { // another true reason may refuse the others by now
-			sameAnswer(t, c.what, answered(t, f.Shop, c.code), c.first)
+		if c.First.Status == http.StatusOK { // another true reason may refuse the others by now
+			edgetest.Same(t, c.What, edgetest.Answered(t, f.Shop, c.Code), c.First)
 		}
 	}
-	before.content()
+	before.Content()
 
 	// A lease that ends in a year is none.
 	if _, err := f.DB.Exec(t.Context(), `UPDATE archiver_lease SET holder = 'dead', expires_at = clock_timestamp() + interval '1 year'`); err != nil {
@@ -111,10 +112,10 @@ func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1)}
-	before := f.hire(t, "before") // later, lest its scheduler opens a sale of this slot
-	defer before.stop()
+	before := f.Hire(t, "before") // later, lest its scheduler opens a sale of this slot
+	defer before.Stop()
 	for i := range of {
-		f.sellOut(t, of[i])
+		f.SellOut(t, of[i])
 		servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
 	}
 	folder := t.TempDir()
@@ -188,10 +189,10 @@ func TestNothingIsArchivedBesideABusySale(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	old := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1)}
-	before := f.hire(t, "before")
-	defer before.stop()
+	before := f.Hire(t, "before")
+	defer before.Stop()
 	for i := range old {
-		f.sellOut(t, old[i])
+		f.SellOut(t, old[i])
 		servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, old[i].ID) == sale.SoldOut })
 	}
 	busy, client := old[0], f.Stream("flood")
@@ -256,8 +257,8 @@ func TestABrokenConnectionKeepsNoSaleFromItsArchiveForAnHour(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(2, 1)
-	staff := f.hire(t, "staff")
-	f.sellOut(t, of)
+	staff := f.Hire(t, "staff")
+	f.SellOut(t, of)
 	servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of.ID) == sale.SoldOut })
 	hold, err := f.DB.Begin(t.Context())
 	if err == nil {
@@ -276,7 +277,7 @@ func TestABrokenConnectionKeepsNoSaleFromItsArchiveForAnHour(t *testing.T) {
 		t.Fatal(err)
 	}
 	servicetest.Eventually(t, "it is archived", func() bool { return f.state(t, of.ID) == sale.Archived })
-	staff.content()
+	staff.Content()
 }
 
 // A sale that somebody must look at is not tried again and again, and holds up no
@@ -285,9 +286,9 @@ func TestASaleThatCannotBeArchivedHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1)}
-	defer f.hire(t, "staff").stop()
+	defer f.Hire(t, "staff").Stop()
 	for i := range of {
-		f.sellOut(t, of[i])
+		f.SellOut(t, of[i])
 		servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
 	}
 	folder := t.TempDir()
@@ -320,10 +321,10 @@ func TestSalesThatFailAtEachLookHoldUpNoOther(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1), f.OpenSale(2, 1)}
-	defer f.hire(t, "staff").stop()
+	defer f.Hire(t, "staff").Stop()
 	folder := t.TempDir()
 	for i := range of {
-		f.sellOut(t, of[i])
+		f.SellOut(t, of[i])
 		servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
 		if i == 2 {
 			break

@@ -9,6 +9,7 @@ import (
 
 	"notsale/pkg/wire"
 	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 type storedAttempt struct {
@@ -35,7 +36,7 @@ func TestRefusedCheckoutsAreStored(t *testing.T) {
 	refused := func(query string, status int, outcome wire.Outcome, sale int64, user, item string) {
 		t.Helper()
 		a := p.Post(t, "/checkout?"+query)
-		if problem := problemOf(t, a); a.Status != status || problem.Status != status {
+		if problem := edgetest.ProblemOf(t, a); a.Status != status || problem.Status != status {
 			t.Errorf("%.60q: %d %s, want %d", query, a.Status, a.Body, status)
 		}
 		want = append(want, storedAttempt{sale, user, item, string(outcome)})

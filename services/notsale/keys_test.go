@@ -3,14 +3,20 @@ package main
 import (
 	"bytes"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"notsale/pkg/code"
+	"notsale/pkg/effort"
 	"notsale/pkg/sale"
+	"notsale/services/edge"
+	"notsale/services/servicetest"
 )
 
 func TestKeysAreMadeOnce(t *testing.T) {
@@ -228,5 +234,65 @@ func TestABrokenKeyFileIsWarnedOfOnce(t *testing.T) {
 		if f.unusable() != 0 {
 			t.Error("repaired, and still unusable")
 		}
+	}
+}
+
+// Keys come and go while shoppers check out at one edge and buy at another, which
+// read the file at different times: no code is refused.
+func TestKeysAreChangedUnderLoad(t *testing.T) {
+	t.Parallel()
+	f := newFront(t, nil)
+	of := f.OpenSale(effort.Of(200, 2000), 10)
+	f.Allocate()
+	other, second := f.UnreadyEdge(t)
+	servicetest.Eventually(t, "the other edge is ready", func() bool { return second.Ready(t.Context()) == nil })
+	shops, edges := []*servicetest.Shop{f.Shop, other}, []*edge.Edge{f.Edge, second}
+	path := t.TempDir() + "/keys.json"
+	writeKeys(t, path, 1)
+	var files []*keyFile
+	for _, e := range edges {
+		file, err := openKeys(path, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.UseKeys(file.ring)
+		files = append(files, file)
+	}
+	var next, bought, rounds atomic.Int64
+	var over atomic.Bool
+	var shoppers sync.WaitGroup
+	for n := range 8 {
+		shoppers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(of.Stock); i = next.Add(1) - 1 {
+				c := shops[n%2].Checkout(t, servicetest.User(int(i)), int64(of.FirstItem)+i)
+				if a := shops[(n+1)%2].Purchase(t, c.Code); a.Status != http.StatusOK {
+					t.Errorf("a code is refused after %d changes: %d %s", rounds.Load(), a.Status, a.Body)
+				}
+				bought.Add(1)
+			}
+		})
+	}
+	go func() {
+		shoppers.Wait()
+		over.Store(true)
+	}()
+	now := time.Now()
+	for key := uint32(2); !over.Load(); key++ { // behind the one that signs; an hour later it signs, and the first goes
+		writeKeys(t, path, key-1, key)
+		for _, pause := range []time.Duration{0, time.Hour} {
+			now = now.Add(pause)
+			for i, file := range files {
+				file.follow(now, f.Log)
+				edges[i].UseKeys(file.ring)
+				// More than are under way are sold before the other edge reads it.
+				for from := bought.Load(); bought.Load() <= from+8 && !over.Load(); {
+					time.Sleep(time.Millisecond)
+				}
+			}
+		}
+		rounds.Add(1)
+	}
+	if n := rounds.Load(); n < 3 {
+		t.Errorf("only %d changes of keys", n)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"notsale/services/auditor/archive"
 	"notsale/services/auditor/statement"
 	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 // storesFlag lets a command find the test's stores as it finds those of `up`: by
@@ -70,7 +71,7 @@ func TestPublishedStatement(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
-	staff := f.hire(t, "staff")
+	staff := f.Hire(t, "staff")
 	buy := func(user string, item sale.ItemID) {
 		f.Post(t, servicetest.PurchasePath(f.Checkout(t, user, int64(item)).Code))
 	}
@@ -117,7 +118,7 @@ func TestPublishedStatement(t *testing.T) {
 	f.mustExec(t, `UPDATE items SET user_id = 'ann' WHERE item_id = $1`, int64(of.FirstItem))
 
 	// Stream and ledger are rewritten together: only the statement tells.
-	staff.stop()
+	staff.Stop()
 	f.rewrite(t, of)
 	f.prints(t, "audit", "--sale", "1")
 	out, err = f.program(t, against...)
@@ -183,8 +184,8 @@ func (f *front) rewrite(t *testing.T, of sale.Sale) {
 	if err := servicetest.Open(t.Context(), l, s, of); err != nil {
 		t.Fatal(err)
 	}
-	f.enqueue(t, of, f.sign(of, of.FirstItem, "friend", time.Hour))
-	f.hire(t, "forgers")
+	f.Enqueue(t, of, f.Sign(of, of.FirstItem, "friend", time.Hour))
+	f.Hire(t, "forgers")
 	f.decidedUpTo(t, 1)
 }
 
@@ -194,8 +195,8 @@ func TestSaleArchive(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of, open := f.OpenSale(2, 1), f.OpenSale(5, 1)
-	staff := f.hire(t, "staff")
-	customers := f.sellOut(t, of)
+	staff := f.Hire(t, "staff")
+	customers := f.SellOut(t, of)
 	f.Post(t, servicetest.CheckoutPath("early", int64(of.LastItem())))
 	path := filepath.Join(t.TempDir(), "sale.tar")
 	if _, err := f.program(t, "sale", "archive", open.ID.String(), "--out", path); !errors.Is(err, errAudit) || !strings.Contains(err.Error(), "sold-out") {
@@ -248,9 +249,9 @@ func TestSaleArchive(t *testing.T) {
 	if _, err := f.Stream("test").Info(t.Context(), of.ID); err == nil {
 		t.Error("the stream is still there")
 	}
-	f.forget(t) // the cache may name another true reason
+	f.EmptyCache(t) // the cache may name another true reason
 	f.checkAnswers(t, f.Shop, of, customers, 1)
-	staff.content()
+	staff.Content()
 
 	f.prints(t, "audit", "--archive", path)
 	f.prints(t, "audit", "--archive", path, "--ledger")
@@ -274,8 +275,8 @@ func TestSaleArchiveAgain(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(2, 1)
-	staff := f.hire(t, "staff")
-	customers := f.sellOut(t, of)
+	staff := f.Hire(t, "staff")
+	customers := f.SellOut(t, of)
 	f.Post(t, servicetest.CheckoutPath("early", int64(of.LastItem())))
 	servicetest.Eventually(t, "the attempt is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
 	first, again := filepath.Join(t.TempDir(), "first.tar"), filepath.Join(t.TempDir(), "again.tar")
@@ -300,7 +301,7 @@ func TestSaleArchiveAgain(t *testing.T) {
 	if err := errors.Join(err, err2); err != nil || !bytes.Equal(one, two) {
 		t.Errorf("%d and %d bytes, not the same, %v", len(one), len(two), err)
 	}
-	staff.stop()
+	staff.Stop()
 	f.mustExec(t, `DELETE FROM archives`)
 	f.mustExec(t, `UPDATE sales SET state = 'archiving'`)
 	if _, err := f.program(t, "sale", "archive", "1", "--out", first+".not"); !errors.Is(err, errAudit) || !strings.Contains(err.Error(), "give its archive") {
@@ -312,9 +313,9 @@ func TestSaleArchiveAgain(t *testing.T) {
 	if _, err := f.program(t, "audit", "--archive", first, "--ledger"); !errors.Is(err, errFindings) {
 		t.Errorf("an archive that the ledger does not name: %v", err)
 	}
-	f.spoilt = true
-	f.forget(t)
-	sameAnswer(t, customers[0].what, f.Purchase(t, customers[0].code), customers[0].first)
+	f.Spoilt = true
+	f.EmptyCache(t)
+	edgetest.Same(t, customers[0].What, f.Purchase(t, customers[0].Code), customers[0].First)
 }
 
 // Nothing is done to the streams of another installation.
@@ -323,11 +324,11 @@ func TestSaleArchiveOfAnotherInstallation(t *testing.T) {
 	f, other := newFront(t, nil), newFront(t, nil)
 	of := f.OpenSale(2, 1)
 	other.OpenSale(2, 1)
-	staff := f.hire(t, "staff")
-	f.sellOut(t, of)
+	staff := f.Hire(t, "staff")
+	f.SellOut(t, of)
 	path := filepath.Join(t.TempDir(), "sale.tar")
 	f.prints(t, "sale", "archive", "1", "--out", path)
-	staff.stop()
+	staff.Stop()
 	own := f.NATSURL
 	f.NATSURL = other.NATSURL
 	if _, err := f.program(t, "sale", "archive", "1", "--out", path); !errors.Is(err, stream.ErrForeign) {
@@ -344,5 +345,5 @@ func (f *front) checkOpen(t *testing.T, of sale.Sale) {
 	if err != nil || row.State != sale.SoldOut {
 		t.Errorf("%+v, %v", row, err)
 	}
-	f.enqueue(t, of, f.sign(of, of.FirstItem, "afterwards", time.Hour))
+	f.Enqueue(t, of, f.Sign(of, of.FirstItem, "afterwards", time.Hour))
 }

@@ -5,48 +5,17 @@ package main
 import (
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
-
-// atOnce posts all targets at the same moment and returns the answers.
-func atOnce(t *testing.T, shop *servicetest.Shop, targets []string) []servicetest.Answer {
-	t.Helper()
-	answers := make([]servicetest.Answer, len(targets))
-	errs := make([]error, len(targets))
-	start := make(chan struct{})
-	var wg sync.WaitGroup
-	for i, target := range targets {
-		wg.Go(func() {
-			<-start
-			answers[i], errs[i] = shop.Do(http.MethodPost, target)
-		})
-	}
-	close(start)
-	wg.Wait()
-	for i, err := range errs {
-		if err != nil {
-			t.Fatalf("POST %s: %v", targets[i], err)
-		}
-	}
-	return answers
-}
-
-func statuses(answers []servicetest.Answer) map[int]int {
-	counts := map[int]int{}
-	for i := range answers {
-		counts[answers[i].Status]++
-	}
-	return counts
-}
 
 func codes(t *testing.T, shop *servicetest.Shop, checkouts []string) []string {
 	t.Helper()
 	targets := make([]string, len(checkouts))
-	for i, a := range atOnce(t, shop, checkouts) {
+	for i, a := range shop.AtOnce(t, checkouts) {
 		if a.Status != http.StatusOK {
 			t.Fatalf("POST %s: %d %s", checkouts[i], a.Status, a.Body)
 		}
@@ -69,8 +38,8 @@ func TestRaces(t *testing.T) {
 		for i := range checkouts {
 			checkouts[i] = servicetest.CheckoutPath("rival-"+itoa(i), item)
 		}
-		answers := atOnce(t, p.Shop, codes(t, p.Shop, checkouts))
-		if got := statuses(answers); got[http.StatusOK] != 1 || got[http.StatusConflict] != shoppers-1 {
+		answers := p.AtOnce(t, codes(t, p.Shop, checkouts))
+		if got := servicetest.Statuses(answers); got[http.StatusOK] != 1 || got[http.StatusConflict] != shoppers-1 {
 			t.Errorf("statuses %v, want one 200 and %d times 409", got, shoppers-1)
 		}
 		servicetest.Eventually(t, "the cache refuses checkouts of the item", func() bool {
@@ -87,9 +56,9 @@ func TestRaces(t *testing.T) {
 			checkouts[i] = servicetest.CheckoutPath("greedy", of.FirstItem+1+int64(i))
 		}
 		purchases := codes(t, p.Shop, checkouts)
-		first := atOnce(t, p.Shop, purchases)
+		first := p.AtOnce(t, purchases)
 		checkLimit(t, first, limit, wanted-limit)
-		again := atOnce(t, p.Shop, purchases) // now refused by the cache, or granted as before
+		again := p.AtOnce(t, purchases) // now refused by the cache, or granted as before
 		checkLimit(t, again, limit, wanted-limit)
 		for i := range first {
 			if first[i].Status != again[i].Status || first[i].Status == http.StatusOK && string(first[i].Body) != string(again[i].Body) {
@@ -107,7 +76,7 @@ func TestRaces(t *testing.T) {
 
 func checkLimit(t *testing.T, answers []servicetest.Answer, granted, refused int) {
 	t.Helper()
-	if got := statuses(answers); got[http.StatusOK] != granted || got[http.StatusTooManyRequests] != refused {
+	if got := servicetest.Statuses(answers); got[http.StatusOK] != granted || got[http.StatusTooManyRequests] != refused {
 		t.Errorf("statuses %v, want %d times 200 and %d times 429", got, granted, refused)
 	}
 	for _, a := range answers {
@@ -134,7 +103,7 @@ func TestOneCodeOneAnswer(t *testing.T) {
 	for i := range targets {
 		targets[i] = servicetest.PurchasePath(winner.Code)
 	}
-	answers := atOnce(t, p.Shop, targets)
+	answers := p.AtOnce(t, targets)
 	body := string(answers[0].Body)
 	same := func(when string) {
 		t.Helper()
@@ -168,7 +137,7 @@ func TestOneCodeOneAnswer(t *testing.T) {
 	unused := p.Checkout(t, "sleeper", of.LastItem)
 	servicetest.Eventually(t, "the codes have expired", func() bool { return time.Now().After(unused.Expires) })
 	expired := p.Purchase(t, unused.Code)
-	if problemOf(t, expired).Type != "urn:notsale:problem:code-expired" || expired.Status != http.StatusGone {
+	if edgetest.ProblemOf(t, expired).Type != "urn:notsale:problem:code-expired" || expired.Status != http.StatusGone {
 		t.Errorf("an expired code: %d %s", expired.Status, expired.Body)
 	}
 	same("the code expired")
@@ -194,14 +163,4 @@ func TestOneCodeOneAnswer(t *testing.T) {
 		t.Errorf("an expired code after the restart: %d %s", a.Status, a.Body)
 	}
 	checkLedger(t, p.database(), of, stock)
-}
-
-func problemOf(t *testing.T, a servicetest.Answer) servicetest.Problem {
-	t.Helper()
-	if got := a.Header.Get("Content-Type"); got != "application/problem+json" {
-		t.Errorf("%d %s has type %q", a.Status, a.Body, got)
-	}
-	var p servicetest.Problem
-	a.Decode(t, &p)
-	return p
 }

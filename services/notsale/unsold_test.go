@@ -69,7 +69,7 @@ func TestAuditOfRemovedCheckouts(t *testing.T) {
 	if _, err := f.DB.Exec(t.Context(), forged); err != nil {
 		t.Fatal(err)
 	}
-	f.spoilt = true
+	f.Spoilt = true
 	if r := audit(); r.Total != 1 || r.Findings[0].Kind != auditor.Unfounded || !strings.HasSuffix(r.Findings[0].Row, "0001") {
 		t.Errorf("%+v", r)
 	}

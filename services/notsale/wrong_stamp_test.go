@@ -50,13 +50,13 @@ func TestAPackStampedAYearAheadSpoilsOnlyItself(t *testing.T) {
 		t.Run(fmt.Sprintf("rules %d", rules), func(t *testing.T) {
 			t.Parallel()
 			f := newFront(t, nil)
-			f.spoilt = true // the streams themselves have the right times
-			of := f.openUnder(rules, 4, 2)
+			f.Spoilt = true // the streams themselves have the right times
+			of := f.OpenUnder(rules, 4, 2)
 			targets := make([]string, len(want))
 			for i, user := range []string{"ann", "bob", "ann", "ann"} {
-				k := f.sign(of, sale.ItemID(i)+1, user, time.Hour)
-				targets[i] = servicetest.PurchasePath(k.text)
-				f.enqueue(t, of, k)
+				k := f.Sign(of, sale.ItemID(i)+1, user, time.Hour)
+				targets[i] = servicetest.PurchasePath(k.Text)
+				f.Enqueue(t, of, k)
 			}
 			tape := stamped{f.Stream("decider"), 3}
 			f.decide(t, of, tape)

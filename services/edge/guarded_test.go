@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package edge_test
 
 import (
 	"context"
@@ -20,6 +20,7 @@ import (
 	"notsale/pkg/wire"
 	"notsale/services/edge"
 	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 // serve makes it the stage's NATS, as the edge may use it, with a directory of
@@ -57,7 +58,7 @@ func TestAnEdgeWithoutAConsumer(t *testing.T) {
 	<-watched
 	cfg := edge.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
-	e, err := edge.New(cfg, newKeyring(t, 1), stage.Ledger("edge"), stage.Stream("edge"), stage.Cache("edge"), &telemetry.Health{}, stage.Log, prometheus.NewRegistry())
+	e, err := edge.New(cfg, edgetest.NewKeyring(t, 1), stage.Ledger("edge"), stage.Stream("edge"), stage.Cache("edge"), &telemetry.Health{}, stage.Log, prometheus.NewRegistry())
 	if err == nil {
 		err = e.Listen(t.Context())
 	}
@@ -77,30 +78,6 @@ func TestAnEdgeWithoutAConsumer(t *testing.T) {
 	}
 }
 
-// A server of NATS that is down is passed over, and verified once it is up.
-func TestAServerThatIsDownIsVerifiedLater(t *testing.T) {
-	t.Parallel()
-	durable := "http: \"127.0.0.1:-1\"\njetstream { store_dir: STORE, max_file_store: 1GB, sync_interval: always }"
-	good := backendstest.Configure(t, durable)
-	late := backendstest.Configure(t, durable)
-	monitor := late.MonitorAddr().String()
-	late.Stop()
-	stage := servicetest.New(t)
-	stage.NATSURL = good.URL("")
-	said := &testlog.Log{}
-	log := slog.New(slog.NewTextHandler(said, nil))
-	s := newSettings()
-	s.natsMonitor = "http://" + good.MonitorAddr().String() + ", http://" + monitor
-	on, stop := context.WithCancel(t.Context())
-	defer stop()
-	if err := s.verifyNATS(on, log, stage.Stream("edge"))(t.Context()); err != nil || !strings.Contains(said.String(), "verified later") {
-		t.Fatalf("%v, and the log says\n%s", err, said)
-	}
-	late.Write("http: \"" + monitor + "\"")
-	late.Start()
-	servicetest.Eventually(t, "that it loses what it acknowledges is an alarm", func() bool { return strings.Contains(said.String(), "not-durable") })
-}
-
 // NATS takes the edge's subscription to replies away and gives it back: the edge
 // says that it is not ready; a sold code is told so throughout, and what is
 // decided meanwhile is learned from the ledger before 202 is said; afterwards
@@ -113,8 +90,8 @@ func TestARefusedSubscriptionToReplies(t *testing.T) {
 	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait = time.Second })
 	stage.NATSURL = g.URL("others")
 	of := f.OpenSale(1000, 1000)
-	f.allocate()
-	text := f.code(f.keys, of, 1, "ann", time.Hour)
+	f.Allocate()
+	text := f.code(f.Keys, of, 1, "ann", time.Hour)
 	sold := decided(t, f.Shop, text)
 	expectation{status: 200}.check(t, sold)
 	ready := func(status int) {
@@ -123,26 +100,26 @@ func TestARefusedSubscriptionToReplies(t *testing.T) {
 	}
 	g.Reload(`subscribe: { deny: ["replies.>"] }`)
 	ready(http.StatusServiceUnavailable)
-	sameAnswer(t, "a sold code", decided(t, f.Shop, text), sold)
+	edgetest.Same(t, "a sold code", decided(t, f.Shop, text), sold)
 	fresh := sale.ItemID(10)
 	servicetest.Eventually(t, "what is decided meanwhile is told at its first post", func() bool {
 		fresh++
-		return f.Purchase(t, f.code(f.keys, of, fresh, "ann", time.Hour)).Status == http.StatusOK
+		return f.Purchase(t, f.code(f.Keys, of, fresh, "ann", time.Hour)).Status == http.StatusOK
 	})
-	sameAnswer(t, "a sold code", decided(t, f.Shop, text), sold)
+	edgetest.Same(t, "a sold code", decided(t, f.Shop, text), sold)
 	g.Reload("")
 	ready(http.StatusOK)
-	expectation{status: 200}.check(t, decided(t, f.Shop, f.code(f.keys, of, 3, "ann", time.Hour)))
+	expectation{status: 200}.check(t, decided(t, f.Shop, f.code(f.Keys, of, 3, "ann", time.Hour)))
 
 	g.Reload(`publish: { deny: ["purchases.>"] }`)
 	servicetest.Eventually(t, "a denied publish is told at once", func() bool {
-		a := f.Purchase(t, f.code(f.keys, of, 4, "ann", time.Hour))
+		a := f.Purchase(t, f.code(f.Keys, of, 4, "ann", time.Hour))
 		return a.Status == http.StatusServiceUnavailable
 	})
 	ready(http.StatusServiceUnavailable)
 	g.Reload("")
 	ready(http.StatusOK)
 	servicetest.Eventually(t, "it is allowed again", func() bool {
-		return f.Purchase(t, f.code(f.keys, of, 4, "ann", time.Hour)).Status == http.StatusOK
+		return f.Purchase(t, f.code(f.Keys, of, 4, "ann", time.Hour)).Status == http.StatusOK
 	})
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package edge_test
 
 import (
 	"bytes"
@@ -12,12 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 	"notsale/services/edge"
 	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 // body sends a request with a body; one of unknown length goes out in chunks.
@@ -44,7 +44,7 @@ func TestABodyBesideAGoodQueryIsIgnored(t *testing.T) {
 	f := newFront(t, nil)
 	of := f.OpenSale(20, 10)
 	f.Checkout(t, "zoe", 2) // from now on the edge knows the sale, to which it counts refused checkouts, too
-	f.allocate()
+	f.Allocate()
 	const most = 4096
 	for name, c := range map[string]struct {
 		body   io.Reader
@@ -101,9 +101,9 @@ func TestHeadCachingAndConditions(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(20, 10)
-	f.allocate()
+	f.Allocate()
 	granted, unused := f.Checkout(t, "ann", 1), f.Checkout(t, "bob", 2)
-	expired := servicetest.PurchasePath(f.code(f.keys, of, 3, "bob", -time.Minute))
+	expired := servicetest.PurchasePath(f.code(f.Keys, of, 3, "bob", -time.Minute))
 	f.Purchase(t, granted.Code)
 	f.Post(t, expired)
 	const long, check, never = "public, max-age=3600", "no-cache", "no-store"
@@ -166,7 +166,7 @@ func checkConditions(t *testing.T, f *front, target, tag, cache string) {
 func TestTheLimitInARefusalIsTheSales(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
-	f.allocate()
+	f.Allocate()
 	for _, limit := range []int{1, 2, 11} {
 		of := f.OpenSale(20, limit)
 		for i := range limit {
@@ -193,7 +193,7 @@ func TestAnOwnerIsNotToldOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	f.OpenSale(20, 10)
-	f.allocate()
+	f.Allocate()
 	first, second, unsent := f.Checkout(t, "ann", 1), f.Checkout(t, "ann", 1), f.Checkout(t, "ann", 1)
 	if a := f.Purchase(t, first.Code); a.Status != http.StatusOK {
 		t.Fatalf("%d %s", a.Status, a.Body)
@@ -209,7 +209,7 @@ func TestAnOwnerIsNotToldOfAnotherUser(t *testing.T) {
 		"and refused, as the look-up said": f.Purchase(t, unsent.Code),
 	}
 	for name, a := range answers {
-		p := problemOf(t, a)
+		p := edgetest.ProblemOf(t, a)
 		if p.Retryable == nil || *p.Retryable {
 			t.Errorf("%s: %d %s, want it not to be retried", name, a.Status, a.Body)
 		}
@@ -227,7 +227,7 @@ func TestAnItemOfTheNextSaleMayBeRetried(t *testing.T) {
 	early := func(item int64, retryable bool) {
 		t.Helper()
 		for _, a := range []servicetest.Answer{f.Post(t, servicetest.CheckoutPath("ann", item)), f.Get(t, fmt.Sprint("/items/", item))} {
-			p := problemOf(t, a)
+			p := edgetest.ProblemOf(t, a)
 			if a.Status != http.StatusNotFound || p.Retryable == nil || *p.Retryable != retryable || p.Type != "urn:notsale:problem:unknown-item" {
 				t.Errorf("item %d: %d %s, want retryable: %t", item, a.Status, a.Body, retryable)
 			}
@@ -249,9 +249,9 @@ func TestAnItemOfTheNextSaleMayBeRetried(t *testing.T) {
 func TestUserIDsOfRealSystems(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
-	old := f.openUnder(1, 100, 10)
+	old := f.OpenUnder(1, 100, 10)
 	of := f.OpenSale(100, 10)
-	f.allocate()
+	f.Allocate()
 	ids := []string{
 		"ann+x@example.com", "auth0|5f7c", "0d1e2f3a-4b5c-6d7e-8f90-a1b2c3d4e5f6", "%C3%A9", "100%", "a/b?c#d&e=f;g", "<b>ann</b>",
 		strings.Repeat("x", 65), strings.Repeat("~", sale.MaxUserIDLength),
@@ -282,34 +282,13 @@ func TestUserIDsOfRealSystems(t *testing.T) {
 	}
 }
 
-// openUnder opens a sale as a scheduler of the time of these rules did.
-func (f *front) openUnder(rules, stock, limit int) sale.Sale {
-	f.t.Helper()
-	l, s := f.Ledger("stage"), f.Stream("stage")
-	made, err := l.OpenSlot(f.t.Context(), ledger.Template{Every: time.Millisecond, Stock: stock, UserLimit: limit, Seed: 7})
-	if err == nil && made {
-		_, err = f.DB.Exec(f.t.Context(), `UPDATE sales SET rules = $1`, rules)
-	}
-	if err != nil || !made {
-		f.t.Fatal(made, err)
-	}
-	row, err := l.Sale(f.t.Context(), 1)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	if err := servicetest.Open(f.t.Context(), l, s, row.Sale); err != nil {
-		f.t.Fatal(err)
-	}
-	return row.Sale
-}
-
 // What others put into a query does no harm; numbers are spelt in one way, and a
 // path in another is not guessed at.
 func TestQueriesAndPathsAsTheyCome(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	f.OpenSale(20, 10)
-	f.allocate()
+	f.Allocate()
 	code := url.QueryEscape(f.Checkout(t, "ann", 1).Code)
 	const post, get = http.MethodPost, http.MethodGet
 	for _, e := range []expectation{
@@ -400,7 +379,7 @@ func TestAGrantedCodeHasOneAnswer(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	f.OpenSale(20, 10)
-	f.allocate()
+	f.Allocate()
 	target := servicetest.PurchasePath(f.Checkout(t, "ann+x@example.com", 1).Code)
 	first := f.Post(t, target)
 	for _, a := range []servicetest.Answer{f.Post(t, target), f.Get(t, target), f.body(t, http.MethodPost, target, strings.NewReader("{}"))} {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package edge_test
 
 import (
 	"fmt"
@@ -75,9 +75,9 @@ func TestARedisThatIsOfNoUseStillSells(t *testing.T) {
 				c.spoil(t, f)
 			}
 			of := f.OpenSale(5, 10)
-			staff := f.hire(t, "staff")
+			staff := f.Hire(t, "staff")
 			for n := range 3 {
-				text := f.code(f.keys, of, of.FirstItem, servicetest.User(n), time.Hour)
+				text := f.code(f.Keys, of, of.FirstItem, servicetest.User(n), time.Hour)
 				want := http.StatusConflict
 				if n == 0 {
 					want = http.StatusOK
@@ -86,7 +86,7 @@ func TestARedisThatIsOfNoUseStillSells(t *testing.T) {
 				expectation{status: want}.check(t, f.Purchase(t, text))
 			}
 			servicetest.Eventually(t, "a number moves", func() bool {
-				return f.count(t, "notsale_edge_cache_failures_total")+staff.count("notsale_allocator_cache_failures_total") > 0
+				return f.count(t, "notsale_edge_cache_failures_total")+staff.Count("notsale_allocator_cache_failures_total") > 0
 			})
 			if n := strings.Count(log.String(), "the rejection cache does not work"); n < 1 || n > 2 {
 				t.Errorf("%d warnings, want one of each process that cannot use it:\n%s", n, log)
@@ -104,13 +104,13 @@ func TestARedisFarAwayIsUsed(t *testing.T) {
 	stage.RedisURL = farRedis(t, stage)
 	f := frontOn(t, stage, nil)
 	of := f.OpenSale(50, 50)
-	f.allocate()
+	f.Allocate()
 	far := f.Cache("looker")
 	question := []rejection.Question{{Sale: of.UUID, Item: of.FirstItem, User: "bob"}}
 	n := 0
 	servicetest.Eventually(t, "it knows who owns the first item", func() bool {
 		// What was decided while there was no connection is told by a later refusal.
-		f.Purchase(t, f.code(f.keys, of, of.FirstItem, servicetest.User(n), time.Hour))
+		f.Purchase(t, f.code(f.Keys, of, of.FirstItem, servicetest.User(n), time.Hour))
 		n++
 		answers, err := far.Ask(t.Context(), question)
 		return err == nil && answers[0].Reason == allocation.ItemTaken

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package edge_test
 
 import (
 	"bufio"
@@ -24,15 +24,15 @@ const lastResort = time.Minute
 
 // dial opens a connection to the edge and sends what is given.
 func (f *front) dial(text string) net.Conn {
-	f.t.Helper()
+	f.T.Helper()
 	var d net.Dialer
-	conn, err := d.DialContext(f.t.Context(), "tcp", strings.TrimPrefix(f.Base, "http://"))
+	conn, err := d.DialContext(f.T.Context(), "tcp", strings.TrimPrefix(f.Base, "http://"))
 	if err == nil {
-		f.t.Cleanup(func() { _ = conn.Close() })
+		f.T.Cleanup(func() { _ = conn.Close() })
 		err = errors.Join(conn.SetDeadline(time.Now().Add(lastResort)), write(conn, text))
 	}
 	if err != nil {
-		f.t.Fatal(err)
+		f.T.Fatal(err)
 	}
 	return conn
 }
@@ -159,7 +159,7 @@ func TestAStopWaitsForRequestsAndNotForConnections(t *testing.T) {
 	}
 	f.Checkout(t, "bob", 2)
 	stopped := make(chan struct{})
-	go func() { f.stop(); close(stopped) }()
+	go func() { f.Stop(); close(stopped) }()
 	servicetest.Eventually(t, "the edge takes no new connections", func() bool {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.Base, "http://")) //nolint:noctx // refused at once
 		if err == nil {
@@ -167,7 +167,7 @@ func TestAStopWaitsForRequestsAndNotForConnections(t *testing.T) {
 		}
 		return err != nil
 	})
-	f.allocate()
+	f.Allocate()
 	if a := <-answered; a.Status != http.StatusOK {
 		t.Errorf("a request that waited when the edge was stopped: %d %s", a.Status, a.Body)
 	}

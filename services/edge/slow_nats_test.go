@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package edge_test
 
 import (
 	"bufio"
@@ -63,9 +63,9 @@ func sellsSlowly(t *testing.T, between func(t *testing.T, target string) (addres
 	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait, c.CheckoutWait = servicetest.Patience, servicetest.Patience })
 	stage.NATSURL = direct
 	of := f.OpenSale(5, 10)
-	f.allocate()
+	f.Allocate()
 	first := int64(of.FirstItem)
-	decided(t, f.Shop, f.code(f.keys, of, of.FirstItem, "ann", time.Hour)) // the edge and the allocator know the sale
+	decided(t, f.Shop, f.code(f.Keys, of, of.FirstItem, "ann", time.Hour)) // the edge and the allocator know the sale
 	slow()
 	var before int64
 	for n := range int64(2) {
@@ -77,7 +77,7 @@ func sellsSlowly(t *testing.T, between func(t *testing.T, target string) (addres
 			t.Errorf("%d %s, want 200 at the position after %d", a.Status, a.Body, before)
 		}
 		before = body.Position
-		if err := f.edge.Ready(t.Context()); err != nil {
+		if err := f.Edge.Ready(t.Context()); err != nil {
 			t.Errorf("it sells, and is not ready: %v", err)
 		}
 	}
