@@ -148,14 +148,3 @@ func (s *Scheduler) allSales(ctx context.Context) (map[sale.ID]ledger.SaleRow, e
 		}
 	}
 }
-
-// foreignCure is what to do about a stream of another installation.
-const foreignCure = "no sale of this number opens, others do: give this installation a NATS of its own; if this one is, remove the stream, and the sale opens"
-
-// refuse tells people, once, of a stream with which the sale of its number is not
-// opened.
-func (s *Scheduler) refuse(id sale.ID, why error, cure string) {
-	if _, told := s.refused.LoadOrStore(id, true); !told {
-		s.alarms.raise("foreign-stream", "sale", id, "error", why, "do", cure)
-	}
-}

@@ -16,7 +16,7 @@ import (
 	"notsale/pkg/wire"
 )
 
-// Pace of the scheduler.
+// Pauses and limits of the scheduler.
 const (
 	retryPause  = time.Second      // between two looks, at most
 	recentSales = 100              // sales looked at each time
