@@ -1,7 +1,9 @@
 package scheduler
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"testing"
 
@@ -50,7 +52,7 @@ func TestRoomOfStreams(t *testing.T) {
 }
 
 // The room is what it is when each stream is looked at with all others, also
-// after streams were read again and forgotten.
+// after streams were read again, resized and forgotten.
 func TestRoomIsThatOfAllStreamsTogether(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(50) {
@@ -65,6 +67,14 @@ func TestRoomIsThatOfAllStreamsTogether(t *testing.T) {
 			}
 		}
 		k.sum()
+		k.log, k.ports.Sizes = slog.New(slog.DiscardHandler), roomForAll{}
+		for _, s := range k.known {
+			if rng.IntN(3) == 0 {
+				if err := k.resize(t.Context(), s, rng.Int64N(1<<30)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 		for _, s := range k.known {
 			if got, want := k.room(s), k.roomLookedUp(s); got != want {
 				t.Fatalf("seed %d: %d bytes of room for %+v, want %d", seed, got, s.Size, want)
@@ -72,6 +82,13 @@ func TestRoomIsThatOfAllStreamsTogether(t *testing.T) {
 		}
 	}
 }
+
+// roomForAll resizes whatever it is asked to.
+type roomForAll struct{ allSizes }
+
+type allSizes = Sizes
+
+func (roomForAll) Resize(context.Context, stream.Size, int64) error { return nil }
 
 // roomLookedUp is room without sums.
 func (k *keeper) roomLookedUp(s *kept) int64 {
