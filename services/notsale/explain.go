@@ -10,6 +10,7 @@ import (
 	"notsale/pkg/code"
 	"notsale/services/archiver"
 	"notsale/services/auditor"
+	"notsale/services/edge"
 )
 
 // explaining is what `audit explain` was asked.
@@ -47,11 +48,11 @@ func (x *explaining) run(ctx context.Context) error {
 		return err
 	}
 	if x.keys != "" {
-		keys, err := openKeys(x.keys, 0)
+		keys, err := edge.OpenKeys(x.keys, 0)
 		if err != nil {
 			return err
 		}
-		q.Keys = keys.ring
+		q.Keys = keys.Ring()
 	}
 	answer := func(e *archiver.Evidence) error {
 		explanation, err := e.Explain(ctx, *q, auditor.Options{Progress: progressBar(e.Sale), Share: x.share})

@@ -35,6 +35,7 @@ type settings struct {
 	share     float64 // of the time in which an audit works
 	codeKeys  string
 	keysDelay time.Duration // before a key that is new in the file signs
+	keys      *edge.KeyFile // the file, once it is open
 	demo      bool
 
 	databaseConns int32 // most sessions of a role's pool; 0: as many as it likes best
@@ -57,7 +58,7 @@ type settings struct {
 
 func newSettings() *settings {
 	return &settings{
-		log: telemetry.DefaultLogConfig(), opsListen: "127.0.0.1:9090", keysDelay: defaultKeysDelay,
+		log: telemetry.DefaultLogConfig(), opsListen: "127.0.0.1:9090", keysDelay: edge.DefaultKeysDelay,
 		edge: edge.DefaultConfig(), allocator: allocator.DefaultConfig(), recorder: recorder.DefaultConfig(),
 		scheduler: scheduler.DefaultConfig(), archiver: archiver.DefaultConfig(), stream: stream.DefaultConfig(),
 	}
