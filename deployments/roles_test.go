@@ -92,7 +92,7 @@ func TestEachServiceWorksWithItsIdentity(t *testing.T) {
 		return report.Sold == stock && report.Unrecorded == 0 && rest.Attempts == 1
 	})
 
-	archive := archiver.Config{To: t.TempDir(), Pace: archiver.PaceOf(time.Hour)}
+	archive := archiver.Config{To: t.TempDir(), Waits: archiver.WaitsOf(time.Hour)}
 	archive.Look, archive.Quiet = time.Millisecond, 10*time.Millisecond
 	ar, err := archiver.New(archive, "archiver", d.booksAs(t, "archiver"), streamsAs(t, addr, secrets, "archiver"), log, prometheus.NewRegistry())
 	must(t, err)

@@ -62,42 +62,46 @@ type Archival struct {
 // ErrFindings: the audit has findings, and the streams are kept.
 func Archive(ctx context.Context, t Task) (ledger.Archive, error) {
 	a := &Archival{Task: t}
-	err := a.run(ctx)
+	if a.Wait == nil {
+		a.Wait = func(context.Context) error { return nil }
+	}
+	row, err := a.Ledger.Sale(ctx, a.Sale)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return a.Ends, fmt.Errorf("there is no sale %d", a.Sale)
+	}
+	if err == nil {
+		a.row = row
+		err = a.run(ctx)
+	}
+	if err != nil {
+		err = fmt.Errorf("sale %d: %w", a.Sale, err)
+	}
 	return a.Ends, err
 }
 
-func (a *Archival) run(ctx context.Context) (err error) {
-	a.row, err = a.Ledger.Sale(ctx, a.Sale)
-	if errors.Is(err, ledger.ErrNotFound) {
-		return fmt.Errorf("there is no sale %d", a.Sale)
-	}
-	if err != nil {
+func (a *Archival) run(ctx context.Context) error {
+	if err := a.ours(ctx); err != nil {
 		return err
 	}
-	if err := a.ours(ctx); err != nil {
-		return fmt.Errorf("sale %d: %w", a.Sale, err)
-	}
+	var steps []func(context.Context) error
 	switch a.closed = a.row.State == sale.Archived; {
 	case a.closed:
-		return a.steps(ctx, a.recall, a.wait, a.export, a.wait, a.verify, a.List, a.Remove)
+		steps = append(steps, a.recall, a.Wait, a.export, a.Wait, a.verify)
 	case a.gone && (a.row.State == sale.Archiving || a.row.State == sale.SoldOut): // a ledger that was restored to before it was finished
-		return a.steps(ctx, a.infer, a.wait, a.verify, a.Start, a.record, a.Finish, a.List, a.Remove)
+		steps = append(steps, a.infer, a.Wait, a.verify, a.Start, a.record, a.Finish)
+	default:
+		steps = append(steps, a.writable)
+		if a.row.State != sale.Archiving { // else an earlier try came at least so far
+			steps = append(steps, a.Wait, a.audit, a.Start)
+		}
+		steps = append(steps, a.List, a.Seal, a.Settle, a.Wait, a.export, a.Wait, a.verify, a.Finish)
 	}
-	first := []func(context.Context) error{a.writable}
-	if a.row.State != sale.Archiving { // else an earlier try came at least so far
-		first = append(first, a.wait, a.audit, a.Start)
+	for _, step := range append(steps, a.List, a.Remove) {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
-	if err := a.steps(ctx, first...); err != nil {
-		return err
-	}
-	return a.steps(ctx, a.List, a.Seal, a.Settle, a.wait, a.export, a.wait, a.verify, a.Finish, a.List, a.Remove)
-}
-
-func (a *Archival) wait(ctx context.Context) error {
-	if a.Wait == nil {
-		return nil
-	}
-	return a.Wait(ctx)
+	return nil
 }
 
 // ours refuses to touch the streams of another installation, and sees whether
@@ -133,15 +137,6 @@ func (a *Archival) writable(context.Context) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-func (a *Archival) steps(ctx context.Context, steps ...func(context.Context) error) error {
-	for _, step := range steps {
-		if err := step(ctx); err != nil {
-			return fmt.Errorf("sale %d: %w", a.Sale, err)
-		}
-	}
-	return nil
-}
-
 // audit keeps a sale with findings from being archived.
 func (a *Archival) audit(ctx context.Context) error {
 	err := a.audited(ctx, a.evidence(&a.row))
@@ -152,7 +147,7 @@ func (a *Archival) audit(ctx context.Context) error {
 }
 
 func (a *Archival) audited(ctx context.Context, e *Evidence) error {
-	report, err := e.Audit(ctx, auditor.Options{Progress: a.Progress, Share: a.Share})
+	report, err := auditor.Audit(ctx, e.rows, e.messages, a.Sale, auditor.Options{Progress: a.Progress, Share: a.Share})
 	if err != nil {
 		return err
 	}

@@ -24,11 +24,11 @@ import (
 type Config struct {
 	To    string        // folder of the archives; empty: nothing is archived
 	After time.Duration // how long a sale has been sold out
-	Pace
+	Waits
 }
 
-// Pace is how long an archiver waits, and for what.
-type Pace struct {
+// Waits is how long an archiver waits, and for what.
+type Waits struct {
 	Lease time.Duration // after which an archiver that is gone is replaced
 	Look  time.Duration // between two looks for a sale, where there was none
 	Later time.Duration // until a sale is tried again that somebody must look at
@@ -36,27 +36,26 @@ type Pace struct {
 	Busy  time.Duration // how long to wait for busy sales, before each step that works hard
 }
 
-// Shortest paces, whatever the slot.
+// The shortest waits, whatever the slot.
 const (
 	minLease = 5 * time.Second // a quarter of it is longer than a commit takes
 	minLook  = time.Second     // each asks both stores
 	minQuiet = time.Second     // a sale that sells through a fault pauses for less
 )
 
-// PaceOf follows the time from one sale to the next, so that a sale a slot is
-// archived, with three steps that work hard, also where some sale is always busy:
-// in a minute all is a sixtieth of what it is in an hour, down to the shortest. It
-// is never slower than with an hour.
-func PaceOf(slot time.Duration) Pace {
+// WaitsOf makes the waits proportional to a slot of up to an hour, so that one sale a
+// slot is archived, with three steps that work hard, even where some sale is always
+// busy.
+func WaitsOf(slot time.Duration) Waits {
 	slot = min(slot, time.Hour)
-	return Pace{
+	return Waits{
 		Lease: max(slot/60, minLease), Look: max(slot/60, minLook), Later: slot,
 		Quiet: max(slot/720, minQuiet), Busy: slot / 6,
 	}
 }
 
-// DefaultConfig archives nothing, at the pace of a sale an hour.
-func DefaultConfig() Config { return Config{After: 7 * 24 * time.Hour, Pace: PaceOf(time.Hour)} }
+// DefaultConfig archives nothing, with the waits of a sale an hour.
+func DefaultConfig() Config { return Config{After: 7 * 24 * time.Hour, Waits: WaitsOf(time.Hour)} }
 
 // Validate reports a setting that cannot be used.
 func (c Config) Validate() error {
@@ -158,9 +157,8 @@ func (a *Archiver) Turn(ctx context.Context) (worked bool, err error) {
 	return err == nil, err
 }
 
-// next returns the sale to archive, or 0: one that has not failed, or else the
-// one whose time to be tried again came first, so that no number of sales that
-// fail again and again holds up the others.
+// next returns the sale to archive, or 0: one that has not failed, else the failed
+// one that is due first, so that sales that keep failing do not hold up others.
 func (a *Archiver) next(ctx context.Context) (sale.ID, error) {
 	there, err := a.stream.Sales(ctx)
 	if err != nil {
@@ -207,10 +205,10 @@ func (a *Archiver) archive(ctx context.Context, id sale.ID) error {
 	return err
 }
 
-// again is after how long a sale is tried again that failed so: where somebody
-// must look first (ledger and stream do not agree, a file or a folder is not as
-// it must be) much later. Every other reason passes by itself: a store is away, a
-// connection broke, nobody decides what the streams hold.
+// again is how long to wait before a sale that failed so is tried again: long where
+// somebody must look first (ledger and stream do not agree, a file or a folder is not
+// as it must be). Every other reason passes by itself: a store is away, a connection
+// broke, no allocator runs.
 func (a *Archiver) again(err error) time.Duration {
 	for _, lasting := range [...]error{ErrFindings, ErrFile, archive.ErrDamaged, stream.ErrForeign, ledger.ErrArchive} {
 		if errors.Is(err, lasting) {

@@ -27,14 +27,14 @@ import (
 )
 
 // archiver is one that looks for sales which have just been sold out.
-func (f *front) archiver(t *testing.T, name, folder string, after time.Duration, change ...func(*archiver.Pace)) *archiver.Archiver {
+func (f *front) archiver(t *testing.T, name, folder string, after time.Duration, change ...func(*archiver.Waits)) *archiver.Archiver {
 	t.Helper()
-	pace := archiver.PaceOf(time.Hour)
-	pace.Look, pace.Quiet = time.Millisecond, 10*time.Millisecond
+	waits := archiver.WaitsOf(time.Hour)
+	waits.Look, waits.Quiet = time.Millisecond, 10*time.Millisecond
 	for _, to := range change {
-		to(&pace)
+		to(&waits)
 	}
-	cfg := archiver.Config{To: folder, After: after, Pace: pace}
+	cfg := archiver.Config{To: folder, After: after, Waits: waits}
 	a, err := archiver.New(cfg, name, f.Ledger(name), f.Stream(name), f.Log, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
@@ -214,9 +214,9 @@ func TestNothingIsArchivedBesideABusySale(t *testing.T) {
 	}
 	var log testlog.Log
 	archive := func(busyFor time.Duration) (done chan error) {
-		pace := archiver.PaceOf(time.Hour)
-		pace.Quiet, pace.Busy = time.Second, busyFor // the flood does not pause so long
-		cfg := archiver.Config{To: t.TempDir(), Pace: pace}
+		waits := archiver.WaitsOf(time.Hour)
+		waits.Quiet, waits.Busy = time.Second, busyFor // the flood does not pause so long
+		cfg := archiver.Config{To: t.TempDir(), Waits: waits}
 		a, err := archiver.New(cfg, "one", f.Ledger("one"), client, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
@@ -333,7 +333,7 @@ func TestSalesThatFailAtEachLookHoldUpNoOther(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a := f.archiver(t, "one", folder, 0, func(p *archiver.Pace) { p.Later = time.Nanosecond })
+	a := f.archiver(t, "one", folder, 0, func(p *archiver.Waits) { p.Later = time.Nanosecond })
 	for i, want := range []error{archiver.ErrFile, archiver.ErrFile, nil, archiver.ErrFile} {
 		if worked, err := a.Turn(t.Context()); !errors.Is(err, want) || worked != (want == nil) {
 			t.Errorf("turn %d: %v, %v, want %v", i, worked, err, want)
@@ -344,13 +344,13 @@ func TestSalesThatFailAtEachLookHoldUpNoOther(t *testing.T) {
 	}
 }
 
-// The pace of an archiver follows the slot, down to what a lease needs.
+// What an archiver waits follows the slot, down to what a lease needs.
 func TestAnArchiversPaceFollowsTheSlot(t *testing.T) {
 	t.Parallel()
-	hour := archiver.Pace{Lease: time.Minute, Look: time.Minute, Later: time.Hour, Quiet: 5 * time.Second, Busy: 10 * time.Minute}
-	minute := archiver.Pace{Lease: 5 * time.Second, Look: time.Second, Later: time.Minute, Quiet: time.Second, Busy: 10 * time.Second}
-	for slot, want := range map[time.Duration]archiver.Pace{time.Hour: hour, 24 * time.Hour: hour, time.Minute: minute} {
-		if got := archiver.PaceOf(slot); got != want {
+	hour := archiver.Waits{Lease: time.Minute, Look: time.Minute, Later: time.Hour, Quiet: 5 * time.Second, Busy: 10 * time.Minute}
+	minute := archiver.Waits{Lease: 5 * time.Second, Look: time.Second, Later: time.Minute, Quiet: time.Second, Busy: 10 * time.Second}
+	for slot, want := range map[time.Duration]archiver.Waits{time.Hour: hour, 24 * time.Hour: hour, time.Minute: minute} {
+		if got := archiver.WaitsOf(slot); got != want {
 			t.Errorf("of %v: %+v, want %+v", slot, got, want)
 		}
 	}
@@ -365,7 +365,7 @@ func TestAnArchiversPaceFollowsTheSlot(t *testing.T) {
 			r.service(s)
 		}
 	}
-	if s.archiver.Pace != minute {
-		t.Errorf("of an archiver that is told of the slot: %+v", s.archiver.Pace)
+	if s.archiver.Waits != minute {
+		t.Errorf("of an archiver that is told of the slot: %+v", s.archiver.Waits)
 	}
 }

@@ -177,7 +177,7 @@ func printReport(out io.Writer, r *auditor.Report, asJSON bool) error {
 			r.Sale, verdict(r), r.Packs, r.Requests, r.Decisions, r.Sold, r.Commits, r.Holes, r.Attempts, r.Chain, r.Sequence)
 	}
 	if r.Waiting > 0 {
-		fmt.Fprintf(&b, "  %d messages stand in the stream beyond that: nothing of them is decided\n", r.Waiting)
+		fmt.Fprintf(&b, "  %d messages after that are not decided\n", r.Waiting)
 	}
 	if r.Unrecorded > 0 {
 		fmt.Fprintf(&b, "  %d attempts wait in the stream for a recorder\n", r.Unrecorded)
@@ -189,7 +189,7 @@ func printReport(out io.Writer, r *auditor.Report, asJSON bool) error {
 		fmt.Fprintf(&b, "  FINDING %s\n", f)
 	}
 	if more := r.Total - printedFindings; more > 0 {
-		fmt.Fprintf(&b, "  and %d more; they stand in the order of the stream, so the first ones tell (--json lists %d)\n", more, auditor.MaxFindings)
+		fmt.Fprintf(&b, "  and %d more, in the order of the stream; later ones often follow from the first (--json lists %d)\n", more, auditor.MaxFindings)
 	}
 	_, err := io.WriteString(out, b.String())
 	return err

@@ -17,7 +17,7 @@ type reporting struct {
 	inspection
 
 	to        string // file; empty: named after the sale
-	force     bool   // replace what stands there
+	force     bool   // replace the file
 	withUsers bool   // name users
 }
 

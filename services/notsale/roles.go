@@ -37,7 +37,7 @@ func roles() []roleSpec {
 			"archiver", "Move the streams of old sold-out sales into archives",
 			func(s *settings, f *pflag.FlagSet) { s.archiverFlags(f); s.slotFlag(f) },
 			func(s *settings) fx.Option {
-				s.archiver.Pace = archiver.PaceOf(s.scheduler.Every)
+				s.archiver.Waits = archiver.WaitsOf(s.scheduler.Every)
 				return archiver.Module(s.archiver, instanceName("archiver"))
 			}, false, false,
 		},

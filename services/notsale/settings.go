@@ -171,7 +171,7 @@ func (s *settings) cache(name string) rejection.Config {
 	return cfg
 }
 
-// slotFlag is read by schedulers, and by archivers, whose pace follows it.
+// slotFlag is read by schedulers, and by archivers, whose waits follow it.
 func (s *settings) slotFlag(f *pflag.FlagSet) {
 	f.DurationVar(&s.scheduler.Every, "sale-every", s.scheduler.Every, "a sale opens in every slot of this length, counted from the Unix epoch")
 }
