@@ -353,9 +353,9 @@ func wanted(s *stream.Size, watched bool, room int64) int64 {
 // room is how much a stream may grow. The next sale's opening comes first, then
 // what this stream needs itself. What the purchases of other sales that still
 // sell, and of the next one, need is left to them: neither checkouts nor one
-// sale's flood take it. But that is at most half of what is free or has been
-// taken already by its like, lest a thousand idle sales, which will not all sell
-// at once, leave a busy one nothing while the store is mostly free.
+// sale's flood take it. But at most half of what is free, or
+// taken by streams of its kind, is kept for them: a thousand idle sales, which will not
+// all sell at once, must leave a busy one room while the store is mostly free.
 func (k *keeper) room(s *kept) int64 {
 	free := max(0, k.space.Room()-nextSale)
 	taken, own := s.MaxBytes, k.need(s)
@@ -430,9 +430,8 @@ func (k *keeper) watchStream(s *kept, stuck bool) {
 	s.told = full
 }
 
-// watchStore tells people long before the store is full: at the second look in a
-// row that says so, since for some milliseconds it is full where another
-// scheduler finds out its size.
+// watchStore tells people long before the store is full, when two looks in a row say
+// so: it is full for some milliseconds while another scheduler finds out its size.
 func (k *keeper) watchStore() {
 	left := k.lasts()
 	if k.space.Share() < alarmShare && left >= alarmAhead {
@@ -446,8 +445,8 @@ func (k *keeper) watchStore() {
 }
 
 // lasts is how long the store has room if each sale leaves behind as much as the
-// last ones: what is used, and a reserve. Sales that come faster than hourly, as
-// in a demonstration, are only believed to go on once they have for an hour.
+// last ones: what is used, and a reserve. Sales faster than hourly, as in a
+// demonstration, count once they have gone on for an hour.
 func (k *keeper) lasts() time.Duration {
 	var newest sale.ID
 	oldest := k.host.Now()

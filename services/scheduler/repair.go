@@ -68,9 +68,9 @@ func (s *Scheduler) repair(ctx context.Context, seen *view) error {
 	return err
 }
 
-// fullPause is the pause before the next look at all sales: after a failure there
-// is none, but where it lasts it grows, lest a thousand sales be read each second
-// because of one.
+// fullPause is the pause before the next look at all sales: none after the first
+// failure, then longer each time, so that one sale that keeps failing does not cause a
+// thousand to be read each second.
 func (s *Scheduler) fullPause() time.Duration {
 	if s.failures == 0 || s.failures > 5 {
 		return fullRepair

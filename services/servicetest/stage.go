@@ -34,7 +34,7 @@ const (
 	ledgerConns = 4
 )
 
-// Stage is what the services of one test stand on.
+// Stage is the stores of one test, and connections to them.
 type Stage struct {
 	*backendstest.Test
 

@@ -66,7 +66,7 @@ func TestALookThatFailsPausesOnlyItsKind(t *testing.T) {
 	for _, c := range []struct{ failed, other *lookups }{{s.limits, s.rows}, {s.rows, s.limits}, {s.decided, s.rows}, {s.rows, s.decided}} {
 		c.failed.paused, c.other.paused = time.Time{}, time.Time{}
 		ask := func(ctx context.Context, l *lookups) error {
-			return l.read(ctx, []*inquest{{question: ledger.Question{Item: 1}}})
+			return l.read(ctx, []*ledgerQuestion{{question: ledger.Question{Item: 1}}})
 		}
 		if err := ask(broken, c.failed); err == nil || errors.Is(err, errPaused) {
 			t.Fatalf("a look that was to fail: %v", err)
@@ -88,23 +88,23 @@ func TestOneCodeHoldsFewPlaces(t *testing.T) {
 	for range 2 {
 		landed, under := make(chan struct{}), make(chan struct{})
 		real.Go(func() {
-			_, _ = f.take(t.Context(), code.ID{1}, func() Outcome { close(under); <-landed; return Outcome{End: Decided} })
+			_, _ = f.do(t.Context(), code.ID{1}, func() Outcome { close(under); <-landed; return Outcome{End: Decided} })
 		})
 		<-under
 		for range followers {
-			one, first, err := f.board(code.ID{1})
+			one, first, err := f.join(code.ID{1})
 			if err != nil || first {
 				t.Fatalf("a follower: first %v, %v", first, err)
 			}
 			real.Go(func() {
-				one.landed.Wait(t.Context(), host.Forever)
+				one.done.Wait(t.Context(), host.Forever)
 				f.leave(one)
 			})
 		}
-		if _, _, err := f.board(code.ID{1}); !errors.Is(err, ErrCrowded) {
+		if _, _, err := f.join(code.ID{1}); !errors.Is(err, ErrCrowded) {
 			t.Errorf("one follower too many: %v", err)
 		}
-		if o, err := f.take(t.Context(), code.ID{2}, func() Outcome { return Outcome{End: Pending} }); err != nil || o.End != Pending {
+		if o, err := f.do(t.Context(), code.ID{2}, func() Outcome { return Outcome{End: Pending} }); err != nil || o.End != Pending {
 			t.Errorf("another code: %+v, %v", o, err)
 		}
 		close(landed)
@@ -122,15 +122,15 @@ func TestFollowersOfAPanicAreTold(t *testing.T) {
 	under, boarded := make(chan struct{}), make(chan struct{})
 	real.Go(func() {
 		defer func() { _ = recover() }()
-		_, _ = f.take(t.Context(), code.ID{1}, func() Outcome { close(under); <-boarded; panic("a defect") })
+		_, _ = f.do(t.Context(), code.ID{1}, func() Outcome { close(under); <-boarded; panic("a defect") })
 	})
 	<-under
-	one, first, err := f.board(code.ID{1})
+	one, first, err := f.join(code.ID{1})
 	if err != nil || first {
 		t.Fatal(first, err)
 	}
 	close(boarded)
-	if !one.landed.Wait(t.Context(), servicetest.Patience) || one.outcome.End != Unqueued {
+	if !one.done.Wait(t.Context(), servicetest.Patience) || one.outcome.End != Unqueued {
 		t.Errorf("told %v", one.outcome)
 	}
 	f.leave(one)
