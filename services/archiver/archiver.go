@@ -87,10 +87,10 @@ const (
 
 // Archiver archives sold-out sales by their age.
 type Archiver struct {
+	Stores
+
 	cfg      Config
 	name     string // of the lease's holder
-	ledger   *ledger.Ledger
-	stream   *stream.Client
 	log      *slog.Logger
 	archived prometheus.Counter
 	failed   prometheus.Counter
@@ -106,7 +106,7 @@ func New(cfg Config, name string, l *ledger.Ledger, s *stream.Client, log *slog.
 		return nil, err
 	}
 	a := &Archiver{
-		cfg: cfg, name: name, ledger: l, stream: s, log: log, failures: map[sale.ID]time.Time{},
+		Stores: Stores{l, s}, cfg: cfg, name: name, log: log, failures: map[sale.ID]time.Time{},
 		archived: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_archiver_sales_archived_total", Help: "Sales archived by this archiver."}),
 		failed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_archiver_failures_total", Help: "Sales that could not be archived, and are tried again."}),
 		alarms:   prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_archiver_alarms_total", Help: "Sales that are kept because ledger and stream do not agree."}),
@@ -139,13 +139,13 @@ func (a *Archiver) Run(ctx context.Context) error {
 func (a *Archiver) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = a.ledger.ReleaseArchiving(ctx, a.name) // else it expires
+	_ = a.Ledger.ReleaseArchiving(ctx, a.name) // else it expires
 }
 
 // Turn archives one sale, if this archiver holds the lease and there is one that
 // is old enough, or whose archiving was interrupted. It reports whether there was.
 func (a *Archiver) Turn(ctx context.Context) (worked bool, err error) {
-	held, err := a.ledger.HoldArchiving(ctx, a.name, a.cfg.Lease)
+	held, err := a.Ledger.HoldArchiving(ctx, a.name, a.cfg.Lease)
 	if err != nil || !held {
 		return false, err
 	}
@@ -160,7 +160,7 @@ func (a *Archiver) Turn(ctx context.Context) (worked bool, err error) {
 // next returns the sale to archive, or 0: one that has not failed, else the failed
 // one that is due first, so that sales that keep failing do not hold up others.
 func (a *Archiver) next(ctx context.Context) (sale.ID, error) {
-	there, err := a.stream.Sales(ctx)
+	there, err := a.Streams.Sales(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -173,12 +173,12 @@ func (a *Archiver) next(ctx context.Context) (sale.ID, error) {
 		}
 	}
 	maps.DeleteFunc(a.failures, func(id sale.ID, _ time.Time) bool { return !slices.Contains(there, id) })
-	id, err := a.ledger.SaleToArchive(ctx, fresh, a.cfg.After)
+	id, err := a.Ledger.SaleToArchive(ctx, fresh, a.cfg.After)
 	if err != nil || id != 0 || len(failed) == 0 {
 		return id, err
 	}
 	first := slices.MinFunc(failed, func(x, y sale.ID) int { return a.failures[x].Compare(a.failures[y]) })
-	return a.ledger.SaleToArchive(ctx, []sale.ID{first}, a.cfg.After)
+	return a.Ledger.SaleToArchive(ctx, []sale.ID{first}, a.cfg.After)
 }
 
 func (a *Archiver) archive(ctx context.Context, id sale.ID) error {
@@ -186,7 +186,7 @@ func (a *Archiver) archive(ctx context.Context, id sale.ID) error {
 	if err := archive.Sweep(path, a.cfg.Lease); err != nil { // whoever writes does so all the time
 		a.log.Warn("what a killed archiver left cannot be removed", "sale", id, "error", err)
 	}
-	ends, err := Archive(ctx, Task{Sale: id, Path: path, Stores: Stores{a.ledger, a.stream}, Share: share, Wait: a.wait})
+	ends, err := Archive(ctx, Task{Sale: id, Path: path, Stores: a.Stores, Share: share, Wait: a.wait})
 	switch {
 	case err == nil:
 		a.archived.Inc()
@@ -235,7 +235,7 @@ func (a *Archiver) whileHeld(ctx context.Context, work func(context.Context) err
 				return
 			case <-time.After(a.cfg.Lease / 4):
 			}
-			if held, err := a.ledger.HoldArchiving(ctx, a.name, a.cfg.Lease); err == nil && !held {
+			if held, err := a.Ledger.HoldArchiving(ctx, a.name, a.cfg.Lease); err == nil && !held {
 				cancel(errLeaseLost)
 			}
 		}
@@ -282,7 +282,7 @@ func (a *Archiver) wait(ctx context.Context) error {
 // stored is how many packs of purchases the streams of all sales have. Checkouts
 // cost little, and come from anybody.
 func (a *Archiver) stored(ctx context.Context) (sum uint64, err error) {
-	sizes, err := a.stream.Sizes(ctx)
+	sizes, err := a.Streams.Sizes(ctx)
 	for i := range sizes {
 		if sizes[i].Kind == stream.Purchases {
 			sum += sizes[i].Messages

@@ -22,10 +22,10 @@ const (
 	DefaultKeysDelay = 5 * time.Minute
 )
 
-// KeyFile is the file of an edge's keys, and the ring that it makes: what is
-// added to the file is verified at once, and signs after a delay in which all
-// other edges learn it, too. A key that leaves the file is verified on until the
-// process ends, and so is everything while the file cannot be read.
+// KeyFile is the file of an edge's keys, and the ring of them. A key that is added to
+// the file verifies codes at once, and signs after a delay in which all other edges
+// learn it. A key that leaves the file verifies until the process ends; so do all
+// while the file cannot be read.
 type KeyFile struct {
 	path  string
 	delay time.Duration
@@ -141,7 +141,7 @@ func (f *KeyFile) Follow(now time.Time, log *slog.Logger) {
 	}
 }
 
-// appoint says which key is to sign. One that waits already goes on waiting.
+// appoint says which key is to sign next. The delay of one that waits goes on.
 func (f *KeyFile) appoint(id uint32, now time.Time) {
 	switch {
 	case id == f.ring.Signing():

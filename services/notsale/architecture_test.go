@@ -23,8 +23,6 @@ const module = "notsale/"
 var (
 	core     = []string{"pkg/sale", "pkg/catalogue", "pkg/code", "pkg/allocation", "pkg/wire"}
 	adapters = []string{"pkg/stream", "pkg/ledger", "pkg/rejection", "pkg/backends", "pkg/telemetry", "pkg/boot"}
-	// probes are empty in a default build, import nothing there, and may stand anywhere.
-	probes = []string{"pkg/crash"}
 	// support is imported by tests, and by what sets their stages.
 	support = []string{"pkg/effort"}
 	stages  = []string{"pkg/backends/backendstest", "services/servicetest", "loadtest"}
@@ -121,10 +119,6 @@ func TestArrows(t *testing.T) {
 // forbidden says why a package may not depend on another one of this module.
 func forbidden(path, dep string) string {
 	switch {
-	case within(path, probes...):
-		return "probes import nothing"
-	case within(dep, probes...):
-		return ""
 	case within(dep, support...) && !within(path, stages...) && !within(path, support...):
 		return "what runs for users knows nothing of tests"
 	case within(dep, support...):
@@ -197,7 +191,7 @@ func TestArrowsForbid(t *testing.T) {
 		{"services/auditor", "services/archiver"},
 		{"services/recorder", "loadtest/hammer/shopper"},
 		{"services/servicetest", "services/edge"},
-		{"pkg/crash", "pkg/sale"},
+		{"services/edge", "services/servicetest"},
 		{"pkg/ledger", "pkg/effort"},
 	} {
 		if forbidden(c.path, c.dep) == "" {
