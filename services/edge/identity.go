@@ -21,7 +21,7 @@ type identity struct {
 
 // user returns the user whom the request's proxy names, "" where no header is
 // configured, or answers the request itself: 403 where it comes from another address,
-// or where the header stands twice or has a list, and may be the client's own.
+// or where the header is given twice or has a list, and may be the client's own.
 func (i identity) user(c *gin.Context) (known sale.UserID, ok bool) {
 	if i.header == "" {
 		return "", true

@@ -69,8 +69,8 @@ func (p *proxies) heard(ok bool, proxy netip.Addr) {
 	}
 }
 
-// address reads an address as proxies write it: alone, or with a port, behind
-// which IPv6 stands in brackets; quoted or not.
+// address reads an address as proxies write it: alone or with a port (IPv6
+// then in brackets), quoted or not.
 func address(text string) (a netip.Addr, ok bool) {
 	text = strings.Trim(text, " \t\"")
 	a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))

@@ -9,9 +9,9 @@
 // last saw it. Rows are keyed by the attempt's id, so that what was
 // published twice is stored once.
 //
-// Invariants: a stream is read in order, from its cursor on, and nothing in NATS
-// keeps what was read: a database that was restored reads again by itself, and a
-// copy of it takes nothing from the original. Any number of recorders may read
+// Invariants: a stream is read in order, from its cursor on, and NATS does not know
+// what was read: after a restore of the database the recorder reads again from there,
+// and a copy of the database takes nothing from the original. Any number of recorders may read
 // the same streams; whoever is quicker commits, the other yields for a moment.
 // Before it reads on a recorder makes sure that the message at the cursor is the
 // one that was recorded, by time and hash. A few streams are caught up with at a

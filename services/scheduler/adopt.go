@@ -123,7 +123,7 @@ func (s *Scheduler) adoptUnread(ctx context.Context) error {
 func (s *Scheduler) takeOver(ctx context.Context, of sale.Sale) (taken sale.ID, err error) {
 	err = s.ports.Rows.Adopt(ctx, of)
 	if errors.Is(err, ledger.ErrTaken) {
-		s.refuse(of.ID, err, "keep the stream: what was sold with it stands only there; restore a newer backup of the database")
+		s.refuse(of.ID, err, "keep the stream: what was sold with it is recorded only there; restore a newer backup of the database")
 		return 0, nil
 	}
 	if err == nil {
