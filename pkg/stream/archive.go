@@ -24,12 +24,12 @@ func (c *Client) Seal(ctx context.Context, id sale.ID) error {
 }
 
 func (c *Client) seal(ctx context.Context, name string) error {
-	cfg, err := c.config(ctx, name)
-	if err != nil || cfg.Sealed {
+	info, err := c.lookAt(ctx, name)
+	if err != nil || info.Config.Sealed {
 		return err
 	}
-	cfg.Sealed = true
-	if err := c.change(ctx, cfg); err != nil {
+	info.Config.Sealed = true
+	if err := c.change(ctx, info.Config); err != nil {
 		return fmt.Errorf("stream: sealing %s: %w", name, err)
 	}
 	return nil
@@ -45,11 +45,11 @@ func (c *Client) Remove(ctx context.Context, id sale.ID) error {
 // remove deletes streams, if all of them that exist are sealed.
 func (c *Client) remove(ctx context.Context, names ...string) error {
 	for _, name := range names {
-		cfg, err := c.config(ctx, name)
+		info, err := c.lookAt(ctx, name)
 		if err != nil && !errors.Is(err, ErrLost) {
 			return err
 		}
-		if err == nil && !cfg.Sealed {
+		if err == nil && !info.Config.Sealed {
 			return fmt.Errorf("%w: %s still takes messages", ErrNotSealed, name)
 		}
 	}

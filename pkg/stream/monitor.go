@@ -50,7 +50,7 @@ func (c *Client) Verify(ctx context.Context, monitors string) error {
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Transport: &http.Transport{
+	client := &http.Client{Timeout: monitorTimeout, Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
 	}}
 	var ids []string
@@ -90,8 +90,6 @@ func askMonitor(ctx context.Context, client *http.Client, monitor string) (serve
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return jsz{}, ErrMonitorURL
 	}
-	ctx, cancel := context.WithTimeout(ctx, monitorTimeout)
-	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("jsz").String(), http.NoBody)
 	if err != nil {
 		return jsz{}, err

@@ -43,7 +43,11 @@ func (f Files) options() (options []nats.Option, err error) {
 		options = append(options, nats.ClientCert(f.Cert, f.Key))
 	}
 	if f.Creds != "" {
-		if err := checkCreds(f.Creds); err != nil {
+		text, err := os.ReadFile(f.Creds)
+		if err == nil {
+			_, err = nkeys.ParseDecoratedUserNKey(text)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("--nats-creds %s: want credentials, as `nsc generate creds` makes them: %w", f.Creds, err)
 		}
 		options = append(options, nats.UserCredentials(f.Creds))
@@ -72,12 +76,4 @@ func (f Files) authorities() (*x509.CertPool, error) {
 		return nil, fmt.Errorf("--nats-ca %s: want certificates, PEM, and there are none", f.CA)
 	}
 	return pool, nil
-}
-
-func checkCreds(file string) error {
-	text, err := os.ReadFile(file)
-	if err == nil {
-		_, err = nkeys.ParseDecoratedUserNKey(text)
-	}
-	return err
 }

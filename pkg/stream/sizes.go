@@ -101,11 +101,9 @@ func sizeOf(info *jetstream.StreamInfo) (Size, bool) {
 // Resize sets what a stream reserves, but not below what it used when s was read.
 // ErrNoRoom: the store has no room for it; nothing was changed.
 func (c *Client) Resize(ctx context.Context, s Size, size int64) error {
-	cfg, err := c.config(ctx, s.Name) // fresh: another scheduler may have raised its replicas
-	cfg.MaxBytes = max(size, s.Bytes)
-	if err == nil {
-		err = c.inRoom(ctx, func() error { return c.change(ctx, cfg) })
-	}
+	err := c.inRoom(ctx, func() error {
+		return c.edit(ctx, s.Name, func(cfg *jetstream.StreamConfig) { cfg.MaxBytes = max(size, s.Bytes) })
+	})
 	if noRoom(err) {
 		return fmt.Errorf("%w: resizing %s to %d bytes: %w", ErrNoRoom, s.Name, size, err)
 	}
@@ -121,25 +119,23 @@ func (c *Client) Replicate(ctx context.Context, s *Size) (raised bool, err error
 	if s.Sealed || s.Replicas >= c.cfg.Replicas {
 		return false, nil
 	}
-	cfg, err := c.config(ctx, s.Name) // fresh: another scheduler may have resized it
-	cfg.Replicas = c.cfg.Replicas
-	if err == nil {
-		err = c.change(ctx, cfg)
-	}
+	err = c.edit(ctx, s.Name, func(cfg *jetstream.StreamConfig) { cfg.Replicas = c.cfg.Replicas })
 	if err != nil {
-		return false, fmt.Errorf("stream: raising %s from %d to %d replicas: %w", s.Name, s.Replicas, cfg.Replicas, err)
+		return false, fmt.Errorf("stream: raising %s from %d to %d replicas: %w", s.Name, s.Replicas, c.cfg.Replicas, err)
 	}
-	s.Replicas = cfg.Replicas
+	s.Replicas = c.cfg.Replicas
 	return true, nil
 }
 
-// config reads a stream's settings. ErrLost: it does not exist.
-func (c *Client) config(ctx context.Context, name string) (jetstream.StreamConfig, error) {
+// edit changes some of a stream's settings, and keeps the others as they are now:
+// another scheduler may have changed those. ErrLost: the stream does not exist.
+func (c *Client) edit(ctx context.Context, name string, edit func(*jetstream.StreamConfig)) error {
 	info, err := c.lookAt(ctx, name)
 	if err != nil {
-		return jetstream.StreamConfig{}, err
+		return err
 	}
-	return info.Config, nil
+	edit(&info.Config)
+	return c.change(ctx, info.Config)
 }
 
 // change changes a stream's settings. It fails if the stream does not exist.
