@@ -31,7 +31,6 @@ func (a *Cluster) History(visits []*Visit, id sale.ID) *check.History {
 			}
 		}
 	}
-	h.Origin = first.UnixNano()
 	for n, v := range visits {
 		for i := range v.Checkouts {
 			c := &v.Checkouts[i]
