@@ -47,9 +47,9 @@ func TestTheModelOfTheLedgerIsTheLedger(t *testing.T) {
 		model := newBook(w)
 		m := &twins{t: t, w: w, db: db}
 		for i, name := range names {
-			m.ledgers[i] = [2]statements{bookOf{model, name}, real[i]}
+			m.ledgers[i] = [2]statements{bookOf{model, name, nil}, real[i]}
 		}
-		m.open(model, real[0], rapid.IntRange(1, 5).Draw(t, "stock"))
+		m.open(bookOf{model, names[0], nil}, real[0], rapid.IntRange(1, 5).Draw(t, "stock"))
 		t.Repeat(map[string]func(*rapid.T){
 			"renew": m.renew, "take": m.take, "release": m.release, "expire": m.expire, "commit": m.commit,
 			"commit as if of another epoch": m.commitStale, "hole": m.openHole, "verdict": m.verdict, "": m.same,
@@ -96,7 +96,7 @@ type twins struct {
 // ttl is longer than a check takes: leases expire when they are told to.
 const ttl = time.Hour
 
-func (m *twins) open(model *book, real *ledger.Ledger, stock int) {
+func (m *twins) open(model bookOf, real *ledger.Ledger, stock int) {
 	ctx := context.Background()
 	t := ledger.Template{Every: time.Second, Stock: stock, UserLimit: 2, Seed: 1}
 	genesis := allocation.Genesis(allocation.Hash{1}, m.w.now)
