@@ -45,6 +45,11 @@ func (o *Overlay) Write(name string, text []byte) error {
 	return os.WriteFile(changed, text, 0o600)
 }
 
+// Remove takes a file away.
+func (o *Overlay) Remove(name string) {
+	o.files[filepath.Join(o.root, filepath.FromSlash(name))] = "" // as go build has it
+}
+
 // Patch applies a unified diff, in which line numbers do not count: what a hunk
 // takes away, with the lines around it, must stand in the file exactly once.
 func (o *Overlay) Patch(path string) error {

@@ -157,59 +157,6 @@ func (s *simulation) checkSale(of *bookSale) {
 			s.violatef("I9: epoch %d committed after epoch %d", of.commits[i].epoch, of.commits[i-1].epoch)
 		}
 	}
-	if err := s.replay(of); err != nil {
-		s.violatef("I8: sale %d: %v", id, err)
-	}
-}
-
-// replay applies the stream again, from the opening record or from the last
-// hole on, and must meet the ledger.
-func (s *simulation) replay(of *bookSale) error {
-	messages := s.broker.sales[of.row.Sale.ID].messages
-	opening, err := s.broker.opening(of.row.Sale.ID)
-	if err != nil {
-		return err
-	}
-	engine := allocation.New(opening.Sale, opening.Message.Hash(), opening.Message.Time)
-	from, known := uint64(2), []allocation.Decision(nil)
-	if n := len(of.holes); n > 0 {
-		h := &of.holes[n-1]
-		for _, d := range of.decisions {
-			if d.Position <= h.Lost.Position {
-				known = append(known, d)
-			}
-		}
-		c := h.Reopen()
-		if engine, err = allocation.Restore(opening.Sale, c, each(known), 0); err != nil {
-			return err
-		}
-		from = h.Resume()
-	}
-	b := engine.Begin()
-	for _, m := range messages[min(from-1, uint64(len(messages))):] {
-		edge, requests, err := wire.DecodePack(m.Data)
-		if err != nil {
-			return err
-		}
-		engine.Apply(allocation.Pack{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Edge: edge, Requests: requests}, b)
-	}
-	if !slices.Equal(append(known, b.Decisions...), of.decisions) {
-		return fmt.Errorf("the stream gives %d decisions, the ledger has %d, or others", len(known)+len(b.Decisions), len(of.decisions))
-	}
-	if engine.Cursor() != of.pos.Cursor {
-		return fmt.Errorf("the stream gives cursor %+v, the ledger has %+v", engine.Cursor(), of.pos.Cursor)
-	}
-	return nil
-}
-
-func each(ds []allocation.Decision) func(func(allocation.Decision, error) bool) {
-	return func(yield func(allocation.Decision, error) bool) {
-		for _, d := range ds {
-			if !yield(d, nil) {
-				return
-			}
-		}
-	}
 }
 
 // checkCodes checks what is known at the end of every code, and that whoever

@@ -185,6 +185,17 @@ func (m *twins) batch(t *rapid.T) *allocation.Batch {
 	return b
 }
 
+// each yields decisions as a ledger does.
+func each(ds []allocation.Decision) func(func(allocation.Decision, error) bool) {
+	return func(yield func(allocation.Decision, error) bool) {
+		for _, d := range ds {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
+
 func (m *twins) commit(t *rapid.T) { m.commitAs(t, 0) }
 
 func (m *twins) commitStale(t *rapid.T) { m.commitAs(t, rapid.Int64Range(-1, 1).Draw(t, "epochs off")) }
