@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command compare measures what the queue, the ledger and the durability
 // cost: one sell-out by the notsale program beside the same requests to a
 // bare Gin handler, with the same client, on the same machine, in one run:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"notsale/loadtest/faults/cluster"
+	"notsale/loadtest/process"
 	"notsale/pkg/effort"
 )
 
@@ -171,7 +172,7 @@ func TestLostStream(t *testing.T) {
 		if v.Status != http.StatusOK {
 			continue
 		}
-		status, body := cluster.Ask(edges[0].Address, "/purchase?code="+v.Code)
+		status, body := process.Ask(edges[0].Address, "/purchase?code="+v.Code)
 		if status != http.StatusOK || body != v.Body() {
 			t.Fatalf("item %d was sold; now %d %s", v.Item, status, body)
 		}

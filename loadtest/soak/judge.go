@@ -1,10 +1,9 @@
 //go:build unix
 
-package main
+package soak
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -104,14 +103,16 @@ func median(samples []sample, count string) float64 {
 	return values[len(values)/2]
 }
 
-// printCourses prints a table of the counts.
-func printCourses(out io.Writer, all []course) {
-	fmt.Fprintln(out, "| count | first | second quarter | last quarter | most | allowed |\n|---|---:|---:|---:|---:|---:|")
+// table shows the counts.
+func table(all []course) string {
+	var out strings.Builder
+	fmt.Fprintln(&out, "| count | first | second quarter | last quarter | most | allowed |\n|---|---:|---:|---:|---:|---:|")
 	for _, c := range all {
 		mark := ""
 		if c.grown {
 			mark = " **grown**"
 		}
-		fmt.Fprintf(out, "| %s | %.0f | %.0f | %.0f%s | %.0f | %.0f |\n", c.count, c.first, c.early, c.late, mark, c.most, c.allowed)
+		fmt.Fprintf(&out, "| %s | %.0f | %.0f | %.0f%s | %.0f | %.0f |\n", c.count, c.first, c.early, c.late, mark, c.most, c.allowed)
 	}
+	return out.String()
 }

@@ -1,13 +1,13 @@
 //go:build unix
 
-package main
+package soak
 
 import (
 	"context"
 	"os"
-	"path/filepath"
-	"strconv"
 	"time"
+
+	"github.com/prometheus/procfs"
 
 	"notsale/loadtest/faults/cluster"
 )
@@ -39,14 +39,14 @@ const (
 // look counts.
 func (h *house) look(of int64, unsold int) sample {
 	s := sample{sale: of, unsold: unsold, counts: map[string]float64{}}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.stage.ctx), sampleTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.t.Context()), sampleTime)
 	defer cancel()
 	if info, err := h.JetStream().AccountInfo(ctx); err == nil {
 		s.counts[countStreams] = float64(info.Streams)
 		s.counts[countReserved] = float64(info.ReservedStore) / mebibyte
 		s.counts[countConsumers] = float64(info.Consumers)
 	} else {
-		h.stage.Errorf("NATS does not say what it keeps: %v", err)
+		h.wrongf("NATS does not say what it keeps: %v", err)
 	}
 	s.counts[countSessions] = float64(h.Number(connectionsQuery))
 	s.counts[countStores] = resident(os.Getpid()) + resident(h.RedisPID())
@@ -67,12 +67,15 @@ func (h *house) look(of int64, unsold int) sample {
 }
 
 func resident(pid int) float64 {
-	u, _ := cluster.UsageOf(pid)
-	return float64(u.RSS) / mebibyte
+	return float64(cluster.UsageOf(pid).RSS) / mebibyte
 }
 
 // descriptors counts the open files of a process.
 func descriptors(pid int) float64 {
-	open, _ := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "fd"))
-	return float64(len(open))
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return 0
+	}
+	n, _ := p.FileDescriptorsLen() // 0: it has just ended
+	return float64(n)
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package soak
 
 import (
 	"bytes"
@@ -36,30 +36,26 @@ type grant struct {
 
 // traffic is what comes from outside.
 type traffic struct {
-	o     *options
-	stage *stage
-	front []string
+	*house
+
+	o *Options
 
 	mu     sync.Mutex
-	grants []grant        // a sample of all; guarded by mu
-	seen   int            // guarded by mu
-	unsold []client.Sale  // guarded by mu
-	counts map[string]int // requests, by kind and status; guarded by mu
-	rng    *rand.Rand     // guarded by mu
+	grants []grant       // a sample of all; guarded by mu
+	seen   int           // guarded by mu
+	unsold []client.Sale // guarded by mu
+	rng    *rand.Rand    // guarded by mu
 }
 
-func (o *options) traffic(s *stage, front []string) *traffic {
-	return &traffic{
-		o: o, stage: s, front: front, counts: map[string]int{},
-		rng: rand.New(rand.NewPCG(o.seed, 1)), //nolint:gosec // repeatable, no secret
-	}
+func (o *Options) traffic(h *house) *traffic {
+	return &traffic{house: h, o: o, rng: rand.New(rand.NewPCG(o.Seed, 1))} //nolint:gosec // repeatable, no secret
 }
 
 // sellOut sells a sale out and returns what must be checked once all is healed.
 func (t *traffic) sellOut(ctx context.Context, of int64) (*shopper.Result, error) {
 	cfg := shopper.DefaultConfig()
 	cfg.Target = "http://" + t.front[of%int64(len(t.front))]
-	cfg.Sale, cfg.Clients, cfg.Contention, cfg.Limit = of, t.o.clients, contention, t.o.limit
+	cfg.Sale, cfg.Clients, cfg.Contention, cfg.Limit = of, clients, contention, userLimit
 	cfg.Timeout, cfg.Seed, cfg.RunID = requestTime, uint64(of), strconv.FormatInt(of, 10)
 	res, err := shopper.Run(ctx, cfg)
 	if err != nil {
@@ -123,7 +119,7 @@ type visitor struct {
 func (t *traffic) visitor() *visitor {
 	v := &visitor{traffic: t}
 	for _, address := range t.front {
-		v.shops = append(v.shops, t.stage.shop(address))
+		v.shops = append(v.shops, t.shop(address))
 	}
 	return v
 }
@@ -134,15 +130,12 @@ func (v *visitor) close() {
 	}
 }
 
-// ask posts to any edge and counts the answer; status 0: none came.
+// ask posts to any edge; status 0: no answer came.
 func (v *visitor) ask(ctx context.Context, kind, target string, n int) client.Answer {
 	a, err := v.shops[n%len(v.shops)].Do(ctx, http.MethodPost, target)
 	if a.Status >= http.StatusInternalServerError && a.Status != http.StatusServiceUnavailable {
-		v.stage.Errorf("%s got %d %s (%v)", kind, a.Status, a.Body, err)
+		v.wrongf("%s got %d %s (%v)", kind, a.Status, a.Body, err)
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.counts[kind+" "+strconv.Itoa(a.Status)]++
 	return a
 }
 
@@ -174,7 +167,7 @@ func (v *visitor) repeat(ctx context.Context) {
 	}
 	resp := v.ask(ctx, "repeat", client.PurchaseTarget(g.code), n)
 	if resp.Final() && (resp.Status != http.StatusOK || !bytes.Equal(resp.Body, g.body)) {
-		v.stage.Errorf("a granted code got %d %s, before: %s", resp.Status, resp.Body, g.body)
+		v.wrongf("a granted code got %d %s, before: %s", resp.Status, resp.Body, g.body)
 	}
 }
 
@@ -192,7 +185,7 @@ func (v *visitor) nonsense(ctx context.Context) {
 	}
 	t := targets[n/2%len(targets)]
 	if resp := v.ask(ctx, "bad", t.target, n); resp.Final() && resp.Status != t.status {
-		v.stage.Errorf("%s got %d %s, want %d", t.target, resp.Status, resp.Body, t.status)
+		v.wrongf("%s got %d %s, want %d", t.target, resp.Status, resp.Body, t.status)
 	}
 }
 
@@ -214,13 +207,13 @@ func (v *visitor) buy(ctx context.Context, of client.Sale, n int) {
 	case !checkout.Final(), checkout.Status == http.StatusConflict, checkout.Status == http.StatusGone:
 		return
 	case checkout.Status != http.StatusOK || code == "":
-		v.stage.Errorf("a checkout of item %d got %d %s", item, checkout.Status, checkout.Body)
+		v.wrongf("a checkout of item %d got %d %s", item, checkout.Status, checkout.Body)
 		return
 	}
 	switch resp := v.ask(ctx, "old purchase", client.PurchaseTarget(code), n); {
 	case resp.Status == http.StatusOK:
 		v.keep(code, resp.Body)
 	case resp.Final() && resp.Status != http.StatusConflict && resp.Status != http.StatusGone:
-		v.stage.Errorf("a purchase of item %d got %d %s", item, resp.Status, resp.Body)
+		v.wrongf("a purchase of item %d got %d %s", item, resp.Status, resp.Body)
 	}
 }

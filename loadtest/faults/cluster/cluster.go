@@ -139,15 +139,21 @@ func New(t testing.TB, o Options) *Cluster {
 	return a
 }
 
+// must fails the test for an error.
+func (a *Cluster) must(err error) {
+	a.t.Helper()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
 // smallStore takes another NATS server instead of the test's.
 func (a *Cluster) smallStore() {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
 	n, err := backends.StartNATS(ctx, backends.Config{Data: a.t.TempDir(), Ephemeral: true, StreamStore: a.options.StreamStore}, quiet())
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	a.t.Cleanup(func() { _ = n.Stop(context.Background()) })
 	a.NATS, a.NATSURL = n, n.URL()
 }
@@ -164,9 +170,7 @@ func (a *Cluster) makeKeys() {
 	if err == nil {
 		a.Keys, err = code.NewKeyring(keys)
 	}
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 }
 
 // Migrate brings the schema up to date.
@@ -174,9 +178,8 @@ func (a *Cluster) Migrate() {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
-	if _, err := ledger.Migrate(ctx, a.DatabaseURL); err != nil {
-		a.t.Fatal(err)
-	}
+	_, err := ledger.Migrate(ctx, a.DatabaseURL)
+	a.must(err)
 }
 
 func (a *Cluster) open() {
@@ -184,9 +187,7 @@ func (a *Cluster) open() {
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
 	pool, err := pgxpool.New(ctx, a.DatabaseURL)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	a.DB = pool
 	a.Exec(`UPDATE installation SET id = gen_random_uuid()`) // no test is another's
 	a.t.Cleanup(pool.Close)
@@ -200,27 +201,28 @@ func (a *Cluster) Stream() *stream.Client {
 	cfg := stream.DefaultConfig()
 	cfg.URL, cfg.Name = a.NATSURL, "test"
 	c, err := stream.Connect(ctx, cfg, quiet())
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	a.t.Cleanup(c.Close)
 	return c
+}
+
+// ledger opens the ledger, to be closed by the caller.
+func (a *Cluster) ledger() *ledger.Ledger {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+	defer cancel()
+	l, err := ledger.Open(ctx, ledger.Config{URL: a.DatabaseURL, Name: "test", Conns: 1, ReadOnly: true})
+	a.must(err)
+	return l
 }
 
 // Sale reads a sale's row.
 func (a *Cluster) Sale(id sale.ID) ledger.SaleRow {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
-	defer cancel()
-	l, err := ledger.Open(ctx, ledger.Config{URL: a.DatabaseURL, Name: "test", Conns: 1, ReadOnly: true})
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	l := a.ledger()
 	defer l.Close()
-	row, err := l.Sale(ctx, id)
-	if err != nil {
-		a.t.Fatalf("sale %d: %v", id, err)
-	}
+	row, err := l.Sale(context.Background(), id)
+	a.must(err)
 	return row
 }
 
@@ -242,10 +244,15 @@ func (a *Cluster) Number(query string, args ...any) int64 {
 
 // TryNumber is Number for a database that may not answer.
 func (a *Cluster) TryNumber(query string, args ...any) (n int64, err error) {
+	err = a.scan(&n, query, args...)
+	return n, err
+}
+
+// scan asks the database for one value.
+func (a *Cluster) scan(value any, query string, args ...any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), queryTime)
 	defer cancel()
-	err = a.DB.QueryRow(ctx, query, args...).Scan(&n)
-	return n, err
+	return a.DB.QueryRow(ctx, query, args...).Scan(value)
 }
 
 // Exec runs a statement.
@@ -283,16 +290,11 @@ func (a *Cluster) Sold(id sale.ID) int64 {
 func (a *Cluster) LongestGap(id sale.ID, from time.Time) time.Duration {
 	a.t.Helper()
 	var seconds float64
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
-	defer cancel()
-	err := a.DB.QueryRow(ctx, `
+	a.must(a.scan(&seconds, `
 		SELECT coalesce(max(extract(epoch FROM gap)), 0)::float8 FROM (
 			SELECT committed_at, committed_at - lag(committed_at) OVER (ORDER BY committed_at) AS gap
 			FROM commits WHERE sale_id = $1) AS gaps
-		WHERE committed_at > $2`, id, from).Scan(&seconds)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+		WHERE committed_at > $2`, id, from))
 	return time.Duration(seconds * float64(time.Second))
 }
 

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"notsale/loadtest/process"
 	"notsale/pkg/client"
 	"notsale/pkg/sale"
 )
@@ -165,8 +166,7 @@ func (c *Crowd) balance(ctx context.Context) {
 		for i, e := range c.edges {
 			ready := true
 			if c.o.Balanced {
-				status, _ := ask(looker, e.Address, "/readyz")
-				ready = status == http.StatusOK
+				ready = process.Ready(e.Address)
 			}
 			c.ready[i].Store(ready)
 		}

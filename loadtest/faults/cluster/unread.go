@@ -14,9 +14,7 @@ import (
 func (a *Cluster) unreadPipe() *os.File {
 	a.t.Helper()
 	r, w, err := os.Pipe()
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	a.t.Cleanup(func() { _ = r.Close(); _ = w.Close() })
 	return w
 }
@@ -27,9 +25,7 @@ func (a *Cluster) FillLog(p *Process) {
 	a.t.Helper()
 	// The pipe again, so that only this end of it does not wait.
 	fd, err := syscall.Open(fmt.Sprintf("/proc/self/fd/%d", p.pipe.Fd()), syscall.O_WRONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	defer func() { _ = syscall.Close(fd) }()
 	for _, size := range []int{4096, 1} {
 		for err = nil; err == nil; {
