@@ -184,7 +184,7 @@ func TestRecoveryOfAMillionDecisions(t *testing.T) {
 }
 
 // fill writes a history into the ledger: so many grants, then refusals. The
-// cursor still stands at the opening record, which is as in the stream.
+// cursor is still at the opening record, which is as in the stream.
 func fill(a *cluster.Cluster, decisions, sold int) {
 	const index = `CREATE UNIQUE INDEX decisions_code ON decisions (code_id) WHERE code_id IS NOT NULL`
 	a.Exec(`DROP INDEX decisions_code`)

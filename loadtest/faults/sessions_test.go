@@ -68,7 +68,7 @@ func TestSessionsThatCannotWriteAreNotKept(t *testing.T) {
 }
 
 // Allocators have database roles of their own, neither a member of the other.
-// The holder stands still: the other may not end its sessions, and leads all the
+// The holder is stopped: the other may not end its sessions, and leads all the
 // same.
 func TestATakeoverNeedsNoPrivilege(t *testing.T) {
 	t.Parallel()

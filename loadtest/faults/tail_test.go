@@ -39,7 +39,7 @@ func (s *tails) crowd() *cluster.Crowd {
 // sell sells the next share, to the end.
 func (s *tails) sell() { s.visits = append(s.visits, s.crowd().Finish()...) }
 
-// cut stops NATS, takes what stands after a sequence, and starts it again.
+// cut stops NATS, takes away what comes after a sequence, and starts it again.
 func (s *tails) cut(keep func(cursor uint64) uint64) uint64 {
 	s.t.Helper()
 	s.StopNATS()

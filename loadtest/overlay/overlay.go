@@ -51,7 +51,7 @@ func (o *Overlay) Remove(name string) {
 }
 
 // Patch applies a unified diff, in which line numbers do not count: what a hunk
-// takes away, with the lines around it, must stand in the file exactly once.
+// takes away, with the lines around it, must occur in the file exactly once.
 func (o *Overlay) Patch(path string) error {
 	diff, err := os.ReadFile(path)
 	if err != nil {
@@ -72,7 +72,7 @@ func (o *Overlay) Patch(path string) error {
 			return err
 		}
 		if n := bytes.Count(text, before.Bytes()); n != 1 {
-			return fmt.Errorf("%s does not apply any more: in %s these lines stand %d times:\n%s", path, name, n, &before)
+			return fmt.Errorf("%s does not apply any more: in %s these lines occur %d times:\n%s", path, name, n, &before)
 		}
 		return o.Write(name, bytes.Replace(text, before.Bytes(), after.Bytes(), 1))
 	}

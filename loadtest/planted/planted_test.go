@@ -1,7 +1,7 @@
 // Package planted_test builds bugs into the program, to see that they are caught: a
 // check that has never failed proves nothing. Each is one that this system must not
 // have and that somebody could write; testdata has a patch for each, which a build
-// takes over what stands in the tree, and the check that is there to find it fails.
+// applies to a copy of the files, and the check that is there to find it fails.
 //
 //	go test ./loadtest/planted -run 'TestPlantedBugsAreCaught/fence_skipped'
 package planted_test
@@ -46,7 +46,7 @@ var (
 // caught says which check finds which bug. The simulator names the invariant
 // that does not hold.
 var caught = map[string]check{
-	// A commit checks where the cursor stands, not whose epoch it is.
+	// A commit checks the cursor, not the epoch.
 	"fence_skipped": {commits, "the replaced allocator got <nil>"},
 	// Shoppers are told before the ledger has it.
 	"reply_before_commit": {seeds, "I5: code"},

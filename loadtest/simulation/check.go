@@ -25,7 +25,7 @@ func (s *simulation) violatef(format string, args ...any) {
 	s.violations = append(s.violations, fmt.Sprintf("at %.6f s: ", float64(s.w.now-epoch)/1e6)+fmt.Sprintf(format, args...))
 }
 
-// check compares an answer with the ledger as it stands when it is given.
+// check compares an answer with the ledger at the moment when it is given.
 func (s *simulation) check(o *operation) {
 	if !o.purchase {
 		s.checkRefusedCheckout(o)
@@ -47,7 +47,7 @@ func (s *simulation) check(o *operation) {
 	}
 }
 
-// checkFact checks that a refusal from the cache is true by the ledger.
+// checkFact checks a refusal from the cache against the ledger.
 func (s *simulation) checkFact(o *operation, id code.ID) {
 	of := s.book.sale(o.sale)
 	true_ := false
@@ -160,12 +160,12 @@ func (s *simulation) checkSale(of *bookSale) {
 }
 
 // checkCodes checks what is known at the end of every code, and that whoever
-// was answered before another asked stands before it.
+// was answered before another asked has the lower position.
 func (s *simulation) checkCodes() {
 	for _, id := range s.codeOrder {
 		h, d := s.codes[id], s.book.byCode[id]
 		if h.granted == nil && h.refused == nil {
-			s.violatef("code %v never got its last word", id)
+			s.violatef("code %v never got a final answer", id)
 		}
 		if h.refused != nil && d.Reason == allocation.Granted && !d.Code.IsZero() {
 			s.violatef("I6: code %v was refused, and is granted at %d", id, d.Position)

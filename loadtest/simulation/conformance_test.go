@@ -161,7 +161,7 @@ func (m *twins) expire(t *rapid.T) {
 	}
 }
 
-// batch decides some packs from where the ledger stands.
+// batch decides some packs after the cursor of the ledger.
 func (m *twins) batch(t *rapid.T) *allocation.Batch {
 	d := m.ledgers[0][0]
 	pos, _ := d.Cursor(context.Background(), 1)

@@ -15,7 +15,7 @@ type streamPort struct {
 	of func() *streamOf // nil: it is not there
 }
 
-// ask is a call about the stream, if it is there.
+// ask makes a call about the stream; stream.ErrLost: it is not there.
 func ask[T any](ctx context.Context, s streamPort, name string, do func(of *streamOf) (T, error)) (T, error) {
 	return read(ctx, s.natsOf, name, func() (none T, err error) {
 		if of := s.of(); of != nil {
@@ -47,8 +47,8 @@ func (s streamPort) Read(ctx context.Context, from uint64) (follow.Reader, error
 	return ask(ctx, s, "read", func(of *streamOf) (follow.Reader, error) { return &reader{s.natsOf, of, from, s.session}, nil })
 }
 
-// reader delivers a stream's messages, as long as its session lasts. One whose
-// position lies beyond the end of a shortened stream waits for ever, silently.
+// reader delivers a stream's messages, as long as its session lasts. Beyond
+// the end of a stream that was cut it waits for ever, as NATS does.
 type reader struct {
 	natsOf
 

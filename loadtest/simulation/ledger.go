@@ -39,7 +39,7 @@ type bookSale struct {
 	commits   []commitRow
 	holes     []allocation.Hole
 
-	undecided  bool  // the holder does not know of a batch that it is committed
+	undecided  bool  // the holder does not know whether its last batch is committed
 	restoredIn int64 // epoch in which an engine was made
 }
 
@@ -67,8 +67,7 @@ func (b *book) sale(id sale.ID) *bookSale {
 	return b.sales[id-1]
 }
 
-// lag draws how long a statement's way to the ledger, or back, takes beside the
-// network's.
+// lag draws the extra time of a statement's way to a slow ledger, or back.
 func (b *book) lag() time.Duration {
 	if b.w.now >= b.slow {
 		return 0
@@ -76,8 +75,8 @@ func (b *book) lag() time.Duration {
 	return b.w.between(0, 3*time.Second)
 }
 
-// bookOf is the ledger as a process of a name sees it, with the meaning of each
-// statement of pkg/ledger. The same conformance tests run over both.
+// bookOf is the ledger as the process of a name sees it. Its methods mean what the
+// statements of pkg/ledger mean: the same conformance tests run over both.
 type bookOf struct {
 	*book
 
@@ -85,7 +84,7 @@ type bookOf struct {
 	by   *process // nil: statements take no time, and are never lost
 }
 
-// statement asks the ledger. A slow one takes its time for both ways.
+// statement asks the ledger, which may be slow.
 func statement[T any](ctx context.Context, b bookOf, name string, do func() (T, error)) (T, error) {
 	if b.by == nil {
 		return do()
@@ -262,7 +261,7 @@ func (b bookOf) Cursor(ctx context.Context, id sale.ID) (ledger.Position, error)
 	return statement(ctx, b, "cursor", func() (ledger.Position, error) { return b.cursor(id), nil })
 }
 
-// Settled is Cursor: a statement of the model is over when it has begun.
+// Settled is Cursor: no statement of the model is under way when another begins.
 func (b bookOf) Settled(ctx context.Context, id sale.ID, _ int64) (ledger.Position, error) {
 	return statement(ctx, b, "settled", func() (ledger.Position, error) { return b.cursor(id), nil })
 }

@@ -16,15 +16,15 @@ import (
 	"notsale/services/scheduler"
 )
 
-// natsOf is NATS as a process sees it. The same conformance tests run over the part
-// that schedulers call and the real one.
+// natsOf is NATS as a process sees it. What schedulers call of it has the same
+// conformance tests as the real one.
 type natsOf struct {
 	*broker
 
 	by *process // nil: calls take no time, and are never lost
 }
 
-// write is a call that changes something, of which it may not be known whether it did.
+// write is a call that changes something. An error may mean that it did.
 func (n natsOf) write(ctx context.Context, name string, do func() error) error {
 	if n.by == nil {
 		return do()
@@ -48,7 +48,7 @@ func read[T any](ctx context.Context, n natsOf, name string, do func() (T, error
 	})
 }
 
-// Sales of the scheduler's directory and streams.
+// What schedulers call.
 
 func (n natsOf) Directory(ctx context.Context) (scheduler.Directory, error) {
 	return read(ctx, n, "directory", func() (scheduler.Directory, error) { return n, nil })
@@ -146,7 +146,7 @@ func (n natsOf) UnsoldParts(ctx context.Context) ([]int, error) {
 	return read(ctx, n, "unsold-parts", func() ([]int, error) { return []int{0}, nil })
 }
 
-// UnsoldPart is of a stream that has just been made, however much there is in it.
+// UnsoldPart always says that the stream is new and empty.
 func (n natsOf) UnsoldPart(ctx context.Context, _ int) (stream.UnsoldPart, error) {
 	return read(ctx, n, "unsold-part", func() (stream.UnsoldPart, error) { return stream.UnsoldPart{}, nil })
 }
@@ -229,7 +229,7 @@ func (n natsOf) Watch(ctx context.Context, put func(wire.Entry), listed func()) 
 	if _, err := read(ctx, n, "watch", func() (none struct{}, err error) { return none, nil }); err != nil {
 		return err
 	}
-	if n.w.oneIn(4) { // it comes late: who asks meanwhile has the ledger asked
+	if n.w.oneIn(4) { // late: meanwhile the edge asks the ledger
 		n.w.sleep(ctx, n.w.between(0, time.Second))
 	}
 	changed := simulated{n.by}.Inbox()

@@ -65,8 +65,8 @@ func (p *process) crashFor(away time.Duration) {
 	}
 }
 
-// port makes a call to a server, which takes its time, and is where the process may
-// die. A context that ends meanwhile leaves it unknown what came of it.
+// port makes a call to a server. It takes time, and the process may die before or
+// after it. Where ctx ends meanwhile, the call may have been carried out or not.
 func port[T any](ctx context.Context, p *process, name string, do func() (T, error)) (T, error) {
 	var none T
 	p.w.sleep(ctx, p.quick())
@@ -83,7 +83,7 @@ func port[T any](ctx context.Context, p *process, name string, do func() (T, err
 	return x, err
 }
 
-// reach dies where a fault waits for this point.
+// reach crashes the process if a fault waits for this point.
 func (p *process) reach(point string) {
 	if dies, f := p.sim.reach(p.role + "/" + point); dies {
 		p.crash()
@@ -92,13 +92,13 @@ func (p *process) reach(point string) {
 	}
 }
 
-// quick is the time of a way to a server or back.
+// quick draws the time of a message to a server or back.
 func (p *process) quick() time.Duration {
 	return p.w.between(30*time.Microsecond, 1500*time.Microsecond)
 }
 
-// lossy makes a call of which it may not be known whether it was carried out: the
-// connection can break before it, or after it.
+// lossy makes a call whose connection can break before it or after it. The error is
+// the same.
 func lossy[T any](p *process, s *service, do func() (T, error)) (x T, err error) {
 	if p.w.oneIn(p.sim.cfg.Lossy) {
 		return x, s.away
@@ -117,8 +117,8 @@ func lossy[T any](p *process, s *service, do func() (T, error)) (x T, err error)
 	return x, err
 }
 
-// alarms is the log of a service: what needs a person is a violation, but for
-// what the faults do to a stream.
+// alarms is the log of a service: an alarm is a violation, except that of a lost tail,
+// which faults cause.
 type alarms struct {
 	slog.Handler
 

@@ -11,7 +11,7 @@ import (
 	"notsale/pkg/stream"
 )
 
-// Result is what a run came to.
+// Result of a run.
 type Result struct {
 	Config     Config
 	Trace      uint64 // hash of every event; the same for the same configuration
@@ -94,8 +94,7 @@ func run(cfg Config, verbose bool) *simulation {
 	return s
 }
 
-// settled reports whether all shoppers have come to their end, and the services have
-// had a while since then.
+// settled reports whether all shoppers ended a while ago.
 func (s *simulation) settled() bool {
 	if s.shopping > 0 || s.w.now < recalled || s.book.opening() {
 		s.lastBusy = s.w.now

@@ -51,7 +51,7 @@
 // or a refusal from the cache, between that point and its end, and a lookup that
 // found nothing at its start. Every one of these places is verified to exist,
 // and the sequence to follow the rules of the sale; hence the purchases and
-// lookups as a whole are linearizable. Requests without a known outcome stand
+// lookups as a whole are linearizable. Requests without a known outcome are put
 // where the ledger has them, or nowhere.
 //
 // # Porcupine
@@ -62,7 +62,7 @@
 //
 //	item   a register: no owner → the owner's code. 409 needs another owner; 410
 //	       needs one for every item of the sale, so the first 410 to be answered
-//	       stands in every item's history (sold out means: all items owned)
+//	       is part of every item's history (sold out means: all items owned)
 //	user   a set of at most limit codes; limit-reached needs it full of others
 //	code   undecided → granted with these bytes, or refused with this decision;
 //	       a refusal from the cache bars a grant for ever; lookups read

@@ -97,7 +97,7 @@ func (o *op) name() string {
 	return "code " + o.Code
 }
 
-// placeOf says where the code of an operation stands.
+// placeOf says which place the code of an operation has.
 func (c *checker) placeOf(o *op) string {
 	if s := c.byCode[o.Code]; s != nil && s.decision != nil {
 		return "position " + strconv.FormatInt(s.decision.Position, 10)

@@ -363,7 +363,7 @@ func (w *world) decide(e *edge, batch []*asked) {
 	}
 	delay := w.hop()
 	if w.chance(0.002) {
-		delay += 30e6 // the ledger stands still
+		delay += 30e6 // the ledger is stuck
 	}
 	w.commit = max(w.commit, w.now+delay)
 	w.after(w.commit-w.now, func() { w.committed(b, batch) })

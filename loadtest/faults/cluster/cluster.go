@@ -31,7 +31,7 @@ const (
 	Patience  = effort.Patience
 	pollPause = 10 * time.Millisecond
 	setupTime = effort.Patience
-	queryTime = 20 * time.Second // after which a query that is asked again and again counts as failed
+	queryTime = 20 * time.Second // of one try of a query that is repeated
 )
 
 // Always is a slot that does not end during a test; Later is one that begins
@@ -48,7 +48,7 @@ type Options struct {
 	StreamStore  int64                 // JetStream's whole store, in a server of its own; 0: plenty
 	Stores       []backendstest.Option // such as backendstest.WithOwnPostgres
 	// Measured runs the program as it is built for use, also where GOFLAGS
-	// asks for the race detector: what it takes is the program's own.
+	// asks for the race detector: so that its time and memory are the program's own.
 	Measured bool
 }
 
@@ -63,7 +63,7 @@ type Cluster struct {
 	options Options
 	program string
 	keyFile string
-	audited bool // or no audit is due
+	audited bool // or must not be
 
 	mu        sync.Mutex
 	processes []*Process // guarded by mu
@@ -189,7 +189,7 @@ func (a *Cluster) open() {
 	pool, err := pgxpool.New(ctx, a.DatabaseURL)
 	a.must(err)
 	a.DB = pool
-	a.Exec(`UPDATE installation SET id = gen_random_uuid()`) // no test is another's
+	a.Exec(`UPDATE installation SET id = gen_random_uuid()`) // each test has its own
 	a.t.Cleanup(pool.Close)
 }
 
@@ -286,7 +286,7 @@ func (a *Cluster) Sold(id sale.ID) int64 {
 }
 
 // LongestGap is the longest time between two commits of the sale from a moment
-// on, in which requests came all the time.
+// on. Requests must have come all the time.
 func (a *Cluster) LongestGap(id sale.ID, from time.Time) time.Duration {
 	a.t.Helper()
 	var seconds float64
@@ -298,8 +298,8 @@ func (a *Cluster) LongestGap(id sale.ID, from time.Time) time.Duration {
 	return time.Duration(seconds * float64(time.Second))
 }
 
-// Eventually waits until the condition holds, and fails the test if it does
-// not within Patience. It returns how long that took.
+// Eventually waits until the condition holds, and returns how long that took. It
+// fails the test after Patience.
 func (a *Cluster) Eventually(what string, holds func() bool) time.Duration {
 	a.t.Helper()
 	return a.Within(Patience, what, holds)

@@ -53,8 +53,8 @@ func (a *Cluster) Command(ctx context.Context, args ...string) *Command {
 	return c
 }
 
-// watch looks at the memory until the end, and returns the most that it was: what
-// the system says of a process that has ended counts its parent's memory, too.
+// watch reads the largest size in memory again and again until the command has ended:
+// what the system says afterwards includes the memory of the parent.
 func (c *Command) watch() (most uint64) {
 	for c.Running() {
 		if p, err := procfs.NewProc(c.PID()); err == nil {

@@ -22,14 +22,14 @@ const (
 	requestTime = Patience     // longer than the edge's longest wait
 	firstRetry  = 20 * time.Millisecond
 	lastRetry   = 250 * time.Millisecond
-	lookAround  = 50 * time.Millisecond // between two looks of the balancer
+	lookAround  = 50 * time.Millisecond // between two checks of who is ready
 )
 
 // CrowdOptions say who comes. Zero values are 32 clients and one rival per item.
 type CrowdOptions struct {
 	Sale       sale.ID
 	Clients    int
-	Alone      bool          // nobody wants an item that another wants too
+	Alone      bool          // no rivals: each item is wanted by one user
 	First, Num int64         // items wanted; 0: all of the sale
 	Pace       time.Duration // pause of each client between two visits
 	Balanced   bool          // go only to edges that say that they are ready
@@ -122,7 +122,7 @@ func (a *Cluster) Crowd(edges []*Process, o CrowdOptions) *Crowd {
 	return c
 }
 
-// plan puts rivals one behind the other, so that they meet.
+// plan puts the rivals for an item one behind the other, so that they compete.
 func (c *Crowd) plan() {
 	for _, n := range c.rng.Perm(int(c.o.Num)) {
 		item := c.o.First + int64(n)
@@ -249,7 +249,7 @@ func (c *Crowd) take() (task, bool) {
 			return t, true
 		}
 		c.mu.Unlock()
-		time.Sleep(pollPause) // somebody may be at the limit, and the item comes back
+		time.Sleep(pollPause) // an item comes back when its user is at the limit
 	}
 }
 
@@ -361,7 +361,7 @@ func (c *Crowd) wait() []*Visit {
 	return c.visits
 }
 
-// Abandon ends the crowd at once: whoever has no answer goes without.
+// Abandon ends the crowd at once: whoever waits gets no answer.
 func (c *Crowd) Abandon() []*Visit {
 	c.cluster.t.Helper()
 	c.leave()

@@ -62,8 +62,7 @@ func (a *Cluster) DecisionsDigest(id sale.ID, upTo int64) (digest string) {
 	return digest
 }
 
-// Wipe empties the database and makes the schema anew, as somebody does who
-// takes a new server and runs migrate.
+// Wipe empties the database and migrates it, as on a new server.
 func (a *Cluster) Wipe() {
 	a.t.Helper()
 	a.Exec(`DROP SCHEMA public CASCADE`)

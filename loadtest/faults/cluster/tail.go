@@ -33,9 +33,9 @@ const (
 	hasHeaders = 1 << 31
 )
 
-// CutTail takes all messages after sequence keep out of the sale's stream,
-// while NATS is stopped, and returns how many that were. It is what remains of
-// a disk that forgot what it had acknowledged.
+// CutTail removes all messages after sequence keep from the sale's stream, while
+// NATS is stopped, and returns how many there were: a disk has lost what it had
+// acknowledged.
 func (a *Cluster) CutTail(id sale.ID, keep uint64) (cut int) {
 	a.t.Helper()
 	dir := filepath.Join(a.streamDir(id), "msgs")
@@ -54,7 +54,7 @@ func (a *Cluster) CutTail(id sale.ID, keep uint64) (cut int) {
 		cut += n
 	}
 	if cut == 0 {
-		a.t.Fatalf("nothing stands after message %d of sale %d", keep, id)
+		a.t.Fatalf("no message after %d in the stream of sale %d", keep, id)
 	}
 	return cut
 }
@@ -68,7 +68,7 @@ func blockNumber(path string) int {
 	return n
 }
 
-// cutBlock ends a block behind message keep. One that begins later goes.
+// cutBlock truncates a block after message keep. One that begins later is removed.
 func cutBlock(path string, keep uint64) (cut int, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -95,13 +95,13 @@ func cutBlock(path string, keep uint64) (cut int, err error) {
 	return cut, os.Truncate(path, int64(end))
 }
 
-// Cursor is the sale's last decided sequence, once nobody moves it any more.
+// Cursor waits until the sale's cursor no longer moves, and returns its sequence.
 func (a *Cluster) Cursor(id sale.ID) uint64 {
 	a.t.Helper()
 	const still = 300 * time.Millisecond
 	read := func() int64 { return a.Number(`SELECT sequence FROM cursors WHERE sale_id = $1`, id) }
 	last, since := read(), time.Now()
-	a.Eventually("the cursor stands still", func() bool {
+	a.Eventually("the cursor no longer moves", func() bool {
 		if now := read(); now != last {
 			last, since = now, time.Now()
 		}
@@ -158,7 +158,7 @@ func (a *Cluster) Consumers() int {
 	return info.Consumers
 }
 
-// Publish sends bytes to the sale's stream, as no edge would.
+// Publish stores a message in the sale's stream that no edge would send.
 func (a *Cluster) Publish(id sale.ID, data []byte) uint64 {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)

@@ -69,6 +69,6 @@ func (a *Cluster) RedisPID() int {
 	a.must(err)
 	_, rest, _ := strings.Cut(text, "process_id:")
 	line, _, _ := strings.Cut(rest, "\r")
-	pid, _ := strconv.Atoi(line) // 0: the in-process stand-in, which has none
+	pid, _ := strconv.Atoi(line) // 0: Redis is in this process
 	return pid
 }

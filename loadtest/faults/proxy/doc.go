@@ -1,4 +1,4 @@
-// Package proxy is a small TCP proxy that stands between one process and one
+// Package proxy is a small TCP proxy between one process and one
 // store, so that a test can cut or slow that one path and no other.
 //
 // Purpose: network faults for real processes without rights on the machine's

@@ -21,7 +21,7 @@ import (
 )
 
 // redisPool hands out the numbered databases of one Redis. Number 0 is nobody's,
-// so that a test which forgets its number meets an empty one.
+// so that a test which forgets its number gets an empty one.
 type redisPool struct {
 	redis *backends.Redis
 	free  chan int
