@@ -105,7 +105,7 @@ func (o *options) measureSale(ctx context.Context, dir string) (f figures, err e
 		return figures{}, err
 	}
 	f = newFigures(res)
-	if err := f.awaitComplete(ctx, p.url, ops, begin, res); err != nil {
+	if err := f.awaitComplete(ctx, p.shop, ops, begin, res); err != nil {
 		return figures{}, err
 	}
 	for _, v := range shopper.Check(ctx, res) {
@@ -129,14 +129,9 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // awaitComplete fills in when the ledger and the attempts were complete.
-func (f *figures) awaitComplete(ctx context.Context, url, ops string, begin time.Time, res *shopper.Result) error {
+func (f *figures) awaitComplete(ctx context.Context, shop *client.Client, ops string, begin time.Time, res *shopper.Result) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, completeTime)
 	defer cancel()
-	shop, err := client.New(client.Config{Base: url})
-	if err != nil {
-		return err
-	}
-	defer shop.Close()
 	f.ledger, err = until(ctx, begin, func() (bool, error) {
 		s, err := shop.Sale(ctx, res.Sale.ID)
 		return err == nil && s.Sold == s.Stock, err

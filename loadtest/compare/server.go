@@ -25,6 +25,7 @@ type server struct {
 
 	address string
 	url     string
+	shop    *client.Client
 }
 
 // start runs a server, without what would make notsale use other backends or settings
@@ -35,23 +36,21 @@ func start(ctx context.Context, listen, program string, args ...string) (*server
 		return nil, err
 	}
 	s := &server{Process: p, address: listen, url: "http://" + listen}
-	if err := s.await(ctx); err != nil {
+	if s.shop, err = client.New(client.Config{Base: s.url}); err == nil {
+		err = s.await(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", s.url, err), s.stop(), s.said())
 	}
 	return s, nil
 }
 
-func (s *server) await(ctx context.Context) error {
+func (s *server) await(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	shop, err := client.New(client.Config{Base: s.url})
-	if err != nil {
-		return err
-	}
-	defer shop.Close()
 	for {
 		if process.Ready(s.address) {
-			if _, err = shop.OpenSale(ctx); err == nil {
+			if _, err = s.shop.OpenSale(ctx); err == nil {
 				return nil
 			}
 		}
@@ -67,6 +66,9 @@ func (s *server) await(ctx context.Context) error {
 
 // stop asks the process to end, and kills it if it does not.
 func (s *server) stop() error {
+	if s.shop != nil {
+		s.shop.Close()
+	}
 	s.Terminate()
 	select {
 	case <-s.Ended():

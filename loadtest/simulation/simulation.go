@@ -49,18 +49,12 @@ type simulation struct {
 
 // Times of a run.
 const (
-	healBy   = 14 * time.Second // every fault is over
-	sweepAt  = 15 * time.Second // the rest is bought, so that the sale must sell out
-	recallAt = 32 * time.Second // all winners ask again
+	healed   = epoch + 14_000_000 // every fault is over
+	sweepAt  = 15 * time.Second   // the rest is bought, so that the sale must sell out
+	recallAt = 32 * time.Second   // all winners ask again
 	runUntil = 60 * time.Second
 	settle   = 5 * time.Second // after which nobody has anything left to do
 )
-
-// healed is healBy as an instant.
-var healed = epoch + sale.Instant(healBy.Microseconds())
-
-// recalled is recallAt as an instant.
-var recalled = epoch + sale.Instant(recallAt.Microseconds())
 
 // Run runs one configuration to its end.
 func Run(cfg Config, verbose bool) Result { return run(cfg, verbose).result() }
@@ -96,7 +90,7 @@ func run(cfg Config, verbose bool) *simulation {
 
 // settled reports whether all shoppers ended a while ago.
 func (s *simulation) settled() bool {
-	if s.shopping > 0 || s.w.now < recalled || s.book.opening() {
+	if s.shopping > 0 || s.w.now < epoch+sale.Instant(recallAt.Microseconds()) || s.book.opening() {
 		s.lastBusy = s.w.now
 	}
 	return s.w.now-s.lastBusy > sale.Instant(settle.Microseconds())
