@@ -1,5 +1,5 @@
-// Package overlay builds the program with some of its files changed, which stay as
-// they are in the tree: `go build -overlay`.
+// Package overlay builds the program with some of its files changed, without changing
+// the tree: `go build -overlay`.
 package overlay
 
 import (

@@ -76,8 +76,8 @@ func (p *Proxy) Set(m Mode) {
 	p.changed.Broadcast()
 }
 
-// Freeze lets the connections that are open be, as if their other end had gone
-// without a word: none is read from any more. New ones are as the mode says.
+// Freeze stops reading from the connections that are open, as if their other end had
+// vanished. New ones follow the mode.
 func (p *Proxy) Freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,7 +150,7 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	defer p.leave(l)
-	if !p.pass(l) { // a hole swallows also the SYN
+	if !p.pass(l) { // in a Blackhole no connection is made
 		return
 	}
 	p.mu.Lock()
