@@ -1,6 +1,6 @@
 //go:build unix
 
-// Package soak lets a shop run for hours and looks whether anything piles up:
+// Package soak lets a shop run for hours and checks whether anything piles up:
 //
 //	go test ./loadtest/soak -run TestSoak -v -timeout 0 -for 2h
 //

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,6 +39,8 @@ type house struct {
 	archives string              // folder
 	flags    map[string][]string // of each role
 	front    []string            // addresses of the edges, which outlive them
+	way      *http.Transport     // to the edges
+	shop     *client.Client      // of any edge
 
 	mu      sync.Mutex
 	members map[string][]*cluster.Process // guarded by mu
@@ -47,11 +50,16 @@ type house struct {
 // open starts the whole house.
 func (o *Options) open(t testing.TB, a *cluster.Cluster) *house {
 	t.Helper()
-	h := &house{Cluster: a, t: t, archives: t.TempDir(), members: map[string][]*cluster.Process{}}
+	h := &house{Cluster: a, t: t, way: client.NewTransport(), archives: t.TempDir(), members: map[string][]*cluster.Process{}}
 	h.flags = map[string][]string{
 		cluster.Scheduler: {"--sale-every", o.Slot.String()},
 		archiver:          {"--sale-every", o.Slot.String(), "--archive-to", h.archives, "--archive-after", (archiveAfter * o.Slot).String()},
 	}
+	var err error
+	if h.shop, err = client.New(client.Config{Base: "http://shop", Timeout: requestTime, Transport: h}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.way.CloseIdleConnections)
 	for _, role := range roles {
 		for n := range perRole {
 			p := a.Start(role, cluster.Through, cluster.Flags(h.flags[role]...))
@@ -76,14 +84,11 @@ func (h *house) wrongf(format string, args ...any) {
 	}
 }
 
-// shop is a client of the edge at an address.
-func (h *house) shop(address string) *client.Client {
-	h.t.Helper()
-	c, err := client.New(client.Config{Base: "http://" + address, Timeout: requestTime})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return c
+// RoundTrip sends a request to any edge.
+func (h *house) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Host = h.front[random(len(h.front))]
+	return h.way.RoundTrip(r)
 }
 
 // watch reports a process that ends though nobody ended it.
@@ -125,8 +130,8 @@ func (h *house) all() map[string][]*cluster.Process {
 	return copied
 }
 
-// replace ends a process and starts another in its place: an edge where
-// shoppers know it.
+// replace ends a process and starts another in its place, an edge at the same
+// address.
 func (h *house) replace(role string, n int, end func(*cluster.Process)) {
 	h.mu.Lock()
 	old := h.members[role][n]
@@ -161,7 +166,7 @@ type fault struct {
 	do   func(*house, *rand.Rand)
 }
 
-// faults are all that may happen. Each role and each store is met.
+// faults are all that may happen, to each role and each store.
 func faults() (all []fault) {
 	for _, role := range roles {
 		all = append(all,

@@ -36,7 +36,7 @@ const (
 	connectionsQuery = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
 )
 
-// look counts.
+// look takes a sample.
 func (h *house) look(of int64, unsold int) sample {
 	s := sample{sale: of, unsold: unsold, counts: map[string]float64{}}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.t.Context()), sampleTime)
@@ -55,7 +55,7 @@ func (h *house) look(of int64, unsold int) sample {
 			switch {
 			case role != archiver:
 				s.counts[memoryOf+role] += resident(p.PID())
-			case p.Metric(archivedMetric) > 0: // one at a time works; which have, the faults decide
+			case p.Metric(archivedMetric) > 0: // only one at a time works, and faults decide which
 				s.counts[memoryOf+role] = max(s.counts[memoryOf+role], resident(p.PID()))
 			}
 			s.counts[goroutinesOf+role] += p.Metric("go_goroutines")

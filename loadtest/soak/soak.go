@@ -23,7 +23,7 @@ type Options struct {
 	Slot   time.Duration // from one sale to the next: enough for a sell-out, two faults and a look
 	Stock  int           // items of a sale
 	Unsold int           // each so many sales one is left unsold; at least 2
-	Seed   uint64        // order of the faults, choice of the traffic
+	Seed   uint64        // order of the faults
 }
 
 // DefaultOptions are two hours of sales of full size, of a minute each.
@@ -44,7 +44,7 @@ func Run(t testing.TB, o Options) {
 	}})
 	h := o.open(t, a)
 	t.Cleanup(h.close)
-	o.conclude(h, o.slots(h, o.traffic(h)))
+	o.conclude(h, o.slots(h, &traffic{house: h}))
 }
 
 // slots runs the soak, slot by slot.
@@ -72,10 +72,8 @@ func (o *Options) slots(h *house, t *traffic) (samples []sample) {
 
 // next waits for a sale newer than the last; false: the soak is over.
 func (h *house) next(ctx context.Context, last int64, patience time.Duration) (client.Sale, bool) {
-	shop := h.shop(h.front[0])
-	defer shop.Close()
 	for deadline := time.Now().Add(patience); ctx.Err() == nil; {
-		of, err := shop.OpenSale(ctx)
+		of, err := h.shop.OpenSale(ctx)
 		if err == nil && of.ID > last {
 			return of, true
 		}
@@ -131,17 +129,14 @@ func (o *Options) slotOf(ctx context.Context, h *house, t *traffic, of client.Sa
 
 // some buys a few items of a sale, which stays unsold from then on.
 func (t *traffic) some(ctx context.Context, of client.Sale) {
-	v := t.visitor()
-	defer v.close()
 	for range unsoldBuyers {
-		_, _, n := v.pick()
-		v.buy(ctx, of, n)
+		t.buy(ctx, of)
 	}
 	t.leave(of)
 }
 
-// quietSlots is after how many slots the first sale must have been archived: it
-// has been old enough for some, in the quiet end of one of which it was put away.
+// quietSlots is after how many slots some sale must have been archived: by then the
+// first has been old enough for some slots, each with an end without faults.
 const quietSlots = 2 * (archiveAfter + 1)
 
 // auditArchives audits every archive offline; there must be some.
@@ -159,7 +154,7 @@ func (h *house) auditArchives(some bool) {
 }
 
 // late is how long after its slot's beginning a sale may open: longer than any
-// fault lasts, on a machine that does all of this at once.
+// fault lasts, on a busy machine.
 const late = 10 * time.Second
 
 // conclude judges what is left behind and prints the report.
