@@ -151,7 +151,12 @@ func (b tapeOf) Messages(_ context.Context, id sale.ID, first, last uint64) iter
 
 func (b tapeOf) AttemptMessages(_ context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
 	return func(yield func(stream.Message, error) bool) {
-		messages := b.attempts[id].messages
+		of := b.attempts[id]
+		if of == nil {
+			yield(stream.Message{}, stream.ErrLost)
+			return
+		}
+		messages := of.messages
 		for n := first; n <= min(last, uint64(len(messages))); n++ {
 			if !yield(messages[n-1], nil) {
 				return
