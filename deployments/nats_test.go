@@ -24,7 +24,7 @@ import (
 	"notsale/pkg/effort"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // natsServer runs a server with nats.conf, and returns its address and the folder
@@ -303,7 +303,7 @@ func TestNATSCluster(t *testing.T) {
 		}
 		of := sale.Sale{ID: 1, UUID: sale.UUID{1}, Installation: sale.UUID{1}, Stock: 1, UserLimit: 1, FirstItem: 1, Rules: 1, OpensAt: time.Unix(0, 0).UTC()}
 		for deadline := time.Now().Add(effort.Patience); ; time.Sleep(20 * time.Millisecond) { // they elect a leader first
-			_, err := notsaletest.CreateSale(t.Context(), c, of)
+			_, err := servicetest.CreateSale(t.Context(), c, of)
 			if err == nil {
 				break
 			}

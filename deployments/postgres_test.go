@@ -23,7 +23,7 @@ import (
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 	"notsale/services/auditor"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 func TestMain(m *testing.M) { backendstest.Main(m) }
@@ -81,7 +81,7 @@ func TestPasswordsStandInNoLog(t *testing.T) {
 		conn, err := pgx.Connect(t.Context(), d.url)
 		must(t, err)
 		defer conn.Close(t.Context())
-		notsaletest.Eventually(t, "statements are logged", func() bool {
+		servicetest.Eventually(t, "statements are logged", func() bool {
 			var logged string
 			must(t, conn.QueryRow(t.Context(), `SHOW log_statement`).Scan(&logged))
 			return logged == "all"
@@ -180,7 +180,7 @@ func TestAuditorsIdentitiesAreEnough(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := notsaletest.Open(t.Context(), scheduler, opener, row.Sale); err != nil {
+	if err := servicetest.Open(t.Context(), scheduler, opener, row.Sale); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := streams("recorder").ReadAttempts(t.Context(), wire.AttemptStream{Sale: 1}, 1); err != nil {

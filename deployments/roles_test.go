@@ -20,9 +20,9 @@ import (
 	"notsale/services/archiver"
 	"notsale/services/auditor"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
 	"notsale/services/recorder"
 	"notsale/services/scheduler"
+	"notsale/services/servicetest"
 )
 
 // A sale is opened, sold out, recorded, audited and archived, each service with its
@@ -54,26 +54,26 @@ func TestEachServiceWorksWithItsIdentity(t *testing.T) {
 	keys, err := code.NewKeyring([]code.Key{{ID: 1, Secret: bytes.Repeat([]byte("x"), 32)}})
 	must(t, err)
 	front := edge.DefaultConfig()
-	front.Listen, front.PurchaseWait, front.CheckoutWait = "127.0.0.1:0", notsaletest.Patience, notsaletest.Patience
+	front.Listen, front.PurchaseWait, front.CheckoutWait = "127.0.0.1:0", servicetest.Patience, servicetest.Patience
 	e, err := edge.New(front, keys, d.booksAs(t, "edge"), streamsAs(t, addr, secrets, "edge"), cacheAs("edge"), &telemetry.Health{}, log, prometheus.NewRegistry())
 	must(t, err)
 	must(t, e.Listen(t.Context()))
 	run(t, e.Run)
 
-	shop := notsaletest.NewShop(t, e.Address())
-	var sales []notsaletest.Sale
-	notsaletest.Eventually(t, "a sale is open", func() bool {
+	shop := servicetest.NewShop(t, e.Address())
+	var sales []servicetest.Sale
+	servicetest.Eventually(t, "a sale is open", func() bool {
 		if e.Ready(t.Context()) != nil {
 			return false
 		}
 		shop.Get(t, "/sales").Decode(t, &sales)
 		return len(sales) == 1
 	})
-	if got := shop.Post(t, notsaletest.CheckoutPath("ann", 1_000_000)); got.Status != http.StatusNotFound {
+	if got := shop.Post(t, servicetest.CheckoutPath("ann", 1_000_000)); got.Status != http.StatusNotFound {
 		t.Errorf("an item that there is not: %d %s", got.Status, got.Body)
 	}
 	for n := range stock {
-		c := shop.Checkout(t, notsaletest.User(n), sales[0].FirstItem+int64(n))
+		c := shop.Checkout(t, servicetest.User(n), sales[0].FirstItem+int64(n))
 		for range 2 {
 			if got := shop.Purchase(t, c.Code); got.Status != http.StatusOK {
 				t.Fatalf("item %d: %d %s", c.Item, got.Status, got.Body)
@@ -81,7 +81,7 @@ func TestEachServiceWorksWithItsIdentity(t *testing.T) {
 		}
 	}
 	id, books, tape := sale.ID(sales[0].ID), d.booksAs(t, "auditor"), streamsAs(t, addr, secrets, "auditor")
-	notsaletest.Eventually(t, "all is recorded, and the audit is clean", func() bool {
+	servicetest.Eventually(t, "all is recorded, and the audit is clean", func() bool {
 		report, err := auditor.Audit(t.Context(), books, tape, id, auditor.Options{})
 		must(t, err)
 		rest, err := auditor.AuditRest(t.Context(), books, tape)
@@ -92,11 +92,11 @@ func TestEachServiceWorksWithItsIdentity(t *testing.T) {
 		return report.Sold == stock && report.Unrecorded == 0 && rest.Attempts == 1
 	})
 
-	archive := archiver.Config{To: t.TempDir(), Pace: archiver.PaceOf(time.Hour)}
+	archive := archiver.Config{To: t.TempDir(), Waits: archiver.WaitsOf(time.Hour)}
 	archive.Look, archive.Quiet = time.Millisecond, 10*time.Millisecond
 	ar, err := archiver.New(archive, "archiver", d.booksAs(t, "archiver"), streamsAs(t, addr, secrets, "archiver"), log, prometheus.NewRegistry())
 	must(t, err)
-	notsaletest.Eventually(t, "the sale is archived", func() bool {
+	servicetest.Eventually(t, "the sale is archived", func() bool {
 		worked, err := ar.Turn(t.Context())
 		must(t, err)
 		return worked

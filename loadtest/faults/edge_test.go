@@ -9,7 +9,7 @@ import (
 	"notsale/loadtest/faults/cluster"
 	"notsale/loadtest/process"
 	"notsale/pkg/effort"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // calls is all requests to an edge, and how many of them no answer came to.
@@ -88,11 +88,11 @@ func TestAStoppedEdgeAnswersALongWait(t *testing.T) {
 	a := cluster.New(t, cluster.Options{Stock: 10})
 	a.StartAll(1, 0, 0, 0)
 	leaving := a.Start(cluster.Edge, cluster.Flags("--purchase-wait", "35s"))
-	shop := notsaletest.NewShop(t, leaving.Address)
+	shop := servicetest.NewShop(t, leaving.Address)
 	code := shop.Checkout(t, "ann", 1).Code
-	answered := make(chan notsaletest.Answer, 1)
+	answered := make(chan servicetest.Answer, 1)
 	go func() {
-		answer, err := shop.Do(http.MethodPost, notsaletest.PurchasePath(code))
+		answer, err := shop.Do(http.MethodPost, servicetest.PurchasePath(code))
 		if err != nil {
 			t.Error(err)
 		}

@@ -147,8 +147,8 @@ func (n natsOf) UnsoldParts(ctx context.Context) ([]int, error) {
 }
 
 // UnsoldPart always says that the stream is new and empty.
-func (n natsOf) UnsoldPart(ctx context.Context, _ int) (stream.UnsoldPart, error) {
-	return read(ctx, n, "unsold-part", func() (stream.UnsoldPart, error) { return stream.UnsoldPart{}, nil })
+func (n natsOf) UnsoldPart(ctx context.Context, _ int) (stream.Info, error) {
+	return read(ctx, n, "unsold-part", func() (stream.Info, error) { return stream.Info{}, nil })
 }
 
 func (n natsOf) CreateUnsold(context.Context, int) error { panic("the last part is never old") }

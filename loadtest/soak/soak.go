@@ -14,7 +14,7 @@ import (
 	"notsale/loadtest/hammer/shopper"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/client"
-	"notsale/services/notsale/notsaletest/audittest"
+	"notsale/services/servicetest/audittest"
 )
 
 // Options say what a soak is like.

@@ -13,15 +13,15 @@ import (
 	"syscall"
 )
 
-// account is the user that the children run as; nil means our own. Only root
-// needs one: Postgres refuses to run as root, and a cache has no need to.
+// account is the user that the children run as; nil: the user of this process. Only
+// root needs one: Postgres refuses to run as root, and a cache has no need to.
 type account struct {
 	uid, gid uint32
 	name     string
 }
 
-// childAccount chooses who runs the children on a data folder: ourselves; or,
-// for root, the user whose folder it is; or, if it is root's or new, nobody.
+// childAccount decides who runs the children on a data folder: the user of this
+// process; for root, the folder's owner, or nobody if it is root's or new.
 func childAccount(data string) (*account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -48,7 +48,7 @@ func ownerAccount(owner *syscall.Stat_t) *account {
 }
 
 // attr gives a child a process group of its own, so that Ctrl-C in the terminal
-// reaches only the parent, and the account's identity without other groups.
+// reaches only the parent, and the account's user and group only.
 func (a *account) attr() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	if a != nil {
@@ -68,9 +68,9 @@ func (a *account) own(path string) error {
 	return nil
 }
 
-// forFolder says who runs the store in a folder that may exist already: its
-// owner, if we are root, except that a folder owned by root (restored from a
-// copy, say) is given to the account.
+// forFolder decides who runs the store in a folder that may exist already. For root
+// that is its owner; but a folder that root owns (restored from a copy, say) is given
+// to the account.
 func (a *account) forFolder(dir string) (*account, error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -94,8 +94,8 @@ func (a *account) forFolder(dir string) (*account, error) {
 	return a, err
 }
 
-// checkReach reports the first folder on the way to dir that the account may
-// not pass through. It knows permission bits, not access lists.
+// checkReach returns an error that names the innermost folder on the path to dir that
+// the account may not pass through. It checks permission bits, not access lists.
 func (a *account) checkReach(dir string) error {
 	if a == nil {
 		return nil

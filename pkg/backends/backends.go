@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// MiniredisNote is the Note of a Redis part that is only a stand-in.
+// MiniredisNote is the Note of a Redis part that is the stand-in.
 const MiniredisNote = "in-process miniredis: install redis-server for the real one"
 
 const externalNote = "external"
@@ -33,17 +33,18 @@ type Part struct {
 // Backends are the three stores, running. Its methods may be called from any
 // goroutine.
 type Backends struct {
-	cfg      Config // once all runs, with the URLs of what was started
+	cfg      Config // once all parts run, with their URLs
 	lock     *flock.Flock
-	postgres *Postgres // nil: external; as the next two
+	postgres *Postgres // these three: nil if external
 	redis    *Redis
 	nats     *NATS
 
-	parts   []Part   // postgres, redis, nats; as the next two, read-only once Start has returned
-	kept    []part   // that are started again when they end
-	folders []folder // that must stay where they are
+	// These three do not change after Start.
+	parts   []Part   // postgres, redis, nats
+	kept    []part   // to be started again when they end
+	folders []folder // that must not be removed or replaced
 
-	done     chan error         // one place for each watcher, so that no sender waits
+	done     chan error         // has room for every watcher, so that none blocks
 	end      context.CancelFunc // ends the watchers
 	watchers sync.WaitGroup
 	once     sync.Once
@@ -71,25 +72,25 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Backends, error)
 	return b, nil
 }
 
-// claim makes and locks the data folder, if there is to be one: it holds more
-// than the stores.
+// claim makes and locks the data folder, if one is configured, even if all stores are
+// external: the program keeps files of its own there.
 func (b *Backends) claim() error {
 	if b.cfg.Data == "" {
 		return nil
 	}
-	nobody, err := childAccount(b.cfg.Data)
+	account, err := childAccount(b.cfg.Data)
 	if err != nil && !b.cfg.external() {
 		return err
 	}
-	if b.cfg.Data, err = prepareData(b.cfg.Data, nobody); err != nil {
+	if b.cfg.Data, err = prepareData(b.cfg.Data, account); err != nil {
 		return err
 	}
 	b.lock, err = takeLock(filepath.Join(b.cfg.Data, "notsale.lock"))
 	return err
 }
 
-// start lets every part finish, even when another has failed: a part that is
-// neither running nor stopped could not be cleaned up.
+// start starts the parts at the same time, and waits for all of them even if one has
+// failed: only a part that has finished starting can be stopped.
 func (b *Backends) start(ctx context.Context, log *slog.Logger) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if b.cfg.DatabaseURL == "" {
@@ -107,13 +108,13 @@ func (b *Backends) start(ctx context.Context, log *slog.Logger) error {
 	return b.settle()
 }
 
-// settle says what runs now, and what must go on.
+// settle notes what runs now and what to watch.
 func (b *Backends) settle() error {
 	b.parts = []Part{
 		externalPart("postgres", b.cfg.DatabaseURL), externalPart("redis", b.cfg.RedisURL),
 		externalPart("nats", strings.Split(b.cfg.NATSURL, ",")...),
 	}
-	var folders []string // without Redis's, which keeps nothing
+	var folders []string // Redis has none
 	if b.lock != nil {
 		folders = append(folders, b.cfg.Data)
 	}
@@ -126,7 +127,7 @@ func (b *Backends) settle() error {
 	}
 	if r := b.redis; r != nil {
 		b.cfg.RedisURL, b.parts[1] = r.URL(), Part{Name: "redis", Version: r.Version(), Address: r.Address()}
-		if r.InProcess() { // it cannot die alone
+		if r.InProcess() { // it cannot end by itself
 			b.parts[1].Note = MiniredisNote
 		} else {
 			b.kept = append(b.kept, part{"redis", r.ended, r.Restart, false})
@@ -164,8 +165,7 @@ func (b *Backends) RedisURL() string { return b.cfg.RedisURL }
 // NATSURL is the connection string of NATS, password included: not for logs.
 func (b *Backends) NATSURL() string { return b.cfg.NATSURL }
 
-// StreamStore is the size of JetStream's file store in bytes, 0 if NATS is
-// somebody else's.
+// StreamStore is the size of JetStream's file store in bytes, 0 if NATS is external.
 func (b *Backends) StreamStore() int64 {
 	if b.nats == nil {
 		return 0
@@ -176,10 +176,10 @@ func (b *Backends) StreamStore() int64 {
 // Parts describes the three stores: postgres, redis, nats.
 func (b *Backends) Parts() []Part { return slices.Clone(b.parts) }
 
-// authority finds the hosts of a URL, which may be several.
+// authority matches the hosts of a URL, without user and password.
 var authority = regexp.MustCompile(`//(?:[^/?#]*@)?([^/?#@]*)`)
 
-// externalPart keeps to the hosts: user and password are nobody's business.
+// externalPart describes an external store by its hosts.
 func externalPart(name string, urls ...string) Part {
 	var hosts []string
 	for _, one := range urls {
@@ -190,15 +190,15 @@ func externalPart(name string, urls ...string) Part {
 	return Part{Name: name, Address: strings.Join(hosts, ","), Note: externalNote}
 }
 
-// Done delivers an error, which says what to do, when the stores cannot be kept
-// up any more: a part that is needed ends again and again, or the data folder is
-// gone. It is never closed, and delivers nothing after Stop.
+// Done delivers an error, which says what to do, when the stores cannot go on: a part
+// that is needed ends again and again, or the data folder was removed or replaced. It
+// is never closed, and delivers nothing after Stop.
 func (b *Backends) Done() <-chan error { return b.done }
 
 // Stop stops what Start started: NATS, Redis, then Postgres, each within the
 // time that ctx leaves (each at most 20 s if ctx has no deadline), in the end by
-// force. The folder is free afterwards. Calls after the first wait for it and
-// give the same error.
+// force. Then it unlocks the folder. Later calls wait for the first and return the
+// same error.
 func (b *Backends) Stop(ctx context.Context) error {
 	b.once.Do(func() {
 		b.end()

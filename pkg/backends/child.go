@@ -3,11 +3,13 @@
 package backends
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -15,9 +17,9 @@ import (
 )
 
 const (
-	pollEvery   = 5 * time.Millisecond // how often a start or stop looks whether it is done
-	attemptWait = 2 * time.Second      // limit of one try to get an answer; a server that starts refuses, or answers, at once
-	killWait    = 5 * time.Second      // how long processes may take to vanish after SIGKILL; only the kernel can delay them
+	pollEvery   = 5 * time.Millisecond // how often a start or stop checks whether it is done
+	attemptWait = 2 * time.Second      // limit of one try to get an answer; a starting server refuses, or answers, at once
+	killWait    = 5 * time.Second      // how long processes may take to end after SIGKILL; only the kernel can delay that
 	stopWait    = 20 * time.Second     // limit of a stop whose context has no deadline: a shutdown checkpoint of 128 MB takes seconds
 )
 
@@ -26,13 +28,15 @@ type childSpec struct {
 	name    string // of the part, for errors
 	program string
 	args    []string
-	stdin   string   // what it reads there
-	account *account // who runs it; nil: ourselves
-	log     string   // path of the file that gets its output
-	onDeath syscall.Signal
+	stdin   string           // what it reads there
+	account *account         // who runs it; nil: the user of this process
+	log     string           // path of the file that gets its output
+	address string           // on which it listens, for errors
+	signals []syscall.Signal // that ask it to stop, each more urgent than the one before
+	onDeath syscall.Signal   // that it gets when this process dies
 }
 
-// child is a running process with a group of its own that ends when we end.
+// child is a running process in a group of its own. It ends when this process ends.
 type child struct {
 	spec    childSpec
 	process *os.Process
@@ -41,9 +45,9 @@ type child struct {
 	err     error         // how it ended; read after done
 }
 
-// startChild starts a process. It runs in "/", because its account may not be
-// able to read our working folder, and with few environment variables, because
-// ours may hold secrets.
+// startChild starts a process. It runs in "/", because its account may not be able to
+// read our working folder, and with few of our environment variables, because they may
+// hold secrets.
 func startChild(spec childSpec) (*child, error) {
 	log, from, err := openLog(spec.log)
 	if err != nil {
@@ -79,8 +83,46 @@ func childEnv() []string {
 	return env
 }
 
-// running tells whether the process has not been reaped yet, which also means
-// that its process id is still its own.
+// errNotReady says that a server is still starting.
+var errNotReady = errors.New("it is still starting")
+
+// serveChild starts a server as a child process and waits until it answers. ask tries
+// once whether it does; settled: asking again is useless.
+func (d *daemon) serveChild(ctx context.Context, spec childSpec, limit time.Duration, ask func(context.Context, *child) (settled bool, err error)) (process, error) {
+	c, err := d.startChild(spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.ready(ctx, limit, ask); err != nil {
+		return nil, errors.Join(err, c.stop(ctx, spec.signals[len(spec.signals)-1]))
+	}
+	return c, nil
+}
+
+func (d *daemon) startChild(spec childSpec) (*child, error) {
+	spec.account, spec.log, spec.address = d.account, d.dir+".log", d.Address()
+	return startChild(spec)
+}
+
+func (c *child) ready(ctx context.Context, limit time.Duration, ask func(context.Context, *child) (settled bool, err error)) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		settled, err := ask(ctx, c)
+		if settled {
+			return err
+		}
+		if !c.running() {
+			return c.died()
+		}
+		if waited := briefly(ctx); waited != nil {
+			return c.explain(fmt.Errorf("no answer on %s: %w (last: %w)", c.spec.address, waited, err))
+		}
+	}
+}
+
+// running reports whether the process has not been reaped yet: until then, no other
+// process can have its id.
 func (c *child) running() bool {
 	select {
 	case <-c.done:
@@ -90,8 +132,8 @@ func (c *child) running() bool {
 	}
 }
 
-// attempt gives a context for one try to get an answer from the process. It ends
-// with the process: a stranger that has the port may accept and never answer.
+// attempt returns a context for one try to get an answer from the process. It ends
+// with the process: another program that has the port may accept and never answer.
 func (c *child) attempt(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, attemptWait)
 	go func() {
@@ -106,24 +148,60 @@ func (c *child) attempt(ctx context.Context) (context.Context, context.CancelFun
 
 func (c *child) tail() string { return logTail(c.spec.log, c.logFrom) }
 
-// died describes an end that nobody asked for. Only valid once done.
+func (c *child) ended() <-chan struct{} { return c.done }
+
 func (c *child) died() error {
-	reason := "exited by itself"
-	if c.err != nil {
-		reason = c.err.Error()
-	}
-	return fmt.Errorf("%s ended: %s; see its log, %s%s", c.spec.name, reason, c.spec.log, quoteTail(c.tail()))
+	return c.explain(fmt.Errorf("%s ended: %w", c.spec.name, cmp.Or(c.err, errExited)))
 }
 
-func quoteTail(tail string) string {
-	if tail == "" {
-		return ""
-	}
-	return ", which ends:\n    " + strings.ReplaceAll(tail, "\n", "\n    ")
+// end stops the process; see stop.
+func (c *child) end(ctx context.Context, gone func()) error {
+	defer gone()
+	return c.stop(ctx, c.spec.signals...)
 }
 
-// wait waits for the end of a process that ends by itself. When ctx ends first,
-// it kills the process and everything below it.
+var errExited = errors.New("exited by itself")
+
+const (
+	diskFull = "the disk is full: free some space, or choose a folder on another disk with --data"
+	walRoom  = 16 << 20 // bytes of one segment of the write-ahead log, which Postgres needs to start
+)
+
+// advice says what to do about what servers write into their logs.
+var advice = []struct{ sign, todo string }{
+	{"No space left on device", diskFull},
+	{"is not compatible with", "the data was made by another version of PostgreSQL: set PG_BIN to the folder of that version's programs, or choose another folder with --data"},
+	{"lock file \"postmaster.pid\" already exists", "another postgres runs on this folder: stop it"},
+	{"shared memory block", "processes of an earlier postgres still run on this folder: stop them"},
+	{"could not create shared memory", "the system's limit of shared memory is too low"},
+	{"could not look up effective user ID", "PostgreSQL runs only as a user that /etc/passwd knows: add an entry for that id there, run notsale as another user, or give the DATABASE_URL of a Postgres of your own"},
+	{"Permission denied", "check the owner and mode of the data folder and its parents"},
+}
+
+// explain adds to the error of a failed run what the end of its log suggests. If the
+// disk is full, the log may be missing.
+func (c *child) explain(err error) error {
+	tail := c.tail()
+	if strings.Contains(tail, "Address already in use") {
+		return fmt.Errorf("listen on %s: %w", c.spec.address, errPortTaken)
+	}
+	err = fmt.Errorf("%w; see its log, %s", err, c.spec.log)
+	if tail != "" {
+		err = fmt.Errorf("%w, which ends:\n    %s", err, strings.ReplaceAll(tail, "\n", "\n    "))
+	}
+	for _, a := range advice {
+		if strings.Contains(tail, a.sign) {
+			return fmt.Errorf("%s: %w", a.todo, err)
+		}
+	}
+	if !hasRoom(filepath.Dir(c.spec.log), walRoom) {
+		return fmt.Errorf("%s: %w", diskFull, err)
+	}
+	return err
+}
+
+// wait waits for the end of a process that ends by itself. If ctx ends first, it
+// kills the process and its descendants.
 func (c *child) wait(ctx context.Context) error {
 	select {
 	case <-c.done:
@@ -133,13 +211,13 @@ func (c *child) wait(ctx context.Context) error {
 	}
 }
 
-// stop asks with each signal in turn, giving each its part of the time that ctx
+// stop sends each signal in turn, waits for an equal share of the time that ctx
 // leaves, and kills at the end. A process that had to be killed is an error.
 func (c *child) stop(ctx context.Context, signals ...syscall.Signal) error {
 	if !c.running() {
 		return nil
 	}
-	_ = c.resume() // a stopped process would not hear
+	_ = c.signalFamily(syscall.SIGCONT) // a suspended process handles no signal
 	left := stopWait
 	if deadline, ok := ctx.Deadline(); ok {
 		left = time.Until(deadline)
@@ -159,8 +237,8 @@ func (c *child) stop(ctx context.Context, signals ...syscall.Signal) error {
 	return fmt.Errorf("%s did not stop within %v and was killed", c.spec.name, left.Round(time.Millisecond))
 }
 
-// family lists the process and all its descendants. Postgres's children leave
-// the group of their parent, so signalling the group would miss them.
+// family lists the process and all its descendants. A signal to the group would
+// miss Postgres's children, which leave it.
 func (c *child) family() ([]int, error) {
 	below, err := descendants(c.process.Pid)
 	if err != nil {
@@ -169,12 +247,8 @@ func (c *child) family() ([]int, error) {
 	return append([]int{c.process.Pid}, below...), nil
 }
 
-// pause stops the whole family, parent first, so that it makes no more children
-// while they are listed.
-func (c *child) pause() error { return c.signalFamily(syscall.SIGSTOP) }
-
-func (c *child) resume() error { return c.signalFamily(syscall.SIGCONT) }
-
+// signalFamily sends a signal to the process, then to its descendants: one that is
+// suspended first makes no more children while they are listed.
 func (c *child) signalFamily(sig syscall.Signal) error {
 	if err := c.process.Signal(sig); err != nil {
 		return fmt.Errorf("signal %s: %w", c.spec.name, err)
@@ -184,7 +258,7 @@ func (c *child) signalFamily(sig syscall.Signal) error {
 		return err
 	}
 	for _, pid := range family[1:] {
-		_ = syscall.Kill(pid, sig) // one that has just ended is fine
+		_ = syscall.Kill(pid, sig) // it may have just ended
 	}
 	return nil
 }
@@ -204,7 +278,7 @@ func (c *child) kill() error {
 	}
 	limit := time.Now().Add(killWait)
 	for time.Now().Before(limit) {
-		if !c.running() && !anyAlive(family[1:]) {
+		if !c.running() && !slices.ContainsFunc(family[1:], alive) {
 			return nil
 		}
 		time.Sleep(pollEvery)
@@ -212,23 +286,13 @@ func (c *child) kill() error {
 	return fmt.Errorf("%s: processes %v remain %v after SIGKILL", c.spec.name, family, killWait)
 }
 
-// exists tells whether there is a process of this number, though it may only wait
-// to be reaped.
+// exists reports whether there is a process with this id; it may be a zombie.
 func exists(pid int) bool {
 	err := syscall.Kill(pid, 0)
 	return err == nil || errors.Is(err, syscall.EPERM)
 }
 
-func anyAlive(pids []int) bool {
-	for _, pid := range pids {
-		if alive(pid) {
-			return true
-		}
-	}
-	return false
-}
-
-// collect walks the tree of processes below pid, nearest first.
+// collect lists the descendants of pid, its children first.
 func collect(parents map[int][]int, pid int) []int {
 	found := slices.Clone(parents[pid])
 	for _, child := range parents[pid] {

@@ -14,9 +14,9 @@ import (
 // launch starts cmd so that the kernel sends it onDeath when this process ends,
 // and calls ended with the result once it is reaped.
 //
-// The kernel watches the thread that forked, not the process, so that thread
-// must live as long as the child: the goroutine keeps it, and never unlocks it.
-// Go sets the death signal after it has changed the user, which would clear it.
+// The kernel sends the signal when the thread that forked ends, so the goroutine keeps
+// that thread, and never unlocks it, as long as the child lives. Go sets the death
+// signal after it has changed the user, which would clear it.
 func launch(cmd *exec.Cmd, onDeath syscall.Signal, ended func(error)) error {
 	cmd.SysProcAttr.Pdeathsig = onDeath
 	started := make(chan error, 1)
@@ -31,8 +31,8 @@ func launch(cmd *exec.Cmd, onDeath syscall.Signal, ended func(error)) error {
 	return <-started
 }
 
-// descendants lists the processes below pid. One that is made meanwhile may be
-// missed: stop its parent first.
+// descendants lists the processes below pid. It may miss one that is made meanwhile:
+// suspend its parent first.
 func descendants(pid int) ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -48,8 +48,8 @@ func descendants(pid int) ([]int, error) {
 	return collect(parents, pid), nil
 }
 
-// readStat gives a process's parent and state (R, S, Z …); -1 and 0 if it is
-// gone. The name between them may hold anything, parentheses included.
+// readStat returns a process's parent and state (R, S, Z …), -1 and 0 if it has ended.
+// The name before them may contain anything, parentheses included.
 func readStat(pid int) (parent int, state byte) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -66,14 +66,14 @@ func readStat(pid int) (parent int, state byte) {
 	return parent, fields[0][0]
 }
 
-// alive tells whether a process runs; one that only waits to be reaped does not.
+// alive reports whether a process runs; a zombie does not.
 func alive(pid int) bool {
 	_, state := readStat(pid)
 	return state != 0 && state != 'Z' && state != 'X'
 }
 
-// occupants lists the postgres processes that work in a data folder: all of
-// them have it as their working folder, the postmaster's orphans included.
+// occupants lists the postgres processes on a data folder, orphans of a postmaster
+// included: it is the working folder of all of them.
 func occupants(dir string) []int {
 	real, err := filepath.EvalSymlinks(dir)
 	if err != nil {

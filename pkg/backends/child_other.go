@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// launch starts cmd beside a watchdog that sends it onDeath when this process
-// ends, and calls ended with the result once it is reaped.
+// launch starts cmd and a watchdog that sends it onDeath when this process ends, and
+// calls ended with the result once cmd is reaped.
 func launch(cmd *exec.Cmd, onDeath syscall.Signal, ended func(error)) error {
 	dog, err := startWatchdog(onDeath)
 	if err != nil {
@@ -34,8 +34,8 @@ func launch(cmd *exec.Cmd, onDeath syscall.Signal, ended func(error)) error {
 	return nil
 }
 
-// descendants lists the processes below pid. One that is made meanwhile may be
-// missed: stop its parent first.
+// descendants lists the processes below pid. It may miss one that is made meanwhile:
+// suspend its parent first.
 func descendants(pid int) ([]int, error) {
 	text, err := exec.Command("/bin/ps", "-A", "-o", "pid=,ppid=").Output()
 	if err != nil {
@@ -56,12 +56,12 @@ func descendants(pid int) ([]int, error) {
 	return collect(parents, pid), nil
 }
 
-// alive tells whether a process runs, as far as that is known here.
+// alive reports whether a process exists. Here it cannot tell a zombie.
 func alive(pid int) bool { return exists(pid) }
 
-// occupants lists the postmaster that works in a data folder, if any.
+// occupants lists the postmaster on a data folder, if there is one.
 func occupants(dir string) []int {
-	pid, err := postmasterPID(dir)
+	pid, _, err := postmaster(dir)
 	if err != nil || !alive(pid) {
 		return nil
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // Config says what to start and where. A URL that is set replaces that part:
-// nothing is started for it.
+// nothing is started for it. What is started listens on free ports of loopback.
 type Config struct {
 	// Data is the folder of all stores, and of what the program keeps beside
 	// them; required unless all three URLs are set. It is locked, and created
@@ -25,22 +25,17 @@ type Config struct {
 	RedisURL    string // external Redis (redis://, rediss:// or unix://, or redis+sentinel://)
 	NATSURL     string // external NATS servers, comma-separated (nats://, tls://, ws:// or wss://)
 
-	// StreamStore is JetStream's largest file store in bytes; 0 takes three
-	// quarters of the disk that is free or the store's own, but not less than at
-	// an earlier start.
+	// StreamStore is the largest size of JetStream's file store in bytes; 0: three
+	// quarters of the disk space that is free or already the store's, but not less
+	// than at an earlier start.
 	StreamStore int64
 
 	// PGBin is the folder of initdb and postgres (version 14 or later). If
 	// empty: PATH, then the distributions' folders, then a download.
 	PGBin string
 
-	// InProcessRedis takes the in-process stand-in even where redis-server is
-	// installed.
+	// InProcessRedis uses the in-process stand-in even if redis-server is installed.
 	InProcessRedis bool
-
-	// NATSAddr, PostgresAddr and RedisAddr are listen addresses, host:port.
-	// Empty means 127.0.0.1:0; port 0 is a free port, chosen at each start.
-	NATSAddr, PostgresAddr, RedisAddr string
 
 	// Ephemeral trades durability for speed, for tests only: Postgres without
 	// fsync but with 400 connections, NATS without SyncAlways. What was
@@ -48,21 +43,11 @@ type Config struct {
 	Ephemeral bool
 }
 
-const anyPort = "127.0.0.1:0"
-
-// DefaultConfig gives the configuration of `notsale up`: all three parts on
-// free loopback ports, data in the user's state folder ($XDG_STATE_HOME/notsale
-// or ~/.local/state/notsale, on macOS ~/Library/Application Support/notsale,
+// DefaultConfig returns the configuration of `notsale up`: all three parts,
+// data in the user's state folder ($XDG_STATE_HOME/notsale or
+// ~/.local/state/notsale, on macOS ~/Library/Application Support/notsale,
 // for root /var/lib/notsale), PGBin from $PG_BIN.
-func DefaultConfig() Config {
-	return Config{
-		Data:         defaultData(),
-		PGBin:        os.Getenv("PG_BIN"),
-		NATSAddr:     anyPort,
-		PostgresAddr: anyPort,
-		RedisAddr:    anyPort,
-	}
-}
+func DefaultConfig() Config { return Config{Data: defaultData(), PGBin: os.Getenv("PG_BIN")} }
 
 func defaultData() string {
 	if os.Geteuid() == 0 {
@@ -90,11 +75,6 @@ func (c Config) Validate() error {
 	for one := range strings.SplitSeq(c.NATSURL, ",") {
 		errs = append(errs, checkURL("NATS URL", strings.TrimSpace(one), "nats", "tls", "ws", "wss"))
 	}
-	errs = append(errs,
-		checkAddr("NATS", c.NATSAddr),
-		checkAddr("Postgres", c.PostgresAddr),
-		checkAddr("Redis", c.RedisAddr),
-	)
 	if c.Data == "" && !c.external() {
 		errs = append(errs, errors.New("no data folder: give one (--data), or the URLs of all three stores"))
 	}
@@ -104,7 +84,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// external tells whether all three stores are somebody else's.
+// external reports whether all three stores are external: none is started.
 func (c Config) external() bool { return c.DatabaseURL != "" && c.RedisURL != "" && c.NATSURL != "" }
 
 // checkURL accepts an empty URL. The URL itself stays out of the error: it may
@@ -120,47 +100,17 @@ func checkURL(what, text string, schemes ...string) error {
 	return nil
 }
 
-func checkAddr(what, addr string) error {
-	if addr == "" {
-		return nil
-	}
-	_, _, err := splitAddr(addr)
-	if err != nil {
-		return fmt.Errorf("%s listen address: %w", what, err)
-	}
-	return nil
-}
+const loopback = "127.0.0.1"
 
-// splitAddr takes "host:port" apart; empty means any loopback port.
-func splitAddr(addr string) (host string, port int, err error) {
-	if addr == "" {
-		addr = anyPort
-	}
-	host, text, err := net.SplitHostPort(addr)
-	if err != nil {
-		return "", 0, fmt.Errorf("want host:port: %w", err)
-	}
-	if host == "" {
-		return "", 0, fmt.Errorf("%q names no host: say 127.0.0.1%s", addr, addr)
-	}
-	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
-		return "", 0, fmt.Errorf("%q: port must be a number from 0 to 65535", addr)
-	}
-	return host, int(n), nil
-}
+func address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }
 
-// choosePort gives the configured port, or one that is free at this moment.
-// Somebody may take it before it is used: callers retry.
-func choosePort(addr string) (host string, port int, err error) {
-	host, port, err = splitAddr(addr)
-	if err != nil || port != 0 {
-		return host, port, err
-	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+// freePort finds a port that is free at this moment. Another program may take it
+// before it is used: callers retry.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", address(0))
 	if err != nil {
-		return "", 0, fmt.Errorf("find a free port on %s: %w", host, err)
+		return 0, fmt.Errorf("find a free port: %w", err)
 	}
 	defer func() { _ = l.Close() }()
-	return host, l.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // a TCP listener's
+	return l.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // a TCP listener's
 }

@@ -16,43 +16,36 @@ import (
 )
 
 const (
-	maxLogSize = 10 << 20 // bytes; a log larger than this at start moves to *.1, so two of them bound the disk used
+	maxLogSize = 10 << 20 // bytes; a larger log is renamed to *.1 at start, so that logs do not fill the disk
 	tailSize   = 2 << 10  // bytes of a log's end that an error shows
 )
 
-// prepareData creates the data folder and gives its absolute path. With an
-// account, others than its owner may pass through it.
-func prepareData(dir string, a *account) (string, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return "", fmt.Errorf("data folder: %w", err)
+// openData creates the data folder and decides who runs the stores in it.
+func openData(dir string) (data string, a *account, err error) {
+	if a, err = childAccount(dir); err == nil {
+		data, err = prepareData(dir, a)
 	}
+	return data, a, err
+}
+
+// prepareData creates the data folder and returns its absolute path. With an
+// account, other users than its owner may pass through it.
+func prepareData(dir string, a *account) (string, error) {
 	mode := fs.FileMode(0o700)
 	if a != nil {
 		mode = 0o711
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), mode); err != nil {
-		return "", fmt.Errorf("create data folder: %w; choose another with --data", err)
-	}
-	err = os.Mkdir(dir, mode)
-	switch {
-	case err == nil:
-		err = os.Chmod(dir, mode) // whatever the umask
-	case errors.Is(err, fs.ErrExist):
-		err = checkFolder(dir)
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		_, missing := os.Stat(dir)
+		if err = os.MkdirAll(dir, mode); err == nil && missing != nil {
+			err = os.Chmod(dir, mode) // whatever the umask
+		}
 	}
 	if err != nil {
 		return "", fmt.Errorf("create data folder: %w; choose another with --data", err)
 	}
 	return dir, nil
-}
-
-func checkFolder(dir string) error {
-	info, err := os.Stat(dir)
-	if err == nil && !info.IsDir() {
-		return fmt.Errorf("%s is a file", dir)
-	}
-	return err
 }
 
 // partFolder creates a store's own folder, closed to others, and gives it to
@@ -62,12 +55,12 @@ func partFolder(dir string, a *account) error {
 		return fmt.Errorf("create folder: %w; choose another with --data", err)
 	}
 	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
-		return fmt.Errorf("folder %s: %w: run notsale as the user whose it is, or choose another with --data", dir, err)
+		return fmt.Errorf("folder %s: %w: run notsale as the user who owns it, or choose another with --data", dir, err)
 	}
 	return a.own(dir)
 }
 
-// secret reads the password in a file, or makes one of 128 random bits or more.
+// secret reads the password in a file, or makes one of at least 128 random bits.
 // The file has mode 0600 and belongs to the account.
 func secret(path string, a *account) (string, error) {
 	text, err := os.ReadFile(path)
@@ -81,14 +74,14 @@ func secret(path string, a *account) (string, error) {
 	return word, writePrivate(path, word+"\n", a)
 }
 
-// writePrivate replaces a file by one of mode 0600 that belongs to the account;
-// a reader, or a crash, sees the old or the new one whole.
+// writePrivate replaces a file atomically by one of mode 0600 that belongs to the
+// account.
 func writePrivate(path, text string, a *account) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone already when all went well
+	defer func() { _ = os.Remove(f.Name()) }() // fails after the rename
 	_, err = f.WriteString(text)
 	err = errors.Join(err, f.Sync(), f.Close(), a.own(f.Name()))
 	if err == nil {
@@ -100,7 +93,7 @@ func writePrivate(path, text string, a *account) error {
 	return nil
 }
 
-// openLog opens a log for appending and gives its size, where this run begins.
+// openLog opens a log for appending and returns its size, where this run begins.
 func openLog(path string) (*os.File, int64, error) {
 	if info, err := os.Stat(path); err == nil && info.Size() > maxLogSize {
 		_ = os.Rename(path, path+".1") // at worst the log goes on growing
@@ -116,7 +109,7 @@ func openLog(path string) (*os.File, int64, error) {
 	return f, size, nil
 }
 
-// logTail gives the end of a log, but nothing from before the offset.
+// logTail returns the end of a log, but nothing from before the offset.
 func logTail(path string, from int64) string {
 	f, err := os.Open(path)
 	if err != nil {

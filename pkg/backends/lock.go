@@ -3,6 +3,7 @@
 package backends
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,46 +15,38 @@ import (
 )
 
 // ErrInUse is wrapped by the error of a start on a folder that another running
-// notsale holds.
+// notsale has locked.
 var ErrInUse = errors.New("another notsale runs on this folder")
 
-// takeLock takes the lock on a file, or fails at once with ErrInUse. The kernel
-// lets go of it when the process ends, however it ends; the file itself stays.
+// takeLock locks a file, or fails at once with ErrInUse. The kernel releases the lock
+// when the process ends, however it ends; the file itself stays.
 func takeLock(path string) (*flock.Flock, error) {
 	l := flock.New(path)
 	switch held, err := l.TryLock(); {
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("%w: the folder is another user's: run notsale as that user, or choose another with --data", err)
+		return nil, fmt.Errorf("%w: it is another user's folder: run notsale as that user, or choose another with --data", err)
 	case err != nil:
 		return nil, fmt.Errorf("lock file: %w; choose another folder with --data", err)
 	case !held:
-		return nil, fmt.Errorf("%w (process %s holds %s): stop it, or choose another folder with --data", ErrInUse, holder(path), path)
+		pid, _ := os.ReadFile(path)
+		return nil, fmt.Errorf("%w (process %s holds %s): stop it, or choose another folder with --data", ErrInUse, cmp.Or(strings.TrimSpace(string(pid)), "unknown"), path)
 	}
-	_ = os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o600) // a hint for the error above, no more
+	_ = os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o600) // for the error above only
 	return l, nil
 }
 
-func holder(path string) string {
-	text, err := os.ReadFile(path)
-	pid := strings.TrimSpace(string(text))
-	if err != nil || pid == "" {
-		return "unknown"
-	}
-	return pid
-}
-
-// release gives a lock back, if there is one. Again it does nothing.
+// release releases a lock, if there is one. Releasing again does nothing.
 func release(l *flock.Flock) {
 	if l != nil {
 		_ = l.Unlock()
 	}
 }
 
-// InUse tells whether a running notsale, or one of its parts, holds a data
-// folder. It may be out of date when it returns.
+// InUse reports whether a running notsale, or one of its parts, has locked a data
+// folder. The answer may be out of date when it returns.
 func InUse(data string) bool {
-	for _, name := range []string{"notsale.lock", "postgres.lock", "redis.lock", "nats/notsale.lock"} {
-		l := flock.New(filepath.Join(data, name), flock.SetFlag(os.O_RDONLY)) // which makes no file
+	for _, name := range []string{"notsale.lock", "postgres.lock", "redis.lock", "nats.lock"} {
+		l := flock.New(filepath.Join(data, name), flock.SetFlag(os.O_RDONLY)) // creates no file
 		held, err := l.TryLock()
 		release(l)
 		if !held && !errors.Is(err, fs.ErrNotExist) {

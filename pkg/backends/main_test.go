@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// report is what a parent tells about its children.
+// report names the processes of a parent's children.
 type report struct{ Postgres, Redis, PostgresChild int }
 
 func beParent(data string) {
@@ -37,14 +37,14 @@ func beParent(data string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	family, err := b.postgres.child.family()
+	family, err := b.postgres.run.(*child).family()
 	if err != nil || len(family) < 2 {
 		fmt.Fprintln(os.Stderr, "no children of postgres:", err)
 		os.Exit(1)
 	}
 	r := report{Postgres: family[0], PostgresChild: family[1]}
-	if b.redis.child != nil {
-		r.Redis = b.redis.child.process.Pid
+	if c, ok := b.redis.run.(*child); ok {
+		r.Redis = c.process.Pid
 	}
 	_ = json.NewEncoder(os.Stdout).Encode(r)
 	select {}
@@ -67,8 +67,8 @@ func newData(t *testing.T) string {
 	return parent + "/data"
 }
 
-// newSeeded gives a folder in which Postgres has started and stopped before, for
-// tests to which it is all one.
+// newSeeded gives a folder in which Postgres has started and stopped before, for tests
+// that need no new one.
 func newSeeded(t *testing.T) string {
 	t.Helper()
 	data := newData(t)

@@ -3,16 +3,15 @@
 package backends
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
-	"path/filepath"
-	"sync"
+	"strings"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
 	"golang.org/x/sys/unix"
 )
@@ -21,121 +20,72 @@ const (
 	maxPayload    = 1 << 20 // bytes; a pack and a reply hold at most half of it
 	natsReadyWait = time.Minute
 	natsReadyPoll = 20 * time.Millisecond
-	streamsWatch  = time.Second // how often to look whether JetStream has switched itself off, or its disk was full
+	streamsWatch  = time.Second // how often to check JetStream and its disk
 	spareRoom     = 64 << 20    // bytes; with less, a store whose disk was full would soon be full again
 	natsUser      = "notsale"
 )
 
-// NATS is a nats-server in this process, with JetStream on disk. Its methods may
-// be called from any goroutine; they wait for each other.
+// NATS is a nats-server in this process, with JetStream on disk.
 type NATS struct {
-	cfg      Config
-	log      *slog.Logger
-	dir      string // Data/nats
-	password string
-	store    int64 // size of the store in bytes; 0: the server sizes it
+	daemon
 
-	mu   sync.Mutex // guards what follows
-	addr string     // host:port, kept over a Restart
-	lock *flock.Flock
-	run  *natsRun
+	size int64 // of the store in bytes; 0: the server decides
 }
 
-// natsRun is one run of the server, from its start to its stop.
+// natsRun is one run of the server.
 type natsRun struct {
 	dir    string
 	server *server.Server
 	logger *natsLog
 	stop   chan struct{} // closed to end the watch
-	done   chan struct{} // closed when the watch has ended
-	ended  chan struct{} // closed when the server, or its JetStream, ended by itself
+	over   chan struct{} // closed when the server, or its JetStream, has ended
 }
 
 // StartNATS starts a NATS server whose streams are in cfg.Data/nats, and
 // returns once it takes connections and JetStream is on. Of cfg it uses Data,
-// NATSAddr, StreamStore and Ephemeral. Clients need the password in URL. ErrInUse
-// means that another notsale holds the folder: two servers on one store would
-// destroy it, and the server itself does not look.
+// StreamStore and Ephemeral. Clients need the password in URL. ErrInUse means
+// that another notsale has locked the folder: two servers on one store would
+// destroy it, and the server itself does not check.
 func StartNATS(ctx context.Context, cfg Config, log *slog.Logger) (*NATS, error) {
-	n := &NATS{cfg: cfg, log: log.With("part", "nats")}
-	if err := n.open(ctx); err != nil {
-		return nil, fmt.Errorf("nats: %w", err)
+	n := &NATS{daemon: daemon{name: "nats", cfg: cfg, log: log.With("part", "nats")}}
+	n.store = n
+	if err := n.start(ctx); err != nil {
+		return nil, err
 	}
 	return n, nil
 }
 
-func (n *NATS) open(ctx context.Context) error {
-	nobody, err := childAccount(n.cfg.Data)
-	if err != nil {
-		return err
-	}
-	data, err := prepareData(n.cfg.Data, nobody)
-	if err != nil {
-		return err
-	}
-	n.dir = filepath.Join(data, "nats")
+func (n *NATS) prepare(context.Context) (err error) {
 	if err := partFolder(n.dir, nil); err != nil {
 		return err
 	}
 	if n.password, err = secret(n.dir+".password", nil); err != nil {
 		return err
 	}
-	n.addr = n.cfg.NATSAddr
-	if n.store = n.cfg.StreamStore; n.store == 0 {
-		n.store = storeLimit(n.dir, n.log)
+	if n.size = n.cfg.StreamStore; n.size == 0 {
+		n.size = storeLimit(n.dir, n.log)
 	}
-	return n.start(ctx)
-}
-
-// start takes the lock and runs a server. The caller holds mu, or is alone.
-func (n *NATS) start(ctx context.Context) (err error) {
-	if n.lock, err = takeLock(filepath.Join(n.dir, "notsale.lock")); err != nil {
-		return err
-	}
-	err = repairMetas(n.dir, n.log)
-	var run *natsRun
-	if err == nil {
-		run, err = n.serve(ctx)
-	}
-	if err != nil {
-		release(n.lock)
-		return err
-	}
-	n.run, n.addr = run, run.server.Addr().String()
 	return nil
 }
 
-func (n *NATS) options() (*server.Options, error) {
-	host, port, err := splitAddr(n.addr)
-	if err != nil {
+func (n *NATS) serve(ctx context.Context) (process, error) {
+	if err := repairMetas(n.dir, n.log); err != nil {
 		return nil, err
 	}
-	if port == 0 {
-		port = server.RANDOM_PORT
-	}
-	return &server.Options{
+	s, err := server.NewServer(&server.Options{
 		ServerName:             "notsale",
-		Host:                   host,
-		Port:                   port,
+		Host:                   loopback,
+		Port:                   n.port,
 		Username:               natsUser,
 		Password:               n.password,
 		MaxPayload:             maxPayload,
 		JetStream:              true,
 		StoreDir:               n.dir,
-		JetStreamMaxStore:      n.store,
+		JetStreamMaxStore:      n.size,
 		SyncAlways:             !n.cfg.Ephemeral,
-		NoSigs:                 true, // signals are the program's business
+		NoSigs:                 true, // the program handles signals
 		DisableJetStreamBanner: true,
-	}, nil
-}
-
-// serve runs a server until it is ready or has failed.
-func (n *NATS) serve(ctx context.Context) (*natsRun, error) {
-	options, err := n.options()
-	if err != nil {
-		return nil, err
-	}
-	s, err := server.NewServer(options)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("configure: %w", err)
 	}
@@ -145,29 +95,29 @@ func (n *NATS) serve(ctx context.Context) (*natsRun, error) {
 	if err := awaitNATS(ctx, s, logger, !n.cfg.Ephemeral); err != nil {
 		s.Shutdown()
 		s.WaitForShutdown()
+		if strings.Contains(err.Error(), "address already in use") { // it has no type
+			err = fmt.Errorf("listen on %s: %w", n.Address(), errPortTaken)
+		}
 		return nil, err
 	}
-	run := &natsRun{
-		dir: n.dir, server: s, logger: logger,
-		stop: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
-	}
+	run := &natsRun{dir: n.dir, server: s, logger: logger, stop: make(chan struct{}), over: make(chan struct{})}
 	go run.watch()
 	return run, nil
 }
 
-// awaitNATS waits until the server takes connections, and checks that its
-// streams are as durable as was asked: it would also run without any.
+// awaitNATS waits until the server takes connections, and checks that it has
+// streams, as durable as was asked: it would also run without.
 func awaitNATS(ctx context.Context, s *server.Server, logger *natsLog, durable bool) error {
 	ctx, cancel := context.WithTimeout(ctx, natsReadyWait)
 	defer cancel()
 	for !s.ReadyForConnections(natsReadyPoll) {
-		if err := errors.Join(logger.failure(), ctx.Err()); err != nil {
+		if err := errors.Join(logger.errors().fatal, ctx.Err()); err != nil {
 			return fmt.Errorf("start: %w", err)
 		}
 	}
-	config := s.JetStreamConfig()
-	if err := logger.failure(); err != nil || config == nil || !s.JetStreamEnabled() {
-		return fmt.Errorf("start: JetStream is off: %w", errors.Join(err, logger.lastError()))
+	config, seen := s.JetStreamConfig(), logger.errors()
+	if seen.fatal != nil || config == nil || !s.JetStreamEnabled() {
+		return fmt.Errorf("start: JetStream is off: %w", cmp.Or(seen.last, errNotLogged))
 	}
 	if config.SyncAlways != durable {
 		return fmt.Errorf("start: JetStream has SyncAlways %v, want %v", config.SyncAlways, durable)
@@ -175,49 +125,49 @@ func awaitNATS(ctx context.Context, s *server.Server, logger *natsLog, durable b
 	return nil
 }
 
-// watch ends when it is told to, or when the server stops serving streams: it
-// may switch JetStream off by itself when the disk is full; and once a full disk
-// has room again, of which the server takes no notice.
+var errNotLogged = errors.New("it logged no error")
+
+// watch ends when it is told to, or when the server must be started again: it has
+// ended; it has switched JetStream off, as it may do on a full disk; or a disk that
+// was full has room again, which the server does not notice.
 func (r *natsRun) watch() {
-	defer close(r.done)
-	tick := time.NewTicker(streamsWatch)
-	defer tick.Stop()
-	told := false
-	for {
+	for told := false; ; {
 		select {
 		case <-r.stop:
 			return
-		case <-tick.C:
+		case <-time.After(streamsWatch):
 		}
-		full := r.logger.noSpace()
+		full := r.logger.errors().full
 		if full != nil && !told {
-			r.logger.log.Error("the disk is full and nothing can be sold: free some space, all else follows by itself", "folder", r.dir, "need", spareRoom, "error", full)
+			r.logger.log.Error("the disk is full and nothing can be sold: free some space, then NATS is started again by itself", "folder", r.dir, "need", spareRoom, "error", full)
 			told = true
 		}
 		if !r.server.Running() || !r.server.JetStreamEnabled() || full != nil && hasRoom(r.dir, spareRoom) {
-			close(r.ended)
+			close(r.over)
 			return
 		}
 	}
 }
 
-// hasRoom tells whether so many bytes can be written to a folder; if that cannot be
-// found out, they can.
+// hasRoom reports whether so many bytes can be written to a folder; if that cannot be
+// found out, it assumes so.
 func hasRoom(dir string, need uint64) bool {
 	var disk unix.Statfs_t
 	err := unix.Statfs(dir, &disk)
 	return err != nil || disk.Bavail >= need/uint64(disk.Bsize)
 }
 
-// died says why the server ended by itself.
+func (r *natsRun) ended() <-chan struct{} { return r.over }
+
 func (r *natsRun) died() error {
-	switch full := r.logger.noSpace(); {
-	case full != nil:
-		return fmt.Errorf("nats ended: the disk was full: free some space, or choose a folder on another disk with --data: %w", full)
+	switch seen := r.logger.errors(); {
+	case seen.full != nil:
+		return fmt.Errorf("nats ended: the disk was full: free some space, or choose a folder on another disk with --data: %w", seen.full)
 	case !r.server.Running():
-		return fmt.Errorf("nats ended: shut down by itself: %w", r.logger.lastError())
+		return fmt.Errorf("nats ended: shut down by itself: %w", cmp.Or(seen.last, errNotLogged))
+	default:
+		return fmt.Errorf("nats ended: its JetStream switched itself off: %w", cmp.Or(seen.last, errNotLogged))
 	}
-	return fmt.Errorf("nats ended: its JetStream switched itself off: %w", r.logger.lastError())
 }
 
 // URL is the connection string, user and password included.
@@ -226,43 +176,26 @@ func (n *NATS) URL() string {
 	return u.String()
 }
 
-// Address is host:port.
-func (n *NATS) Address() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.addr
-}
-
 // Version is the server's, such as "2.15.2".
 func (n *NATS) Version() string { return server.VERSION }
 
 // Dir is the store's folder, for fault tests.
 func (n *NATS) Dir() string { return n.dir }
 
-// Stop shuts the server down: clients are cut off, the streams written. It
-// returns when that is done, or with an error when ctx ends (without a deadline,
-// after 20 s); the server then ends in the background, and keeps its lock until
-// it has. Stopping again does nothing.
-func (n *NATS) Stop(ctx context.Context) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.run == nil {
-		return nil
-	}
-	run, lock := n.run, n.lock
-	n.run, n.lock = nil, nil
+// end shuts the server down: it disconnects clients and writes the streams. If ctx ends
+// first, that goes on in the background.
+func (r *natsRun) end(ctx context.Context, gone func()) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, stopWait)
 		defer cancel()
 	}
-	close(run.stop)
+	close(r.stop)
 	down := make(chan struct{})
 	go func() {
-		<-run.done
-		run.server.Shutdown()
-		run.server.WaitForShutdown()
-		release(lock)
+		r.server.Shutdown()
+		r.server.WaitForShutdown()
+		gone()
 		close(down)
 	}()
 	select {
@@ -273,35 +206,12 @@ func (n *NATS) Stop(ctx context.Context) error {
 	}
 }
 
-// Restart starts the server again on the same store and port, with the same
-// password, after stopping it if it still runs.
-func (n *NATS) Restart(ctx context.Context) error {
-	if err := n.Stop(ctx); err != nil {
-		return err
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if err := n.start(ctx); err != nil {
-		return fmt.Errorf("nats: %w", err)
-	}
-	return nil
-}
-
-// ended gives a channel that closes when the current run ends by itself, and a
-// function that then says how.
-func (n *NATS) ended() (<-chan struct{}, func() error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.run.ended, n.run.died
-}
-
-// StreamStore is the size of JetStream's file store in bytes, 0 while the
-// server is stopped.
+// StreamStore is the size of JetStream's file store in bytes, 0 while it is off.
 func (n *NATS) StreamStore() int64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.run == nil || n.run.server == nil || n.run.server.JetStreamConfig() == nil {
-		return 0
+	if run, ok := n.run.(*natsRun); ok && run.server.JetStreamConfig() != nil {
+		return run.server.JetStreamConfig().MaxStore
 	}
-	return n.run.server.JetStreamConfig().MaxStore
+	return 0
 }

@@ -13,17 +13,27 @@ import (
 	"syscall"
 )
 
-// natsLog hands the server's messages to a slog logger: notices at level debug,
-// warnings and errors at their own. It remembers the last error, and a fatal
-// one, which the server only logs, expecting the program to end; and that the
-// disk was full, after which streams refuse everything until the next start.
+// natsLog passes the server's messages to a slog logger: notices at level debug,
+// warnings and errors at their own. It remembers errors of which the server itself
+// takes no notice, though it cannot serve.
 type natsLog struct {
 	log *slog.Logger
 
-	mu    sync.Mutex // written by the server's goroutines, read by ours
+	mu   sync.Mutex
+	seen natsErrors // guarded by mu
+}
+
+// natsErrors are errors that the server has logged; nil: none.
+type natsErrors struct {
 	last  error
-	fatal error
-	full  error
+	fatal error // the server expects the program to end
+	full  error // the disk was full: streams refuse everything until the next start
+}
+
+func (l *natsLog) errors() natsErrors {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen
 }
 
 func (l *natsLog) write(level slog.Level, format string, v []any) {
@@ -47,9 +57,9 @@ func (l *natsLog) Warnf(format string, v ...any) {
 
 func (l *natsLog) Errorf(format string, v ...any) {
 	l.mu.Lock()
-	l.last = fmt.Errorf(format, v...)
-	if l.full == nil && slices.ContainsFunc(v, isNoSpace) {
-		l.full = l.last
+	l.seen.last = fmt.Errorf(format, v...)
+	if l.seen.full == nil && slices.ContainsFunc(v, isNoSpace) {
+		l.seen.full = l.seen.last
 	}
 	l.mu.Unlock()
 	l.write(slog.LevelError, format, v)
@@ -60,31 +70,10 @@ func isNoSpace(v any) bool {
 	return ok && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT))
 }
 
-func (l *natsLog) noSpace() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.full
-}
-
 func (l *natsLog) Fatalf(format string, v ...any) {
 	l.mu.Lock()
-	l.last = fmt.Errorf(format, v...)
-	l.fatal = l.last
+	l.seen.last = fmt.Errorf(format, v...)
+	l.seen.fatal = l.seen.last
 	l.mu.Unlock()
 	l.write(slog.LevelError, format, v)
-}
-
-func (l *natsLog) failure() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.fatal
-}
-
-func (l *natsLog) lastError() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.last == nil {
-		return errors.New("it logged no error")
-	}
-	return l.last
 }

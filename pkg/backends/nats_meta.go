@@ -19,38 +19,41 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// repairMetas makes the checksums of streams and consumers anew that do not fit
-// their settings. The server renames first the new settings into place, then
-// their checksum; where it was killed between the two, or found no room for the
-// second, its next start would pass over the stream, with all that it holds.
-// Settings that were damaged otherwise, and can be read, are taken as they are: what
-// the stream holds counts for more. Those that cannot be read, or say another name
-// than their folder's, stay as they are, and the server says what it thinks of them.
+// repairMetas writes the checksum again of each stream and consumer whose settings do
+// not match it. The server renames first the new settings into place, then their
+// checksum. If it was killed between the two, or the disk was full, its next start
+// would skip the stream with all its messages. Settings that were damaged in another
+// way, but can be read, are accepted as they are: losing the messages is worse. If they
+// cannot be read, or have another name than their folder, they are left alone, and the
+// server reports them.
 func repairMetas(store string, log *slog.Logger) error {
-	folder := os.DirFS(filepath.Join(store, server.JetStreamStoreDir))
-	streams, _ := fs.Glob(folder, "*/streams/*/"+server.JetStreamMetaFile) // only a bad pattern fails
-	consumers, _ := fs.Glob(folder, "*/streams/*/obs/*/"+server.JetStreamMetaFile)
+	root := filepath.Join(store, server.JetStreamStoreDir)
+	streams, _ := fs.Glob(os.DirFS(root), "*/streams/*/"+server.JetStreamMetaFile) // only a bad pattern fails
+	consumers, _ := fs.Glob(os.DirFS(root), "*/streams/*/obs/*/"+server.JetStreamMetaFile)
 	var errs []error
-	repair := func(meta, key string, name func([]byte) (string, error)) {
-		repaired, err := repairMeta(filepath.Join(store, server.JetStreamStoreDir, filepath.FromSlash(meta)), key, name)
+	repair := func(meta, key string, info any, name *string) {
+		repaired, err := repairMeta(filepath.Join(root, filepath.FromSlash(meta)), key, info, name)
 		if repaired {
-			log.Warn("the settings of a stream do not fit their checksum, which is made anew: the server was ended while it wrote them, or else they were damaged", "of", key)
+			log.Warn("the settings of a stream or consumer do not match their checksum, which is written again: the server was killed while it wrote them, or they were damaged", "name", key)
 		}
 		errs = append(errs, err)
 	}
 	for _, meta := range streams {
-		repair(meta, path.Base(path.Dir(meta)), streamName)
+		var info server.FileStreamInfo
+		repair(meta, path.Base(path.Dir(meta)), &info, &info.Name)
 	}
 	for _, meta := range consumers {
-		of := path.Dir(meta)
-		repair(meta, path.Base(path.Dir(path.Dir(of)))+"/"+path.Base(of), consumerName)
+		var info server.FileConsumerInfo
+		folder := path.Dir(meta)
+		repair(meta, path.Base(path.Dir(path.Dir(folder)))+"/"+path.Base(folder), &info, &info.Name)
 	}
 	return errors.Join(errs...)
 }
 
-// repairMeta makes one checksum anew, unless it fits. The key is what the server
-// keys it with, and the name ends it.
-func repairMeta(meta, key string, name func([]byte) (string, error)) (repaired bool, err error) {
+// repairMeta writes one checksum again, unless it matches. The server keys the checksum
+// with key, which ends with the name. The settings are decoded into info, to which name
+// belongs, as strictly as the server does.
+func repairMeta(meta, key string, info any, name *string) (repaired bool, err error) {
 	text, err := os.ReadFile(meta)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -70,8 +73,10 @@ func repairMeta(meta, key string, name func([]byte) (string, error)) (repaired b
 	if string(had) == sum {
 		return false, nil
 	}
-	if says, err := name(text); err != nil || says != path.Base(key) {
-		return false, nil //nolint:nilerr // the server tells of it
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields() // a newer server's
+	if err := decoder.Decode(info); err != nil || *name != path.Base(key) {
+		return false, nil //nolint:nilerr // the server reports it
 	}
 	return true, writePrivate(sumFile, sum, nil)
 }
@@ -86,23 +91,4 @@ func metaSum(text []byte, key string) (string, error) {
 	}
 	_, _ = hash.Write(text) // never fails
 	return hex.EncodeToString(hash.Sum(nil)), nil
-}
-
-func streamName(text []byte) (string, error) {
-	var info server.FileStreamInfo
-	err := decodeStrictly(text, &info)
-	return info.Name, err
-}
-
-func consumerName(text []byte) (string, error) {
-	var info server.FileConsumerInfo
-	err := decodeStrictly(text, &info)
-	return info.Name, err
-}
-
-// decodeStrictly refuses what the server would, such as fields of a newer one.
-func decodeStrictly(text []byte, into any) error {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	return decoder.Decode(into)
 }

@@ -40,10 +40,9 @@ func streamsOf(t *testing.T, url string) jetstream.JetStream {
 	return streams
 }
 
-// A stream that was being resized, and one that was being made, when the server
-// was killed between its two files, are there after the next start with what
-// they hold, and so are their consumers. Settings that are broken stay as they
-// are.
+// If the server is killed between writing the two files of a stream that is resized or
+// made, the next start has the stream, its messages and its consumers. Settings that
+// cannot be read are left alone.
 func TestAStreamSurvivesAKillWhileItIsResized(t *testing.T) {
 	t.Parallel()
 	cfg := Config{Data: newData(t), Ephemeral: true}
@@ -52,7 +51,7 @@ func TestAStreamSurvivesAKillWhileItIsResized(t *testing.T) {
 		t.Fatal(err)
 	}
 	streams := streamsOf(t, first.URL())
-	folder := func(of string) string { return filepath.Join(first.Dir(), "jetstream", "$G", "streams", of) }
+	folder := func(stream string) string { return filepath.Join(first.Dir(), "jetstream", "$G", "streams", stream) }
 	sums := map[string][]byte{} // before the resize
 	resized := func(name string, size int64) {
 		t.Helper()
@@ -108,8 +107,8 @@ func TestAStreamSurvivesAKillWhileItIsResized(t *testing.T) {
 			t.Errorf("the consumer of %s: %v", name, err)
 		}
 	}
-	if n := strings.Count(said.String(), "made anew"); n != 4 {
-		t.Errorf("%d repairs were told of, want 4:\n%s", n, &said)
+	if n := strings.Count(said.String(), "written again"); n != 4 {
+		t.Errorf("%d repairs in the log, want 4:\n%s", n, &said)
 	}
 	if text, err := os.ReadFile(folder("broken") + "/meta.sum"); err != nil || string(text) != string(sums["broken"]) {
 		t.Errorf("the checksum of broken settings is now %q, %v", text, err)
@@ -117,7 +116,7 @@ func TestAStreamSurvivesAKillWhileItIsResized(t *testing.T) {
 	stop(t, second.Stop)
 	var again testlog.Log
 	startNATS(t, cfg, slog.New(slog.NewTextHandler(&again, nil)))
-	if strings.Contains(again.String(), "made anew") {
+	if strings.Contains(again.String(), "written again") {
 		t.Errorf("repaired once more:\n%s", &again)
 	}
 }

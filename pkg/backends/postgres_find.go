@@ -23,17 +23,17 @@ const minMajor = 14
 // probeWait is the limit of one "--version".
 const probeWait = 5 * time.Second
 
-// pgInstall is a folder with an initdb and a postgres that run and belong
-// together.
+// pgInstall is a folder with an initdb and a postgres that run and have the same
+// version.
 type pgInstall struct {
 	dir     string
 	version string // such as "15.18"
 	major   int
 }
 
-// findPostgres chooses the programs: PG_BIN and nothing else if it is set; else
-// the first suitable folder on PATH, then the distributions', newest first;
-// else a download. If there is data, only its major version is suitable.
+// findPostgres chooses the programs: only PG_BIN if it is set; else the first suitable
+// folder on PATH, then of the distributions' folders, newest first; else a download. If
+// there is data, only its major version is suitable.
 func findPostgres(ctx context.Context, pgBin string, major int, a *account, log *slog.Logger) (pgInstall, error) {
 	if pgBin != "" {
 		found, err := suitable(ctx, pgBin, major, a)
@@ -57,22 +57,35 @@ func findPostgres(ctx context.Context, pgBin string, major int, a *account, log 
 	return found, nil
 }
 
-// suitable probes a folder, and reports why its programs cannot serve data of a
-// major version, or, for 0, new data.
+// suitable runs both programs of a folder as the account. The error says why they
+// cannot serve data of this major version; 0: new data.
 func suitable(ctx context.Context, dir string, major int, a *account) (pgInstall, error) {
-	i, err := probePostgres(ctx, dir, a)
-	switch {
-	case err != nil:
-	case major != 0 && i.major != major:
-		err = fmt.Errorf("the data was made by PostgreSQL %d, %s holds %s", major, i.dir, i.version)
-	case i.major < minMajor:
-		err = fmt.Errorf("%s holds PostgreSQL %s, need %d or later", i.dir, i.version, minMajor)
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return pgInstall{}, fmt.Errorf("folder of postgres: %w", err)
 	}
-	return i, err
+	initdb, err := programVersion(ctx, filepath.Join(dir, "initdb"), a)
+	if err != nil {
+		return pgInstall{}, err
+	}
+	version, err := programVersion(ctx, filepath.Join(dir, "postgres"), a)
+	if err != nil {
+		return pgInstall{}, err
+	}
+	i := pgInstall{dir: dir, version: version, major: folderMajor(version)}
+	switch {
+	case initdb != version:
+		return i, fmt.Errorf("%s holds initdb %s, but postgres %s", dir, initdb, version)
+	case major != 0 && i.major != major:
+		return i, fmt.Errorf("the data was made by PostgreSQL %d, %s holds %s", major, dir, version)
+	case i.major < minMajor:
+		return i, fmt.Errorf("%s holds PostgreSQL %s, need %d or later", dir, version, minMajor)
+	}
+	return i, nil
 }
 
-// pathFolders lists the folders of every postgres on PATH, links followed: a
-// link in /usr/local/bin says nothing of where initdb is.
+// pathFolders lists the folders of every postgres on PATH. It follows links: initdb is
+// beside the program, not beside a link in /usr/local/bin.
 func pathFolders() []string {
 	var dirs []string
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
@@ -86,7 +99,8 @@ func pathFolders() []string {
 
 var firstNumber = regexp.MustCompile(`\d+`)
 
-// distributionFolders lists where packages put their programs, newest first.
+// distributionFolders lists the folders in which packages install the programs, newest
+// first.
 func distributionFolders() []string {
 	var dirs []string
 	for _, pattern := range []string{
@@ -112,27 +126,8 @@ func folderMajor(dir string) int {
 
 var pgVersion = regexp.MustCompile(`\(PostgreSQL\) ((\d+)[^ \n]*)`)
 
-// probePostgres runs both programs of a folder as the account. Scripts are
-// refused: a wrapper would stand between us and the server's signals.
-func probePostgres(ctx context.Context, dir string, a *account) (pgInstall, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return pgInstall{}, fmt.Errorf("folder of postgres: %w", err)
-	}
-	versions := make([]string, 0, 2)
-	for _, name := range []string{"initdb", "postgres"} {
-		version, err := programVersion(ctx, filepath.Join(dir, name), a)
-		if err != nil {
-			return pgInstall{}, err
-		}
-		versions = append(versions, version)
-	}
-	if versions[0] != versions[1] {
-		return pgInstall{}, fmt.Errorf("%s holds initdb %s, but postgres %s", dir, versions[0], versions[1])
-	}
-	return pgInstall{dir: dir, version: versions[1], major: folderMajor(versions[1])}, nil
-}
-
+// programVersion runs a program as the account. It refuses scripts: a wrapper script
+// would get the signals instead of the server.
 func programVersion(ctx context.Context, program string, a *account) (string, error) {
 	if isScript(program) {
 		return "", fmt.Errorf("%s is a script, not the program itself", program)
@@ -148,8 +143,7 @@ func programVersion(ctx context.Context, program string, a *account) (string, er
 	return string(match[1]), nil
 }
 
-// runShort runs a program that ends at once, as the account, and gives its
-// output.
+// runShort runs a program that ends at once, as the account, and returns its output.
 func runShort(ctx context.Context, a *account, program string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeWait)
 	defer cancel()

@@ -6,11 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,14 +26,14 @@ func TestPostgresSurvivesKill(t *testing.T) {
 	p := startPostgres(t, newSeeded(t))
 	address := p.Address()
 	query(t, p.URL(), "CREATE TABLE kept AS SELECT 'hello' AS word")
-	family, err := p.child.family()
+	family, err := p.run.(*child).family()
 	if err != nil || len(family) < 3 {
 		t.Fatalf("processes: %v, %v", family, err)
 	}
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if anyAlive(family) {
+	if slices.ContainsFunc(family, alive) {
 		t.Errorf("some of %v live", family)
 	}
 	if err := p.Restart(t.Context()); err != nil {
@@ -84,8 +84,8 @@ func TestPausedPostgresStops(t *testing.T) {
 	stop(t, p.Stop)
 }
 
-// A pid file whose number now belongs to a stranger, or to a postmaster that was
-// killed and that nobody has reaped yet, must not prevent a start.
+// A pid file with an id that now belongs to another program, or to a zombie postmaster,
+// must not prevent a start.
 func TestStalePIDFileNamesAStranger(t *testing.T) {
 	t.Parallel()
 	for name, ends := range map[string]bool{"alive": false, "not reaped": true} {
@@ -128,7 +128,7 @@ func TestPostgresWaitsForAnOrphan(t *testing.T) {
 	release(p.lock) // as if our predecessor had been killed, and its postgres were still ending
 	ended := make(chan error, 1)
 	eventually(t, "occupants seen", func() bool { return len(occupants(p.dir)) > 0 })
-	go func() { ended <- p.child.process.Signal(syscall.SIGQUIT) }()
+	go func() { ended <- p.run.(*child).process.Signal(syscall.SIGQUIT) }()
 	startPostgres(t, data)
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -137,11 +137,6 @@ func TestPostgresWaitsForAnOrphan(t *testing.T) {
 
 func TestPostgresComplains(t *testing.T) {
 	t.Parallel()
-	taken, err := net.Listen("tcp", anyPort)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = taken.Close() }()
 	data := newSeeded(t)
 	stop(t, startPostgres(t, data).Stop)
 	version, password := filepath.Join(data, "postgres", "PG_VERSION"), filepath.Join(data, "postgres.password")
@@ -149,7 +144,6 @@ func TestPostgresComplains(t *testing.T) {
 		name, file, text, want string
 		cfg                    Config
 	}{
-		{name: "port", cfg: Config{PostgresAddr: taken.Addr().String()}, want: errPortTaken.Error()},
 		{name: "older data", file: version, text: "11\n", want: "made by PostgreSQL 11"},
 		{name: "ancient data", file: version, text: "9.6\n", want: "move the folder away"},
 		{name: "password lost", file: password, want: "password file"},
@@ -224,7 +218,7 @@ func TestExplainKnowsPostgresLogs(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &child{spec: childSpec{log: log}, logFrom: int64(strings.Index(text, "FATAL"))}
-	err := (&Postgres{}).explain(errors.New("it ended"), c)
+	err := c.explain(errors.New("it ended"))
 	for _, want := range []string{"the disk is full", "it ended", log, "FATAL:  could not write"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
@@ -240,10 +234,11 @@ func TestExplainKnowsAFullDisk(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", disk).Run() })
 	silent := &child{spec: childSpec{log: filepath.Join(disk, "postgres.log")}}
-	if err := (&Postgres{daemon: daemon{dir: disk}}).explain(errors.New("it ended"), silent); !strings.Contains(err.Error(), "the disk is full") {
+	if err := silent.explain(errors.New("it ended")); !strings.Contains(err.Error(), "the disk is full") {
 		t.Errorf("%q does not say that the disk is full", err)
 	}
-	if err := (&Postgres{daemon: daemon{dir: t.TempDir()}}).explain(errors.New("it ended"), silent); strings.Contains(err.Error(), "full") {
+	silent.spec.log = filepath.Join(t.TempDir(), "postgres.log")
+	if err := silent.explain(errors.New("it ended")); strings.Contains(err.Error(), "full") {
 		t.Errorf("%q", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,11 +23,11 @@ func TestKilledParentLeavesNoChild(t *testing.T) {
 	t.Parallel()
 	data := newSeeded(t)
 	r := runParent(t, data)
-	eventually(t, "all children gone", func() bool { return !anyAlive([]int{r.Postgres, r.PostgresChild, r.Redis}) })
+	eventually(t, "all children gone", func() bool { return !slices.ContainsFunc([]int{r.Postgres, r.PostgresChild, r.Redis}, alive) })
 	start(t, Config{Data: data})
 }
 
-// The next start must not need to wait for the children's end by itself.
+// A start right after the parent was killed waits for its children by itself.
 func TestStartRightAfterTheParentWasKilled(t *testing.T) {
 	t.Parallel()
 	data := newSeeded(t)
@@ -103,7 +104,7 @@ func TestRootsChildrenAreTheFoldersOwner(t *testing.T) {
 
 func checkChildrenRunAs(t *testing.T, b *Backends, want uint32) {
 	t.Helper()
-	for _, c := range []*child{b.postgres.child, b.redis.child} {
+	for _, c := range []*child{b.postgres.run.(*child), b.redis.run.(*child)} {
 		if c == nil {
 			continue
 		}
@@ -120,7 +121,7 @@ func checkChildrenRunAs(t *testing.T, b *Backends, want uint32) {
 func TestChildrenLeadTheirGroups(t *testing.T) {
 	t.Parallel()
 	b := start(t, Config{Data: newSeeded(t), Ephemeral: true})
-	for _, c := range []*child{b.postgres.child, b.redis.child} {
+	for _, c := range []*child{b.postgres.run.(*child), b.redis.run.(*child)} {
 		if c == nil {
 			continue
 		}

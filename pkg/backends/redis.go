@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,25 +27,21 @@ const RedisDatabases = 1024
 const redisReadyWait = 10 * time.Second // limit of a start; it has nothing to load
 
 // Redis is a redis-server that runs as a child process, or a miniredis in this
-// process. It keeps nothing on disk: what it held is gone with Stop and Kill.
+// process. It keeps nothing on disk: Stop and Kill lose its data.
 type Redis struct {
 	daemon
 
 	path    string // of redis-server; empty: in-process
-	version atomic.Value
+	version string
 }
 
 // StartRedis starts Redis and returns once it answers. Of cfg it uses Data (for
-// its configuration, password and log), RedisAddr and InProcessRedis. It holds
-// at most 256 MB and then drops what was used least recently. Without a
-// redis-server that runs it takes miniredis, which knows no such limit; see
-// InProcess.
+// its password and log) and InProcessRedis. It holds at most 256 MB and then
+// evicts the least recently used keys. If no redis-server runs here, it is
+// miniredis, which has no such limit; see InProcess.
 func StartRedis(ctx context.Context, cfg Config, log *slog.Logger) (*Redis, error) {
-	r := &Redis{daemon: daemon{
-		name: "redis", cfg: cfg, addr: cfg.RedisAddr, log: log.With("part", "redis"),
-		limit: redisReadyWait, signals: []syscall.Signal{syscall.SIGTERM},
-	}}
-	r.program = r
+	r := &Redis{daemon: daemon{name: "redis", cfg: cfg, log: log.With("part", "redis")}}
+	r.store = r
 	if err := r.start(ctx); err != nil {
 		return nil, err
 	}
@@ -55,54 +49,60 @@ func StartRedis(ctx context.Context, cfg Config, log *slog.Logger) (*Redis, erro
 }
 
 func (r *Redis) prepare(ctx context.Context) (err error) {
+	if err := r.account.checkReach(filepath.Dir(r.dir)); err != nil {
+		return err
+	}
+	r.version = "miniredis"
 	if !r.cfg.InProcessRedis {
 		r.path = FindRedis()
 	}
 	if r.path != "" {
-		if _, err := runShort(ctx, r.account, r.path, "--version"); err != nil {
-			r.log.Warn("redis-server does not run: taking the in-process stand-in", "error", err)
+		said, err := runShort(ctx, r.account, r.path, "--version")
+		if err != nil {
+			r.log.Warn("redis-server does not run: using the in-process stand-in", "error", err)
 			r.path = ""
+		} else if match := redisVersion.FindSubmatch(said); match != nil {
+			r.version = string(match[1])
 		}
 	}
 	r.password, err = secret(r.dir+".password", nil)
 	return err
 }
 
-// FindRedis gives the path of redis-server, empty if none is installed: on
-// PATH, else in the usual folders.
+var redisVersion = regexp.MustCompile(`\bv=(\S+)`)
+
+// FindRedis returns the path of redis-server, on PATH or in the usual folders; empty
+// if it is not installed.
 func FindRedis() string {
-	if program, err := exec.LookPath("redis-server"); err == nil {
-		if program, err = filepath.Abs(program); err == nil {
-			return program
-		}
-	}
-	for _, dir := range []string{"/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"} {
-		program := filepath.Join(dir, "redis-server")
-		if info, err := os.Stat(program); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return program
+	for _, name := range []string{"redis-server", "/usr/bin/redis-server", "/usr/local/bin/redis-server", "/opt/homebrew/bin/redis-server"} {
+		if program, err := exec.LookPath(name); err == nil {
+			if program, err = filepath.Abs(program); err == nil {
+				return program
+			}
 		}
 	}
 	return ""
 }
 
-func (r *Redis) command(context.Context) (childSpec, error) {
+func (r *Redis) serve(ctx context.Context) (process, error) {
 	if r.path == "" {
-		return childSpec{}, r.runInProcess()
+		return r.serveInProcess()
 	}
-	return childSpec{
+	return r.serveChild(ctx, childSpec{
 		name:    "redis",
 		program: r.path,
 		args:    []string{"-"},
 		stdin:   r.configuration(),
+		signals: []syscall.Signal{syscall.SIGTERM},
 		onDeath: syscall.SIGKILL, // it has nothing to save
-	}, nil
+	}, redisReadyWait, r.ask)
 }
 
-// configuration is read from standard input: anybody may read an argument list,
-// and the name of a file is a pattern, which a data folder's may not match.
+// configuration is passed on standard input: every user can read an argument list, and
+// redis-server takes a file's name as a pattern, which may not match the data folder's.
 func (r *Redis) configuration() string {
 	return strings.Join([]string{
-		"bind " + r.host,
+		"bind " + loopback,
 		"port " + strconv.Itoa(r.port),
 		"protected-mode yes",
 		"requirepass " + r.password,
@@ -117,63 +117,54 @@ func (r *Redis) configuration() string {
 	}, "\n")
 }
 
-// ask asks only once the log says that the child has the port: a stranger's
-// server must not see the password.
+// ask connects only once the log says that the child has the port: another program's
+// server must not get the password.
 func (r *Redis) ask(ctx context.Context, c *child) (settled bool, err error) {
 	if !strings.Contains(c.tail(), "eady to accept connections") {
 		return false, errNotReady
 	}
 	ctx, cancel := c.attempt(ctx)
 	defer cancel()
-	version, err := r.askVersion(ctx)
-	if err == nil {
-		r.version.Store(version)
-	}
+	err = r.ping(ctx)
 	return err == nil, err
 }
 
-// askVersion fails while the server does not answer, and when ctx ends.
-func (r *Redis) askVersion(ctx context.Context) (string, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.Address()) // the client would log each refusal
-	if err != nil {
-		return "", err
-	}
-	_ = conn.Close()
-	options, err := redis.ParseURL(r.URL())
-	if err != nil {
-		return "", err
-	}
-	options.MaxRetries, options.DisableIdentity, options.ContextTimeoutEnabled = -1, true, true
-	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	client := redis.NewClient(options)
+// ping fails if the server does not answer.
+func (r *Redis) ping(ctx context.Context) error {
+	client := redis.NewClient(&redis.Options{
+		Addr: r.Address(), Password: r.password, MaxRetries: -1, DisableIdentity: true, ContextTimeoutEnabled: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
 	defer func() { _ = client.Close() }()
-	info, err := client.Info(ctx, "server").Result()
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(info) {
-		if version, ok := strings.CutPrefix(line, "redis_version:"); ok {
-			return strings.TrimSpace(version), nil
-		}
-	}
-	return "", errors.New("INFO names no version")
+	return client.Ping(ctx).Err()
 }
 
-func (r *Redis) runInProcess() error {
-	stand := miniredis.NewMiniRedis()
-	stand.RequireAuth(r.password)
-	if err := stand.StartAddr(r.Address()); err != nil {
+func (r *Redis) serveInProcess() (process, error) {
+	s := &standIn{miniredis.NewMiniRedis()}
+	s.RequireAuth(r.password)
+	if err := s.StartAddr(r.Address()); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
-			err = fmt.Errorf("listen on %s: %w", r.Address(), errPortTaken)
+			err = errPortTaken
 		}
-		return err
+		return nil, fmt.Errorf("listen on %s: %w", r.Address(), err)
 	}
-	r.stand = stand
-	r.version.Store("miniredis")
+	return s, nil
+}
+
+// standIn is a miniredis, which cannot end by itself.
+type standIn struct{ *miniredis.Miniredis }
+
+func (*standIn) ended() <-chan struct{} { return nil }
+
+func (*standIn) died() error { return nil }
+
+func (s *standIn) end(_ context.Context, gone func()) error {
+	s.Close()
+	gone()
 	return nil
 }
 
-// InProcess tells whether this is the stand-in.
+// InProcess reports whether this is the stand-in.
 func (r *Redis) InProcess() bool { return r.path == "" }
 
 // URL is the connection string of database 0, password included.
@@ -183,4 +174,4 @@ func (r *Redis) URL() string {
 }
 
 // Version is the server's, such as "7.0.15", or "miniredis".
-func (r *Redis) Version() string { return r.version.Load().(string) } //nolint:forcetypeassert // it is stored as such
+func (r *Redis) Version() string { return r.version }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strings"
 	"testing"
 	"time"
 )
@@ -46,10 +45,13 @@ func TestRedisFaults(t *testing.T) {
 	}
 }
 
-// ping does not use a pool, which would log each refusal.
+// ping dials first: the client would log each refused connection.
 func ping(ctx context.Context, r *Redis) error {
-	_, err := r.askVersion(ctx)
-	return err
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.Address())
+	if err != nil {
+		return err
+	}
+	return errors.Join(conn.Close(), r.ping(ctx))
 }
 
 func TestRedisPauses(t *testing.T) {
@@ -62,13 +64,13 @@ func TestRedisPauses(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := r.askVersion(ctx); err == nil {
+	if err := r.ping(ctx); err == nil {
 		t.Error("a paused Redis answers")
 	}
 	if err := r.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.askVersion(t.Context()); err != nil {
+	if err := r.ping(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
@@ -89,21 +91,40 @@ func TestStandInForRedis(t *testing.T) {
 	}
 }
 
+// A store that is started again says that another program has taken its port.
 func TestPortsTaken(t *testing.T) {
-	taken, err := net.Listen("tcp", anyPort)
-	if err != nil {
-		t.Fatal(err)
+	in := func() Config { return Config{Data: newSeeded(t), Ephemeral: true} }
+	starts := map[string]func() (restartable, error){
+		"postgres": func() (restartable, error) { return StartPostgres(t.Context(), in(), discard()) },
+		"redis":    func() (restartable, error) { return StartRedis(t.Context(), in(), discard()) },
+		"miniredis": func() (restartable, error) {
+			return StartRedis(t.Context(), Config{Data: newData(t), InProcessRedis: true}, discard())
+		},
+		"nats": func() (restartable, error) { return StartNATS(t.Context(), in(), discard()) },
 	}
-	defer func() { _ = taken.Close() }()
-	address := taken.Addr().String()
-	for _, inProcess := range []bool{false, true} {
-		_, err = StartRedis(t.Context(), Config{Data: newData(t), RedisAddr: address, InProcessRedis: inProcess}, discard())
-		if !errors.Is(err, errPortTaken) {
-			t.Errorf("redis: %v", err)
-		}
+	for name, start := range starts {
+		t.Run(name, func(t *testing.T) {
+			s, err := start()
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop(t, s.Stop)
+			taken, err := net.Listen("tcp", s.Address())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = taken.Close() }()
+			err = s.Restart(t.Context())
+			if !errors.Is(err, errPortTaken) {
+				t.Errorf("got %v, want that the port is taken", err)
+			}
+		})
 	}
-	_, err = StartNATS(t.Context(), Config{Data: newData(t), NATSAddr: address}, discard())
-	if err == nil || !strings.Contains(err.Error(), "address already in use") {
-		t.Errorf("nats: %v", err)
-	}
+}
+
+// restartable is what the three stores have in common.
+type restartable interface {
+	Address() string
+	Stop(ctx context.Context) error
+	Restart(ctx context.Context) error
 }

@@ -18,7 +18,7 @@ import (
 const unknownUser = 54_321
 
 // asUser runs a parent on the folder (see beParent) as another user, and returns
-// what it complains of.
+// its output.
 func asUser(t *testing.T, uid uint32, data string) string {
 	t.Helper()
 	self, err := os.Executable()
@@ -41,7 +41,7 @@ func asUser(t *testing.T, uid uint32, data string) string {
 	return string(said)
 }
 
-// Where stores cannot be, or not as this user, the complaint says what to do.
+// If the stores cannot use a folder, or not as this user, the error says what to do.
 func TestFoldersThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -57,7 +57,7 @@ func TestFoldersThatCannotBeUsed(t *testing.T) {
 		prepare func(data string) error
 		want    []string
 	}{
-		"a file":                         {func(data string) error { return os.WriteFile(data, nil, 0o644) }, []string{"is a file", other, "--data"}},
+		"a file":                         {func(data string) error { return os.WriteFile(data, nil, 0o644) }, []string{"not a directory", other, "--data"}},
 		"in a folder of somebody else's": {func(string) error { return nil }, []string{"permission denied", other, "--data"}},
 		"somebody else's":                {func(data string) error { return os.Mkdir(data, 0o700) }, []string{"permission denied", "another user's", other, "--data"}},
 		"read-only": {func(data string) error {
@@ -86,8 +86,7 @@ func TestFoldersThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// PostgreSQL wants a user that has a name, be it our own or, for root, the folder's
-// owner.
+// PostgreSQL needs a user that has a name: our own or, for root, the folder's owner.
 func TestAUserWithoutAName(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

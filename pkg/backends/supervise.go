@@ -12,41 +12,41 @@ import (
 	"time"
 )
 
-// folderWatch is how often to look whether the folders are still there. What is
-// written in between is lost with a folder that was removed.
+// folderWatch is how often to check that the folders still exist. What is written into
+// a removed folder until then is lost.
 const folderWatch = time.Second
 
 // pauses say when a part that ended by itself is started again.
 type pauses struct {
-	first, longest time.Duration // before a start; each is twice the one before
-	steady         time.Duration // a part that ran so long has got over it, and begins with first again
-	giveUp         time.Duration // how long a part may be in trouble
+	first, longest time.Duration // pauses before a start; each is twice the one before
+	steady         time.Duration // a part that ran so long is stable: the next pause is first
+	giveUp         time.Duration // how long a part may be unstable
 }
 
-// usualPauses: the first is short, because the sale waits. A start that fails
-// mostly does so at once, so that giving up means a dozen or more of them; it
-// comes late enough for an operator's `rm` on a full disk.
+// usualPauses begin short, because the sale waits. Failed starts mostly fail at once,
+// so there are a dozen or more tries before the part is given up; by then an operator
+// has had time to free space on a full disk.
 var usualPauses = pauses{first: 50 * time.Millisecond, longest: 10 * time.Second, steady: 10 * time.Second, giveUp: 2 * time.Minute}
 
 // part is a store that runs here, as the supervisor sees it.
 type part struct {
 	name string
-	// ended gives a channel that closes when the current run ends by itself,
-	// and a function that then says how.
+	// ended returns a channel that closes when the current run ends by itself,
+	// and a function that then says why.
 	ended func() (<-chan struct{}, func() error)
 	// restart starts it on the same data, port and password.
 	restart func(context.Context) error
-	// needed: nothing is sold without it. A cache is tried for ever.
+	// needed: nothing can be sold without it. A part that is not is tried for ever.
 	needed bool
 }
 
-// keep starts a part again whenever it has ended by itself, until Stop. It
-// returns an error once there is no sense in trying on.
+// keep starts a part again whenever it has ended by itself, until Stop. It returns an
+// error when it gives up.
 func (b *Backends) keep(ctx context.Context, p part, every pauses, log *slog.Logger) error {
 	log = log.With("part", p.name)
 	pause := every.first
-	var trouble time.Time // when it ended first, since it last was steady
-	tried := false        // to start it since then: a process that stood still gives up nothing untried
+	var unstable time.Time // when it ended first, since it was last steady
+	tried := false         // to start it since then: if this process was suspended, giveUp may have passed without a try
 	for {
 		ended, why := p.ended()
 		began := time.Now()
@@ -55,14 +55,14 @@ func (b *Backends) keep(ctx context.Context, p part, every pauses, log *slog.Log
 			return nil
 		case <-ended:
 		}
-		if trouble.IsZero() || time.Since(began) >= every.steady {
-			pause, trouble, tried = every.first, time.Now(), false
+		if unstable.IsZero() || time.Since(began) >= every.steady {
+			pause, unstable, tried = every.first, time.Now(), false
 		}
 		for err := why(); err != nil && ctx.Err() == nil; pause = min(2*pause, every.longest) {
 			if gone := b.gone(); gone != nil {
 				return errors.Join(gone, err)
 			}
-			if p.needed && tried && time.Since(trouble) >= every.giveUp {
+			if p.needed && tried && time.Since(unstable) >= every.giveUp {
 				return fmt.Errorf("%s does not stay up, tried for %v: %w", p.name, every.giveUp, err)
 			}
 			log.Error("a store ended by itself or does not start: starting it again", "pause", pause, "error", err)
@@ -73,19 +73,19 @@ func (b *Backends) keep(ctx context.Context, p part, every pauses, log *slog.Log
 			}
 		}
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the store was being started while everything stops
+			return nil //nolint:nilerr // everything stops
 		}
-		log.Info("a store runs again", "after", time.Since(trouble).Round(time.Millisecond))
+		log.Info("a store runs again", "after", time.Since(unstable).Round(time.Millisecond))
 	}
 }
 
-// folder is one that must stay where it is.
+// folder is one that must not be removed or replaced.
 type folder struct {
 	path string
-	info fs.FileInfo // as it was at the start
+	info fs.FileInfo // at the start
 }
 
-// hold remembers folders, to notice when one is gone.
+// hold remembers folders for gone.
 func (b *Backends) hold(paths ...string) error {
 	for _, path := range paths {
 		info, err := os.Stat(path)
@@ -97,29 +97,27 @@ func (b *Backends) hold(paths ...string) error {
 	return nil
 }
 
-// gone reports a folder that was removed, or that another one has replaced: the
-// stores would go on writing into files without a name.
+// gone returns an error if a folder was removed, or replaced by another: the stores
+// would go on writing into deleted files.
 func (b *Backends) gone() error {
 	for _, f := range b.folders {
 		switch info, err := os.Stat(f.path); {
 		case errors.Is(err, fs.ErrNotExist):
 			return fmt.Errorf("the data folder %s was removed: put it back, or start again on another with --data", f.path)
 		case err == nil && !os.SameFile(info, f.info):
-			return fmt.Errorf("the data folder %s was replaced by another: put the old one back before the next start, or what it holds is not known any more", f.path)
+			return fmt.Errorf("the data folder %s was replaced by another: put the old one back before the next start, or its data is lost", f.path)
 		}
 	}
 	return nil
 }
 
-// watchFolders returns an error when a folder is gone, nil at Stop.
+// watchFolders returns the error of gone, nil at Stop.
 func (b *Backends) watchFolders(ctx context.Context) error {
-	tick := time.NewTicker(folderWatch)
-	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(folderWatch):
 			if err := b.gone(); err != nil {
 				return err
 			}

@@ -20,7 +20,7 @@ import (
 	"notsale/pkg/backends/backendstest/testlog"
 )
 
-// A killed store comes back at the same address, with what it had stored.
+// A killed store is started again at the same address, with what it had stored.
 func TestKilledStoresAreStartedAgain(t *testing.T) {
 	b := start(t, Config{Data: newSeeded(t)})
 	databaseURL, redisURL, natsURL := b.DatabaseURL(), b.RedisURL(), b.NATSURL()
@@ -28,15 +28,15 @@ func TestKilledStoresAreStartedAgain(t *testing.T) {
 	publish(t, natsURL)
 
 	ended, _ := b.postgres.ended()
-	signal(t, b.postgres.child, syscall.SIGKILL)
+	signal(t, b.postgres.run.(*child), syscall.SIGKILL)
 	<-ended
 	if !b.redis.InProcess() {
 		ended, _ = b.redis.ended()
-		signal(t, b.redis.child, syscall.SIGKILL)
+		signal(t, b.redis.run.(*child), syscall.SIGKILL)
 		<-ended
 	}
 	ended, _ = b.nats.ended()
-	if err := b.nats.run.server.DisableJetStream(); err != nil {
+	if err := b.nats.run.(*natsRun).server.DisableJetStream(); err != nil {
 		t.Fatal(err)
 	}
 	<-ended
@@ -84,8 +84,8 @@ func nothingDone(t *testing.T, b *Backends) {
 // hasty are pauses for tests of giving up.
 var hasty = pauses{first: time.Millisecond, longest: time.Millisecond, steady: time.Hour, giveUp: 5 * time.Millisecond}
 
-// A store that cannot be started again is given up, saying what to do; a cache
-// is not, because selling goes on without it.
+// A store that cannot be started again is given up with an error that says what to do; a
+// cache is not, because selling goes on without it.
 func TestAStoreThatDoesNotComeBack(t *testing.T) {
 	p := startPostgres(t, newSeeded(t))
 	if err := os.WriteFile(filepath.Join(p.dir, "PG_VERSION"), []byte("9\n"), 0o600); err != nil {
@@ -125,8 +125,8 @@ func TestAStoreThatDoesNotComeBack(t *testing.T) {
 	}
 }
 
-// A folder that is gone is noticed, also where nobody writes to it, and no store
-// begins anew in its place.
+// A removed or replaced folder is noticed, even if nothing writes to it, and no store
+// starts in its place.
 func TestARemovedDataFolderIsNoticed(t *testing.T) {
 	b := start(t, Config{
 		Data: newData(t), Ephemeral: true, InProcessRedis: true,
@@ -155,8 +155,8 @@ func TestARemovedDataFolderIsNoticed(t *testing.T) {
 	}
 }
 
-// A stream whose disk was full refuses everything until the server is started
-// anew, even when there is room: that must not be left to people.
+// A stream whose disk was full refuses everything until the server is started again,
+// even when there is room: so that must happen by itself.
 func TestNATSSellsOnAfterAFullDisk(t *testing.T) {
 	disk := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=100m,mode=0711", "tmpfs", disk).CombinedOutput(); err != nil {
@@ -201,8 +201,8 @@ func TestNATSSellsOnAfterAFullDisk(t *testing.T) {
 	nothingDone(t, b)
 }
 
-// A disk that fills up while the store is stopped, or starts anew, and gets room
-// in two steps: the streams get what they would have had.
+// After a start on a full disk, the streams can use the room that comes later, as if the
+// disk had not been full.
 func TestRoomThatCameAfterAStartOnAFullDiskIsUsed(t *testing.T) {
 	disk := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=200m,mode=0711", "tmpfs", disk).CombinedOutput(); err != nil {

@@ -11,20 +11,19 @@ import (
 	"syscall"
 )
 
-// watchdog is a small shell that outlives us by a moment: it holds the read end
-// of a pipe whose write end only we have. When the pipe closes without its
-// being dismissed, we are gone, and it signals the process that it guards.
-// For systems where the kernel does not do that.
+// watchdog is a small shell that signals a child when this process dies, for systems
+// whose kernel does not do that. It reads from a pipe whose write end only this process
+// has: when the pipe closes before dismiss is called, this process has died.
 type watchdog struct {
 	cmd  *exec.Cmd
 	pipe io.WriteCloser
 }
 
-// The first line names the process. The second read ends when we do.
+// The first line names the child. The second read ends when this process does.
 const watchdogScript = `read -r pid && { read -r _ ; kill -"$1" "$pid"; } 2>/dev/null`
 
-// startWatchdog starts the shell in a group of its own, out of reach of Ctrl-C.
-// It keeps our identity, so that root's may signal nobody's processes.
+// startWatchdog starts the shell in a group of its own, which Ctrl-C does not reach,
+// as the user of this process, so that root's may signal nobody's processes.
 func startWatchdog(onDeath syscall.Signal) (*watchdog, error) {
 	cmd := exec.Command("/bin/sh", "-c", watchdogScript, "notsale-watchdog", strconv.Itoa(int(onDeath)))
 	cmd.Dir = "/"
@@ -47,8 +46,8 @@ func (w *watchdog) guard(pid int) error {
 	return nil
 }
 
-// dismiss ends the watchdog before the pipe closes, so that it signals nobody:
-// the process id may belong to another by now.
+// dismiss ends the watchdog before the pipe closes, so that it signals nobody: by now
+// the process id may belong to another process.
 func (w *watchdog) dismiss() {
 	_ = w.cmd.Process.Kill()
 	_ = w.cmd.Wait() // closes the pipe

@@ -1,15 +1,15 @@
-// Package follow reads a stream on from a cursor, as allocators and recorders do.
+// Package follow reads a stream from a cursor on, for allocators and recorders.
 //
-// Purpose: a stream can lose its tail, be removed and made anew, or deliver nothing
-// though it has more, and a ledger can be restored: whoever goes on from a cursor
-// finds each of these out, in the one way that stands here.
+// Purpose: a stream can lose its tail, be removed and made again, or deliver
+// nothing though it has more, and a ledger can be restored. Whoever reads on from
+// a cursor must notice each of these, and does so through this package.
 //
 // Authority: none. The caller's cursor says where to go on.
 //
 // Invariants: nothing behind the cursor is delivered before the message at the
-// cursor was seen to be the one that was dealt with; messages come in order and
+// cursor was checked to be the one that was handled; messages come in order and
 // without a gap.
 //
-// Failure behaviour: any doubt is an error, after which the caller begins anew from
-// his cursor.
+// Failure behaviour: any doubt is an error, after which the caller starts again
+// from its cursor.
 package follow

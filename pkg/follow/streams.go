@@ -27,21 +27,21 @@ func (r requests) Read(ctx context.Context, from uint64) (Reader, error) {
 }
 
 // Attempts is a stream of checkout attempts.
-func Attempts(c *stream.Client, of wire.AttemptStream) Stream { return attempts{c, of} }
+func Attempts(c *stream.Client, s wire.AttemptStream) Stream { return attempts{c, s} }
 
 type attempts struct {
 	client *stream.Client
-	of     wire.AttemptStream
+	stream wire.AttemptStream
 }
 
 func (a attempts) Info(ctx context.Context) (stream.Info, error) {
-	return a.client.AttemptInfo(ctx, a.of)
+	return a.client.AttemptInfo(ctx, a.stream)
 }
 
 func (a attempts) Message(ctx context.Context, sequence uint64) (stream.Message, error) {
-	return a.client.AttemptMessage(ctx, a.of, sequence)
+	return a.client.AttemptMessage(ctx, a.stream, sequence)
 }
 
 func (a attempts) Read(ctx context.Context, from uint64) (Reader, error) {
-	return a.client.ReadAttempts(ctx, a.of, from)
+	return a.client.ReadAttempts(ctx, a.stream, from)
 }

@@ -13,11 +13,11 @@ type Host interface {
 	Go(f func())
 	// Now is the process's clock, for deadlines and pauses.
 	Now() time.Time
-	// Wait pauses, at most until ctx ends.
+	// Wait pauses for d, or until ctx ends.
 	Wait(ctx context.Context, d time.Duration)
 	// Inbox returns an empty inbox.
 	Inbox() Inbox
-	// Event returns one that has not happened.
+	// Event returns an event that has not happened yet.
 	Event() Event
 	// WithCancel is context.WithCancelCause.
 	WithCancel(ctx context.Context) (context.Context, context.CancelCauseFunc)
@@ -25,23 +25,24 @@ type Host interface {
 	WithTimeout(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc)
 }
 
-// Forever is a patience without an end.
+// Forever is a patience that never ends.
 const Forever = time.Duration(math.MaxInt64)
 
-// Inbox is where tasks are told things by others, each thing once.
+// Inbox is an unbounded queue of messages between tasks. Each message is taken
+// once.
 type Inbox interface {
-	// Put tells, without waiting.
+	// Put adds a message. It never waits.
 	Put(x any)
-	// Take returns what was told first, waiting for it for at most so long and
-	// until ctx ends; false: nothing was.
+	// Take removes the oldest message. It waits for one until patience is over or ctx
+	// ends; false: there was none.
 	Take(ctx context.Context, patience time.Duration) (x any, ok bool)
 }
 
-// Event happens once, for all who wait for it.
+// Event happens once, for all tasks that wait for it.
 type Event interface {
-	// Set lets it happen, and is called once.
+	// Set makes it happen. It is called once.
 	Set()
-	// Wait waits for it for at most so long and until ctx ends; false: it has not
+	// Wait waits for it until patience is over or ctx ends; false: it has not
 	// happened.
 	Wait(ctx context.Context, patience time.Duration) bool
 }
@@ -80,8 +81,8 @@ func (*Real) Wait(ctx context.Context, d time.Duration) {
 
 // Inbox implements Host.
 func (*Real) Inbox() Inbox {
-	i := &inbox{news: make(chan struct{}, 1)}
-	i.told = i.room[:0]
+	i := &inbox{wake: make(chan struct{}, 1)}
+	i.messages = i.room[:0]
 	return i
 }
 
@@ -109,7 +110,7 @@ func (e event) Wait(ctx context.Context, patience time.Duration) bool {
 	return false
 }
 
-// after is time.After, which never comes after Forever.
+// after is time.After with a stop function, and never fires for Forever.
 func after(patience time.Duration) (over <-chan time.Time, stop func()) {
 	if patience == Forever {
 		return nil, func() {}
@@ -118,24 +119,23 @@ func after(patience time.Duration) (over <-chan time.Time, stop func()) {
 	return timer.C, func() { timer.Stop() }
 }
 
-// inbox holds any number of things, so that Put never waits.
 type inbox struct {
-	mu   sync.Mutex
-	told []any         // guarded by mu
-	room [2]any        // for as much as most inboxes are told; told begins there
-	news chan struct{} // there may be something
+	mu       sync.Mutex
+	messages []any         // guarded by mu
+	room     [2]any        // where messages begins: most inboxes need no more
+	wake     chan struct{} // there may be a message
 }
 
 func (i *inbox) Put(x any) {
 	i.mu.Lock()
-	i.told = append(i.told, x)
+	i.messages = append(i.messages, x)
 	i.mu.Unlock()
-	i.tell()
+	i.notify()
 }
 
-func (i *inbox) tell() {
+func (i *inbox) notify() {
 	select {
-	case i.news <- struct{}{}:
+	case i.wake <- struct{}{}:
 	default:
 	}
 }
@@ -148,7 +148,7 @@ func (i *inbox) Take(ctx context.Context, patience time.Duration) (any, bool) {
 	defer stop()
 	for {
 		select {
-		case <-i.news:
+		case <-i.wake:
 			if x, ok := i.first(); ok {
 				return x, true
 			}
@@ -163,12 +163,12 @@ func (i *inbox) Take(ctx context.Context, patience time.Duration) (any, bool) {
 func (i *inbox) first() (x any, ok bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if len(i.told) == 0 {
+	if len(i.messages) == 0 {
 		return nil, false
 	}
-	x, i.told = i.told[0], i.told[1:]
-	if len(i.told) > 0 { // for another who waits
-		i.tell()
+	x, i.messages = i.messages[0], i.messages[1:]
+	if len(i.messages) > 0 { // another task may wait
+		i.notify()
 	}
 	return x, true
 }

@@ -18,18 +18,18 @@ var ErrNotSoldOut = errors.New("ledger: only a sold-out sale can be archived")
 // ErrArchive says that what is to be archived is not what the ledger holds.
 var ErrArchive = errors.New("ledger: the archive does not fit the ledger")
 
-// Archive says what stands in the archive of a sale, whose streams may be
-// removed because of it.
+// Archive describes the archive of a sale, whose streams may be removed because of
+// it.
 type Archive struct {
 	Manifest [32]byte        // SHA-256 of the archive's manifest
 	Sequence uint64          // last message of the sale's stream
 	Attempts uint64          // last message of its stream of attempts, 0 if it has none
-	Chain    allocation.Hash // of the sale's cursor, which stands at Sequence
+	Chain    allocation.Hash // of the sale's cursor, which is at Sequence
 	At       time.Time       // when the sale was archived, by the database's clock
 }
 
-// StartArchiving says of a sold-out sale that its streams take nothing more.
-// Of one that is being archived, or is archived, it changes nothing.
+// StartArchiving records that the streams of a sold-out sale take no more messages.
+// If the sale is being archived, or is archived, it changes nothing.
 // ErrNotFound: there is no such sale. ErrNotSoldOut: it still sells.
 func (l *Ledger) StartArchiving(ctx context.Context, id sale.ID) error {
 	started, err := done(ctx, l.pool, "archive_start", params{"sale": id})
@@ -46,16 +46,16 @@ func (l *Ledger) StartArchiving(ctx context.Context, id sale.ID) error {
 	return nil
 }
 
-// FinishArchiving says that the sale is in an archive, so that its streams may
+// FinishArchiving records that the sale is in an archive, so that its streams may
 // be removed; At is not used. From then on no allocator has the sale, and one
 // that had it is fenced. Repeated with the same values it changes nothing.
-// ErrArchive: the sale's cursor does not stand where the archive ends, the sale
-// is not being archived, or it has another archive; nothing was changed.
+// ErrArchive: the sale's cursor is not where the archive ends, the sale is not being
+// archived, or it has another archive; nothing was changed.
 func (l *Ledger) FinishArchiving(ctx context.Context, id sale.ID, a Archive) (err error) {
 	defer during(&err, "archiving sale %d", id)
 	started := true
 	err = l.pool.inTransaction(ctx, pgx.TxOptions{}, func(tx transaction) (err error) {
-		started, err = done(ctx, tx, "archive_close", params{"sale": id}) // first the sale's row, as Take does
+		started, err = done(ctx, tx, "archive_close", params{"sale": id}) // locks the sale's row first, as Take does
 		if err != nil || !started {
 			return err
 		}
@@ -73,7 +73,7 @@ func (l *Ledger) FinishArchiving(ctx context.Context, id sale.ID, a Archive) (er
 	return err
 }
 
-// sameArchive reports why a sale that is not being archived has not just this
+// sameArchive returns nil if a sale that is not being archived has just this
 // archive.
 func (l *Ledger) sameArchive(ctx context.Context, id sale.ID, a Archive) error {
 	had, err := l.ArchiveOf(ctx, id)
@@ -89,8 +89,7 @@ func (l *Ledger) sameArchive(ctx context.Context, id sale.ID, a Archive) error {
 	return nil
 }
 
-// ArchiveOf returns what stands in the archive of a sale, or ErrNotFound where
-// it has none.
+// ArchiveOf returns the archive of a sale, or ErrNotFound if it has none.
 func (l *Ledger) ArchiveOf(ctx context.Context, id sale.ID) (_ Archive, err error) {
 	defer during(&err, "reading the archive of sale %d", id)
 	return one(ctx, l.pool, "archive_of", params{"sale": id}, func(row pgx.CollectableRow) (a Archive, err error) {
@@ -102,23 +101,22 @@ func (l *Ledger) ArchiveOf(ctx context.Context, id sale.ID) (_ Archive, err erro
 	})
 }
 
-// HoldArchiving takes the lease of the archivers for this one, or renews it. It
-// reports whether this one has it.
+// HoldArchiving takes the archivers' lease for this archiver, or renews it. It
+// reports whether this archiver has it.
 func (l *Ledger) HoldArchiving(ctx context.Context, name string, ttl time.Duration) (held bool, err error) {
 	defer during(&err, "holding the archiver's lease")
 	return done(ctx, l.pool, "archiver_hold", params{"holder": name, "ttl": ttl.Seconds()})
 }
 
-// ReleaseArchiving gives the lease of the archivers back, if this one has it.
+// ReleaseArchiving gives the archivers' lease back, if this archiver has it.
 func (l *Ledger) ReleaseArchiving(ctx context.Context, name string) (err error) {
 	defer during(&err, "giving the archiver's lease back")
 	_, err = done(ctx, l.pool, "archiver_release", params{"holder": name})
 	return err
 }
 
-// SaleToArchive returns which of these sales is to be archived next: one whose
-// archiving was interrupted, else the first that has been sold out for so long;
-// 0: none.
+// SaleToArchive returns which of these sales to archive next: one whose archiving
+// was interrupted, else the first that was sold out at least so long ago; 0: none.
 func (l *Ledger) SaleToArchive(ctx context.Context, among []sale.ID, after time.Duration) (id sale.ID, err error) {
 	defer during(&err, "looking for a sale to archive")
 	id, err = one(ctx, l.pool, "archiver_next", params{"among": among, "after": after.Seconds()}, pgx.RowTo[sale.ID])

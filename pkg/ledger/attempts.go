@@ -12,8 +12,8 @@ import (
 	"notsale/pkg/wire"
 )
 
-// ErrMoved says that the cursor of a stream of attempts does not stand where its
-// reader believed: another recorder has moved it, or the database was restored.
+// ErrMoved says that the cursor of a stream of attempts is not where its reader
+// left it: another recorder has moved it, or the database was restored.
 var ErrMoved = errors.New("ledger: the cursor of these attempts stands elsewhere")
 
 // RecordedAttempt is an attempt with the edge that sent it.
@@ -31,23 +31,23 @@ type AttemptCursor struct {
 }
 
 // AttemptCursor returns how far a stream of attempts is recorded, or ErrNotFound
-// where nothing of it is.
-func (l *Ledger) AttemptCursor(ctx context.Context, of wire.AttemptStream) (_ AttemptCursor, err error) {
-	defer during(&err, "reading how far %s is recorded", of)
-	return one(ctx, l.pool, "attempt_cursor", params{"sale": of.Sale, "part": of.Part}, func(row pgx.CollectableRow) (c AttemptCursor, err error) {
+// if nothing of it is.
+func (l *Ledger) AttemptCursor(ctx context.Context, s wire.AttemptStream) (_ AttemptCursor, err error) {
+	defer during(&err, "reading how far %s is recorded", s)
+	return one(ctx, l.pool, "attempt_cursor", params{"sale": s.Sale, "part": s.Part}, func(row pgx.CollectableRow) (c AttemptCursor, err error) {
 		return c, into{
 			"sequence": &c.Sequence, "message_time": (*instant)(&c.Time), "message_hash": (*hash)(&c.Hash), "stream_created": (*instant)(&c.Created),
 		}.scan(row)
 	})
 }
 
-// RecordAttempts stores the attempts that stand between two places of a stream
-// and moves its cursor from one to the other; an attempt that is there already
-// stays as it is. It returns how many were new. ErrMoved: the cursor is not at
-// from, and nothing was written.
-func (l *Ledger) RecordAttempts(ctx context.Context, of wire.AttemptStream, from, to AttemptCursor, attempts []RecordedAttempt) (stored int64, err error) {
+// RecordAttempts stores the attempts between two places of a stream, and moves its
+// cursor from one to the other. An attempt that is there already stays as it is. It
+// returns how many were new. ErrMoved: the cursor is not at from, and nothing was
+// written.
+func (l *Ledger) RecordAttempts(ctx context.Context, s wire.AttemptStream, from, to AttemptCursor, attempts []RecordedAttempt) (stored int64, err error) {
 	n := len(attempts)
-	defer during(&err, "storing %d checkout attempts of %s", n, of)
+	defer during(&err, "storing %d checkout attempts of %s", n, s)
 	ids, codes := make([][16]byte, n), make([][16]byte, n)
 	sales := make([]int64, n)
 	at, expires := make([]time.Time, n), make([]time.Time, n)
@@ -59,7 +59,7 @@ func (l *Ledger) RecordAttempts(ctx context.Context, of wire.AttemptStream, from
 		users[i], items[i], outcomes[i], edges[i] = a.User, a.Item, string(a.Outcome), a.Edge
 	}
 	result, err := one(ctx, l.pool, "record_attempts", params{
-		"sale": of.Sale, "part": of.Part, "stream_created": from.Created.Time(),
+		"sale": s.Sale, "part": s.Part, "stream_created": from.Created.Time(),
 		"from_sequence": from.Sequence, "from_time": from.Time.Time(), "from_hash": from.Hash[:],
 		"to_sequence": to.Sequence, "to_time": to.Time.Time(), "to_hash": to.Hash[:],
 		"ids": ids, "sales": sales, "times": at, "users": users, "items": items, "outcomes": outcomes,
@@ -74,14 +74,14 @@ func (l *Ledger) RecordAttempts(ctx context.Context, of wire.AttemptStream, from
 	return result.Stored, err
 }
 
-// ReopenAttempts records that a stream of attempts is not the one any more that
-// was recorded, and moves its cursor before the first message of the stream that
-// was made at created. ErrMoved: the cursor is not at from, nothing was written.
-func (l *Ledger) ReopenAttempts(ctx context.Context, of wire.AttemptStream, from AttemptCursor, created sale.Instant) (err error) {
-	defer during(&err, "reading %s again", of)
+// ReopenAttempts records that a stream of attempts is no longer the one that was
+// recorded, and moves its cursor before the first message of the stream that was
+// created at created. ErrMoved: the cursor is not at from, and nothing was written.
+func (l *Ledger) ReopenAttempts(ctx context.Context, s wire.AttemptStream, from AttemptCursor, created sale.Instant) (err error) {
+	defer during(&err, "reading %s again", s)
 	var none AttemptCursor
 	reopened, err := done(ctx, l.pool, "reopen_attempts", params{
-		"sale": of.Sale, "part": of.Part, "sequence": from.Sequence, "time": from.Time.Time(), "hash": from.Hash[:],
+		"sale": s.Sale, "part": s.Part, "sequence": from.Sequence, "time": from.Time.Time(), "hash": from.Hash[:],
 		"stream_created": from.Created.Time(), "none_time": none.Time.Time(), "none_hash": none.Hash[:], "new_created": created.Time(),
 	})
 	if err == nil && !reopened {
@@ -94,8 +94,8 @@ func (l *Ledger) ReopenAttempts(ctx context.Context, of wire.AttemptStream, from
 // recorded.
 type Recorded struct {
 	Own   uint64         // last recorded message of the sale's own stream
-	Parts map[int]uint64 // of each part of the streams of no sale
-	Gone  sale.Instant   // attempts up to then may have no message any more; 0: all have
+	Parts map[int]uint64 // the same of each part of the streams of no sale
+	Gone  sale.Instant   // the messages of attempts up to then may be gone; 0: none is
 }
 
 // Has reports whether a message, by its wire.AttemptStream.Number, is recorded.
@@ -107,8 +107,8 @@ func (r *Recorded) Has(number uint64) bool {
 	return sequence <= r.Parts[part]
 }
 
-// Recorded returns how far the streams are recorded that may hold attempts of a
-// sale (0: of none).
+// Recorded returns how far the streams that may hold attempts of a sale (0: of no
+// sale) are recorded.
 func (l *Ledger) Recorded(ctx context.Context, id sale.ID) (r Recorded, err error) {
 	defer during(&err, "reading how far attempts are recorded")
 	streams, err := all(ctx, l.pool, "recorded_attempts", params{"sale": id}, pgx.RowToStructByName[struct {
@@ -137,21 +137,21 @@ type UnsoldPart struct {
 	Removed bool
 }
 
-// UnsoldParts returns the parts of the streams of no sale of which anything is
-// recorded, in order.
+// UnsoldParts returns the recorded parts of the streams of no sale, in order.
 func (l *Ledger) UnsoldParts(ctx context.Context) (_ []UnsoldPart, err error) {
 	defer during(&err, "reading the streams of no sale")
 	return all(ctx, l.pool, "unsold_parts", nil, pgx.RowToStructByName[UnsoldPart])
 }
 
-// clockTolerance is how far this clock and NATS's may be apart where both decide
-// what is old.
+// clockTolerance is how much the database's clock and NATS's may differ where both
+// decide what is old.
 const clockTolerance = time.Minute
 
-// RemoveUnsold says of a part of the streams of no sale that it is removed, and
-// reports whether it may be: it is recorded to its end, both for longer than the
-// horizon. last is its last message, created when it was made, now the time by
-// NATS's clock, which must agree with the ledger's.
+// RemoveUnsold records that a part of the streams of no sale is removed, and reports
+// whether it may be: it must be recorded to its end, and its last message and the
+// recording must both be older than horizon. last is its last message, created is
+// when the stream was, now is the time by NATS's clock, which must agree with the
+// database's.
 func (l *Ledger) RemoveUnsold(ctx context.Context, part int, last uint64, created, now time.Time, horizon time.Duration) (removed bool, err error) {
 	defer during(&err, "removing part %d of the streams of no sale", part)
 	return done(ctx, l.pool, "remove_attempts", params{

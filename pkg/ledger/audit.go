@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -16,7 +17,60 @@ import (
 	"notsale/pkg/sale"
 )
 
-// CommitRow is one row of commits, as it stands.
+// Snapshot is what the ledger says of one sale at one instant. It leaves out what
+// never changes once it is written, and so can be read later: decisions and commits
+// up to the cursor, and attempts.
+type Snapshot struct {
+	Sale     SaleRow
+	Position Position
+	Holes    []HoleRow // by generation
+	Items    []ItemRow // by item
+	Beyond   []RowKey  // rows that no commit up to the cursor wrote, at most maxBeyond
+}
+
+// RowKey names a row of a table.
+type RowKey struct {
+	Table, Key string
+	Position   int64
+}
+
+// maxBeyond bounds how many rows beyond the cursor a snapshot names.
+const maxBeyond = 1000
+
+// Snapshot reads a sale in one transaction, which sees one instant. ErrNotFound:
+// there is no such sale, or it was never opened.
+func (l *Ledger) Snapshot(ctx context.Context, id sale.ID) (s Snapshot, err error) {
+	err = l.pool.inTransaction(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx transaction) error {
+		return s.read(ctx, tx, l.name, id)
+	})
+	if errors.Is(err, ErrNotFound) {
+		return Snapshot{}, fmt.Errorf("%w: sale %d, or its cursor", ErrNotFound, id)
+	}
+	during(&err, "reading sale %d for an audit", id)
+	return s, err
+}
+
+func (s *Snapshot) read(ctx context.Context, tx transaction, name string, id sale.ID) (err error) {
+	if s.Sale, err = one(ctx, tx, "sale", params{"sale": id}, scanSale); err != nil {
+		return err
+	}
+	if s.Position, err = one(ctx, tx, "cursor", params{"sale": id, "holder": name}, scanCursor); err != nil {
+		return err
+	}
+	if s.Holes, err = all(ctx, tx, "audit_holes", params{"sale": id}, scanHole); err != nil {
+		return err
+	}
+	first, last := s.Sale.Sale.FirstItem, s.Sale.Sale.LastItem()
+	if s.Items, err = all(ctx, tx, "audit_items", params{"sale": id, "first": first, "last": last}, scanItem); err != nil {
+		return err
+	}
+	c := &s.Position.Cursor
+	s.Beyond, err = all(ctx, tx, "audit_beyond",
+		params{"sale": id, "position": c.Position, "generation": c.Generation, "sequence": c.Sequence, "most": maxBeyond}, pgx.RowToStructByName[RowKey])
+	return err
+}
+
+// CommitRow is one row of commits, unchecked.
 type CommitRow struct {
 	Generation int64
 	Sequence   uint64
@@ -27,8 +81,8 @@ type CommitRow struct {
 	At         time.Time `db:"committed_at"`
 }
 
-// Marks splits the row's packs into their marks, of which a hash has its first
-// 16 bytes only. ok is false where the column cannot be split.
+// Marks decodes the column packs: the messages that the commit decided, each hash cut
+// to 16 bytes as by Short. ok is false if it cannot be decoded.
 func (c *CommitRow) Marks() (marks []allocation.Mark, ok bool) {
 	if len(c.Packs)%markSize != 0 {
 		return nil, false
@@ -41,13 +95,13 @@ func (c *CommitRow) Marks() (marks []allocation.Mark, ok bool) {
 	return marks, true
 }
 
-// Short returns a mark as a commits row keeps it.
+// Short cuts a message's hash as the column packs does.
 func Short(m allocation.Mark) allocation.Mark {
 	clear(m.Hash[markHash:])
 	return m
 }
 
-// HoleRow is one row of holes, as it stands.
+// HoleRow is one row of holes, unchecked.
 type HoleRow struct {
 	Generation     int64
 	Matching       uint64
@@ -60,7 +114,7 @@ type HoleRow struct {
 	CursorTime     sale.Instant // engine time at the cursor
 }
 
-// ItemRow is one row of items, as it stands.
+// ItemRow is one row of items, unchecked.
 type ItemRow struct {
 	Item     sale.ItemID
 	Sale     sale.ID
@@ -70,9 +124,9 @@ type ItemRow struct {
 	SoldAt   sale.Instant
 }
 
-// Commits yields a sale's commits by generation and sequence, in pages, so that
-// no session is busy while the loop's body runs; rows that are added meanwhile
-// may come too. After an error it ends; so do the others.
+// Commits yields a sale's commits by generation and sequence. It reads them in pages,
+// so that no session is busy while the loop's body runs; rows that are added
+// meanwhile may be among them. After an error it ends.
 func (l *Ledger) Commits(ctx context.Context, id sale.ID) iter.Seq2[CommitRow, error] {
 	last := CommitRow{Generation: math.MinInt64}
 	return pages(auditPage, func(page []CommitRow) (_ []CommitRow, err error) {
@@ -88,8 +142,8 @@ func (l *Ledger) Commits(ctx context.Context, id sale.ID) iter.Seq2[CommitRow, e
 // auditPage is how many rows an audit reads at a time.
 const auditPage = 10_000
 
-// pages yields the rows of pages of a size, until one has fewer. read returns the
-// page after the one that it is given, in whose room it may stand.
+// pages yields the rows of pages, until one has fewer rows than size. read returns
+// the page after the one that it is given, whose memory it may use again.
 func pages[T any](size int, read func([]T) ([]T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var page []T
@@ -121,19 +175,19 @@ func scanItem(row pgx.CollectableRow) (i ItemRow, err error) {
 	}.scan(row)
 }
 
-// Strays returns rows, at most so many, that name a sale which does not exist:
-// no audit of a sale would meet them. Position is the number they name.
+// Strays returns at most so many rows of sales that do not exist, which no audit of a
+// sale would see. Their Position is the sale's number.
 func (l *Ledger) Strays(ctx context.Context, most int) (_ []RowKey, err error) {
 	defer during(&err, "looking for rows of no sale")
 	return all(ctx, l.pool, "audit_strays", params{"most": most}, pgx.RowToStructByName[RowKey])
 }
 
-// attemptsPage is how many attempts are read at a time: a few megabytes, long
-// before the server ends the statement.
+// attemptsPage is how many attempts are read at a time: a few megabytes, which takes
+// much less than a statement may.
 const attemptsPage = 5000
 
-// Attempts yields a sale's checkout attempts (0: those of no sale) by id,
-// one session being busy until the loop ends.
+// Attempts yields a sale's checkout attempts (0: those of no sale) by id. It keeps a
+// session until the loop ends. After an error it ends.
 func (l *Ledger) Attempts(ctx context.Context, id sale.ID) iter.Seq2[RecordedAttempt, error] {
 	return func(yield func(RecordedAttempt, error) bool) {
 		stopped := false

@@ -17,16 +17,16 @@ import (
 )
 
 // ErrFenced says that another allocator has the sale: nothing was written, and
-// nothing that this one decided since its last commit counts.
+// what this one has decided since its last commit does not count.
 var ErrFenced = errors.New("ledger: another allocator has the sale")
 
-// Position of an allocator in a sale: the cursor with what only the ledger
-// knows of it.
+// Position is how far a sale is decided, and by whom: the cursor with what only the
+// ledger knows about it.
 type Position struct {
 	Cursor        allocation.Cursor
 	Epoch         int64
 	Mine          bool      // this ledger's name is the holder's
-	StreamCreated time.Time // creation time of the stream that the cursor speaks of
+	StreamCreated time.Time // when the cursor's stream was created
 }
 
 // Cursor returns how far the sale is decided, or ErrNotFound.
@@ -35,9 +35,9 @@ func (l *Ledger) Cursor(ctx context.Context, id sale.ID) (_ Position, err error)
 	return one(ctx, l.pool, "cursor", params{"sale": id, "holder": l.name}, scanCursor)
 }
 
-// Settled is Cursor after a commit whose outcome is unknown, by the epoch's
-// allocator: what it returns has been made as durable as a commit is, and
-// nothing of that allocator's is under way any more.
+// Settled is Cursor for the epoch's allocator after a commit whose outcome is
+// unknown. It waits for whatever that allocator has under way, and makes what it
+// returns as durable as a commit.
 func (l *Ledger) Settled(ctx context.Context, id sale.ID, epoch int64) (p Position, err error) {
 	defer during(&err, "settling the cursor of sale %d", id)
 	p, err = one(ctx, l.pool, "cursor_settle", params{"sale": id, "holder": l.name, "epoch": epoch}, scanCursor)
@@ -56,9 +56,9 @@ func scanCursor(row pgx.CollectableRow) (p Position, err error) {
 	}.scan(row)
 }
 
-// OpenPositions returns how far each open sale is decided of whose stream a
-// message was applied that is no older than this. Its age is by the database's
-// clock and NATS's, which differ little, or there is an alarm.
+// OpenPositions returns the position of each open sale whose last decided message
+// is not older than age. The age compares the database's clock with NATS's; if these
+// differ much, there is an alarm.
 func (l *Ledger) OpenPositions(ctx context.Context, age time.Duration) (_ map[sale.ID]int64, err error) {
 	defer during(&err, "reading positions")
 	rows, err := all(ctx, l.pool, "open_positions", params{"age": age}, pgx.RowToStructByName[struct {
@@ -72,9 +72,9 @@ func (l *Ledger) OpenPositions(ctx context.Context, age time.Duration) (_ map[sa
 	return positions, err
 }
 
-// Commit writes a batch, durably and whole, if the epoch still holds and the
-// cursor stands where the batch begins; else it writes nothing and returns
-// ErrFenced. After any other error the outcome is unknown.
+// Commit writes a batch, durably and as a whole, if this allocator's epoch still
+// holds and the cursor is where the batch begins; else it writes nothing and returns
+// ErrFenced. After any other error it is unknown whether it was written.
 func (l *Ledger) Commit(ctx context.Context, id sale.ID, epoch int64, b *allocation.Batch) (err error) {
 	c, d := &b.After, columns(b.Decisions)
 	defer during(&err, "committing sale %d up to sequence %d", id, c.Sequence)
@@ -90,8 +90,8 @@ func (l *Ledger) Commit(ctx context.Context, id sale.ID, epoch int64, b *allocat
 	return err
 }
 
-// markSize is the length of one pack's mark in commits.packs: time and half of
-// the hash.
+// markSize is the length of one message's entry in commits.packs: its time, and half
+// of its hash.
 const (
 	markSize = 8 + markHash
 	markHash = 16
@@ -106,8 +106,8 @@ func encodeMarks(packs []allocation.Mark) []byte {
 	return text
 }
 
-// Applied reports whether the message with this mark is the one that the
-// ledger applied last at the sequence. False, too, where none was.
+// Applied reports whether this message is the one that was last decided at the
+// sequence. If none was, it returns false.
 func (l *Ledger) Applied(ctx context.Context, id sale.ID, sequence uint64, m allocation.Mark) (applied bool, err error) {
 	defer during(&err, "reading the commit of sequence %d of sale %d", sequence, id)
 	commit, err := one(ctx, l.pool, "pack_at", params{"sale": id, "sequence": sequence}, pgx.RowToStructByName[struct {
@@ -126,8 +126,8 @@ func (l *Ledger) Applied(ctx context.Context, id sale.ID, sequence uint64, m all
 }
 
 // OpenGeneration records a hole and moves the cursor into the generation that
-// it opens, fenced as Commit is. After any error but ErrFenced the outcome is
-// unknown.
+// begins after it, fenced as Commit is. After any error but ErrFenced it is unknown
+// whether it was written.
 func (l *Ledger) OpenGeneration(ctx context.Context, id sale.ID, epoch int64, h *allocation.Hole) (err error) {
 	defer during(&err, "recording a hole in sale %d", id)
 	c := h.Reopen()
@@ -168,22 +168,22 @@ func columns(ds []allocation.Decision) decisionColumns {
 	return c
 }
 
-// DecisionPage returns the sale's decisions above a position, up to another, in
-// order, at most so many: fewer are all that there are. It appends them to room,
-// which it empties first. What stands up to a cursor never changes, so that the
-// pages of several calls are one history.
+// DecisionPage returns the sale's decisions above a position up to another, in
+// order, at most so many; if it returns fewer, there are no more. It writes them into
+// room's memory where that is large enough. Decisions up to a cursor never change, so
+// the pages of several calls fit together.
 func (l *Ledger) DecisionPage(ctx context.Context, id sale.ID, after, upTo int64, most int, room []allocation.Decision) (_ []allocation.Decision, err error) {
 	defer during(&err, "reading decisions of sale %d after position %d", id, after)
 	return appended(ctx, l.pool, room[:0], "decisions", params{"sale": id, "after": after, "up_to": upTo, "most": most}, scanDecision)
 }
 
-// decisionPage is how many decisions a statement reads, so that none grows with
-// the sale: some 30 ms.
+// decisionPage is how many decisions one statement reads, which takes some 30 ms
+// however large the sale is.
 const decisionPage = 10_000
 
-// Decisions yields the sale's decisions above a position, up to another, in
-// order, in pages, so that no session is busy while the loop's body runs; those
-// that are added meanwhile may come too. After an error it ends.
+// Decisions yields the sale's decisions above a position up to another, in order.
+// It reads them in pages, so that no session is busy while the loop's body runs;
+// decisions that are added meanwhile may be among them. After an error it ends.
 func (l *Ledger) Decisions(ctx context.Context, id sale.ID, after, upTo int64) iter.Seq2[allocation.Decision, error] {
 	return pages(decisionPage, func(page []allocation.Decision) ([]allocation.Decision, error) {
 		if len(page) > 0 {
@@ -204,9 +204,9 @@ func decision(d *allocation.Decision) into {
 	}
 }
 
-// Confirmed makes sure that what was read before this call is not lost with the
-// server: that a synchronous standby has it, where there is to be one. A commit
-// whose wait was cancelled can be read, and must not be told, before that.
+// Confirmed waits until a synchronous standby, where there is to be one, has all
+// that was read before this call. A commit whose wait for the standby was cancelled
+// can already be read, but nobody may be told of it before that.
 func (l *Ledger) Confirmed(ctx context.Context) (err error) {
 	defer during(&err, "confirming what was read")
 	_, err = done(ctx, l.pool, "confirm", nil)
@@ -215,15 +215,15 @@ func (l *Ledger) Confirmed(ctx context.Context) (err error) {
 
 // DecisionOf returns the recorded decision of a code and its sale, or
 // ErrNotFound. One that grants is confirmed.
-func (l *Ledger) DecisionOf(ctx context.Context, id code.ID) (of sale.ID, d allocation.Decision, err error) {
+func (l *Ledger) DecisionOf(ctx context.Context, id code.ID) (in sale.ID, d allocation.Decision, err error) {
 	defer during(&err, "reading a decision")
 	d, err = one(ctx, l.pool, "decision_by_code", params{"code": id}, func(row pgx.CollectableRow) (d allocation.Decision, err error) {
 		columns := decision(&d)
-		columns["sale_id"] = &of
+		columns["sale_id"] = &in
 		return d, columns.scan(row)
 	})
 	if err == nil && d.Reason == allocation.Granted {
 		err = l.Confirmed(ctx)
 	}
-	return of, d, err
+	return in, d, err
 }

@@ -12,8 +12,8 @@ import (
 	"notsale/pkg/wire"
 )
 
-// Fact is a final fact against a request, and where in the queue it came about.
-// It names nobody, so that whoever holds the code may see it.
+// Fact is a final fact against a request, and which grant made it true. It names
+// nobody, so that the holder of the code may see it.
 type Fact struct {
 	Reason   allocation.Reason // one of allocation.OfOthers
 	Position int64             // of the grant that made it true
@@ -26,15 +26,15 @@ type Explanation struct {
 	// Decision is the recorded one; nil: there is none, because the request was
 	// refused from the cache, waits in the stream, or was never sent.
 	Decision *allocation.Decision
-	// Facts is the one that a recorded refusal rests on, none for other
-	// decisions; and without a decision all that stand, in the order in which
-	// the engine would look at them. Each proves that the code was not granted.
+	// Facts has the fact behind a recorded refusal, and none for other decisions.
+	// Without a decision it has all facts against the request, in the order in which
+	// the engine checks them. Each proves that the code was not granted.
 	Facts []Fact
 }
 
-// Explain returns the decision of a code of the sale and what it rests on. It
-// reads a row by its key, and for what speaks of a sale or a user the sale's items.
-func (l *Ledger) Explain(ctx context.Context, of *sale.Sale, v *code.Verified) (Explanation, error) {
+// Explain returns the decision of a code of the sale and the facts behind it. It
+// reads a row by its key, and for facts about the sale or the user the sale's items.
+func (l *Ledger) Explain(ctx context.Context, s *sale.Sale, v *code.Verified) (Explanation, error) {
 	var x Explanation
 	reasons := allocation.OfOthers()
 	_, d, err := l.DecisionOf(ctx, v.ID)
@@ -45,7 +45,7 @@ func (l *Ledger) Explain(ctx context.Context, of *sale.Sale, v *code.Verified) (
 		return Explanation{}, err
 	}
 	for _, reason := range reasons {
-		f, err := l.fact(ctx, of, v, reason)
+		f, err := l.fact(ctx, s, v, reason)
 		if err != nil {
 			return Explanation{}, err
 		}
@@ -56,20 +56,19 @@ func (l *Ledger) Explain(ctx context.Context, of *sale.Sale, v *code.Verified) (
 	return x, nil
 }
 
-// fact returns the fact behind a reason, or one without a position where none
-// stands.
-func (l *Ledger) fact(ctx context.Context, of *sale.Sale, v *code.Verified, reason allocation.Reason) (f Fact, err error) {
-	defer during(&err, "explaining %v in sale %d", reason, of.ID)
+// fact returns the fact behind a reason; its position is 0 if there is none.
+func (l *Ledger) fact(ctx context.Context, s *sale.Sale, v *code.Verified, reason allocation.Reason) (f Fact, err error) {
+	defer during(&err, "explaining %v in sale %d", reason, s.ID)
 	var sql string
-	p := params{"code": v.ID, "first": of.FirstItem, "last": of.LastItem()}
+	p := params{"code": v.ID, "first": s.FirstItem, "last": s.LastItem()}
 	switch reason.Scope() {
 	case allocation.ScopeSale:
-		sql, p["sale"] = "explain_sold_out", of.ID
+		sql, p["sale"] = "explain_sold_out", s.ID
 	case allocation.ScopeUser:
-		sql, p["user"], p["limit"] = "explain_limit_reached", v.User, of.UserLimit
+		sql, p["user"], p["limit"] = "explain_limit_reached", v.User, s.UserLimit
 	case allocation.ScopeItem:
 		sql, p = "explain_item_taken", params{"code": v.ID, "item": v.Item}
-	case allocation.ScopeCode: // it rests on nothing about others
+	case allocation.ScopeCode: // it depends on no other request
 		return Fact{}, nil
 	}
 	f, err = one(ctx, l.pool, sql, p, func(row pgx.CollectableRow) (Fact, error) {
@@ -82,16 +81,16 @@ func (l *Ledger) fact(ctx context.Context, of *sale.Sale, v *code.Verified, reas
 	return f, err
 }
 
-// AttemptOf returns the checkout attempt of the sale that was given the code,
-// or ErrNotFound. It looks through the sale's attempts: not for an answer that
-// a shopper waits for.
+// AttemptOf returns the checkout attempt of the sale that was answered with the
+// code, or ErrNotFound. It reads all attempts of the sale, which takes too long for a
+// shopper to wait.
 func (l *Ledger) AttemptOf(ctx context.Context, id sale.ID, given code.ID) (_ RecordedAttempt, err error) {
 	defer during(&err, "looking for the checkout of a code in sale %d", id)
 	return one(ctx, l.pool, "explain_attempt", params{"sale": id, "code": given}, scanAttempt)
 }
 
-// Outcomes counts a user's checkout attempts in the sale by what became of
-// them. It looks through the sale's attempts, as AttemptOf does.
+// Outcomes counts a user's checkout attempts in the sale by their outcome. It reads
+// all attempts of the sale, as AttemptOf does.
 func (l *Ledger) Outcomes(ctx context.Context, id sale.ID, user sale.UserID) (_ map[wire.Outcome]int, err error) {
 	defer during(&err, "counting a user's checkouts in sale %d", id)
 	rows, err := all(ctx, l.pool, "explain_outcomes", params{"sale": id, "user": user}, pgx.RowToStructByName[struct {

@@ -18,47 +18,47 @@ var ErrNotFound = errors.New("ledger: not found")
 // Config says how to reach the ledger.
 type Config struct {
 	URL   string // postgres://user:password@host:port/database
-	Name  string // application_name of the sessions, at most 63 bytes; names an allocator to its successor
+	Name  string // application_name of the sessions, at most 63 bytes; an allocator's successor finds them by it
 	Conns int32  // most connections of the pool
-	// Patience is when the server ends a statement or an idle transaction, so
-	// that no lock outlives its holder's network; 0: DefaultPatience.
+	// Patience is after how long the server ends a statement or an idle transaction,
+	// so that no lock lasts longer than its holder's network; 0: DefaultPatience.
 	Patience time.Duration
-	// ReadOnly says that nothing will be written: a standby will do.
+	// ReadOnly says that nothing will be written, so that a standby is enough.
 	ReadOnly bool
 }
 
 // DefaultConns suits a service that does one thing at a time and a few reads.
 const DefaultConns = 4
 
-// DefaultPatience suits services: what grows with a sale is read in pages, and a
-// commit waits for two flushes of a disk that takes seconds for each.
+// DefaultPatience suits services: whatever grows with a sale is read in pages, and a
+// commit waits for two flushes, each of which takes seconds on a slow disk.
 const DefaultPatience = 15 * time.Second
 
-// connectTimeout bounds making a session: some six round trips, of up to 300 ms
-// each, and a busy server.
+// connectTimeout bounds making a session: some six round trips of up to 300 ms
+// each, to a busy server.
 const connectTimeout = 5 * time.Second
 
-// hostTimeout bounds it where a URL names several servers, for each of which there
-// is as much: one that hangs must not keep us from the next.
+// hostTimeout is the same for each server of a URL that names several: one that
+// hangs must not hold up the next.
 const hostTimeout = connectTimeout / 2
 
-// renewalPatience bounds a renewal on the server: nothing that it could wait
-// for lasts, or it is not worth the wait.
+// renewalPatience bounds a renewal on the server. It waits for nothing that lasts
+// longer.
 const renewalPatience = 5 * time.Second
 
 // Ledger is a pool of sessions, safe for any number of callers.
 type Ledger struct {
 	pool sessions
-	// renewals is the one session on which leases are renewed: beside whatever
-	// keeps the others busy, and without waiting for a flush.
+	// renewals is the one session on which leases are renewed, however busy the
+	// others are, and without waiting for a flush.
 	renewals sessions
 	name     string
 	readOnly bool
 }
 
 // Open makes the pools. They connect lazily: use Ping to see whether the
-// database answers. Each new session is checked: what it was asked for must
-// hold, else every call fails with ErrUnfit or ErrReadOnly.
+// database answers. Each new session is checked; if it did not get what it asked
+// for, every call fails with ErrUnfit or ErrReadOnly.
 func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	a := asked{readOnly: cfg.ReadOnly, durable: true, patience: cmp.Or(cfg.Patience, DefaultPatience)}
 	pool, err := a.open(ctx, cfg, cfg.Conns)

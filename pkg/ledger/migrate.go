@@ -1,12 +1,15 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -28,14 +31,14 @@ func Migrate(ctx context.Context, url string) (int, error) {
 		return 0, fmt.Errorf("ledger: DATABASE_URL: %w", err)
 	}
 	cc := pc.ConnConfig
-	cc.DefaultQueryExecMode = pgx.QueryExecModeExec // which keeps nothing in a session: it may be a pooler's
+	cc.DefaultQueryExecMode = pgx.QueryExecModeExec // keeps nothing in a session, which may be a pooler's
 	cc.ConnectTimeout = connectWithin(cc)
 	cc.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	db := stdlib.OpenDB(*cc)
 	defer db.Close()
-	files, err := migrationFiles()
+	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("ledger: migrations: %w", err)
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithLocker(&turn{}))
 	if err != nil {
@@ -48,9 +51,9 @@ func Migrate(ctx context.Context, url string) (int, error) {
 	return len(done), nil
 }
 
-// turn is the turn of one of several processes that migrate: a transaction beside
-// theirs, which a pooler keeps together as it does no session. Its lock is that of
-// earlier versions, who took it for their session.
+// turn lets processes that migrate at the same time take turns. It holds a lock in a
+// transaction of its own, since a pooler does not keep a session together. The lock
+// is the one that earlier versions took for their session.
 type turn struct{ tx *sql.Tx }
 
 // Lock waits for the turn.
@@ -69,30 +72,69 @@ func (t *turn) Lock(ctx context.Context, db *sql.DB) (err error) {
 	return nil
 }
 
-// Unlock gives the turn away.
+// Unlock ends the turn.
 func (t *turn) Unlock(context.Context, *sql.DB) error { return t.tx.Rollback() }
 
-func migrationFiles() (fs.FS, error) {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, fmt.Errorf("ledger: migrations: %w", err)
+// schema is what queries/schema.sql returns of a database with all migrations;
+// TestSchemaIsKnown writes it.
+//
+//go:embed schema.txt
+var schema string
+
+// ErrSchema says that the database is not as the migrations leave it, though
+// they were applied. Waiting does not help.
+var ErrSchema = errors.New("ledger: the database's schema is not the one that this program knows")
+
+// ErrBehind says that the database lacks migrations.
+var ErrBehind = errors.New("ledger: the database has not been migrated: run `notsale migrate`")
+
+// CheckSchema reports whether the database has all that the migrations make:
+// ErrBehind if they were not all applied, else ErrSchema. What it has beyond that,
+// such as the tables of a newer program, does no harm.
+func (l *Ledger) CheckSchema(ctx context.Context) error {
+	found, err := all(ctx, l.pool, "schema", nil, pgx.RowTo[string])
+	if during(&err, "reading the schema"); err != nil {
+		return err
 	}
-	return files, nil
+	missing := lacking(found)
+	if len(missing) == 0 {
+		return nil
+	}
+	if behind, err := l.behind(ctx); err != nil || behind {
+		return cmp.Or(err, ErrBehind)
+	}
+	return fmt.Errorf("%w: it lacks %s", ErrSchema, strings.Join(missing[:min(len(missing), maxMissing)], "; "))
 }
 
-// newestMigration is the version of the last one.
-func newestMigration() (int64, error) {
-	files, err := migrationFiles()
+// maxMissing is how many of the things that a schema lacks an error names.
+const maxMissing = 3
+
+// lacking lists what the schema should have and has not.
+func lacking(found []string) (missing []string) {
+	for line := range strings.Lines(schema) {
+		if line = strings.TrimSpace(line); !slices.Contains(found, line) {
+			missing = append(missing, line)
+		}
+	}
+	return missing
+}
+
+const undefinedTable = "42P01"
+
+// behind reports whether this program has migrations that were not applied.
+func (l *Ledger) behind(ctx context.Context) (bool, error) {
+	list, err := migrations.ReadDir("migrations") // sorted by name
+	if err != nil || len(list) == 0 {
+		return false, fmt.Errorf("ledger: %d migrations: %w", len(list), err)
+	}
+	newest, err := goose.NumericComponent(list[len(list)-1].Name())
 	if err != nil {
-		return 0, err
+		return false, fmt.Errorf("ledger: migrations: %w", err)
 	}
-	names, err := fs.Glob(files, "*.sql")
-	if err != nil || len(names) == 0 {
-		return 0, fmt.Errorf("ledger: %d migrations: %w", len(names), err)
+	applied, err := one(ctx, l.pool, "schema_version", nil, pgx.RowTo[int64])
+	if none := new(pgconn.PgError); errors.As(err, &none) && none.Code == undefinedTable {
+		return true, nil
 	}
-	version, err := goose.NumericComponent(names[len(names)-1]) // sorted by name
-	if err != nil {
-		return 0, fmt.Errorf("ledger: migrations: %w", err)
-	}
-	return version, nil
+	during(&err, "reading the schema's version")
+	return applied < newest, err
 }

@@ -5,12 +5,15 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"notsale/pkg/allocation"
@@ -25,32 +28,25 @@ var files embed.FS
 //nolint:gochecknoglobals // never written
 var queries = readQueries()
 
-// query is a statement. Its parameters have names, @name; what is sent, and
-// prepared once, has numbers.
+// query is a statement. In its file, parameters have names, @name; what is sent,
+// and prepared once, has numbers.
 type query struct {
 	sql   string
 	names []string // of the parameters, from $1 on
 }
 
 func readQueries() map[string]query {
-	list, err := files.ReadDir("queries")
-	if err != nil {
-		panic(err) // it is embedded
+	names, err := fs.Glob(files, "queries/*.sql")
+	qs := make(map[string]query, len(names))
+	for _, name := range names {
+		text, failed := files.ReadFile(name)
+		err = errors.Join(err, failed)
+		qs[strings.TrimSuffix(path.Base(name), ".sql")] = numbered(string(text))
 	}
-	qs := make(map[string]query, len(list))
-	for _, file := range list {
-		name := strings.TrimSuffix(file.Name(), ".sql")
-		qs[name] = numbered(queryText(name))
+	if err != nil {
+		panic(err) // they are embedded
 	}
 	return qs
-}
-
-func queryText(name string) string {
-	text, err := files.ReadFile("queries/" + name + ".sql")
-	if err != nil {
-		panic(err) // it is embedded
-	}
-	return string(text)
 }
 
 var parameter = regexp.MustCompile(`@[a-z_]+`)
@@ -69,11 +65,10 @@ func numbered(text string) (q query) {
 }
 
 // params are the parameters of a query by name: all of them, and no others.
-// Standing beside a query's name, they are what is sent.
+// Passed to pgx with a query's name, they become the query and its arguments.
 type params map[string]any
 
-// RewriteQuery puts the query in the place of its name, and the parameters into
-// order.
+// RewriteQuery implements pgx.QueryRewriter.
 func (p params) RewriteQuery(_ context.Context, _ *pgx.Conn, name string, _ []any) (string, []any, error) {
 	q, known := queries[name]
 	if !known || len(p) != len(q.names) {
@@ -89,7 +84,8 @@ func (p params) RewriteQuery(_ context.Context, _ *pgx.Conn, name string, _ []an
 	return q.sql, args, nil
 }
 
-// into says where the columns of a row go, by name: all of them, and no others.
+// into says where the columns of a row are scanned to, by name: all of them, and no
+// others.
 type into map[string]any
 
 func (to into) scan(row pgx.CollectableRow) error {
@@ -101,13 +97,13 @@ func (to into) scan(row pgx.CollectableRow) error {
 	for i := range columns {
 		var wanted bool
 		if dest[i], wanted = to[columns[i].Name]; !wanted {
-			return fmt.Errorf("nobody wants the column %s", columns[i].Name)
+			return fmt.Errorf("column %s is not read", columns[i].Name)
 		}
 	}
 	return row.Scan(dest...)
 }
 
-// instant reads a time; 0: null.
+// instant scans a time; 0: null.
 type instant sale.Instant
 
 func (i *instant) ScanTimestamptz(v pgtype.Timestamptz) error {
@@ -118,7 +114,7 @@ func (i *instant) ScanTimestamptz(v pgtype.Timestamptz) error {
 	return nil
 }
 
-// hash reads a hash.
+// hash scans a hash.
 type hash allocation.Hash
 
 func (h *hash) ScanBytes(v []byte) error {
@@ -129,7 +125,7 @@ func (h *hash) ScanBytes(v []byte) error {
 
 // runner is a pool or a transaction.
 type runner interface {
-	// run runs a query. read need not read all of its rows.
+	// run runs a query. read may leave rows unread.
 	run(ctx context.Context, name string, p params, read func(pgx.Rows) error) error
 }
 
@@ -138,7 +134,7 @@ func all[T any](ctx context.Context, r runner, name string, p params, read pgx.R
 	return appended(ctx, r, []T{}, name, p, read)
 }
 
-// appended is all, in a room that is used again.
+// appended is all, and appends to room.
 func appended[T any](ctx context.Context, r runner, room []T, name string, p params, read pgx.RowToFunc[T]) (list []T, err error) {
 	err = r.run(ctx, name, p, func(rows pgx.Rows) (err error) {
 		list, err = pgx.AppendRows(room, rows, read)
@@ -175,10 +171,25 @@ func done(ctx context.Context, r runner, name string, p params) (found bool, err
 	return found && err == nil, err
 }
 
-// during adds to an error what was going on. ErrNotFound and ErrFenced are
+// during adds to an error what was being done. ErrNotFound and ErrFenced are
 // answers, and stay as they are.
 func during(err *error, doing string, args ...any) {
 	if *err != nil && !errors.Is(*err, ErrNotFound) && !errors.Is(*err, ErrFenced) {
 		*err = fmt.Errorf("ledger: "+doing+": %w", append(args, *err)...)
 	}
+}
+
+// Refused reports whether the database refused the statement itself, because of its
+// data, a constraint, a name or a privilege, so that it will refuse it again until
+// somebody changes the database.
+func Refused(err error) bool { return isClass(err, "22", "23", "42") }
+
+// Contradicts reports whether what was to be written contradicts what the database
+// holds, or is nothing that it can hold.
+func Contradicts(err error) bool { return isClass(err, "22", "23") }
+
+// isClass reports whether the database refused with an SQLSTATE of such a class.
+func isClass(err error, classes ...string) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && len(refused.Code) == 5 && slices.Contains(classes, refused.Code[:2])
 }

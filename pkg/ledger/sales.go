@@ -20,41 +20,41 @@ type SaleRow struct {
 	Sold  int // items with an owner
 }
 
-// Template is what a new sale is made from.
+// Template is what a new sale is made of.
 type Template struct {
 	Every     time.Duration // length of a slot
 	Stock     int
 	UserLimit int
 	Seed      uint64 // of the catalogue, fresh for each sale
-	// Newest is the number of a sale that is known to have been made; 0: none is.
+	// Newest is the number of a sale that is known to exist; 0: none is.
 	Newest sale.ID
-	// Other is a clock that the database's must agree with to MaxClockSkew; zero:
-	// it is believed.
+	// Other is a clock from which the database's may differ by MaxClockSkew at most;
+	// zero: there is none to compare with.
 	Other Reading
 }
 
 // Reading is what a clock said when this process's clock said At.
 type Reading struct{ Clock, At time.Time }
 
-// now is what the clock says now.
+// now returns what the clock says now.
 func (r Reading) now() time.Time { return r.Clock.Add(time.Since(r.At)) }
 
-// MaxClockSkew is how much two clocks may differ that a sale's opening is dated
-// by: much more than the time of a request, much less than a slot.
+// MaxClockSkew is how much the two clocks that date the opening of a sale may
+// differ: much more than a request takes, much less than a slot.
 const MaxClockSkew = time.Minute
 
-// ErrClocks says that two clocks differ too much to open a sale by.
+// ErrClocks says that two clocks differ too much to open a sale.
 var ErrClocks = errors.New("ledger: the clocks of Postgres and NATS differ")
 
-// ErrWentBack says that the ledger lacks a sale that was in it: it was restored
-// from a backup.
+// ErrWentBack says that the ledger lacks a sale that it had: it was restored from a
+// backup.
 var ErrWentBack = errors.New("ledger: it was put back to before a sale was opened")
 
 // OpenSlot makes the row of the current slot's sale, in state Preparing, unless
-// it exists. Slots that were missed are not made up. It reports whether a row
-// was made; any number of schedulers may call it at once. ErrClocks: it cannot be
-// told which slot it is, ErrWentBack: t.Newest is not there, and its number is not
-// given away; no row was made.
+// it exists. Missed slots are not made up. It reports whether it made a row; any
+// number of schedulers may call it at once. ErrClocks: it is not certain which slot
+// is the current one. ErrWentBack: t.Newest is missing, and its number is not given
+// to another sale. After either, no row was made.
 func (l *Ledger) OpenSlot(ctx context.Context, t Template) (made bool, err error) {
 	defer during(&err, "opening the slot's sale")
 	err = l.pool.inTransaction(ctx, pgx.TxOptions{}, func(tx transaction) error {
@@ -82,28 +82,28 @@ func (l *Ledger) OpenSlot(ctx context.Context, t Template) (made bool, err error
 	return made && err == nil, err
 }
 
-// ErrTaken says that another sale has the number, the UUID, the time or some of
-// the items of a sale.
+// ErrTaken says that another sale has a sale's number, UUID, time or some of its
+// items.
 var ErrTaken = errors.New("ledger: another sale is in its place")
 
-// Adopt makes the row of a sale, in state Preparing, as its opening record says:
-// the ledger was restored to before it was opened. A row of that number that was
-// never opened gives way. A sale that is there already stays as it is. ErrTaken:
+// Adopt makes the row of a sale from its opening record, in state Preparing: the
+// ledger was restored to before the sale opened. It replaces a row of that number
+// whose sale never opened. A sale that is there already stays as it is. ErrTaken:
 // nothing was changed.
-func (l *Ledger) Adopt(ctx context.Context, of sale.Sale) (err error) {
-	defer during(&err, "taking sale %d over", of.ID)
+func (l *Ledger) Adopt(ctx context.Context, s sale.Sale) (err error) {
+	defer during(&err, "taking sale %d over", s.ID)
 	return l.pool.inTransaction(ctx, pgx.TxOptions{}, func(tx transaction) error {
 		if _, err := done(ctx, tx, "lock_installation", nil); err != nil {
 			return err
 		}
 		made, err := done(ctx, tx, "adopt_sale", params{
-			"sale": of.ID, "uuid": of.UUID, "installation": of.Installation, "opens_at": of.OpensAt, "stock": of.Stock,
-			"user_limit": of.UserLimit, "first_item": of.FirstItem, "seed": int64(of.Seed), "rules": of.Rules,
+			"sale": s.ID, "uuid": s.UUID, "installation": s.Installation, "opens_at": s.OpensAt, "stock": s.Stock,
+			"user_limit": s.UserLimit, "first_item": s.FirstItem, "seed": int64(s.Seed), "rules": s.Rules,
 		})
 		if err != nil || made {
 			return err
 		}
-		there, err := one(ctx, tx, "adopted", params{"sale": of.ID, "uuid": of.UUID}, pgx.RowTo[bool])
+		there, err := one(ctx, tx, "adopted", params{"sale": s.ID, "uuid": s.UUID}, pgx.RowTo[bool])
 		if err == nil && !there {
 			err = ErrTaken
 		}
@@ -111,8 +111,7 @@ func (l *Ledger) Adopt(ctx context.Context, of sale.Sale) (err error) {
 	})
 }
 
-// NextSlot returns how long it is until the next slot begins, by the
-// database's clock.
+// NextSlot returns the time until the next slot begins, by the database's clock.
 func (l *Ledger) NextSlot(ctx context.Context, every time.Duration) (_ time.Duration, err error) {
 	defer during(&err, "reading the database's clock")
 	seconds, err := one(ctx, l.pool, "next_slot", params{"every": every.Seconds()}, pgx.RowTo[float64])
@@ -148,30 +147,36 @@ func (l *Ledger) UnsoldSales(ctx context.Context) (_ []sale.ID, err error) {
 }
 
 // Sale returns the sale with the number, or ErrNotFound.
-func (l *Ledger) Sale(ctx context.Context, id sale.ID) (SaleRow, error) {
-	return l.oneSale(ctx, params{"sale": id, "item": nil, "uuid": nil})
+func (l *Ledger) Sale(ctx context.Context, id sale.ID) (_ SaleRow, err error) {
+	defer during(&err, "reading a sale")
+	return one(ctx, l.pool, "sale", params{"sale": id}, scanSale)
 }
 
 // SaleOfItem returns the sale that the item belongs to, or ErrNotFound.
 func (l *Ledger) SaleOfItem(ctx context.Context, item sale.ItemID) (SaleRow, error) {
-	return l.oneSale(ctx, params{"sale": nil, "item": item, "uuid": nil})
+	return single(l.SalesOf(ctx, nil, []sale.ItemID{item}))
 }
 
 // SaleOfUUID returns the sale with the UUID, or ErrNotFound.
 func (l *Ledger) SaleOfUUID(ctx context.Context, id sale.UUID) (SaleRow, error) {
-	return l.oneSale(ctx, params{"sale": nil, "item": nil, "uuid": id})
+	return single(l.SalesOf(ctx, []sale.UUID{id}, nil))
 }
 
-// SalesOf returns the sales with these UUIDs and those that these items belong
-// to, in no order; what there is no sale for has none.
+func single(rows []SaleRow, err error) (SaleRow, error) {
+	if err == nil && len(rows) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return SaleRow{}, err
+	}
+	return rows[0], nil
+}
+
+// SalesOf returns the sales with these UUIDs and those that have these items, in no
+// order. It leaves out what no sale has.
 func (l *Ledger) SalesOf(ctx context.Context, uuids []sale.UUID, items []sale.ItemID) (_ []SaleRow, err error) {
 	defer during(&err, "looking for sales")
 	return all(ctx, l.pool, "sales_of", params{"uuids": uuids, "items": items}, scanSale)
-}
-
-func (l *Ledger) oneSale(ctx context.Context, by params) (_ SaleRow, err error) {
-	defer during(&err, "reading a sale")
-	return one(ctx, l.pool, "sale", by, scanSale)
 }
 
 func scanSale(row pgx.CollectableRow) (r SaleRow, err error) {

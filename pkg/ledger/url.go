@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// CheckURL reports what is wrong with a connection string, a URL or
-// keyword=value, and never repeats a password. It does not connect.
+// CheckURL reports what is wrong with a connection string, which is a URL or
+// keyword=value. It never repeats a password, and does not connect.
 func CheckURL(text string) error {
 	_, err := pgxpool.ParseConfig(text)
 	if err == nil {
@@ -21,7 +21,7 @@ func CheckURL(text string) error {
 	if notURL != nil || !strings.Contains(text, "://") {
 		return errors.New("DATABASE_URL: it is no connection string: want postgres://user:password@host:port/database, or keyword=value with values quoted")
 	}
-	// The library repeats the string, of which it hides one password only.
+	// The library's error repeats the string, and hides only one of its passwords.
 	_, why, _ := strings.Cut(err.Error(), "`: ")
 	password, _ := u.User.Password()
 	for _, secret := range []string{password, u.Query().Get("password"), u.Query().Get("sslpassword")} {
@@ -32,8 +32,8 @@ func CheckURL(text string) error {
 	return errors.New("DATABASE_URL: " + why)
 }
 
-// Servers is a URL of nothing but the servers that a connection string, which is
-// valid, names: for people, and for who need not connect. Empty: there is none.
+// Servers returns a URL with nothing but the servers of a valid connection string,
+// for people to read. Empty: it names none.
 func Servers(text string) string {
 	pc, err := pgxpool.ParseConfig(text)
 	if err != nil || text == "" {

@@ -11,7 +11,7 @@ import (
 	"notsale/pkg/sale"
 )
 
-// Question asks what is known for good of a request. A checkout has no code.
+// Question asks what is known for good about a request. A checkout has no code.
 type Question struct {
 	Sale sale.UUID
 	Item sale.ItemID
@@ -19,18 +19,18 @@ type Question struct {
 	Code code.ID
 }
 
-// Verdict is what is known for good of a request.
+// Verdict is what is known for good about a request.
 type Verdict struct {
-	Decision *allocation.Decision // the code's recorded one; nil: there is none
-	// Reason is why a request without a decision will never be granted, even if
-	// it waits in the stream; Granted: it may be.
+	Decision *allocation.Decision // the recorded one of the code; nil: there is none
+	// Reason is why a request without a decision will never be granted, even if it is
+	// already in the stream; Granted: it may be.
 	Reason allocation.Reason
 }
 
 // Verdicts answers the questions in their order, from one snapshot and in one
-// round trip. Grants among them are confirmed, as by Confirmed. That users are at
-// their limit it says only where limits is set, because that reads the items of
-// each sale asked about.
+// round trip. Grants among the answers are confirmed, as by Confirmed. It looks for
+// users at their limit only if limits is set, because that reads all items of each
+// sale asked about.
 func (l *Ledger) Verdicts(ctx context.Context, questions []Question, limits bool) (verdicts []Verdict, err error) {
 	n := len(questions)
 	defer during(&err, "reading %d decisions", n)
@@ -65,8 +65,8 @@ func scanVerdict(row pgx.CollectableRow) (v Verdict, err error) {
 	return v, err
 }
 
-// Committed reports whether a commit of the sale left its cursor at just this
-// place. A ledger that was restored does not know those that it lost.
+// Committed reports whether a commit of the sale ended with just this cursor. A
+// ledger that was restored does not know the commits that it lost.
 func (l *Ledger) Committed(ctx context.Context, id sale.ID, generation int64, sequence uint64, chain allocation.Hash) (known bool, err error) {
 	defer during(&err, "looking for a commit of sale %d", id)
 	return one(ctx, l.pool, "committed", params{"sale": id, "generation": generation, "sequence": sequence, "chain": chain[:]}, pgx.RowTo[bool])

@@ -3,18 +3,18 @@
 // the next one (group commit).
 //
 //	Add ──▶ [open pack] ──▶ sending, one at a time ──▶ the ticket of the pack
-//	          ▲   full: a further one opens behind it
+//	          ▲   full: another opens behind it
 //
 // Purpose: one fsync serves all callers of a pack. An idle queue adds no wait:
-// a lone item goes out at once, as a pack of one.
+// a lone item is sent at once, as a pack of one.
 //
-// Invariants: items leave in the order in which they were added; at most one
-// pack is in flight; every pack's ticket is resolved exactly once; a
-// pack whose fate is unknown is sent again, unchanged, before any newer one.
+// Invariants: items are sent in the order in which they were added; at most one
+// pack is in flight; every pack's ticket is resolved exactly once; a pack that
+// may or may not be stored is sent again, unchanged, before any newer one.
 //
-// Failure behaviour: a full queue refuses at once with ErrFull (pushback,
-// nothing was queued). A send that fails for certain fails its pack only. One
-// that fails with ErrAmbiguous is repeated, whatever becomes of the later tries, and
-// one that lasts is waited for, until it is stored or Patience is over; then the
-// ticket says ErrAmbiguous and the items may still have been stored.
+// Failure behaviour: a full queue refuses at once with ErrFull, and has queued
+// nothing. A send that certainly failed fails its pack only. One that fails with
+// ErrAmbiguous is repeated, whatever the later tries return, until the pack is
+// stored or Patience is over; then the ticket says ErrAmbiguous, and the items may
+// still have been stored.
 package pack

@@ -21,11 +21,12 @@ var ErrClosed = errors.New("pack: queue is closed")
 // stored all the same.
 var ErrAmbiguous = errors.New("pack: it is not known whether the pack was stored")
 
-// ErrLate says that an item's fate was not known in time: it may still be stored.
+// ErrLate says that it was not known in time whether an item is stored: it may
+// still be.
 var ErrLate = errors.New("pack: not known to be stored in time")
 
 // ErrUnwanted is wrapped by a Sender's error when nobody wants the pack stored any
-// more: it was not sent, and is not sent again whatever became of it before.
+// more: it was not sent now, and is not sent again, whatever earlier tries did.
 var ErrUnwanted = errors.New("pack: nobody wants the pack stored")
 
 // Limits bounds a queue. All are positive.
@@ -33,13 +34,12 @@ type Limits struct {
 	Items    int           // items in one pack
 	Bytes    int           // bytes in one pack, by the sizes given to Add
 	Queued   int           // items waiting, the pack in flight included
-	Patience time.Duration // how long a pack is sent, again while its fate is unknown
+	Patience time.Duration // how long sending a pack may take, repeats included
 }
 
 // DefaultLimits are the design's: at most 1,000 requests and 512 KiB in a
 // pack. Queued is eight full packs, which drain in under 100 ms at the measured
-// rate; more would only wait. Patience is the time after which nobody waits
-// any more.
+// rate. After Patience nobody waits any more.
 func DefaultLimits() Limits {
 	return Limits{Items: 1000, Bytes: 500 << 10, Queued: 8000, Patience: 5 * time.Second}
 }
@@ -50,14 +50,14 @@ const (
 	lastBackoff  = 500 * time.Millisecond
 )
 
-// Sender stores a pack durably. It is called for one pack at a time, may
-// block until the context ends, with the pack's patience at the latest, and must
-// not keep the slice. nil: every item is
-// stored. An error that wraps ErrAmbiguous: perhaps. Any other: none is.
+// Sender stores a pack durably. It is called for one pack at a time. It may block
+// until the context ends, which it does with the pack's patience, and must not keep
+// the slice. nil: every item is stored. An error that wraps ErrAmbiguous: perhaps.
+// Any other error: none is.
 type Sender[T any] func(ctx context.Context, items []T) error
 
-// Failed is what the inbox of an item is told whose pack is not stored, or not known
-// to be.
+// Failed is put into the inbox of an item whose pack is not stored, or not known to
+// be.
 type Failed struct{ Err error }
 
 // Ticket is the future of all items of one pack.
@@ -66,8 +66,8 @@ type Ticket struct {
 	err   error // written before known happens
 }
 
-// Wait returns the fate of the pack, nil where it is stored, or ErrLate when that is
-// not known in time.
+// Wait returns nil once the pack is stored, the error that it ended with, or
+// ErrLate if neither is known in time.
 func (t *Ticket) Wait(ctx context.Context, patience time.Duration) error {
 	if !t.known.Wait(ctx, patience) {
 		return ErrLate
@@ -82,12 +82,12 @@ type Queue[T any] struct {
 	send   Sender[T]
 	ctx    context.Context // ends when Close gives up
 	cancel context.CancelCauseFunc
-	sent   host.Inbox // told once, when the queue is closed and empty
+	sent   host.Event // the queue is closed and empty
 
 	mu      sync.Mutex
 	packs   []*pack[T] // not yet sent, oldest first; the last may still grow; guarded by mu
-	queued  int        // items, those that are being sent included; guarded by mu
-	running bool       // run does; guarded by mu
+	queued  int        // items, those in flight included; guarded by mu
+	running bool       // run is running; guarded by mu
 	closed  bool       // guarded by mu
 }
 
@@ -96,19 +96,19 @@ type pack[T any] struct {
 	items   []T
 	bytes   int
 	ticket  *Ticket
-	inboxes []host.Inbox // of the items that have one
+	inboxes []host.Inbox // of those items that have one
 }
 
 // New returns a queue that sends with send. It runs nothing while idle.
 func New[T any](h host.Host, limits Limits, send Sender[T]) *Queue[T] {
-	q := &Queue[T]{host: h, limits: limits, send: send, sent: h.Inbox()}
+	q := &Queue[T]{host: h, limits: limits, send: send, sent: h.Event()}
 	q.ctx, q.cancel = h.WithCancel(context.Background())
 	return q
 }
 
-// Add queues an item of the given size in bytes and returns the ticket of its pack, or
-// ErrFull or ErrClosed. The item's inbox, if it has one, is told Failed where the pack
-// fails, and nothing where it is stored. Add never waits.
+// Add queues an item of the given size in bytes and returns the ticket of its pack,
+// or ErrFull or ErrClosed. If the pack fails, Failed is put into the item's inbox,
+// which may be nil. Add never waits.
 func (q *Queue[T]) Add(item T, size int, inbox host.Inbox) (*Ticket, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -131,7 +131,7 @@ func (q *Queue[T]) Add(item T, size int, inbox host.Inbox) (*Ticket, error) {
 	return p.ticket, nil
 }
 
-// Do queues an item and waits for the fate of its pack, as Ticket.Wait does.
+// Do queues an item and waits for its pack, as Ticket.Wait does.
 func (q *Queue[T]) Do(item T, size int, patience time.Duration) error {
 	ticket, err := q.Add(item, size, nil)
 	if err != nil {
@@ -157,7 +157,7 @@ func (q *Queue[T]) run() {
 	for p := q.next(); p != nil; p = q.next() {
 		p.ticket.err = q.deliver(p.items)
 		q.mu.Lock()
-		q.queued -= len(p.items) // before anybody is told, and comes again at once
+		q.queued -= len(p.items) // before the callers know, who may add again at once
 		q.mu.Unlock()
 		p.ticket.known.Set()
 		for _, inbox := range p.inboxes {
@@ -168,7 +168,8 @@ func (q *Queue[T]) run() {
 	}
 }
 
-// next takes the oldest pack, which grows no more.
+// next takes the oldest pack, which from now on cannot grow; nil: there is none,
+// and run ends.
 func (q *Queue[T]) next() (p *pack[T]) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -179,15 +180,15 @@ func (q *Queue[T]) next() (p *pack[T]) {
 	}
 	q.packs = nil
 	if q.closed {
-		q.sent.Put(nil)
+		q.sent.Set()
 	}
 	return nil
 }
 
-// deliver sends one pack, again while its fate is unknown. A try may last as long
-// as patience does: a slow acknowledgement is no lost one. There is another try only
-// where an earlier one may have stored the pack: that a later one fails for certain,
-// as where the connection is not back yet, says nothing of it.
+// deliver sends one pack, again as long as an earlier try may have stored it: that
+// a later one certainly fails, because the connection is not back yet, says nothing
+// about the earlier ones. One try may use up all of the patience: a slow
+// acknowledgement is not a lost one.
 func (q *Queue[T]) deliver(items []T) error {
 	ctx, cancel := q.host.WithTimeout(q.ctx, q.limits.Patience)
 	defer cancel()
@@ -207,32 +208,18 @@ func (q *Queue[T]) deliver(items []T) error {
 	}
 }
 
-// Queued returns how many items wait, the pack in flight included.
-func (q *Queue[T]) Queued() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.queued
-}
-
-// Close refuses new items and waits until all queued ones are sent. When the
-// context ends first, sends are broken off and their items get an error.
+// Close refuses new items and waits until all queued ones are sent. If the context
+// ends first, sends are cancelled and their items get an error.
 func (q *Queue[T]) Close(ctx context.Context) error {
 	defer q.cancel(nil)
-	if q.close() {
-		return nil
-	}
-	if _, sent := q.sent.Take(ctx, host.Forever); sent {
+	q.mu.Lock()
+	q.closed = true
+	idle := !q.running
+	q.mu.Unlock()
+	if idle || q.sent.Wait(ctx, host.Forever) {
 		return nil
 	}
 	q.cancel(ctx.Err())
-	q.sent.Take(context.WithoutCancel(ctx), host.Forever)
+	q.sent.Wait(context.WithoutCancel(ctx), host.Forever)
 	return ctx.Err()
-}
-
-// close refuses new items, and reports whether there are none.
-func (q *Queue[T]) close() (idle bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.closed = true
-	return !q.running
 }

@@ -3,6 +3,7 @@ package rejection
 import (
 	"context"
 	_ "embed" // the script
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,32 +19,32 @@ import (
 )
 
 // Timeout bounds one round trip, unless the URL has a read_timeout. A healthy
-// Redis answers a hundred times faster; a purchase must not wait longer for a
+// Redis answers a hundred times faster, and a purchase must not wait longer for a
 // mere hint.
 const Timeout = 50 * time.Millisecond
 
 // Pause is how long the cache is left alone after an error.
 const Pause = 500 * time.Millisecond
 
-// connectTrips is how many times its timeout a connection may take to be made,
-// which is not waited for: TCP, TLS, a login, a sentinel's word.
+// connectTrips is how many timeouts it may take to make a connection in the
+// background: TCP, TLS, a login, a sentinel's answer.
 const connectTrips = 20
 
-// steady is for how long nothing must have failed until the cache counts as
-// working again: one that fails now and then is told of once.
+// steady is how long nothing must have failed until the cache counts as working
+// again, so that one that fails now and then causes one warning.
 const steady = 10 * time.Second
 
-// factLife is when Redis forgets a sale's facts if nothing is added to them.
-// Forgetting costs speed only.
+// factLife is after how long without new facts Redis forgets those of a sale, which
+// costs speed only.
 const factLife = 48 * time.Hour
 
-// markField is the field of an items hash that holds the mark; items are numbers.
+// markField is the field of the items hash that holds the mark; items are numbers.
 const markField = "mark"
 
 // ErrPaused says that the cache failed a moment ago and was not asked.
 var ErrPaused = errors.New("rejection: redis is left alone after an error")
 
-// ErrMoved says that a sale's mark is not the one that was looked at.
+// ErrMoved says that a sale's mark is not the one that the caller has seen.
 var ErrMoved = errors.New("rejection: the facts in redis are not those that were looked at")
 
 //go:embed learn.lua
@@ -63,11 +64,11 @@ type Cache struct {
 
 // outage is what is known of the failures of one kind of call. Any caller writes.
 type outage struct {
-	until atomic.Int64 // end of the pause after the last failure, Unix nanoseconds
-	told  atomic.Bool  // of it, and not yet of its end
+	until  atomic.Int64 // end of the pause after the last failure, Unix nanoseconds
+	warned atomic.Bool  // of the outage, whose end was not logged yet
 }
 
-// Open makes a cache on what cfg says. It connects lazily.
+// Open makes a cache. It connects lazily.
 func Open(cfg Config, log *slog.Logger) (*Cache, error) {
 	s, err := cfg.server()
 	if err != nil {
@@ -76,35 +77,20 @@ func Open(cfg Config, log *slog.Logger) (*Cache, error) {
 	return &Cache{rdb: s.client(), timeout: s.ReadTimeout, log: log}, nil
 }
 
-// Close ends the connections. Nobody calls the cache then or afterwards.
+// Close ends the connections. The cache must not be used meanwhile or afterwards.
 func (c *Cache) Close() error {
 	err := c.rdb.Close()
 	c.background.Wait()
 	return err
 }
 
-// Probe asks Redis what an edge asks, about a sale that there is not, also
-// during a pause: one that answers PING, and nothing else, is of no use.
+// Probe asks Redis what an edge asks, about a sale that does not exist, also during
+// a pause: a Redis that answers nothing but PING is of no use.
 func (c *Cache) Probe(ctx context.Context) error {
 	if _, err := c.trip(ctx, []Question{{Item: 1, User: "nobody"}}); err != nil {
 		return fmt.Errorf("rejection: redis does not answer what it is asked: %w", err)
 	}
 	return nil
-}
-
-// Question asks whether a request is refused already. A checkout has no code.
-type Question struct {
-	Sale sale.UUID
-	Item sale.ItemID
-	User sale.UserID
-	Code code.ID
-}
-
-// Answer is what the cache knows of a question.
-type Answer struct {
-	Reason allocation.Reason // why it is refused for good; Granted: not known to be
-	Ours   bool              // a fact names the code as a grant: its decision is in the ledger
-	Blank  bool              // nothing at all is known of the sale
 }
 
 // Ask answers the questions in their order. On an error nothing is known.
@@ -135,15 +121,23 @@ func (c *Cache) trip(ctx context.Context, questions []Question) ([]*group, error
 	for _, g := range groups {
 		g.send(ctx, pipe, questions)
 	}
-	_, err := pipe.Exec(ctx)
-	return groups, failed(groups, err)
+	commands, err := pipe.Exec(ctx)
+	if errors.Is(err, redis.Nil) { // a sale is not sold out; behind it may be another command's error
+		err = nil
+		for _, command := range commands {
+			if failed := command.Err(); !errors.Is(failed, redis.Nil) {
+				err = errors.Join(err, failed)
+			}
+		}
+	}
+	return groups, err
 }
 
-// Learn stores the facts of a batch that ends at upTo, where the sale's mark is
-// still from, and returns the mark after it; of no facts there is none to store.
-// Where the mark is another one it stores nothing and returns ErrMoved: an
-// earlier state of Redis may have been brought back since it was looked at. The
-// facts must be committed in the ledger; see Mark for what else is asked.
+// Learn stores the facts of a batch that ends at upTo, if the sale's mark is still
+// from, and returns the new mark. If there are no facts, it does nothing. If the mark
+// is another one, it stores nothing and returns ErrMoved: Redis may have been put back
+// to an earlier state since the caller has seen the mark. The facts must be committed
+// in the ledger; see Mark for what else is required.
 func (c *Cache) Learn(ctx context.Context, id sale.UUID, from, upTo Mark, f *allocation.Facts) (Mark, error) {
 	if len(f.Owners) == 0 && len(f.AtLimit) == 0 && !f.SoldOut {
 		return from, nil
@@ -165,10 +159,10 @@ func (c *Cache) Learn(ctx context.Context, id sale.UUID, from, upTo Mark, f *all
 	})
 }
 
-// Mark returns up to which place the sale's facts were learned; the zero one:
-// nothing that is there proves anything. Whoever begins to decide a sale looks
-// for it in the ledger before learning anything, and forgets facts whose mark
-// the ledger does not know.
+// Mark returns the commit up to which the sale's facts were learned; the zero Mark:
+// there are no facts that prove anything. An allocator that begins to decide a sale
+// must look for that commit in the ledger before it learns anything, and call Forget
+// if the ledger does not know it.
 func (c *Cache) Mark(ctx context.Context, id sale.UUID) (m Mark, err error) {
 	err = c.call(ctx, "reading the mark in redis", func(ctx context.Context) error {
 		text, err := c.rdb.HGet(ctx, itemsKey(id), markField).Result()
@@ -188,7 +182,7 @@ func (c *Cache) Forget(ctx context.Context, id sale.UUID) error {
 	})
 }
 
-// call makes one round trip of those that belong to learning.
+// call makes one round trip of an allocator.
 func (c *Cache) call(ctx context.Context, what string, trip func(context.Context) error) error {
 	if c.learning.paused() {
 		return ErrPaused
@@ -202,8 +196,9 @@ func (c *Cache) call(ctx context.Context, what string, trip func(context.Context
 	return c.done(&c.learning, what, err)
 }
 
-// done takes how a call of this kind ended. What Redis itself answers, such as
-// that it is a replica, speaks of this kind only; that it does not answer, of all.
+// done handles the end of a call of this kind. An error that Redis itself answers,
+// such as that it is a replica, is an outage of this kind of call only; no answer is
+// an outage of all.
 func (c *Cache) done(kind *outage, what string, err error) error {
 	if err == nil {
 		if kind.ends(time.Now()) {
@@ -225,8 +220,8 @@ func (c *Cache) done(kind *outage, what string, err error) error {
 	return fmt.Errorf("rejection: %s: %w", what, err)
 }
 
-// connect makes a connection for the next call, unless one is being made. Over a
-// long way that takes several round trips, and a call waits for one only.
+// connect makes a connection for the next call in the background, unless that is
+// being done. It takes several round trips, while a call waits for one only.
 func (c *Cache) connect() {
 	if !c.connecting.CompareAndSwap(false, true) {
 		return
@@ -235,24 +230,24 @@ func (c *Cache) connect() {
 		defer c.connecting.Store(false)
 		ctx, cancel := context.WithTimeout(context.Background(), connectTrips*c.timeout)
 		defer cancel()
-		_ = c.Probe(ctx) // the next call tells
+		_ = c.Probe(ctx) // if it fails, so does the next call
 	})
 }
 
-// Failures counts the calls that failed, those in a pause not included.
+// Failures counts the calls that failed, without those during a pause.
 func (c *Cache) Failures() uint64 { return c.failures.Load() }
 
 func (o *outage) paused() bool { return time.Now().UnixNano() < o.until.Load() }
 
-// fails begins a pause, and reports whether an outage begins with it.
+// fails starts a pause, and reports whether an outage begins with it.
 func (o *outage) fails(now time.Time) (begins bool) {
 	o.until.Store(now.Add(Pause).UnixNano())
-	return o.told.CompareAndSwap(false, true)
+	return o.warned.CompareAndSwap(false, true)
 }
 
 // ends reports whether a call that succeeds now ends an outage.
 func (o *outage) ends(now time.Time) bool {
-	return o.told.Load() && now.Add(Pause-steady).UnixNano() >= o.until.Load() && o.told.CompareAndSwap(true, false)
+	return o.warned.Load() && now.Add(Pause-steady).UnixNano() >= o.until.Load() && o.warned.CompareAndSwap(true, false)
 }
 
 func joined(ids []code.ID) []byte {
@@ -269,4 +264,40 @@ func soldKey(id sale.UUID) string  { return key(id, "sold") }
 
 func key(id sale.UUID, what string) string {
 	return "notsale:{" + id.String() + "}:" + what
+}
+
+// Mark is the commit of the ledger up to which a sale's facts were learned. A ledger
+// that was restored to before it does not know it. The zero Mark: there is none.
+type Mark struct {
+	Generation int64
+	Sequence   uint64
+	Chain      allocation.Hash
+}
+
+// MarkOf returns the mark of a batch that ends at the cursor.
+func MarkOf(c *allocation.Cursor) Mark {
+	return Mark{Generation: c.Generation, Sequence: c.Sequence, Chain: c.Chain}
+}
+
+const markSize = 8 + 8 + len(allocation.Hash{})
+
+func (m Mark) encode() []byte {
+	if m == (Mark{}) {
+		return nil
+	}
+	b := make([]byte, 0, markSize)
+	b = binary.BigEndian.AppendUint64(b, uint64(m.Generation))
+	b = binary.BigEndian.AppendUint64(b, m.Sequence)
+	return append(b, m.Chain[:]...)
+}
+
+// decodeMark reads what encode writes; anything else gives the zero Mark.
+func decodeMark(text string) (m Mark) {
+	if len(text) != markSize {
+		return Mark{}
+	}
+	b := []byte(text)
+	m.Generation, m.Sequence = int64(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint64(b[8:])
+	copy(m.Chain[:], b[16:])
+	return m
 }

@@ -7,8 +7,8 @@
 // Authority: none. The cache is written after the commit and read as a hint
 // that carries its own proof: an item's fact names the code that owns it, a
 // user's fact all codes that were granted. A request whose code is among them
-// has its decision in the ledger (Answer.Ours); one about which nothing is known
-// is published and the engine answers. "Sold out" alone proves nothing about a
+// has its decision in the ledger (Answer.Ours). One about which nothing is known
+// is published, and the engine answers it. "Sold out" alone proves nothing about a
 // code and refuses checkouts only.
 //
 //	notsale:{<sale UUID>}:items   hash: item id → owner's code id, 16 bytes
@@ -17,24 +17,24 @@
 //	notsale:{<sale UUID>}:sold    "1": every item has an owner
 //
 // Invariants: within one history of a sale facts never change, so a stale,
-// partial or emptied cache is never wrong. After a restore of Postgres or NATS
-// that lost commits the history is another one, in which the mark is unknown:
-// whoever begins to decide a sale compares the mark with the ledger, and calls
-// Forget if the ledger does not know it. Facts are only added to those whose mark
-// was looked at: Learn compares it in the same script that stores them, so an
-// earlier state of Redis that is brought back later does not become valid by what
-// is learned after it; it is looked at anew, at the next commit or, by an
-// allocator of an idle sale, 5 s later. That the ledger alone was put back, such an
-// allocator finds by the cursor, up to 32 s later. Edges do not compare marks: only
-// the ledger knows which are true, and a first purchase does without it. Until an
-// allocator has looked they may believe facts of a lost history. Without a mark,
-// facts prove nothing.
+// partial or emptied cache is never wrong. If a restore of Postgres or NATS loses
+// commits, another history begins, whose ledger does not know the mark. So an
+// allocator compares the mark with the ledger before it decides a sale, and calls
+// Forget if the ledger does not know it. Learn adds facts only if the mark is still
+// the one that the allocator has seen, and checks that in the script that stores
+// them: if Redis is put back to an earlier state, its facts do not become valid by
+// what is learned later. The allocator then compares again: at the next commit or,
+// while the sale is idle, within 5 s. If only the ledger is put back, it finds that
+// by the cursor, within 32 s. Edges do not compare marks, since only the ledger
+// knows which are true, and a first purchase does without it; so until an allocator
+// has compared, they may believe facts of a lost history. Without a mark, facts
+// prove nothing.
 //
-// Failure behaviour: Redis down, slow, empty or refusing makes edges publish
+// Failure behaviour: if Redis is down, slow, empty or refuses, edges publish
 // more. After an error the cache is left alone for Pause, so that nobody waits
-// for it; a Redis that only refuses to write is still read. Nobody waits for a
-// connection longer than for an answer: it is made in the background, so that a
-// Redis is used whose answers come within the timeout, however far it is. One
-// warning tells of an outage, a line of its end, ten seconds without a failure;
-// Failures counts.
+// for it; a Redis that only refuses to write is still read. A call never waits for
+// a connection: those are made in the background, so that a distant Redis can be
+// used as long as its answers come within the timeout. One warning tells of an
+// outage; one line tells of its end, after ten seconds without a failure. Failures
+// counts.
 package rejection

@@ -1,4 +1,4 @@
--- Stores facts, where the mark is still the one that the caller has looked at.
+-- Stores facts, if the mark is still the one that the caller has seen.
 -- KEYS: items, users, sold
 -- ARGV: that mark, the new one, seconds to live, 1: sold out, how many of the
 --       arguments that follow are items and their owners; the others are users
@@ -9,8 +9,8 @@ local life, owners = ARGV[3], 5 + tonumber(ARGV[5])
 if (redis.call('HGET', items, 'mark') or '') ~= ARGV[1] then
 	return 0
 end
-redis.call('HSET', items, 'mark', ARGV[2]) -- first: where memory is full, it is a script's first write that fails
-if ARGV[1] == '' then -- what lies about without a mark must not begin to prove something
+redis.call('HSET', items, 'mark', ARGV[2]) -- first: if Redis has no memory left, it is a script's first write that fails
+if ARGV[1] == '' then -- facts without a mark prove nothing, and must not begin to
 	redis.call('DEL', items, users, sold)
 	redis.call('HSET', items, 'mark', ARGV[2])
 end

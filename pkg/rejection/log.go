@@ -8,14 +8,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// LogTo sends what the client library says by itself to log, at level debug. It
-// would write to standard error, and wait for who reads it. This holds for the
-// whole process, and is to be said before the first Open.
+// LogTo makes the client library log to log, at level debug. By default it writes to
+// standard error, and waits until that is read. This applies to the whole process,
+// and must be called before the first Open.
 func LogTo(log *slog.Logger) { redis.SetLogger(library{log}) }
 
 type library struct{ log *slog.Logger }
 
-// Printf is called by any goroutine of the library.
+// Printf implements the library's logger.
 func (l library) Printf(ctx context.Context, format string, v ...any) {
 	if l.log.Enabled(ctx, slog.LevelDebug) {
 		l.log.DebugContext(ctx, "redis: "+fmt.Sprintf(format, v...))

@@ -30,21 +30,20 @@ const sentinelPort = "26379"
 type Config struct {
 	// URL is redis://user:password@host:6379/0, rediss:// for TLS, unix://, or
 	// redis+sentinel:// (rediss+sentinel://) with the addresses of sentinels and
-	// the name that they know the master by:
-	// redis+sentinel://user:password@one:26379,two:26379/main/0. The user is
-	// Redis's own; where the sentinels ask for one, it stands in
-	// sentinel_username and sentinel_password. A read_timeout takes the place of
-	// Timeout.
+	// the name by which they know the master:
+	// redis+sentinel://user:password@one:26379,two:26379/main/0. The login is
+	// Redis's; that of the sentinels is in the parameters sentinel_username and
+	// sentinel_password. A parameter read_timeout replaces Timeout.
 	URL string
-	// Name is what Redis calls the connections, where it lets clients say one.
+	// Name is the connections' name in Redis, if Redis allows clients to set one.
 	Name string
-	// CA is a file of the certificates that sign the servers', in place of the
-	// system's; Cert and Key are files of the client's own. All PEM, read once,
-	// and only for TLS.
+	// CA is a file of the certificates that sign the servers', instead of the
+	// system's; Cert and Key are files of the client's own. All are PEM, read once,
+	// and for TLS only.
 	CA, Cert, Key string
 }
 
-// Validate reports why Redis cannot be reached by this, and tells no secret.
+// Validate reports what is wrong with the configuration, and tells no secret.
 func (c Config) Validate() error {
 	_, err := c.server()
 	return err
@@ -59,7 +58,7 @@ type server struct {
 	sentinel, password string // the login at the sentinels
 }
 
-// authority takes a URL's hosts apart from what stands around them.
+// authority splits a URL into what is before its hosts, the hosts, and the rest.
 var authority = regexp.MustCompile(`^([^/?#]*//(?:[^/?#]*@)?)([^/?#@]*)(.*)$`)
 
 func (c Config) server() (*server, error) {
@@ -81,7 +80,7 @@ func (c Config) server() (*server, error) {
 	s.DialTimeout = 4 * timeout
 	s.ReadTimeout, s.WriteTimeout, s.PoolTimeout = timeout, timeout, timeout
 	s.ContextTimeoutEnabled = true
-	s.PipelinePoolSize = -1 // questions take the connections that the background has made
+	s.PipelinePoolSize = -1 // questions use the connections that were made in the background
 	s.DisableIdentity, s.MaintNotificationsConfig = true, &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	s.OnConnect = func(ctx context.Context, conn *redis.Conn) error {
 		err := conn.ClientSetName(ctx, c.Name).Err()

@@ -11,15 +11,14 @@ import (
 )
 
 // ErrSealed is wrapped, beside ErrUnavailable, by the error of a publish to a
-// sale that is being archived: nothing was stored, and nothing will be.
+// sale that is being archived: it was not stored, and never will be.
 var ErrSealed = errors.New("stream: the stream is sealed, its sale is being archived")
 
 // ErrNotSealed says that a stream is not removed because it may still grow.
 var ErrNotSealed = errors.New("stream: only sealed streams are removed")
 
-// Seal makes both streams of a sale take nothing more, for ever. They can still
-// be read, and attempts in them acknowledged. It may be repeated. ErrLost: a
-// stream is not there.
+// Seal makes both streams of a sale read-only, for ever. It may be repeated.
+// ErrLost: a stream does not exist.
 func (c *Client) Seal(ctx context.Context, id sale.ID) error {
 	return errors.Join(c.seal(ctx, saleStream(id)), c.seal(ctx, checkoutStream(id)))
 }
@@ -36,20 +35,15 @@ func (c *Client) seal(ctx context.Context, name string) error {
 	return nil
 }
 
-// config reads how a stream is set up. ErrLost: it is not there.
-func (c *Client) config(ctx context.Context, name string) (jetstream.StreamConfig, error) {
-	info, err := c.lookAt(ctx, name)
-	if err != nil {
-		return jetstream.StreamConfig{}, err
-	}
-	return info.Config, nil
+// Remove deletes both streams of a sale and so frees their space. It may be
+// repeated; a stream that does not exist is no error. ErrNotSealed: a stream may
+// still grow, and none was deleted.
+func (c *Client) Remove(ctx context.Context, id sale.ID) error {
+	return c.remove(ctx, checkoutStream(id), saleStream(id))
 }
 
-// Remove deletes both streams of a sale, and gives their space back: what was in
-// them is then in the archive alone. It may be repeated; a stream that is not
-// there is no error. ErrNotSealed: a stream may still grow; none was deleted.
-func (c *Client) Remove(ctx context.Context, id sale.ID) error {
-	names := [...]string{checkoutStream(id), saleStream(id)}
+// remove deletes streams, if all of them that exist are sealed.
+func (c *Client) remove(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		cfg, err := c.config(ctx, name)
 		if err != nil && !errors.Is(err, ErrLost) {
@@ -67,9 +61,11 @@ func (c *Client) Remove(ctx context.Context, id sale.ID) error {
 	return nil
 }
 
-// drop deletes a stream. One that is not there is no error.
+// drop deletes a stream. One that does not exist is no error.
 func (c *Client) drop(ctx context.Context, name string) error {
-	err := c.ask(ctx, func(ctx context.Context) error { return c.js.DeleteStream(ctx, name) }, c.api+"STREAM.DELETE."+name)
+	err := c.request(ctx, c.cfg.RequestTimeout, func(ctx context.Context) error {
+		return c.js.DeleteStream(ctx, name)
+	}, c.api+"STREAM.DELETE."+name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil
 	}

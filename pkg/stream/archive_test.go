@@ -15,7 +15,7 @@ import (
 	"notsale/pkg/wire"
 )
 
-// A sealed stream takes nothing more, and gives all that it has: to readers that
+// A sealed stream takes no messages, but delivers all that it has: to readers that
 // were there before and to new ones, also after a restart.
 func TestSeal(t *testing.T) {
 	t.Parallel()
@@ -29,7 +29,7 @@ func TestSeal(t *testing.T) {
 	}
 	recorder := readAttempts(t, c, 1)
 	receive(t, "an attempt", recorder.Messages())
-	for range 2 { // again, it changes nothing
+	for range 2 { // the second time changes nothing
 		if err := c.Seal(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +108,7 @@ func TestRemove(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	seal("CHECKOUTS_1") // as a process does that dies between the two
+	seal("CHECKOUTS_1") // as if the process died between the two
 	if err := c.Remove(t.Context(), 1); !errors.Is(err, stream.ErrNotSealed) || last(t, c) != 2 {
 		t.Fatalf("one of the two takes messages: %v, want ErrNotSealed", err)
 	}
@@ -125,7 +125,7 @@ func TestRemove(t *testing.T) {
 	if err := js.DeleteStream(t.Context(), "CHECKOUTS_1"); err != nil { // interrupted
 		t.Fatal(err)
 	}
-	for range 2 { // again, it changes nothing
+	for range 2 { // the second time changes nothing
 		if err := c.Remove(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +142,7 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// A scheduler whose look at a stream is old cannot open it again.
+// A scheduler with an outdated state of a stream cannot unseal it.
 func TestSealedStaysSealed(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -163,8 +163,8 @@ func TestSealedStaysSealed(t *testing.T) {
 	}
 }
 
-// What the directory says of a sale only moves forward, whoever writes last; a
-// sale that takes the number of another begins anew.
+// A sale's state in the directory only moves forward, in whatever order it is written;
+// a new sale with the same number starts over.
 func TestDirectoryMovesForward(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)

@@ -50,7 +50,7 @@ func unsold(t *testing.T, c *stream.Client, first, last uint64) (texts []string)
 	return texts
 }
 
-// A stream of attempts keeps no trace of who has read it.
+// A stream of attempts does not store how far it was read.
 func TestAttemptsAreReadFromACursor(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -75,7 +75,7 @@ func TestAttemptsAreReadFromACursor(t *testing.T) {
 	if _, err := js.CreateConsumer(t.Context(), "CHECKOUTS_1", jetstream.ConsumerConfig{Durable: "recorder"}); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // again, it changes nothing
+	for range 2 { // the second time changes nothing
 		if err := c.DeleteOldRecorder(t.Context(), ofOne); err != nil {
 			t.Error(err)
 		}
@@ -85,9 +85,8 @@ func TestAttemptsAreReadFromACursor(t *testing.T) {
 	}
 }
 
-// Attempts of no sale go from part to part without one being refused, whoever
-// publishes while the next is made, also where the first part is that of an
-// earlier version.
+// Attempts of no sale go on in the next part without one being refused, also for
+// clients that publish while it is made, and if an earlier version made the first part.
 func TestAttemptsOfNoSaleGoOnInTheNextPart(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -147,8 +146,8 @@ func TestAttemptsOfNoSaleGoOnInTheNextPart(t *testing.T) {
 	}
 }
 
-// The messages of all parts come in order, under numbers that stay when a part
-// goes; only one that takes nothing more goes.
+// The messages of all parts come in order, under numbers that stay the same when a part
+// is removed. Only a sealed part can be removed.
 func TestPartsAreReadAsOne(t *testing.T) {
 	t.Parallel()
 	_, c := start(t)
@@ -182,7 +181,7 @@ func TestPartsAreReadAsOne(t *testing.T) {
 	if err := c.PublishAttempts(t.Context(), 0, nil); !errors.Is(err, stream.ErrSealed) {
 		t.Errorf("where no part takes attempts: %v, want ErrSealed", err)
 	}
-	for range 2 { // again, it changes nothing
+	for range 2 { // the second time changes nothing
 		if err := c.RemoveUnsold(t.Context(), 0); err != nil {
 			t.Error(err)
 		}
@@ -190,7 +189,7 @@ func TestPartsAreReadAsOne(t *testing.T) {
 	expect(1, math.MaxUint64, "2/1 c", "12/1 d", "12/2 e")
 }
 
-// A reader ends with its session; what was read before is not read again.
+// A reader ends with its session. The next one need not read the same again.
 func TestAttemptsSurviveARestart(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -213,8 +212,8 @@ func TestAttemptsSurviveARestart(t *testing.T) {
 	}
 }
 
-// A flood of bad checkouts that a full part refuses is no flood of requests to
-// JetStream, in which schedulers would find no hearing.
+// A flood of bad checkouts that a full part refuses does not become a flood of requests
+// to JetStream, which would crowd out the schedulers' requests.
 func TestARefusedFloodAsksLittle(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)

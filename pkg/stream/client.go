@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,8 +21,8 @@ const requestTimeout = 5 * time.Second
 // ErrAmbiguous is wrapped by the error of a publish that may have been stored.
 var ErrAmbiguous = errors.New("stream: it is not known whether the message was stored")
 
-// ErrUnavailable is wrapped by the error of a publish that NATS did not take:
-// it is away, or its stream is full.
+// ErrUnavailable is wrapped by the error of a publish that NATS did not store,
+// because it is away, or the stream is full or missing.
 var ErrUnavailable = errors.New("stream: NATS does not take messages")
 
 var errDisconnected = fmt.Errorf("%w: not connected", ErrUnavailable)
@@ -32,9 +31,9 @@ var errDisconnected = fmt.Errorf("%w: not connected", ErrUnavailable)
 type Config struct {
 	URL      string // nats://user:password@host:port, several joined by commas
 	Name     string // of the connection, shown by the server
-	Role     string // what it works as: answers come to subjects of _INBOX.<Role>, the only ones that it needs to hear; empty: of _INBOX
+	Role     string // the service, such as edge: the library hears its answers on _INBOX.<Role>.>; empty: on _INBOX.>
 	Files    Files  // certificates and keys
-	Domain   string // JetStream's, of the streams; empty: that of the server that URL leads to
+	Domain   string // JetStream domain of the streams; empty: that of the server in URL
 	Replicas int    // of each stream: 1 on a single server, 3 in a cluster
 	// SaleBytes and AttemptBytes are what the two streams of a new sale reserve,
 	// in bytes, less where the store is short of room. A full stream refuses
@@ -42,7 +41,7 @@ type Config struct {
 	SaleBytes    int64
 	AttemptBytes int64
 	// StoreBytes is the size of JetStream's file store, for accounts that have
-	// no limit of their own; 0 if it is to be found out.
+	// no limit of their own; 0: measure it.
 	StoreBytes int64
 	// RequestTimeout bounds a request to JetStream, and a publish whose context has
 	// no deadline.
@@ -50,8 +49,8 @@ type Config struct {
 }
 
 // DefaultConfig reserves 32 MiB for each stream to begin with: about 190,000
-// purchase requests, or 100,000 attempts, and half a second of what the fastest
-// flood that was measured brings.
+// purchase requests, or 100,000 attempts, half a second of the fastest flood that
+// was measured.
 func DefaultConfig() Config {
 	return Config{URL: nats.DefaultURL, Replicas: 1, SaleBytes: 32 << 20, AttemptBytes: 32 << 20, RequestTimeout: requestTimeout}
 }
@@ -63,40 +62,35 @@ type Client struct {
 	log *slog.Logger
 	nc  *nats.Conn
 	js  jetstream.JetStream
-	api string // what the subjects of js begin with
+	api string // prefix of JetStream's request subjects, ends in a dot
 
-	conn        atomic.Pointer[conn] // the last that was made
-	files       []nats.Option        // what Files make
+	conn        atomic.Pointer[conn]    // the latest
+	session     atomic.Pointer[session] // the latest
+	files       []nats.Option           // made of Config.Files
 	outage      outage
 	failing     failing
 	permissions *permissions
 	lag         lag
-	unsold      atomic.Int64 // part of the streams of no sale that took attempts last; a hint
 
+	unsold  atomic.Int64       // the part of no sale that took attempts last; a hint
 	looking singleflight.Group // for the last of these parts
 
+	store     storeSize
 	measuring singleflight.Group
-
-	mu      sync.Mutex      // guards what follows
-	session context.Context // ends on disconnect; the next begins when NATS is connected again
-	end     context.CancelFunc
-	found   int64 // size of the store, where it was found out at foundAt in foundIn
-	foundAt time.Time
-	foundIn context.Context // a session
 }
 
 // Connect connects to NATS and waits for it until the context ends.
 func Connect(ctx context.Context, cfg Config, log *slog.Logger) (*Client, error) {
 	for one := range strings.SplitSeq(cfg.URL, ",") {
-		if _, err := url.Parse(strings.TrimSpace(one)); err != nil { // whose text repeats the URL
-			return nil, errors.New("stream: NATS_URL: it is no URL: write special characters of a user or password escaped (% as %25)")
+		if _, err := url.Parse(strings.TrimSpace(one)); err != nil { // its text would repeat the password
+			return nil, errors.New("stream: NATS_URL is not a valid URL: escape special characters in the user or password (% as %25)")
 		}
 	}
-	files, err := cfg.Files.read()
+	files, err := cfg.Files.options()
 	if err != nil {
 		return nil, fmt.Errorf("stream: %w", err)
 	}
-	c := &Client{cfg: cfg, log: log, files: files, permissions: newPermissions()}
+	c := &Client{cfg: cfg, log: log, files: files, permissions: &permissions{outgoing: map[*outgoing]bool{}, listeners: map[string]*listener{}, forbidden: map[string]bool{}}}
 	c.begin()
 	for {
 		if c.nc, err = nats.Connect(cfg.URL, c.options()...); err == nil {
@@ -129,9 +123,9 @@ func (c *Client) options() []nats.Option {
 		nats.Name(c.cfg.Name),
 		nats.Timeout(handshakeTimeout),
 		nats.SetCustomDialer(&dialer{Dialer: net.Dialer{Timeout: dialTimeout}, last: &c.conn}),
-		nats.FlusherTimeout(0), // see conn, which knows a slow write from one that gets nowhere
+		nats.FlusherTimeout(0), // conn has a limit of its own: it tells a slow write from one that is stuck
 		nats.MaxReconnects(-1),
-		nats.IgnoreAuthErrorAbort(), // a login that is refused may be mended, too
+		nats.IgnoreAuthErrorAbort(), // an operator may repair a refused login
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond),
 		nats.NoCallbacksAfterClientClose(),
@@ -139,7 +133,7 @@ func (c *Client) options() []nats.Option {
 		nats.PingInterval(time.Second),
 		nats.MaxPingsOutstanding(2),
 		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
-			c.endSession()
+			c.session.Load().end()
 			c.log.Warn("NATS disconnected, reconnecting", "error", err)
 			go c.watchOutage(nc)
 		}),
@@ -151,7 +145,7 @@ func (c *Client) options() []nats.Option {
 			c.log.Info("NATS connected again")
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
-			if c.onViolation(err) || s == nil && !c.Connected() { // else see watchOutage
+			if c.onViolation(err) || s == nil && !c.Connected() { // watchOutage logs the latter
 				return
 			}
 			subject := ""
@@ -169,7 +163,7 @@ func (c *Client) options() []nats.Option {
 }
 
 // Connected reports whether the connection is up, without asking the server. It
-// waits for nothing.
+// never blocks.
 func (c *Client) Connected() bool { return c.live().Err() == nil }
 
 // Ping reports whether NATS answers, JetStream included.
@@ -177,11 +171,8 @@ func (c *Client) Ping(ctx context.Context) error {
 	if !c.Connected() {
 		return c.away()
 	}
-	err := c.ask(ctx, func(ctx context.Context) error {
-		return heed(ctx, func() error {
-			_, err := c.js.AccountInfo(ctx)
-			return err
-		})
+	err := c.request(ctx, c.cfg.RequestTimeout, func(ctx context.Context) error {
+		return interruptible(ctx, func() error { _, err := c.js.AccountInfo(ctx); return err })
 	}, c.api+"INFO")
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -189,11 +180,11 @@ func (c *Client) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close disconnects. What was published is stored; what was not fails. A
-// connection that does not take what is written to it is cut after writeStall.
+// Close disconnects. Publishes under way fail. A connection that takes no bytes is
+// cut after writeStall.
 func (c *Client) Close() {
 	cut := time.AfterFunc(writeStall, func() { _ = c.conn.Load().Close() })
 	defer cut.Stop()
 	c.nc.Close()
-	c.endSession()
+	c.session.Load().end()
 }

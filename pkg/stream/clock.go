@@ -2,14 +2,13 @@ package stream
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"notsale/pkg/sale"
 )
 
 // ServerTime returns the time by the clock of the NATS server that leads the
-// directory, and by this process's clock the middle of the round trip that asked
+// directory, and, by this process's clock, the middle of the round trip that asked
 // for it.
 func (d *Directory) ServerTime(ctx context.Context) (server, local time.Time, err error) {
 	return d.client.serverTime(ctx, directoryStream)
@@ -23,9 +22,6 @@ func (c *Client) SaleTime(ctx context.Context, id sale.ID) (server, local time.T
 
 func (c *Client) serverTime(ctx context.Context, name string) (server, local time.Time, err error) {
 	sent := time.Now()
-	s, err := c.handle(ctx, name)
-	if err != nil {
-		return time.Time{}, time.Time{}, fmt.Errorf("stream: reading the clock of %s: %w", name, err)
-	}
-	return s.CachedInfo().TimeStamp, sent.Add(time.Since(sent) / 2), nil
+	info, err := c.info(ctx, name)
+	return info.Now, sent.Add(time.Since(sent) / 2), err
 }

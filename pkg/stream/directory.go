@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,7 +14,7 @@ import (
 
 const (
 	directoryBucket = "SALES"
-	directoryStream = "KV_" + directoryBucket // that NATS keeps it in
+	directoryStream = "KV_" + directoryBucket // in which NATS keeps the bucket
 )
 
 // Directory is the bucket of sales, which edges and allocators watch. It is
@@ -28,12 +27,10 @@ type Directory struct {
 // ErrNoDirectory says that no scheduler has made the directory of sales yet.
 var ErrNoDirectory = errors.New("stream: there is no directory of sales yet, a scheduler makes it")
 
-// Directory opens the directory of sales. ErrNoDirectory: it is not there.
+// Directory opens the directory of sales. ErrNoDirectory: it does not exist.
 func (c *Client) Directory(ctx context.Context) (*Directory, error) {
-	var kv jetstream.KeyValue
-	err := c.ask(ctx, func(ctx context.Context) (err error) {
-		kv, err = c.js.KeyValue(ctx, directoryBucket)
-		return err
+	kv, err := ask(ctx, c, func(ctx context.Context) (jetstream.KeyValue, error) {
+		return c.js.KeyValue(ctx, directoryBucket)
 	}, c.api+"STREAM.INFO."+directoryStream)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		return nil, ErrNoDirectory
@@ -44,19 +41,17 @@ func (c *Client) Directory(ctx context.Context) (*Directory, error) {
 	return &Directory{kv: kv, client: c}, nil
 }
 
-// MakeDirectory opens the directory of sales, and makes it where it is missing.
-// Only a scheduler does so, which knows how many replicas it must have.
+// MakeDirectory opens the directory of sales, and makes it if it does not exist.
+// It is for schedulers, which know how many replicas the directory must have.
 func (c *Client) MakeDirectory(ctx context.Context) (*Directory, error) {
 	d, err := c.Directory(ctx)
 	if !errors.Is(err, ErrNoDirectory) {
 		return d, err
 	}
-	var kv jetstream.KeyValue
-	err = c.ask(ctx, func(ctx context.Context) (err error) {
-		kv, err = c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+	kv, err := ask(ctx, c, func(ctx context.Context) (jetstream.KeyValue, error) {
+		return c.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
 			Bucket: directoryBucket, History: 1, Storage: jetstream.FileStorage, Replicas: c.cfg.Replicas,
 		})
-		return err
 	}, c.api+"STREAM.CREATE."+directoryStream)
 	if errors.Is(err, jetstream.ErrBucketExists) { // another scheduler was faster
 		return c.Directory(ctx)
@@ -67,22 +62,21 @@ func (c *Client) MakeDirectory(ctx context.Context) (*Directory, error) {
 	return &Directory{kv: kv, client: c}, nil
 }
 
-// ask is Client.ask for a request about entries.
-func (d *Directory) ask(ctx context.Context, request func(context.Context) error) error {
-	c, entries := d.client, "$KV."+directoryBucket+"."
-	return c.ask(ctx, request, entries, c.api+entries, c.api+"DIRECT.GET."+directoryStream+".", c.api+"STREAM.INFO."+directoryStream)
+// entrySubjects are the subjects of requests about entries of the directory.
+func (c *Client) entrySubjects() []string {
+	const entries = "$KV." + directoryBucket + "."
+	return []string{entries, c.api + entries, c.api + "DIRECT.GET." + directoryStream + ".", c.api + "STREAM.INFO." + directoryStream}
 }
 
-// installationKey is the entry that says whose streams these are.
+// installationKey is the entry that says to which installation the streams belong.
 const installationKey = "installation"
 
-// Claim makes NATS's store the installation's, unless it is another's:
+// Claim makes NATS's store the installation's, unless it belongs to another one:
 // ErrForeign.
 func (d *Directory) Claim(ctx context.Context, id sale.UUID) error {
-	err := d.ask(ctx, func(ctx context.Context) error {
-		_, err := d.kv.Create(ctx, installationKey, []byte(id.String()))
-		return err
-	})
+	_, err := ask(ctx, d.client, func(ctx context.Context) (uint64, error) {
+		return d.kv.Create(ctx, installationKey, []byte(id.String()))
+	}, d.client.entrySubjects()...)
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return d.Check(ctx, id)
 	}
@@ -94,11 +88,9 @@ func (d *Directory) Claim(ctx context.Context, id sale.UUID) error {
 
 // Check returns ErrForeign if NATS's store belongs to another installation.
 func (d *Directory) Check(ctx context.Context, id sale.UUID) error {
-	var entry jetstream.KeyValueEntry
-	err := d.ask(ctx, func(ctx context.Context) (err error) {
-		entry, err = d.kv.Get(ctx, installationKey)
-		return err
-	})
+	entry, err := ask(ctx, d.client, func(ctx context.Context) (jetstream.KeyValueEntry, error) {
+		return d.kv.Get(ctx, installationKey)
+	}, d.client.entrySubjects()...)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil
 	}
@@ -106,26 +98,22 @@ func (d *Directory) Check(ctx context.Context, id sale.UUID) error {
 		return fmt.Errorf("stream: reading the installation id: %w", err)
 	}
 	if owner := string(entry.Value()); owner != id.String() {
-		return fmt.Errorf("%w: NATS holds the streams of installation %s, the database is of installation %s: was the database emptied while NATS kept its data? Restore the database, or empty NATS and Redis too", ErrForeign, owner, id)
+		return fmt.Errorf("%w: NATS holds the streams of installation %s, the database belongs to installation %s: was the database emptied while NATS kept its data? Restore the database, or empty NATS and Redis too", ErrForeign, owner, id)
 	}
 	return nil
 }
 
 // Count returns how many sales the directory lists.
 func (d *Directory) Count(ctx context.Context) (int, error) {
-	var status jetstream.KeyValueStatus
-	err := d.ask(ctx, func(ctx context.Context) (err error) {
-		status, err = d.kv.Status(ctx)
-		return err
-	})
+	status, err := ask(ctx, d.client, d.kv.Status, d.client.entrySubjects()...)
 	if err != nil {
 		return 0, fmt.Errorf("stream: reading the state of the directory of sales: %w", err)
 	}
 	return max(0, int(status.Values())-1), nil // one entry names the installation
 }
 
-// Entries returns all that the directory lists, by the sale's number: some round
-// trips, however many there are.
+// Entries returns all entries, by the sale's number, in a few round trips however
+// many there are.
 func (d *Directory) Entries(ctx context.Context) (map[sale.ID]wire.Entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
@@ -140,21 +128,24 @@ func (d *Directory) Entries(ctx context.Context) (map[sale.ID]wire.Entry, error)
 	return nil, fmt.Errorf("stream: listing the directory of sales: %w", err)
 }
 
-// Put writes the entry of a sale, unless the directory says the same of it, or
-// knows a later state: a state only moves forward, also where two write at once.
+// Put writes the entry of a sale, unless the directory has the same entry or one
+// with a later state: a state only moves forward, even if two processes write at
+// once.
 func (d *Directory) Put(ctx context.Context, e wire.Entry) error {
 	for {
-		err := d.ask(ctx, func(ctx context.Context) error { return d.put(ctx, e) })
+		err := d.client.request(ctx, d.client.cfg.RequestTimeout, func(ctx context.Context) error {
+			return d.put(ctx, e)
+		}, d.client.entrySubjects()...)
 		if err == nil {
 			return nil
 		}
-		if !isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
+		if !wrongLastSequence(err) {
 			return fmt.Errorf("stream: writing sale %d into the directory: %w", e.Sale.ID, err)
 		}
 	}
 }
 
-// put writes the entry if nobody writes it meanwhile.
+// put writes the entry; it fails if another process writes it meanwhile.
 func (d *Directory) put(ctx context.Context, e wire.Entry) error {
 	key := e.Sale.ID.String()
 	last, err := d.kv.Get(ctx, key)
@@ -173,20 +164,18 @@ func (d *Directory) put(ctx context.Context, e wire.Entry) error {
 }
 
 // Watch calls update for every entry, old ones first, then ready once, then
-// update for each change, until the context ends or the watch fails. A failed
-// watch is opened again by its caller. Entries that this version cannot read
-// are passed over with a warning.
+// update for each change, until the context ends or the watch fails. The caller
+// opens a failed watch again. Entries that this version cannot read are skipped
+// with a warning.
 func (d *Directory) Watch(ctx context.Context, update func(wire.Entry), ready func()) error {
-	// The library would go on by itself after a reconnect, but only when it
-	// misses a heartbeat, ten seconds later.
+	// After a reconnect the library would resume the watch by itself, but only when
+	// it misses a heartbeat, ten seconds later: so the watch ends with the session.
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(d.client.live(), cancel)()
-	var w jetstream.KeyWatcher
-	err := d.client.ask(ctx, func(asking context.Context) (err error) {
-		defer context.AfterFunc(asking, cancel)() // the library takes one context for both
-		w, err = d.kv.WatchAll(watching)
-		return err
+	w, err := ask(ctx, d.client, func(asking context.Context) (jetstream.KeyWatcher, error) {
+		defer context.AfterFunc(asking, cancel)() // the library takes one context for the request and the watch
+		return d.kv.WatchAll(watching)
 	}, d.client.api+"CONSUMER.CREATE."+directoryStream+".")
 	if err != nil {
 		return fmt.Errorf("stream: watching the directory of sales: %w", err)
@@ -211,20 +200,9 @@ func (d *Directory) Watch(ctx context.Context, update func(wire.Entry), ready fu
 	}
 }
 
-// Changed calls handle for each entry that is written into the directory, one at
-// a time, until stop is called. It may miss some, and comes before the entry can be
-// read; what an entry says of is in the ledger by then. The handler must be quick.
-func (c *Client) Changed(handle func()) (stop func(), err error) {
-	sub, err := c.nc.Subscribe("$KV."+directoryBucket+".>", func(*nats.Msg) { handle() })
-	if err != nil {
-		return nil, fmt.Errorf("stream: subscribing to the directory of sales: %w", err)
-	}
-	return func() { _ = sub.Unsubscribe() }, nil
-}
-
 func (d *Directory) read(entry jetstream.KeyValueEntry, update func(wire.Entry)) {
 	e, err := wire.DecodeEntry(entry.Value())
-	if n, errKey := strconv.ParseInt(entry.Key(), 10, 64); err == nil && (errKey != nil || sale.ID(n) != e.Sale.ID) {
+	if err == nil && entry.Key() != e.Sale.ID.String() {
 		err = fmt.Errorf("%w: the key is not the sale's number", wire.ErrMessage)
 	}
 	if err != nil {
@@ -232,4 +210,22 @@ func (d *Directory) read(entry jetstream.KeyValueEntry, update func(wire.Entry))
 		return
 	}
 	update(e)
+}
+
+// Changed calls handle for each entry that is written into the directory, one at
+// a time, until stop is called. It may miss some, and the entry cannot be read yet
+// when it is called; the ledger already has what the entry says. The handler must be
+// quick.
+func (c *Client) Changed(handle func()) (stop func(), err error) {
+	return c.subscribe("$KV."+directoryBucket+".>", func(*nats.Msg) { handle() })
+}
+
+// subscribe hands messages of a subject to the handler, one at a time, until stop is
+// called.
+func (c *Client) subscribe(subject string, handle nats.MsgHandler) (stop func(), err error) {
+	sub, err := c.nc.Subscribe(subject, handle)
+	if err != nil {
+		return nil, fmt.Errorf("stream: subscribing to %s: %w", subject, err)
+	}
+	return func() { _ = sub.Unsubscribe() }, nil
 }

@@ -28,7 +28,7 @@ func put(t *testing.T, d *stream.Directory, id sale.ID, state sale.State) {
 	}
 }
 
-// watch watches until the test ends. Ready comes as an empty entry.
+// watch watches until the test ends. It reports ready as an empty entry.
 func watch(t *testing.T, d *stream.Directory) <-chan wire.Entry {
 	t.Helper()
 	events, ended := make(chan wire.Entry, 100), make(chan error, 1)
@@ -45,8 +45,8 @@ func watch(t *testing.T, d *stream.Directory) <-chan wire.Entry {
 	return events
 }
 
-// A watch tells what is there, then that this was all, then what comes. What it
-// cannot read it passes over.
+// A watch delivers the existing entries, then says that it is ready, then delivers
+// changes. It skips entries that it cannot read.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -111,8 +111,8 @@ func TestWatchOfAnEmptyDirectory(t *testing.T) {
 	}
 }
 
-// A sale that opens after NATS was restarted is seen by those who watched
-// before, by the same watch or by one that takes its place.
+// A sale that opens after a restart of NATS is seen by those who watched before, by the
+// same watch or by another one.
 func TestWatchSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)

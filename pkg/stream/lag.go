@@ -7,27 +7,27 @@ import (
 )
 
 const (
-	// slowStore is how long an acknowledgement may take that nobody needs to know of.
+	// slowStore is how long an acknowledgement may take before it counts as slow.
 	slowStore = time.Second
 	// lagCalm is how long none may have been slow until NATS counts as quick again:
 	// some streams may be slow while others are not.
 	lagCalm = 10 * time.Second
 )
 
-// lag is whether NATS is slow to store what is published. Each change is logged,
+// lag is whether NATS is slow to store what is published. Each change is logged
 // once. Safe for any number of callers.
 type lag struct {
 	last atomic.Int64 // when an acknowledgement was slow, Unix ns; 0: NATS is quick
 }
 
-// took takes how long an acknowledgement took, or how long one was waited for in
-// vain.
-func (l *lag) took(spent time.Duration, log *slog.Logger) {
+// observe takes how long an acknowledgement took, or how long a publish waited for
+// one in vain.
+func (l *lag) observe(took time.Duration, log *slog.Logger) {
 	now, last := time.Now().UnixNano(), l.last.Load()
 	switch {
-	case spent >= slowStore:
+	case took >= slowStore:
 		if l.last.Swap(now) == 0 {
-			log.Warn("NATS is slow to store, and so is whoever waits for it", "took", spent.Round(time.Millisecond))
+			log.Warn("NATS is slow to store: every publish waits for it", "took", took.Round(time.Millisecond))
 		}
 	case last != 0 && now-last > int64(lagCalm) && l.last.CompareAndSwap(last, 0):
 		log.Info("NATS stores quickly again")

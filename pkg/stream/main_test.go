@@ -33,7 +33,7 @@ func config(url string) stream.Config {
 	return cfg
 }
 
-// patient is the default but for what a busy machine would fail.
+// patient is the default, with a longer timeout for a busy machine.
 func patient() stream.Config {
 	cfg := stream.DefaultConfig()
 	cfg.RequestTimeout = patience
@@ -64,7 +64,7 @@ func start(t *testing.T) (*backendstest.Test, *stream.Client) {
 	return test, connect(t, config(test.NATSURL))
 }
 
-// look opens a session that knows nothing of this package.
+// look connects without this package.
 func look(t *testing.T, url string) jetstream.JetStream {
 	t.Helper()
 	nc, err := nats.Connect(url)

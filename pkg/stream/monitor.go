@@ -17,18 +17,18 @@ import (
 // ErrNotDurable says that NATS may lose what it has acknowledged.
 var ErrNotDurable = errors.New("stream: NATS does not keep what it acknowledges")
 
-// ErrUnverified says that a server could not be asked, while others could.
+// ErrUnverified says that some servers did not answer, while others did.
 var ErrUnverified = errors.New("stream: not every NATS server could be asked whether it syncs every write before it acknowledges it")
 
-// ErrMonitorURL says that a monitoring URL is none.
+// ErrMonitorURL says that a monitoring URL is not valid.
 var ErrMonitorURL = errors.New("want http://host:port of each server, joined by commas")
 
 const (
 	monitorTimeout = 5 * time.Second
-	monitorBody    = 1 << 20 // bytes of an answer that are read
+	monitorBody    = 1 << 20 // bytes; the rest of an answer is not read
 )
 
-// jsz is what a server's monitoring listener says of its JetStream.
+// jsz is the answer of a server's monitoring listener to /jsz.
 type jsz struct {
 	ID       string `json:"server_id"`
 	Disabled bool   `json:"disabled"`
@@ -40,11 +40,11 @@ type jsz struct {
 }
 
 // Verify asks the monitoring listeners of NATS's servers, several URLs joined by
-// commas, whether each stores in files and syncs every write before it
-// acknowledges it. ErrNotDurable: one does not, or the server that this client
-// speaks to is none of them. ErrUnverified: some did not answer, but the server
-// that this client speaks to did. ErrMonitorURL: it is no URL. Other errors mean
-// that the one that had to did not answer.
+// commas, whether each server stores in files and syncs every write before it
+// acknowledges it. ErrNotDurable: one does not, or this client is connected to a
+// server that is not among them. ErrUnverified: some did not answer, but the server
+// of this client's connection did. ErrMonitorURL: a URL is not valid. Another error:
+// the server of this client's connection did not answer.
 func (c *Client) Verify(ctx context.Context, monitors string) error {
 	authorities, err := c.cfg.Files.authorities()
 	if err != nil {
@@ -80,7 +80,7 @@ func (c *Client) Verify(ctx context.Context, monitors string) error {
 	case len(silent) > 0:
 		return fmt.Errorf("%w: %w", ErrUnverified, errors.Join(silent...))
 	case !known:
-		return fmt.Errorf("%w: NATS_URL leads to server %s, of which no URL was given by --nats-monitor", ErrNotDurable, id)
+		return fmt.Errorf("%w: NATS_URL leads to server %s, whose URL is not in --nats-monitor", ErrNotDurable, id)
 	}
 	return nil
 }

@@ -14,23 +14,23 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// outage is why a client is not connected. Each reason is logged once, until it is
-// connected again. Safe for any number of callers.
+// outage is why a client is not connected. Each reason is logged once, until the
+// client is connected again. Safe for any number of callers.
 type outage struct {
 	mu     sync.Mutex      // guards what follows
-	told   map[string]bool // reasons
-	reason error           // the last; nil: none is known
+	told   map[string]bool // reasons that were logged
+	reason error           // the last one; nil: none is known
 }
 
 // tell takes why a connection was not made, or was lost.
 func (o *outage) tell(err error, log *slog.Logger) {
-	said, why := advice(err), briefly(err)
+	todo, why := advice(err), brief(err)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.reason = fmt.Errorf("%s: %s", said, why)
-	key := said + anew.ReplaceAllString(why, "")
-	if said == certificateRefused { // by an alert or a closed connection, whichever comes first
-		key = said
+	o.reason = fmt.Errorf("%s: %s", todo, why)
+	key := todo + volatile.ReplaceAllString(why, "")
+	if todo == certificateRefused { // the server sends an alert and closes the connection: either error may come first
+		key = todo
 	}
 	if o.told[key] {
 		return
@@ -39,7 +39,7 @@ func (o *outage) tell(err error, log *slog.Logger) {
 		o.told = map[string]bool{}
 	}
 	o.told[key] = true
-	log.Warn(said+", trying on", "error", why)
+	log.Warn(todo+", retrying", "error", why)
 }
 
 func (o *outage) over() {
@@ -58,34 +58,29 @@ const certificateRefused = "NATS does not accept this client's certificate, or w
 
 // advice says what is wrong when NATS cannot be reached, and what to do.
 func advice(err error) string {
-	login := []error{
-		nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired,
-	}
-	for _, refused := range login {
-		if errors.Is(err, refused) {
-			return "NATS refuses the login: user and password of NATS_URL, --nats-creds, --nats-nkey or --nats-cert are not, or no longer, those that it knows"
-		}
-	}
 	unknown, name, invalid := x509.UnknownAuthorityError{}, x509.HostnameError{}, x509.CertificateInvalidError{}
 	switch {
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired),
+		errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired):
+		return "NATS refuses the login: check user and password in NATS_URL, --nats-creds, --nats-nkey or --nats-cert, which may be wrong, expired or revoked"
 	case errors.Is(err, nats.ErrSecureConnWanted):
-		return "NATS has no TLS, which tls:// in NATS_URL, --nats-ca or --nats-cert asks for"
+		return "NATS has no TLS, but tls:// in NATS_URL, --nats-ca or --nats-cert requires it"
 	case errors.As(err, &unknown):
-		return "NATS's certificate is signed by nobody who is known here: give --nats-ca"
+		return "NATS's certificate is signed by an unknown authority: give --nats-ca"
 	case errors.As(err, &name):
-		return "NATS's certificate is for another name than NATS_URL has"
+		return "NATS's certificate is for another name than the one in NATS_URL"
 	case errors.As(err, &invalid):
 		return "NATS's certificate is not valid"
 	case strings.Contains(err.Error(), "remote error: tls"), strings.Contains(err.Error(), "closed by remote after TLS handshake"): // they have no types
 		return certificateRefused
 	case errors.Is(err, nats.ErrTLS):
-		return "NATS and this client do not come to speak TLS"
+		return "the TLS handshake with NATS fails"
 	}
 	return "NATS does not answer"
 }
 
-// briefly leaves of an error what is the same at each try.
-func briefly(err error) string {
+// brief returns the part of an error that is the same at each try.
+func brief(err error) string {
 	var failed *net.OpError
 	if errors.As(err, &failed) && failed.Err != nil && failed.Addr != nil {
 		return fmt.Sprintf("%s %v: %v", failed.Op, failed.Addr, failed.Err)
@@ -93,17 +88,17 @@ func briefly(err error) string {
 	return err.Error()
 }
 
-// anew finds what each try words anew: the time at which a certificate had expired,
-// the port from which a name was asked for.
-var anew = regexp.MustCompile(`\d+-\d+-\d+T\S+|\S+->`)
+// volatile matches what differs between tries: the current time, to which an expiry is
+// compared, and the local port of a name lookup.
+var volatile = regexp.MustCompile(`\d+-\d+-\d+T\S+|\S+->`)
 
-// outageLook is the time between two looks at why there is no connection.
-const outageLook = 50 * time.Millisecond
+// outagePoll is the time between two looks at why there is no connection.
+const outagePoll = 50 * time.Millisecond
 
-// watchOutage tells why the client is not connected, until it is, or is closed. The
-// library tells by a call only of what it cannot dial.
+// watchOutage logs why the client is not connected, until it is, or is closed. The
+// library's callback reports failed dials only, not failed handshakes.
 func (c *Client) watchOutage(nc *nats.Conn) {
-	for ; nc.IsReconnecting(); time.Sleep(outageLook) {
+	for ; nc.IsReconnecting(); time.Sleep(outagePoll) {
 		if err := nc.LastError(); err != nil {
 			c.outage.tell(err, c.log)
 		}

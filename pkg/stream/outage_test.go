@@ -11,9 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A server that wants another certificate says so in an alert, and closes the
-// connection: which of them a client notices first is a matter of luck, and what it
-// tells is the same.
+// A server that refuses a certificate sends an alert and closes the connection. Whichever
+// the client notices first, it logs the same.
 func TestARefusedCertificateIsToldOnce(t *testing.T) {
 	t.Parallel()
 	var (

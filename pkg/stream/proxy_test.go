@@ -11,13 +11,12 @@ import (
 	"time"
 )
 
-// proxy stands between clients and NATS. It can lose what the server says,
-// while the server still hears the clients, and it can freeze or cut all
-// connections.
+// proxy forwards between clients and NATS. It can drop what the server sends while
+// still forwarding what clients send, and it can freeze or cut all connections.
 type proxy struct {
 	listener net.Listener
 	server   string
-	deaf     atomic.Bool // what the server says is dropped; written by the test
+	deaf     atomic.Bool // drops what the server sends; written by the test
 	wait     sync.WaitGroup
 	over     chan struct{} // closed when the test ends
 
@@ -87,8 +86,8 @@ func (p *proxy) forward(to, from net.Conn, drop *atomic.Bool) {
 	}
 }
 
-// freeze lets all connections be, and reads from none of them any more; new ones
-// are accepted.
+// freeze keeps all connections open, but reads from none of them; new ones are
+// accepted.
 func (p *proxy) freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,12 +14,14 @@ import (
 )
 
 // PublishPack stores a pack of purchase requests in the sale's stream. It waits for
-// the acknowledgement as long as its context and the session last. When it fails, the data may still be read, and must not be changed.
+// the acknowledgement until its context or the session ends. After an error the
+// library may still read data, which must not be changed.
 func (c *Client) PublishPack(ctx context.Context, id sale.ID, data []byte) error {
 	return c.publish(ctx, purchaseSubject(id), data)
 }
 
-// publish stores a message. What is forbidden is tried until it is not: see Refused.
+// publish stores a message. If NATS forbids it, the client retries the subject, without
+// the message, until it is allowed: see Refused.
 func (c *Client) publish(ctx context.Context, subject string, data []byte) error {
 	err := c.send(ctx, subject, data)
 	if errors.Is(err, ErrDenied) {
@@ -29,23 +31,18 @@ func (c *Client) publish(ctx context.Context, subject string, data []byte) error
 }
 
 func (c *Client) send(ctx context.Context, subject string, data []byte, options ...jetstream.PublishOpt) error {
-	if !c.Connected() { // else the ended session might make it ambiguous
+	if !c.Connected() { // a publish in a session that has ended would be ambiguous
 		return errDisconnected
 	}
-	ctx, cancel := c.inSession(ctx)
-	defer cancel()
-	ctx, done := c.permissions.during(ctx, subject)
+	ctx, done := c.sending(ctx, subject)
 	defer done()
 	started := time.Now()
-	err := heed(ctx, func() error {
-		_, err := c.js.Publish(ctx, subject, data, options...)
-		return err
-	})
+	err := interruptible(ctx, func() error { _, err := c.js.Publish(ctx, subject, data, options...); return err })
 	if err == nil || errors.Is(err, context.DeadlineExceeded) {
-		c.lag.took(time.Since(started), c.log)
+		c.lag.observe(time.Since(started), c.log)
 	}
-	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrDenied) {
-		return fmt.Errorf("%w: %w", ErrUnavailable, cause)
+	if err = denial(ctx, err); errors.Is(err, ErrDenied) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if err = classify(err); errors.Is(err, ErrFull) {
 		c.tellFull(subject)
@@ -64,7 +61,7 @@ func classify(err error) error {
 	case isCode(err, codeSealed):
 		return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrSealed, err)
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrNoStreamResponse):
-		return fmt.Errorf("%w: no stream is there for it, not yet made, archived or lost, or JetStream is away: %w", ErrUnavailable, err)
+		return fmt.Errorf("%w: there is no stream for it (not yet made, archived or lost), or JetStream is away: %w", ErrUnavailable, err)
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed),
 		errors.Is(err, nats.ErrMaxPayload), errors.As(err, &refused):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -73,11 +70,11 @@ func classify(err error) error {
 	}
 }
 
-// payloadSpare is room in a message for what stands around its items.
+// payloadSpare is room in a message for its envelope around the items.
 const payloadSpare = 1 << 10
 
-// MaxMessage is the largest message that the server takes now, in bytes, less
-// what stands around its items.
+// MaxMessage is how many bytes of items fit in the largest message that the server
+// takes now.
 func (c *Client) MaxMessage() int { return int(c.nc.MaxPayload()) - payloadSpare }
 
 // Reply sends a message of replies to an edge. It is not stored: an edge that

@@ -27,7 +27,7 @@ func TestAStreamThatDoesNotExist(t *testing.T) {
 	certain(t, "attempts", c.PublishAttempts(t.Context(), 0, []byte("attempts")))
 }
 
-// A full stream refuses what is new and keeps what is old.
+// A full stream refuses new messages and keeps the old ones.
 func TestAFullStream(t *testing.T) {
 	t.Parallel()
 	test, _ := start(t)
@@ -73,8 +73,8 @@ func TestMessagesThatAreTooLarge(t *testing.T) {
 	}
 }
 
-// Without NATS a publish fails at once, and for certain; when NATS is back, so
-// is the client.
+// Without NATS a publish fails at once and is certainly not stored. When NATS is back,
+// the client works again.
 func TestARestartOfNATS(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -110,8 +110,8 @@ func TestARestartOfNATS(t *testing.T) {
 	}
 }
 
-// The acknowledgement is lost on its way: the message is stored, and the
-// client says that it does not know, once whoever waits does no more.
+// The acknowledgement is lost on its way: the message is stored, and when its context
+// ends, the publish fails as ambiguous.
 func TestALostAcknowledgement(t *testing.T) {
 	t.Parallel()
 	test, direct := start(t)
@@ -133,8 +133,8 @@ func TestALostAcknowledgement(t *testing.T) {
 	})
 }
 
-// The connection breaks while an acknowledgement is awaited: nobody waits for
-// the timeout.
+// When the connection breaks while a publish waits for its acknowledgement, the publish
+// fails without waiting for its timeout.
 func TestABrokenConnection(t *testing.T) {
 	t.Parallel()
 	test, direct := start(t)
@@ -191,7 +191,7 @@ func TestConnect(t *testing.T) {
 	certain(t, "after Close", r.client.PublishPack(t.Context(), 1, []byte("late")))
 }
 
-// Replies reach the edge that they are for, in order, and nobody else.
+// Replies reach their edge in order, and no other edge.
 func TestReplies(t *testing.T) {
 	t.Parallel()
 	test, allocator := start(t)

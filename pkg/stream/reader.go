@@ -12,28 +12,28 @@ import (
 	"notsale/pkg/sale"
 )
 
-// ReadAhead is how many messages a Reader asks for at once and how many it
-// holds for its caller: full packs, so 64 MiB at the very most.
+// ReadAhead is how many messages a Reader requests at once, and how many it
+// holds for its caller: at most 64 MiB, if all are full packs.
 const ReadAhead = 128
 
 // readerIdle is when the server drops the consumer of a reader that is gone.
 const readerIdle = 30 * time.Second
 
-// ErrGap says that the stream did not deliver the message that was due.
+// ErrGap says that the stream did not deliver the next message in order.
 var ErrGap = errors.New("stream: the next message did not come next")
 
-// Reader delivers a sale's messages in order from a given one. It has one
-// owner.
+// Reader delivers a stream's messages in order, from a given one. It is for one
+// goroutine.
 type Reader struct {
 	messages chan Message
 	iterator jetstream.MessagesContext
-	dismiss  func() // takes its consumer away
+	dismiss  func() // deletes its consumer
 	done     chan struct{}
 	err      error // written by pump before it closes messages
 }
 
-// Read opens a reader that starts at the given sequence. The server keeps no
-// trace of what was read: the ledger's cursor does.
+// Read opens a reader that starts at the given sequence. The server does not store
+// how far it came: the ledger's cursor does.
 func (c *Client) Read(ctx context.Context, id sale.ID, from uint64) (*Reader, error) {
 	return c.read(ctx, saleStream(id), from)
 }
@@ -41,37 +41,33 @@ func (c *Client) Read(ctx context.Context, id sale.ID, from uint64) (*Reader, er
 func (c *Client) read(ctx context.Context, name string, from uint64) (*Reader, error) {
 	own := rand.Text()
 	dismiss := func() { _ = c.dismiss(context.Background(), name, own) }
-	var consumer jetstream.Consumer
-	err := c.ask(ctx, func(ctx context.Context) (err error) {
-		consumer, err = c.js.CreateConsumer(ctx, name, jetstream.ConsumerConfig{
+	consumer, err := ask(ctx, c, func(ctx context.Context) (jetstream.Consumer, error) {
+		return c.js.CreateConsumer(ctx, name, jetstream.ConsumerConfig{
 			Name: own, AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
 			MemoryStorage: true, Replicas: 1, InactiveThreshold: readerIdle,
 		})
-		return err
 	}, c.api+"CONSUMER.CREATE."+name+".")
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("%w: stream %s does not exist", ErrLost, name)
 	}
 	var iterator jetstream.MessagesContext
 	if err == nil {
-		iterator, err = consumer.Messages(jetstream.PullMaxMessages(batch(consumer.CachedInfo().Config.MaxRequestBatch)), jetstream.PullExpiry(readerIdle),
+		iterator, err = consumer.Messages(jetstream.PullMaxMessages(batch(consumer)), jetstream.PullExpiry(readerIdle),
 			jetstream.PullHeartbeat(5*time.Second), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	}
 	if err != nil {
-		go dismiss() //nolint:gosec // it may have been made, also where the request has ended
+		go dismiss() //nolint:gosec // the consumer may exist even if the request failed
 		return nil, fmt.Errorf("stream: reading %s: %w", name, err)
 	}
 	r := &Reader{messages: make(chan Message, ReadAhead), iterator: iterator, dismiss: dismiss, done: make(chan struct{})}
 	next := c.api + "CONSUMER.MSG.NEXT." + name + "."
-	reading, done := c.permissions.during(c.live(), next+own)
+	reading, done := c.sending(context.Background(), next+own)
 	stop := context.AfterFunc(reading, iterator.Stop)
 	go func() {
 		defer done()
 		defer stop()
 		r.pump(from, func(err error) error {
-			if cause := context.Cause(reading); errors.Is(cause, ErrDenied) {
-				err = cause
-			}
+			err = denial(reading, err)
 			c.failing.note(next, err)
 			return err
 		})
@@ -79,21 +75,21 @@ func (c *Client) read(ctx context.Context, name string, from uint64) (*Reader, e
 	return r, nil
 }
 
-// batch is how many messages are asked for at once, where the server allows so many;
-// 0: any number. Of a request for more the library does not say that it is refused.
-func batch(allowed int) int {
-	if allowed > 0 {
+// batch is how many messages are requested at once: as many as the account allows,
+// because the library does not report that a larger request is refused.
+func batch(consumer jetstream.Consumer) int {
+	if allowed := consumer.CachedInfo().Config.MaxRequestBatch; allowed > 0 {
 		return min(allowed, ReadAhead)
 	}
 	return ReadAhead
 }
 
-// dismiss takes a consumer away. In vain, it makes no trouble: NATS lets an idle one
-// go by itself.
+// dismiss deletes a consumer. A failure does not matter to a reader: the server drops
+// its consumer after readerIdle.
 func (c *Client) dismiss(ctx context.Context, stream, consumer string) error {
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
 	defer cancel()
-	ctx, done := c.permissions.during(ctx, c.api+"CONSUMER.DELETE."+stream+"."+consumer)
+	ctx, done := c.sending(ctx, c.api+"CONSUMER.DELETE."+stream+"."+consumer)
 	defer done()
 	return c.js.DeleteConsumer(ctx, stream, consumer)
 }
@@ -105,8 +101,8 @@ func (r *Reader) Messages() <-chan Message { return r.messages }
 // Err returns why Messages was closed.
 func (r *Reader) Err() error { return r.err }
 
-// Next waits for a message, for at most so long, and returns it with those that
-// have come behind it, at most so many; none and no error: nothing came in time.
+// Next waits up to patience for a message, and returns it with those that came right
+// after it, at most most. No message and no error: nothing came in time.
 func (r *Reader) Next(ctx context.Context, most int, patience time.Duration) (messages []Message, err error) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -124,7 +120,7 @@ func (r *Reader) Next(ctx context.Context, most int, patience time.Duration) (me
 	for len(messages) < most {
 		select {
 		case m, open := <-r.messages:
-			if !open { // found again by the next call
+			if !open { // the next call returns the error
 				return messages, nil
 			}
 			messages = append(messages, m)
@@ -135,9 +131,8 @@ func (r *Reader) Next(ctx context.Context, most int, patience time.Duration) (me
 	return messages, nil
 }
 
-// Stop ends the reader and waits until it has. Its consumer goes a moment later:
-// whoever reads many stretches, or gives way to another recorder each second, must
-// not leave as many behind. Where that fails, the server does it after readerIdle.
+// Stop ends the reader and waits until it has ended. Its consumer is deleted a moment
+// later: recorders open a reader each second, and idle consumers would pile up.
 func (r *Reader) Stop() {
 	close(r.done)
 	r.iterator.Stop()
@@ -146,13 +141,13 @@ func (r *Reader) Stop() {
 	go r.dismiss()
 }
 
-// pump delivers messages until reading fails. why tells of an error the reason, and
-// of none that there is none.
-func (r *Reader) pump(next uint64, why func(error) error) {
+// pump delivers messages until reading fails. outcome takes the result of each read
+// and returns the error to report.
+func (r *Reader) pump(next uint64, outcome func(error) error) {
 	defer close(r.messages)
 	for delivered := uint64(1); ; delivered++ {
 		m, err := r.iterator.Next()
-		if err = why(err); err != nil {
+		if err = outcome(err); err != nil {
 			r.err = fmt.Errorf("stream: reading: %w", err)
 			r.iterator.Stop()
 			return

@@ -21,9 +21,8 @@ func read(t *testing.T, c *stream.Client, from uint64) *stream.Reader {
 	return r
 }
 
-// owner reads a sale's stream as the owner of a reader must: where a reader
-// has ended, because the connection or the server's heartbeats were missed on
-// a busy machine, another goes on at the message that was due.
+// owner reads a sale's stream as a service does: when a reader has ended, as it may on
+// a busy machine that misses heartbeats, another starts at the next message.
 type owner struct {
 	c      *stream.Client
 	reader *stream.Reader
@@ -70,8 +69,8 @@ func ended(t *testing.T, r *stream.Reader) error {
 	return receive(t, "the reader's end", done)
 }
 
-// A reader gives every message from where it starts, in order, with the
-// stream's timestamps; and then those that come later.
+// A reader delivers every message from where it starts, in order, with the stream's
+// timestamps, and then those that are published later.
 func TestReadFromAnySequence(t *testing.T) {
 	t.Parallel()
 	_, c := start(t)
@@ -108,7 +107,8 @@ func TestReadFromAnySequence(t *testing.T) {
 	}
 }
 
-// A reader does not survive what may have changed the stream under it.
+// A reader ends when the stream may have changed: the server stops, or the stream is
+// deleted.
 func TestReadersEndWithAnError(t *testing.T) {
 	t.Parallel()
 	for name, break_ := range map[string]func(t *testing.T, stop func(), js jetstream.JetStream){
@@ -138,7 +138,7 @@ func TestReadersEndWithAnError(t *testing.T) {
 	}
 }
 
-// After a restart of NATS a new reader goes on where the old one ended.
+// After a restart of NATS a new reader continues where the old one ended.
 func TestReadAgainAfterARestart(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -161,7 +161,7 @@ func TestReadAgainAfterARestart(t *testing.T) {
 	}
 }
 
-// A stream that anybody has deleted a message from is not gapless.
+// A reader notices that a message was deleted.
 func TestAGapEndsTheReader(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -186,7 +186,7 @@ func TestAGapEndsTheReader(t *testing.T) {
 }
 
 // Stop ends everything that a reader has started, also when nobody takes its
-// messages. This test runs alone, to see no other's goroutines.
+// messages. This test runs alone, so that it sees no other test's goroutines.
 //
 //nolint:paralleltest // see above
 func TestStopLeaksNothing(t *testing.T) {
@@ -223,7 +223,7 @@ func TestStopLeaksNothing(t *testing.T) {
 	})
 }
 
-// A server that allows only small batches delivers all there is.
+// A server that allows only small batches delivers all messages.
 func TestASmallBatchIsEnough(t *testing.T) {
 	t.Parallel()
 	nats := backendstest.Configure(t, "jetstream { store_dir: STORE, max_file_store: 1GB, limits { max_request_batch: 2 } }")

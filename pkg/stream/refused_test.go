@@ -12,8 +12,8 @@ import (
 	"notsale/pkg/stream"
 )
 
-// A subscription that NATS takes away is made again, and heard again, as soon as
-// it gives it back; meanwhile the client says so.
+// When NATS revokes the permission for a subscription, the client reports it; when NATS
+// gives it back, the client subscribes again.
 func TestARefusedSubscriptionIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ without string }{
@@ -56,8 +56,8 @@ func TestARefusedSubscriptionIsMadeAgain(t *testing.T) {
 	}
 }
 
-// A publish that NATS forbids is an error of that publish, at once and for
-// certain, and of no other.
+// A publish that NATS forbids fails at once, is certainly not stored, and does not
+// affect others.
 func TestADeniedPublish(t *testing.T) {
 	t.Parallel()
 	g := backendstest.NewGuarded(t, "")
@@ -77,10 +77,10 @@ func TestADeniedPublish(t *testing.T) {
 	}
 	before := last(t, client)
 	if err := client.Unusable(); !errors.Is(err, stream.ErrDenied) || !strings.Contains(err.Error(), "purchases.1") {
-		t.Errorf("whoever could say that nothing can be bought: %v", err)
+		t.Errorf("Unusable reports: %v", err)
 	}
 	g.Reload("")
-	eventually(t, "that it is allowed again is found out", client.Unusable)
+	eventually(t, "the client finds out that it is allowed again", client.Unusable)
 	if after := last(t, client); after != before {
 		t.Errorf("the stream ends at %d, and at %d before that was tried", after, before)
 	}
@@ -89,22 +89,22 @@ func TestADeniedPublish(t *testing.T) {
 	}
 }
 
-// A publish that nobody waits for is told of, once, when it is forbidden; and so is
-// at a rehearsal what nobody has published yet.
+// A forbidden publish that nobody waits for is logged once. A rehearsal finds what is
+// forbidden before anybody publishes it.
 func TestDeniedPublishesThatNobodyWaitsFor(t *testing.T) {
 	t.Parallel()
 	g := backendstest.NewGuarded(t, "")
 	var log testlog.Log
 	client := connectTelling(t, config(g.URL("edge")), log.Logger())
 	g.Reload(`publish: { deny: ["replies.>", "purchases.>"] }`)
-	eventually(t, "replies are told of", func() error {
+	eventually(t, "denied replies are reported", func() error {
 		for _, edge := range []string{"a", "b"} {
 			if err := client.Reply(edge, []byte("reply")); err != nil {
 				return err
 			}
 		}
 		if err := client.Trouble(); err == nil || !strings.Contains(err.Error(), "replies.") {
-			return fmt.Errorf("trouble: %w", errors.Join(err, errors.New("no word of it")))
+			return fmt.Errorf("trouble: %w", errors.Join(err, errors.New("not reported")))
 		}
 		return nil
 	})
@@ -113,17 +113,17 @@ func TestDeniedPublishesThatNobodyWaitsFor(t *testing.T) {
 	}
 	client.Rehearse(t.Context())
 	if err := client.Unusable(); !errors.Is(err, stream.ErrDenied) || !strings.Contains(err.Error(), "purchases.0") {
-		t.Errorf("what cannot be published is not known: %v", err)
+		t.Errorf("Unusable reports after a rehearsal: %v", err)
 	}
 	g.Reload("")
-	eventually(t, "it is found out that it can be", client.Unusable)
+	eventually(t, "the client finds out that they are allowed again", client.Unusable)
 	if n := log.Count("replies."); n != 1 {
 		t.Errorf("told %d times\n%s", n, &log)
 	}
 }
 
-// A user that may not make the stream by which the size of the store is found out
-// opens sales all the same, at once, with what they begin with where there is room.
+// A user that may not make the probe, so that the store's size is unknown, opens sales
+// all the same, at once and in their usual size.
 func TestADeniedLookAtTheSizeOfTheStore(t *testing.T) {
 	t.Parallel()
 	for _, permissions := range []string{

@@ -5,9 +5,8 @@ import (
 	"testing"
 )
 
-// A stream loses its tail, and is made again, while it is replayed: the replay
-// ends where the stream now does. A reader beyond the end of a stream would
-// wait for ever.
+// If a stream is replaced by a shorter one during a replay, the replay ends where the
+// stream now ends. A reader beyond the end of a stream would wait for ever.
 func TestReplayOfAStreamThatGetsShorter(t *testing.T) {
 	t.Parallel()
 	const stored, kept, at = 600, 20, 10 // far more than is delivered ahead

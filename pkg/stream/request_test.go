@@ -13,8 +13,8 @@ import (
 	"notsale/pkg/wire"
 )
 
-// What the limits of an account in NATS do not allow is named by the error, and as
-// trouble, with what to do.
+// When a limit of the account in NATS does not allow a request, the error and Trouble
+// name the limit and say what to do.
 func TestLimitsOfTheAccountAreNamed(t *testing.T) {
 	t.Parallel()
 	account := func(jetstream string) string {
@@ -77,7 +77,7 @@ func twoWatches(t *testing.T) func(*stream.Client) error {
 	}
 }
 
-// A request that NATS forbids fails at once, and is trouble as long as it does.
+// A request that NATS forbids fails at once, and Trouble reports it as long as it does.
 func TestADeniedRequest(t *testing.T) {
 	t.Parallel()
 	for api, try := range map[string]func(ctx context.Context, c *stream.Client) error{
@@ -149,8 +149,8 @@ func readOne(ctx context.Context, c *stream.Client) error {
 	return nil
 }
 
-// Streams in another JetStream domain, beyond a leaf node, are those of a client
-// that names it; one that does not is told so.
+// A client that names the JetStream domain uses the streams there, beyond a leaf node;
+// the error of one that does not says what to do.
 func TestADomain(t *testing.T) {
 	t.Parallel()
 	hub := backendstest.Configure(t, "server_name: hub\njetstream { store_dir: STORE, max_file_store: 1GB, domain: hub }\nleafnodes { listen: \"127.0.0.1:-1\" }")

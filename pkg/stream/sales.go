@@ -21,7 +21,7 @@ import (
 // installation: the stores of NATS and Postgres are not of the same system.
 var ErrForeign = errors.New("stream: the stream belongs to another installation or sale")
 
-// ErrLost says that the stream, or a message that was in it, is not there.
+// ErrLost says that the stream, or a message of it, does not exist.
 var ErrLost = errors.New("stream: lost")
 
 // Message is one stored message.
@@ -34,54 +34,49 @@ type Message struct {
 // Hash returns the SHA-256 of the message's bytes.
 func (m *Message) Hash() [32]byte { return sha256.Sum256(m.Data) }
 
-// Opening is a sale's opening record as it stands in its stream.
+// Opening is a sale's opening record in its stream.
 type Opening struct {
 	Sale    sale.Sale
 	Message Message
 	Created time.Time // creation time of the stream
 }
 
-// CreateCheckouts makes the stream of a sale's checkout attempts unless it is there,
-// which stays as it is. ErrNoRoom: there is none for it.
+// CreateCheckouts makes the stream of a sale's checkout attempts, unless it exists;
+// an existing one is not changed. ErrNoRoom: there is no room for it.
 func (c *Client) CreateCheckouts(ctx context.Context, id sale.ID) error {
 	return c.create(ctx, checkoutStream(id), checkoutSubject(wire.AttemptStream{Sale: id}), c.cfg.AttemptBytes, 0)
 }
 
-// CreatePurchases makes the stream of a sale's requests unless it is there, which
-// stays as it is. ErrNoRoom: there is none for it.
+// CreatePurchases makes the stream of a sale's requests, unless it exists; an
+// existing one is not changed. ErrNoRoom: there is no room for it.
 func (c *Client) CreatePurchases(ctx context.Context, id sale.ID) error {
 	return c.create(ctx, saleStream(id), purchaseSubject(id), c.cfg.SaleBytes, 0)
 }
 
 // PublishOpening stores a sale's opening record as the first message of its stream,
-// unless that has one.
+// unless the stream has one.
 func (c *Client) PublishOpening(ctx context.Context, s sale.Sale) error {
-	ctx, cancel := c.during(ctx, c.cfg.RequestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
 	defer cancel()
-	_, err := c.js.Publish(ctx, purchaseSubject(s.ID), wire.EncodeOpening(s), jetstream.WithExpectLastSequence(0))
-	if err != nil && !isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
-		return fmt.Errorf("stream: publishing the opening record of sale %d: %w", s.ID, classify(err))
+	err := c.send(ctx, purchaseSubject(s.ID), wire.EncodeOpening(s), jetstream.WithExpectLastSequence(0))
+	if err != nil && !wrongLastSequence(err) {
+		return fmt.Errorf("stream: publishing the opening record of sale %d: %w", s.ID, err)
 	}
 	return nil
 }
 
 // OpeningOf reads the opening record of this sale. ErrLost: the stream has none.
-// ErrForeign: its stream belongs to another sale, whose opening record is returned
+// ErrForeign: the stream belongs to another sale, whose opening record is returned
 // if it can be read.
 func (c *Client) OpeningOf(ctx context.Context, s sale.Sale) (Opening, error) {
-	opening, err := c.Opening(ctx, s.ID)
-	return opening, isOf(s, &opening, err)
-}
-
-// isOf refuses the opening record of another sale.
-func isOf(s sale.Sale, o *Opening, err error) error {
+	o, err := c.Opening(ctx, s.ID)
 	switch {
 	case errors.Is(err, wire.ErrMessage):
-		return fmt.Errorf("%w: %s exists with another opening record, which cannot be read: %w", ErrForeign, saleStream(s.ID), err)
+		return o, fmt.Errorf("%w: the opening record of %s cannot be read: %w", ErrForeign, saleStream(s.ID), err)
 	case err != nil || bytes.Equal(o.Message.Data, wire.EncodeOpening(s)):
-		return err
+		return o, err
 	}
-	return fmt.Errorf("%w: %s exists with another opening record: of sale %v of installation %v, the ledger's is %v of %v",
+	return o, fmt.Errorf("%w: %s has the opening record of sale %v of installation %v, the ledger has sale %v of installation %v",
 		ErrForeign, saleStream(s.ID), o.Sale.UUID, o.Sale.Installation, s.UUID, s.Installation)
 }
 
@@ -93,7 +88,7 @@ func (c *Client) streamConfig(name, subject string, size int64) jetstream.Stream
 	}
 }
 
-// Opening reads the opening record of a sale. ErrLost: the stream is not there.
+// Opening reads the opening record of a sale. ErrLost: the stream does not exist.
 func (c *Client) Opening(ctx context.Context, id sale.ID) (Opening, error) {
 	info, err := c.Info(ctx, id)
 	if err != nil {
@@ -124,9 +119,9 @@ func (c *Client) Sales(ctx context.Context) (ids []sale.ID, err error) {
 	return ids, nil
 }
 
-// names calls each for every stream that has such subjects.
+// names calls each for every stream whose subjects match.
 func (c *Client) names(ctx context.Context, timeout time.Duration, subjects string, each func(name string)) error {
-	return c.askFor(ctx, timeout, func(ctx context.Context) error {
+	return c.request(ctx, timeout, func(ctx context.Context) error {
 		names := c.js.StreamNames(ctx, jetstream.WithStreamListSubject(subjects))
 		for name := range names.Name() {
 			each(name)
@@ -135,18 +130,19 @@ func (c *Client) names(ctx context.Context, timeout time.Duration, subjects stri
 	}, c.api+"STREAM.NAMES")
 }
 
-// listTimeout bounds listing all streams, a page of them at a time.
+// listTimeout bounds listing all streams, which takes one request for each page.
 const listTimeout = 30 * time.Second
 
-// Info is the state of a sale's stream by its leader.
+// Info is the state of a stream, as its leader reports it.
 type Info struct {
 	Created time.Time
-	Last    uint64 // sequence of the last message
-	Bytes   uint64 // used
+	Now     time.Time // by the leader's clock
+	Last    uint64    // sequence of the last message
+	Bytes   uint64    // used
 }
 
-// Info asks the leader of the sale's stream for its state. ErrLost: there is no
-// such stream.
+// Info asks the leader of the sale's stream for its state. ErrLost: the stream does
+// not exist.
 func (c *Client) Info(ctx context.Context, id sale.ID) (Info, error) {
 	return c.info(ctx, saleStream(id))
 }
@@ -156,29 +152,28 @@ func (c *Client) info(ctx context.Context, name string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{Created: i.Created, Last: i.State.LastSeq, Bytes: i.State.Bytes}, nil
+	return Info{Created: i.Created, Now: i.TimeStamp, Last: i.State.LastSeq, Bytes: i.State.Bytes}, nil
 }
 
-// Message asks the leader of the sale's stream for one message. ErrLost: it is
-// not there.
+// Message asks the leader of the sale's stream for one message. ErrLost: it does not
+// exist.
 func (c *Client) Message(ctx context.Context, id sale.ID, sequence uint64) (Message, error) {
 	return c.message(ctx, saleStream(id), sequence)
 }
 
 func (c *Client) message(ctx context.Context, name string, sequence uint64) (Message, error) {
-	s, err := c.handle(ctx, name)
-	if err == nil {
-		var m *jetstream.RawStreamMsg
-		err = c.ask(ctx, func(ctx context.Context) (err error) {
-			m, err = s.GetMsg(ctx, sequence)
-			return err
-		}, c.api+"STREAM.MSG.GET."+name)
-		if err == nil {
-			return Message{Sequence: m.Sequence, Time: sale.InstantOf(m.Time), Data: m.Data}, nil
+	m, err := ask(ctx, c, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		s, err := c.js.Stream(ctx, name)
+		if err != nil {
+			return nil, err
 		}
-	}
+		return s.GetMsg(ctx, sequence)
+	}, c.api+"STREAM.MSG.GET."+name, c.api+"STREAM.INFO."+name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrMsgNotFound) {
 		return Message{}, fmt.Errorf("%w: message %d of %s", ErrLost, sequence, name)
 	}
-	return Message{}, fmt.Errorf("stream: reading message %d of %s: %w", sequence, name, err)
+	if err != nil {
+		return Message{}, fmt.Errorf("stream: reading message %d of %s: %w", sequence, name, err)
+	}
+	return Message{Sequence: m.Sequence, Time: sale.InstantOf(m.Time), Data: m.Data}, nil
 }

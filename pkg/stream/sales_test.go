@@ -63,8 +63,8 @@ func TestASaleIsCreatedOnceByMany(t *testing.T) {
 	}
 }
 
-// What was begun and not finished is finished: the streams are there, the
-// opening record is not.
+// Creating a sale completes an interrupted creation: the streams exist, the opening
+// record does not.
 func TestASaleIsCreatedAfterHalf(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -76,7 +76,7 @@ func TestASaleIsCreatedAfterHalf(t *testing.T) {
 	}
 }
 
-// The stream of a number belongs to the sale that opened it.
+// A stream belongs to the sale that opened it, not to another with the same number.
 func TestForeignStreams(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -107,7 +107,7 @@ func TestForeignStreams(t *testing.T) {
 	}
 }
 
-// Nothing that was stored can be taken out again, or pushed out by what comes.
+// What is stored cannot be deleted, nor dropped for newer messages.
 func TestStreamsAreAppendOnly(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -172,7 +172,7 @@ func TestInfoAndMessage(t *testing.T) {
 	}
 }
 
-// NATS being away is not a loss.
+// Without NATS the error is not ErrLost.
 func TestAwayIsNotLost(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -196,8 +196,8 @@ func TestAwayIsNotLost(t *testing.T) {
 	}
 }
 
-// short gives a client of a NATS whose store has room for so many bytes, which
-// nobody tells it.
+// short gives a client of a NATS with a store of that many bytes; the client is not told
+// its size.
 func short(t *testing.T, size int64) *stream.Client {
 	t.Helper()
 	cfg := patient()
@@ -226,8 +226,8 @@ func shortStoreIn(t *testing.T, data string, size int64) string {
 	return n.URL()
 }
 
-// A store that is smaller than what a sale reserves where there is room opens
-// its sale, and the next ones too, each with less.
+// In a store that is smaller than a sale's usual reservation, the sale opens all the
+// same, and the next ones too, each with less.
 func TestASmallStoreOpensItsSale(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int64{"24MB": 24 << 20, "265MB": 265 << 20} {
@@ -256,7 +256,7 @@ func TestASmallStoreOpensItsSale(t *testing.T) {
 			if err != nil || first.Free() < stream.MinStreamBytes {
 				t.Fatalf("%+v, %v", first, err)
 			}
-			for range 2 { // again, it changes nothing
+			for range 2 { // the second time changes nothing
 				if err := c.Resize(t.Context(), first, first.Bytes+4096); err != nil {
 					t.Fatal(err)
 				}
@@ -272,7 +272,7 @@ func TestASmallStoreOpensItsSale(t *testing.T) {
 	}
 }
 
-// Whoever finds a stream full says so, and a larger one takes on.
+// A client that finds a stream full reports it, and goes on once the stream is larger.
 func TestAFullStreamIsTold(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -308,8 +308,8 @@ func TestAFullStreamIsTold(t *testing.T) {
 	publish(t, c, string(pack))
 }
 
-// What a member says of a stream that has lost its leader is not believed: it may
-// lack the last messages.
+// A stream's state is an error while the stream has no leader: a follower may lack the
+// last messages.
 func TestAStreamWithoutALeaderIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	cluster := backendstest.NewCluster(t)
@@ -338,9 +338,8 @@ func TestAStreamWithoutALeaderIsNotBelieved(t *testing.T) {
 	})
 }
 
-// Several who find out the size of a store at once, and make streams meanwhile,
-// leave it as free as one does; also what one left who died meanwhile is given
-// back.
+// Several clients that measure the store and make streams at the same time leave as
+// much room as one does, also if one of them dies meanwhile.
 func TestManyFindOutTheSizeOfTheStoreAtOnce(t *testing.T) {
 	t.Parallel()
 	const size = 265 << 20
@@ -374,9 +373,9 @@ func TestManyFindOutTheSizeOfTheStoreAtOnce(t *testing.T) {
 	})
 }
 
-// A server that fails to make the first stream, as one does for a moment after its
-// last stream was removed, does not promise more than there is from then on: it
-// releases what it never reserved.
+// After its last stream was removed, a server fails for a moment to make a stream, and
+// then releases space that it never reserved. It does not grant more than it has
+// afterwards.
 func TestAStreamThatFailsIsNotReleased(t *testing.T) {
 	t.Parallel()
 	const size = 265 << 20
@@ -401,8 +400,7 @@ func TestAStreamThatFailsIsNotReleased(t *testing.T) {
 	}
 }
 
-// Nobody who asks while the size of the store is being found out takes the probe
-// for streams.
+// While the store is measured, the probe does not count as a stream.
 func TestTheProbeIsNotTakenForStreams(t *testing.T) {
 	t.Parallel()
 	const size = 265 << 20
@@ -421,7 +419,7 @@ func TestTheProbeIsNotTakenForStreams(t *testing.T) {
 			defer close(found)
 			ask()
 		})
-		for range 32 { // some while it is being found out
+		for range 32 { // some of them during the measurement
 			select {
 			case <-found:
 			case <-time.After(time.Millisecond):
@@ -432,7 +430,7 @@ func TestTheProbeIsNotTakenForStreams(t *testing.T) {
 	}
 }
 
-// A stream that grows at the wrong moment does not stop the finding out.
+// A stream that grows at the wrong moment does not stop a measurement.
 func TestTheSizeIsFoundOutWhileStreamsGrow(t *testing.T) {
 	t.Parallel()
 	const size = 265 << 20
@@ -459,9 +457,8 @@ func TestTheSizeIsFoundOutWhileStreamsGrow(t *testing.T) {
 	growing.Wait()
 }
 
-// What a scheduler held that died while it was finding out the size of the store
-// stands in nobody's way, and is given back as soon as it is needed: another one
-// knows the size for an hour already.
+// The room that a scheduler held when it died during a measurement is freed as soon as
+// another scheduler needs it, even if that one does not measure again for an hour.
 func TestADeadSchedulerHoldsNoRoom(t *testing.T) {
 	t.Parallel()
 	const size = 265 << 20
@@ -500,8 +497,7 @@ func TestADeadSchedulerHoldsNoRoom(t *testing.T) {
 	}
 }
 
-// A stream that is gone when it is to be changed is not made again: it would be
-// an empty one, of another history.
+// Changing a stream that does not exist any more does not make it again, empty.
 func TestWhatIsGoneIsNotMadeByAChange(t *testing.T) {
 	t.Parallel()
 	test, c := start(t)
@@ -525,8 +521,8 @@ func TestWhatIsGoneIsNotMadeByAChange(t *testing.T) {
 	}
 }
 
-// Streams of attempts of no sale, however many are made, leave the next sale what
-// it needs to open.
+// Streams of attempts of no sale, however many, leave enough room for the next sale to
+// open.
 func TestStreamsOfNoSaleLeaveRoomForTheNextSale(t *testing.T) {
 	t.Parallel()
 	c := short(t, 8<<20)

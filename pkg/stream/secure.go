@@ -11,18 +11,19 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// Files are what a client knows NATS by, and says who it is, beside the URL; empty
-// ones are not used. They are read again for each connection, so that what was
-// renewed is taken; only the key of NKey stays the same.
+// Files hold what proves the server's and the client's identity, beside the URL;
+// empty ones are not used. Each connection reads them again, so that renewed ones
+// take effect; only NKey is read once.
 type Files struct {
-	CA        string // certificates, PEM, of those who sign the servers'; empty: the system's
+	CA        string // certificates of the authorities that sign the servers', PEM; empty: the system's
 	Cert, Key string // this client's certificate and its key, PEM
 	Creds     string // credentials of a user: a JWT and its key
 	NKey      string // seed of a user's key
 }
 
-// read returns the options that the files make. An error names the setting.
-func (f Files) read() (options []nats.Option, err error) {
+// options checks the files and returns the options that use them. An error names the
+// setting.
+func (f Files) options() (options []nats.Option, err error) {
 	switch {
 	case (f.Cert == "") != (f.Key == ""):
 		return nil, errors.New("--nats-cert and --nats-key: give both, or none")
@@ -57,7 +58,7 @@ func (f Files) read() (options []nats.Option, err error) {
 	return options, nil
 }
 
-// authorities reads CA; nil where there is none.
+// authorities reads CA; nil if there is none.
 func (f Files) authorities() (*x509.CertPool, error) {
 	if f.CA == "" {
 		return nil, nil

@@ -31,8 +31,8 @@ func certified(t *testing.T, ca *backendstest.CA) (files stream.Files, settings 
 		path("server.pem"), path("server.key"), ca.File)
 }
 
-// A NATS with TLS that wants certificates of its clients takes one that has it;
-// another is told what it lacks.
+// A NATS that requires client certificates accepts a client with one; the error of
+// another says what it lacks.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	files, settings := certified(t, backendstest.NewCA(t))
@@ -60,8 +60,8 @@ func TestTLS(t *testing.T) {
 	refusedAtStart(t, plain, "has no TLS")
 }
 
-// refusedAtStart fails unless the client does not come in, and both the error and
-// the log, once, say why.
+// refusedAtStart fails unless the client cannot connect, and both its error and one
+// line of its log say why.
 func refusedAtStart(t *testing.T, cfg stream.Config, want string) {
 	t.Helper()
 	var log testlog.Log
@@ -86,8 +86,8 @@ func overTLS(t *testing.T, ca *backendstest.CA, log *slog.Logger) (*backendstest
 	return nats, files, connectTelling(t, cfg, log)
 }
 
-// Certificates that were renewed on disk, those of a new authority too, are taken
-// at the next connection.
+// Certificates that were renewed on disk, also by a new authority, take effect at the
+// next connection.
 func TestRenewedCertificatesAreTaken(t *testing.T) {
 	t.Parallel()
 	old, renewed := backendstest.NewCA(t), backendstest.NewCA(t)
@@ -115,8 +115,7 @@ func TestRenewedCertificatesAreTaken(t *testing.T) {
 	}
 }
 
-// A certificate that has expired is told once, though each try says so with another
-// second.
+// An expired certificate is logged once, though the error of each try has another time.
 func TestAnExpiredCertificateIsToldOnce(t *testing.T) {
 	t.Parallel()
 	ca := backendstest.NewCA(t)
@@ -142,7 +141,7 @@ func TestAnExpiredCertificateIsToldOnce(t *testing.T) {
 	}
 }
 
-// A client proves by a key who it is, or by credentials.
+// A client logs in with a key, or with credentials.
 func TestKeysAndCredentials(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -260,8 +259,8 @@ func TestFilesThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// A login that NATS refuses is told as such, at start and when it is refused later,
-// once; what was mended is taken, however late.
+// A refused login is reported as such, at start and later, and logged once. It works
+// again once the operator has repaired it.
 func TestARefusedLogin(t *testing.T) {
 	t.Parallel()
 	users := func(password string) string {

@@ -10,20 +10,19 @@ import (
 	"time"
 )
 
-// Bounds of what the library does while it holds the lock that all of its calls
-// need.
+// Limits of what the library does while it holds the lock that all its calls need.
 const (
 	dialTimeout      = time.Second
 	handshakeTimeout = 2 * time.Second
-	// writeStall is how long a write may get hardly a byte across, which no link that
-	// sells anything does to it.
+	// writeStall is how long a write may make hardly any progress, far longer than
+	// on any link that is good enough to sell over.
 	writeStall = time.Second
-	// writeLooks is how often that is looked at: a process that stood still has
-	// looked but once.
-	writeLooks = 4
-	// writeLeast is how many bytes are not hardly any, between two looks: half of
-	// the smallest segment that a link carries in earnest.
-	writeLeast = 256
+	// writeChecks is how often progress is checked within writeStall. A process that
+	// was suspended has missed one check, not all.
+	writeChecks = 4
+	// writeProgress is the number of bytes between two checks that count as progress:
+	// half the smallest segment size in practice.
+	writeProgress = 256
 )
 
 var errStalled = fmt.Errorf("NATS takes no bytes: hardly any could be written for %v", writeStall)
@@ -44,9 +43,9 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	return c, nil
 }
 
-// conn is a connection to NATS that ends by itself when it takes hardly any bytes:
-// the library waits in Write with its lock held, so that its pings, which else find
-// a dead connection, are not sent. A write that goes on, if slowly, may last.
+// conn is a connection to NATS that closes itself when a write is stuck. The
+// library holds its lock during a write, so it cannot send the pings that would
+// detect a dead connection. A write that makes progress, if slowly, may last.
 type conn struct {
 	net.Conn
 	stalled atomic.Bool // written by Write
@@ -55,25 +54,25 @@ type conn struct {
 func (c *conn) Write(p []byte) (int, error) {
 	written := 0
 	for idle := 0; ; {
-		_ = c.SetWriteDeadline(time.Now().Add(writeStall / writeLooks)) // where it fails, so does the write
-		n, failure := c.Conn.Write(p[written:])
+		_ = c.SetWriteDeadline(time.Now().Add(writeStall / writeChecks)) // if it fails, so does the write
+		n, err := c.Conn.Write(p[written:])
 		written += n
-		if failure == nil {
+		if err == nil {
 			return written, nil
 		}
-		if idle++; n >= writeLeast {
+		if idle++; n >= writeProgress {
 			idle = 0
 		}
-		late := errors.Is(failure, os.ErrDeadlineExceeded)
-		if late && idle < writeLooks {
+		late := errors.Is(err, os.ErrDeadlineExceeded)
+		if late && idle < writeChecks {
 			continue
 		}
 		if late {
 			c.stalled.Store(true)
-			failure = errStalled
+			err = errStalled
 		}
-		_ = c.Close() // what comes next would be read as the rest of this message
-		return written, failure
+		_ = c.Close() // the server would read the next message as the rest of this one
+		return written, err
 	}
 }
 
@@ -86,50 +85,24 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begin starts a session, the time between connecting and disconnecting.
+// session is the time between connecting and disconnecting.
+type session struct {
+	ctx context.Context // ends on disconnect
+	end context.CancelFunc
+}
+
 func (c *Client) begin() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.session, c.end = context.WithCancel(context.Background())
+	ctx, end := context.WithCancel(context.Background())
+	c.session.Store(&session{ctx, end})
 }
 
-// live returns the last session.
-func (c *Client) live() context.Context {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.session
-}
+// live returns the context of the current session, or of the last one.
+func (c *Client) live() context.Context { return c.session.Load().ctx }
 
-func (c *Client) endSession() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.end()
-}
-
-// during returns a context that ends with the parent, after the timeout, or
-// when NATS disconnects.
-func (c *Client) during(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	ctx, leave := c.inSession(ctx)
-	return ctx, func() {
-		leave()
-		cancel()
-	}
-}
-
-// inSession returns a context that ends with the parent, or when NATS disconnects.
-func (c *Client) inSession(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(c.live(), cancel)
-	return ctx, func() {
-		stop()
-		cancel()
-	}
-}
-
-// heed makes a call to the library, and waits for it until the context ends: one
-// that waits for the library's lock knows no context. It then goes on by itself.
-func heed(ctx context.Context, call func() error) error {
+// interruptible makes a call to the library and waits for it until the context
+// ends: a call that waits for the library's lock does not watch its context. An
+// abandoned call ends in the background.
+func interruptible(ctx context.Context, call func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- call() }()
 	select {

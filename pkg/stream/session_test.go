@@ -29,7 +29,7 @@ func load(t *testing.T, c *stream.Client) (ends chan error) {
 	return ends
 }
 
-// soon waits for something that the library itself would hold up for a minute.
+// soon waits for something that the library alone would delay by a minute.
 func soon(t *testing.T, what string, do func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -44,9 +44,9 @@ func soon(t *testing.T, what string, do func()) {
 	}
 }
 
-// The connection goes dead without a word while large packs are written, so that
-// the library waits in a write, its lock held. It had waited for a minute, and
-// everybody with it, new sessions would have worked all the while.
+// The connection goes silent while large packs are written, so that the library waits
+// in a write with its lock held. Alone, it would wait for a minute, and block every
+// call, though a new connection would work.
 func TestASessionThatDiesInAWrite(t *testing.T) {
 	t.Parallel()
 	test, direct := start(t)

@@ -24,28 +24,28 @@ const (
 	Listing                   // the directory of sales
 )
 
-// Size is what one stream has and holds, by its leader.
+// Size is the space of one stream, as its leader reports it.
 type Size struct {
 	Name     string
 	Subject  string
 	Kind     Kind
-	Sale     sale.ID // 0: no sale's
+	Sale     sale.ID // 0: of no sale
 	Bytes    int64   // used
 	MaxBytes int64   // reserved
-	Messages uint64  // stored since it was made
+	Messages uint64  // ever stored
 	Replicas int
-	Sealed   bool // takes nothing more
+	Sealed   bool // read-only for ever
 	Created  time.Time
 }
 
-// Free returns how much more fits in.
+// Free returns how many more bytes fit.
 func (s *Size) Free() int64 { return max(0, s.MaxBytes-s.Bytes) }
 
 // Sizes lists the streams of all sales, of no sale, and the directory. A stream
-// whose leader does not answer is left out.
+// without a leader is left out.
 func (c *Client) Sizes(ctx context.Context) ([]Size, error) {
 	var sizes []Size
-	err := c.askFor(ctx, listTimeout, func(ctx context.Context) error {
+	err := c.request(ctx, listTimeout, func(ctx context.Context) error {
 		list := c.js.ListStreams(ctx)
 		for info := range list.Info() {
 			if s, ok := sizeOf(info); ok && led(info) == nil {
@@ -60,7 +60,7 @@ func (c *Client) Sizes(ctx context.Context) ([]Size, error) {
 	return sizes, nil
 }
 
-// Size reads one stream. ErrLost: it is not there.
+// Size reads one stream. ErrLost: it does not exist.
 func (c *Client) Size(ctx context.Context, name string) (Size, error) {
 	info, err := c.lookAt(ctx, name)
 	if err != nil {
@@ -68,7 +68,7 @@ func (c *Client) Size(ctx context.Context, name string) (Size, error) {
 	}
 	s, ok := sizeOf(info)
 	if !ok {
-		return Size{}, fmt.Errorf("stream: %s is no stream of sales", name)
+		return Size{}, fmt.Errorf("stream: %s is not a stream of sales", name)
 	}
 	return s, nil
 }
@@ -90,7 +90,7 @@ func sizeOf(info *jetstream.StreamInfo) (Size, bool) {
 	s.Kind = Purchases
 	if !ours {
 		number, ours = strings.CutPrefix(cfg.Name, "CHECKOUTS_")
-		number, _, _ = strings.Cut(number, "_") // one of several of no sale
+		number, _, _ = strings.Cut(number, "_") // without the part
 		s.Kind = Attempts
 	}
 	id, err := strconv.ParseInt(number, 10, 64)
@@ -98,16 +98,16 @@ func sizeOf(info *jetstream.StreamInfo) (Size, bool) {
 	return s, ours && err == nil
 }
 
-// Resize sets what a stream reserves, but never below what it held when it was
-// read. ErrNoRoom: the store has no room for it; nothing was changed.
+// Resize sets what a stream reserves, but not below what it used when s was read.
+// ErrNoRoom: the store has no room for it; nothing was changed.
 func (c *Client) Resize(ctx context.Context, s Size, size int64) error {
-	cfg, err := c.config(ctx, s.Name) // anew: another scheduler may have raised its replicas
+	cfg, err := c.config(ctx, s.Name) // fresh: another scheduler may have raised its replicas
 	cfg.MaxBytes = max(size, s.Bytes)
 	if err == nil {
 		err = c.inRoom(ctx, func() error { return c.change(ctx, cfg) })
 	}
 	if noRoom(err) {
-		return fmt.Errorf("%w: %s was to have %d bytes: %w", ErrNoRoom, s.Name, size, err)
+		return fmt.Errorf("%w: resizing %s to %d bytes: %w", ErrNoRoom, s.Name, size, err)
 	}
 	if err != nil {
 		return fmt.Errorf("stream: resizing %s: %w", s.Name, err)
@@ -115,13 +115,13 @@ func (c *Client) Resize(ctx context.Context, s Size, size int64) error {
 	return nil
 }
 
-// Replicate gives a stream as many replicas as are configured, where it has
-// fewer. It reports whether it had.
+// Replicate raises a stream's replicas to the configured number, and reports whether
+// it had fewer.
 func (c *Client) Replicate(ctx context.Context, s *Size) (raised bool, err error) {
 	if s.Sealed || s.Replicas >= c.cfg.Replicas {
 		return false, nil
 	}
-	cfg, err := c.config(ctx, s.Name) // anew: another scheduler may have resized it
+	cfg, err := c.config(ctx, s.Name) // fresh: another scheduler may have resized it
 	cfg.Replicas = c.cfg.Replicas
 	if err == nil {
 		err = c.change(ctx, cfg)
@@ -133,35 +133,39 @@ func (c *Client) Replicate(ctx context.Context, s *Size) (raised bool, err error
 	return true, nil
 }
 
-// change sets up a stream anew. One that is not there any more is not made.
-func (c *Client) change(ctx context.Context, cfg jetstream.StreamConfig) error {
-	return c.ask(ctx, func(ctx context.Context) error {
-		_, err := c.js.UpdateStream(ctx, cfg)
-		return err
-	}, c.api+"STREAM.UPDATE."+cfg.Name)
+// config reads a stream's settings. ErrLost: it does not exist.
+func (c *Client) config(ctx context.Context, name string) (jetstream.StreamConfig, error) {
+	info, err := c.lookAt(ctx, name)
+	if err != nil {
+		return jetstream.StreamConfig{}, err
+	}
+	return info.Config, nil
 }
 
-// fullSubject is where clients say which subject's stream has refused a message
-// because it is full.
+// change changes a stream's settings. It fails if the stream does not exist.
+func (c *Client) change(ctx context.Context, cfg jetstream.StreamConfig) error {
+	_, err := ask(ctx, c, func(ctx context.Context) (jetstream.Stream, error) {
+		return c.js.UpdateStream(ctx, cfg)
+	}, c.api+"STREAM.UPDATE."+cfg.Name)
+	return err
+}
+
+// fullSubject begins the subject on which clients report that a stream was full; the
+// stream's subject follows.
 const fullSubject = "full."
 
-// tellFull asks for a larger stream. It may be lost: schedulers also look for
-// themselves.
+// tellFull asks for a larger stream. The message may be lost: schedulers also check
+// the sizes by themselves.
 func (c *Client) tellFull(subject string) { _ = c.nc.Publish(fullSubject+subject, nil) }
 
 // Full hands the subject of each stream that was found full to the handler, one
 // at a time, until stop is called. The handler must be quick.
 func (c *Client) Full(handle func(subject string)) (stop func(), err error) {
-	sub, err := c.nc.Subscribe(fullSubject+">", func(m *nats.Msg) { handle(strings.TrimPrefix(m.Subject, fullSubject)) })
-	if err != nil {
-		return nil, fmt.Errorf("stream: subscribing to full streams: %w", err)
-	}
-	return func() { _ = sub.Unsubscribe() }, nil
+	return c.subscribe(fullSubject+">", func(m *nats.Msg) { handle(strings.TrimPrefix(m.Subject, fullSubject)) })
 }
 
-// led says of a stream's state that it is not its leader's: in a cluster, one
-// that has just lost or not yet found its leader may be described by a member
-// that lacks its last messages.
+// led returns an error if a stream's state does not come from its leader: in a
+// cluster without one, a follower that lacks the last messages may answer.
 func led(info *jetstream.StreamInfo) error {
 	if info.Cluster != nil && info.Cluster.Leader == "" {
 		return fmt.Errorf("%w: %s has no leader", ErrUnavailable, info.Config.Name)
@@ -169,27 +173,17 @@ func led(info *jetstream.StreamInfo) error {
 	return nil
 }
 
-// lookAt reads a stream's state and settings from its leader. ErrLost: there is
-// no such stream.
+// lookAt reads a stream's state and settings from its leader. ErrLost: the stream
+// does not exist.
 func (c *Client) lookAt(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
-	s, err := c.handle(ctx, name)
+	s, err := ask(ctx, c, func(ctx context.Context) (jetstream.Stream, error) {
+		return c.js.Stream(ctx, name)
+	}, c.api+"STREAM.INFO."+name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, fmt.Errorf("%w: stream %s does not exist", ErrLost, name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("stream: reading the state of %s: %w", name, err)
 	}
-	if err := led(s.CachedInfo()); err != nil {
-		return nil, err
-	}
-	return s.CachedInfo(), nil
-}
-
-// handle returns the library's handle of a stream, with its state by its leader.
-func (c *Client) handle(ctx context.Context, name string) (s jetstream.Stream, err error) {
-	err = c.ask(ctx, func(ctx context.Context) (err error) {
-		s, err = c.js.Stream(ctx, name)
-		return err
-	}, c.api+"STREAM.INFO."+name)
-	return s, err
+	return s.CachedInfo(), led(s.CachedInfo())
 }

@@ -4,27 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ErrFull is wrapped, beside ErrUnavailable, by the error of a publish that a
-// full stream refused: nothing was stored.
+// full stream refused: it was not stored.
 var ErrFull = errors.New("stream: the stream is full")
 
 // ErrNoRoom says that NATS has no room left for the streams of a sale.
 var ErrNoRoom = errors.New("stream: NATS has no room for another sale: give JetStream a larger max_file_store, or archive sold-out sales")
 
-// MinStreamBytes is the least space that a stream is given, and what is left
-// free in one that is hardly used: two of the largest packs, or some 6,000
-// requests of one each.
+// MinStreamBytes is the least that a stream reserves, and the least that stays free
+// in one that is hardly used: two of the largest packs, or some 6,000 requests in
+// packs of one.
 const MinStreamBytes = 1 << 20
 
-// OpeningBytes is what the streams of the next sale need to open. Nothing but a
-// sale takes it.
+// OpeningBytes is what the streams of the next sale need to open. It is kept for
+// sales.
 const OpeningBytes = 2 * MinStreamBytes
 
-// codes of JetStream's refusals that the client library does not name
+// Error codes of JetStream that the client library does not name
 // (nats-server 2.15.2, server/errors.json).
 const (
 	codeNoPeers               jetstream.ErrorCode = 10005
@@ -42,25 +43,27 @@ const (
 
 func isCode(err error, codes ...jetstream.ErrorCode) bool {
 	var refused *jetstream.APIError
-	if !errors.As(err, &refused) {
-		return false
-	}
-	for _, c := range codes {
-		if refused.ErrorCode == c {
-			return true
-		}
-	}
-	return false
+	return errors.As(err, &refused) && slices.Contains(codes, refused.ErrorCode)
 }
 
-// Space is how much of JetStream's file store is promised to streams.
+func noRoom(err error) bool {
+	return isCode(err, codeNoPeers, codeInsufficientResources, codeStorageExceeded)
+}
+
+// wrongLastSequence reports that a message was not the next one that the publisher
+// expected.
+func wrongLastSequence(err error) bool {
+	return isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}
+
+// Space is how much of JetStream's file store streams have reserved.
 type Space struct {
 	Reserved int64 // bytes
-	Limit    int64 // bytes
+	Limit    int64 // bytes; 0: unknown
 	Streams  int   // how many there are
 }
 
-// Share returns which part of the store is reserved, 0 if its size is not known.
+// Share returns the reserved share of the store, 0 if its size is not known.
 func (s Space) Share() float64 {
 	if s.Limit <= 0 {
 		return 0
@@ -68,19 +71,19 @@ func (s Space) Share() float64 {
 	return float64(s.Reserved) / float64(s.Limit)
 }
 
-// Room returns how much more can be reserved.
+// Room returns how many more bytes can be reserved.
 func (s Space) Room() int64 { return max(0, s.Limit-s.Reserved) }
 
 // Space asks NATS how much is reserved. The limit is the account's, else the
-// configured one, else it is found out, for which the client must be allowed to
-// make streams; else there is none that is known, and nothing is kept free.
+// configured one, else it is measured, for which the client must be allowed to make
+// and resize a stream. Without that permission it is measureTop: nothing is kept free.
 func (c *Client) Space(ctx context.Context) (Space, error) {
 	info, err := c.account(ctx)
 	if err != nil {
 		return Space{}, err
 	}
 	s := Space{Reserved: int64(info.ReservedStore), Streams: info.Streams}
-	if limit := info.Limits.MaxStore; limit > 0 { // it counts every replica, what is reserved does not
+	if limit := info.Limits.MaxStore; limit > 0 { // for all replicas together; ReservedStore is for one
 		s.Limit = limit / int64(max(c.cfg.Replicas, 1))
 		return s, nil
 	}
@@ -95,7 +98,7 @@ func (c *Client) Space(ctx context.Context) (Space, error) {
 	if s.Limit, err = c.measured(ctx); err != nil || s.Limit >= measureTop {
 		return s, err
 	}
-	if info, err = c.account(ctx); err != nil { // anew: it was read while the probe was made, perhaps
+	if info, err = c.account(ctx); err != nil { // again: the first may have counted a probe
 		return Space{}, err
 	}
 	held, err := c.held(ctx)
@@ -104,27 +107,23 @@ func (c *Client) Space(ctx context.Context) (Space, error) {
 }
 
 func (c *Client) account(ctx context.Context) (*jetstream.AccountInfo, error) {
-	var info *jetstream.AccountInfo
-	err := c.ask(ctx, func(ctx context.Context) (err error) {
-		info, err = c.js.AccountInfo(ctx)
-		return err
-	}, c.api+"INFO")
+	info, err := ask(ctx, c, c.js.AccountInfo, c.api+"INFO")
 	if err != nil {
 		return nil, fmt.Errorf("stream: reading the store's use: %w", err)
 	}
 	return info, nil
 }
 
-// allowance returns how much a new stream may reserve of what is configured, so
+// allowance returns how much a new stream may reserve of the configured size, so
 // that a small store takes the streams of several sales.
 func allowance(configured int64, s Space) int64 {
-	const parts = 8 // of what is free: two streams of each sale, this one and the next, may double
+	const parts = 8 // of the free space: two streams each of this sale and the next, which may double
 	return min(configured, max(s.Room()/parts, MinStreamBytes))
 }
 
-// create makes a stream unless it exists; an existing one is left as it is. It
-// reserves at most size, less where the store is short of room, and nothing of
-// what is spared. ErrNoRoom: so much is not there.
+// create makes a stream, unless it exists; an existing one is not changed. It
+// reserves at most size bytes, fewer where the store is short of room, and leaves the
+// spared bytes free. ErrNoRoom: there is not enough room.
 func (c *Client) create(ctx context.Context, name, subject string, size, spared int64) error {
 	space, err := c.Space(ctx)
 	if err != nil {
@@ -138,12 +137,7 @@ func (c *Client) create(ctx context.Context, name, subject string, size, spared 
 	}
 	cfg := c.streamConfig(name, subject, allowance(size, space))
 	for {
-		err := c.inRoom(ctx, func() error {
-			return c.ask(ctx, func(ctx context.Context) error {
-				_, err := c.js.CreateStream(ctx, cfg)
-				return err
-			}, c.api+"STREAM.CREATE."+name)
-		})
+		err := c.inRoom(ctx, func() error { return c.createStream(ctx, cfg) })
 		switch {
 		case err == nil, errors.Is(err, jetstream.ErrStreamNameAlreadyInUse):
 			return nil
@@ -156,20 +150,33 @@ func (c *Client) create(ctx context.Context, name, subject string, size, spared 
 	}
 }
 
-// inRoom tries again what was refused for want of room, where that is held by
-// whoever is finding out the size of the store, when he has done so.
-func (c *Client) inRoom(ctx context.Context, try func() error) error {
-	for {
-		err := settled(ctx, try)
-		if !noRoom(err) {
-			return err
-		}
-		if held, errHeld := c.held(ctx); errHeld != nil || held == 0 || c.outlive(ctx) != nil {
+// createTries is how often a stream is created again, for a second in all.
+const createTries = 50
+
+// createStream creates a stream. It repeats that while the server fails to create
+// any, which happens for a moment after its last stream was removed, because it
+// deletes the account's folder last.
+func (c *Client) createStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	for n := 1; ; n++ {
+		_, err := ask(ctx, c, func(ctx context.Context) (jetstream.Stream, error) {
+			return c.js.CreateStream(ctx, cfg)
+		}, c.api+"STREAM.CREATE."+cfg.Name)
+		if !isCode(err, codeCreateFailed) || n == createTries || pause(ctx) != nil {
 			return err
 		}
 	}
 }
 
-func noRoom(err error) bool {
-	return isCode(err, codeNoPeers, codeInsufficientResources, codeStorageExceeded)
+// inRoom creates or resizes a stream. If there is no room for it because a
+// measurement holds the room, it waits for that to end and tries again.
+func (c *Client) inRoom(ctx context.Context, try func() error) error {
+	for {
+		err := try()
+		if !noRoom(err) {
+			return err
+		}
+		if held, errHeld := c.held(ctx); errHeld != nil || held == 0 || c.awaitProbe(ctx) != nil {
+			return err
+		}
+	}
 }

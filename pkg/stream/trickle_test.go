@@ -23,7 +23,7 @@ func (d *drip) Write(p []byte) (int, error) {
 	return d.takes, os.ErrDeadlineExceeded
 }
 
-// A link that takes a byte now and then is given up, as one that takes none; one
+// A connection that takes a byte now and then is closed like one that takes none; one
 // that is only slow is not.
 func TestALinkThatTricklesIsGivenUp(t *testing.T) {
 	t.Parallel()
@@ -42,7 +42,7 @@ func TestALinkThatTricklesIsGivenUp(t *testing.T) {
 		if stalled := errors.Is(err, errStalled); stalled != c.stalled || !stalled && (err != nil || n != 64<<10) {
 			t.Errorf("%s: %d bytes, %v", name, n, err)
 		}
-		if c.stalled && d.writes != writeLooks {
+		if c.stalled && d.writes != writeChecks {
 			t.Errorf("%s: looked at %d times", name, d.writes)
 		}
 		_ = errors.Join(client.Close(), server.Close())

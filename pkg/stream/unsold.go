@@ -2,12 +2,10 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
@@ -36,60 +34,36 @@ func (c *Client) UnsoldParts(ctx context.Context) (parts []int, err error) {
 	return slices.Compact(parts), nil
 }
 
-// UnsoldPart is the state of a stream of attempts of no sale.
-type UnsoldPart struct {
-	Info
-
-	Now time.Time // by NATS's clock
-}
-
-// UnsoldPart asks the leader of a stream of attempts of no sale for its state.
-// ErrLost: there is no such stream.
-func (c *Client) UnsoldPart(ctx context.Context, part int) (UnsoldPart, error) {
-	i, err := c.lookAt(ctx, wire.AttemptStream{Part: part}.String())
-	if err != nil {
-		return UnsoldPart{}, err
-	}
-	return UnsoldPart{Info: Info{Created: i.Created, Last: i.State.LastSeq, Bytes: i.State.Bytes}, Now: i.TimeStamp}, nil
+// UnsoldPart is AttemptInfo for a part of the streams of no sale.
+func (c *Client) UnsoldPart(ctx context.Context, part int) (Info, error) {
+	return c.info(ctx, unsoldStream(part))
 }
 
 // CreateUnsold makes a stream of the checkout attempts that belong to no sale.
-// It may be repeated. ErrNoRoom: what is left is for the next sale, or nothing is.
+// It may be repeated. ErrNoRoom: the store is full, but for the room that is kept for
+// the next sale.
 func (c *Client) CreateUnsold(ctx context.Context, part int) error {
-	of := wire.AttemptStream{Part: part}
-	return c.create(ctx, of.String(), checkoutSubject(of), min(c.cfg.AttemptBytes, UnsoldBytes), OpeningBytes)
+	subject := checkoutSubject(wire.AttemptStream{Part: part})
+	return c.create(ctx, unsoldStream(part), subject, min(c.cfg.AttemptBytes, UnsoldBytes), OpeningBytes)
 }
 
-// CloseUnsold makes a stream of no sale take nothing more, for ever. It may be
-// repeated.
+// CloseUnsold makes a stream of no sale read-only, for ever. It may be repeated.
 func (c *Client) CloseUnsold(ctx context.Context, part int) error {
-	return c.seal(ctx, wire.AttemptStream{Part: part}.String())
+	return c.seal(ctx, unsoldStream(part))
 }
 
-// RemoveUnsold deletes a stream of attempts of no sale, with all that is in it.
-// It may be repeated. ErrNotSealed: it may still grow, and is kept.
+// RemoveUnsold deletes a stream of attempts of no sale, with all its messages. It may
+// be repeated. ErrNotSealed: it may still grow, and was not deleted.
 func (c *Client) RemoveUnsold(ctx context.Context, part int) error {
-	name := wire.AttemptStream{Part: part}.String()
-	cfg, err := c.config(ctx, name)
-	switch {
-	case errors.Is(err, ErrLost):
-		return nil
-	case err != nil:
-		return err
-	case !cfg.Sealed:
-		return fmt.Errorf("%w: %s still takes messages", ErrNotSealed, name)
-	}
-	if err := c.drop(ctx, name); err != nil {
-		return fmt.Errorf("stream: removing %s: %w", name, err)
-	}
-	return nil
+	return c.remove(ctx, unsoldStream(part))
 }
 
-func checkoutSubject(of wire.AttemptStream) string {
-	if of.Part > 0 {
-		return "checkouts." + of.Sale.String() + "." + strconv.Itoa(of.Part)
+func checkoutSubject(s wire.AttemptStream) string {
+	if s.Part > 0 {
+		return "checkouts." + s.Sale.String() + "." + strconv.Itoa(s.Part)
 	}
-	return "checkouts." + of.Sale.String()
+	return "checkouts." + s.Sale.String()
 }
 
 func checkoutStream(id sale.ID) string { return wire.AttemptStream{Sale: id}.String() }
+func unsoldStream(part int) string     { return wire.AttemptStream{Part: part}.String() }

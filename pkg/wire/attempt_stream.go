@@ -6,8 +6,8 @@ import (
 	"notsale/pkg/sale"
 )
 
-// AttemptStream is one stream of checkout attempts: a sale's, or a part of those
-// of no sale, which go on in the next part when one is full or a day old.
+// AttemptStream is one stream of checkout attempts: a sale's, or a part of those of no
+// sale. When a part is full or a day old, the next one begins.
 type AttemptStream struct {
 	Sale sale.ID // 0: no sale
 	Part int     // 0 for a sale's
@@ -21,13 +21,13 @@ func (s AttemptStream) String() string {
 	return fmt.Sprintf("CHECKOUTS_%d", s.Sale)
 }
 
-// messagesPerPart bounds the messages of one stream, for numbering them all.
+// messagesPerPart is more than one stream ever has, so that Number is unique.
 const messagesPerPart = 1 << 40
 
-// Number returns the place of a message among all the messages that may hold
-// attempts of one sale: first those of its own stream, by their sequences, then
-// part by part those of no sale, where attempts to check out of a closed sale
-// are. It stays the same when early parts are removed.
+// Number numbers all messages that may hold attempts of one sale: first those of its
+// own stream, by their sequences, then, part by part, those of no sale, which have the
+// attempts that came after the sale was closed. A number stays the same when early
+// parts are removed.
 func (s AttemptStream) Number(sequence uint64) uint64 {
 	if s.Sale == 0 {
 		return (uint64(s.Part)+1)*messagesPerPart + sequence
@@ -35,8 +35,7 @@ func (s AttemptStream) Number(sequence uint64) uint64 {
 	return sequence
 }
 
-// Numbered is what Number was made of. The part is -1 for a message of the
-// sale's own stream.
+// Numbered reverses Number. The part is -1 for a message of the sale's own stream.
 func Numbered(number uint64) (part int, sequence uint64) {
 	return int(number/messagesPerPart) - 1, number % messagesPerPart
 }

@@ -13,9 +13,9 @@ type Outcome string
 
 // The outcomes of a checkout attempt.
 const (
-	Issued           Outcome = "issued"            // a code was given
+	Issued           Outcome = "issued"            // it got a code
 	MissingParameter Outcome = "missing-parameter" // user_id or id was not sent
-	InvalidParameter Outcome = "invalid-parameter" // user_id or id is no such id, or the request is not as it must be
+	InvalidParameter Outcome = "invalid-parameter" // user_id or id is not an id, or the request is wrong otherwise
 	UnknownItem      Outcome = "unknown-item"      // no sale has the item
 	ItemTaken        Outcome = "item-taken"        // the cache knew its owner
 	SoldOut          Outcome = "sold-out"          // the cache knew that nothing is left
@@ -32,8 +32,8 @@ const MaxParameter = 128
 // MaxParameter bytes, each byte at most 6 bytes of JSON, and the rest.
 const AttemptSize = 2*6*MaxParameter + 400
 
-// Attempt is one checkout, refused ones included. The code itself is never in
-// it; its ID is.
+// Attempt is one checkout, which may have been refused. It never has the code itself,
+// only the code's ID.
 type Attempt struct {
 	ID      sale.UUID    // made by the edge before publishing
 	At      sale.Instant // by the edge's clock
@@ -54,14 +54,7 @@ const (
 // without control characters, as Printable returns.
 func AppendAttempts(buf []byte, edge string, attempts []Attempt) []byte {
 	buf = appendQuoted(buf, attemptsHead, edge)
-	buf = append(buf, attemptsList...)
-	for i := range attempts {
-		if i > 0 {
-			buf = append(buf, ',')
-		}
-		buf = appendAttempt(buf, &attempts[i])
-	}
-	return append(buf, `]}`...)
+	return appendList(append(buf, attemptsList...), attempts, appendAttempt)
 }
 
 func appendAttempt(buf []byte, a *Attempt) []byte {
@@ -93,16 +86,16 @@ func appendEscaped(buf []byte, key, s string) []byte {
 	return append(buf, '"')
 }
 
-// Printable makes a hostile parameter storable: printable ASCII stays, but for
-// the backslash; each other byte becomes a backslash and two hexadecimal
-// digits, and what would exceed MaxParameter bytes is cut, marked by a backslash
-// and three dots. So an id stays as it is, and nothing else comes to look like
-// one: no user id has a backslash.
+// Printable makes a hostile parameter storable. Printable ASCII stays, except the
+// backslash; each other byte becomes a backslash and two hexadecimal digits. A result
+// of more than MaxParameter bytes is cut, and ends in a backslash and three dots. So
+// an id stays as it is, and nothing else can look like one: no user id has a
+// backslash.
 func Printable(s string) string {
 	const hexDigits = "0123456789ABCDEF"
 	const cut = `\...`
 	buf := make([]byte, 0, min(3*len(s), MaxParameter)+3)
-	kept := 0 // what stays if it has to be cut
+	kept := 0 // how much stays if it must be cut
 	for i := range len(s) {
 		if len(buf) <= MaxParameter-len(cut) {
 			kept = len(buf)
@@ -119,8 +112,8 @@ func Printable(s string) string {
 	return string(buf)
 }
 
-// DecodeAttempts reads a message of attempts. An attempt that cannot be read
-// makes the message unreadable: edges write whole messages or none.
+// DecodeAttempts reads a message of attempts. One attempt that cannot be read makes
+// the whole message unreadable: no edge writes such a message.
 func DecodeAttempts(data []byte) (edge string, attempts []Attempt, err error) {
 	if edge, attempts, ok := scanAttempts(data); ok {
 		return edge, attempts, nil
@@ -136,24 +129,11 @@ func scanAttempts(data []byte) (string, []Attempt, bool) {
 	if s.bad || !ValidEdge(edge) {
 		return "", nil, false
 	}
-	attempts := make([]Attempt, 0, min(len(data)/128+1, MaxPackRequests))
-	for {
-		a := scanAttempt(&s)
-		if s.bad || !a.storable() {
-			return "", nil, false
-		}
-		attempts = append(attempts, a)
-		if !s.peek(",") {
-			break
-		}
-		s.literal(",")
-	}
-	s.literal("]}")
+	attempts := scanList(&s, scanAttempt)
 	return edge, attempts, s.end()
 }
 
-func scanAttempt(s *scanner) Attempt {
-	var a Attempt
+func scanAttempt(s *scanner) (a Attempt) {
 	s.literal(`{"id":`)
 	id, err := sale.ParseUUID(s.text())
 	s.bad = s.bad || err != nil
@@ -168,13 +148,13 @@ func scanAttempt(s *scanner) Attempt {
 	a.Item = s.text()
 	s.literal(`,"outcome":`)
 	a.Outcome = Outcome(s.text())
-	if s.peek(`,"code":`) {
-		s.literal(`,"code":`)
+	if s.skip(`,"code":`) {
 		a.Code = s.codeID()
 		s.literal(`,"expires":`)
 		a.Expires = sale.Instant(s.integer())
 	}
 	s.literal(`}`)
+	s.bad = s.bad || !a.storable()
 	return a
 }
 
@@ -206,19 +186,12 @@ type attemptJSON struct {
 
 func parseAttempts(data []byte) (string, []Attempt, error) {
 	var m struct {
-		Version  int           `json:"v"`
-		Kind     string        `json:"kind"`
-		Edge     string        `json:"edge"`
+		envelope
+
 		Attempts []attemptJSON `json:"attempts"`
 	}
-	if v, ok := versionOf(data); ok && v != Version {
-		return "", nil, fmt.Errorf("%w: attempts of version %d", ErrVersion, v)
-	}
-	if err := strict(data, &m); err != nil {
-		return "", nil, fmt.Errorf("%w: attempts: %w", ErrMessage, err)
-	}
-	if m.Version != Version || m.Kind != "attempts" || !ValidEdge(m.Edge) {
-		return "", nil, fmt.Errorf("%w: attempts: kind or edge", ErrMessage)
+	if err := open(data, "attempts", &m, &m.envelope); err != nil {
+		return "", nil, err
 	}
 	attempts := make([]Attempt, len(m.Attempts))
 	for i, j := range m.Attempts {

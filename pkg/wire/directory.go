@@ -31,10 +31,10 @@ func EncodeEntry(e Entry) []byte {
 	return text
 }
 
-// DecodeEntry reads a directory entry. Its state may be newer than any this
-// program knows; what is neither Preparing nor closed can be bought from. So an
-// edge that does not yet know Archiving publishes to a sealed stream, and
-// answers 503 until it is replaced: acceptable while versions are exchanged.
+// DecodeEntry reads a directory entry. Its state may be one that only a newer program
+// knows; every sale that is neither Preparing nor closed counts as open. So an old
+// edge that does not know Archiving publishes to a sealed stream and answers 503
+// until it is replaced, which is acceptable during an upgrade.
 func DecodeEntry(data []byte) (Entry, error) {
 	var e entryJSON
 	if err := json.Unmarshal(data, &e); err != nil {

@@ -17,14 +17,14 @@ const Version = 1
 const MaxPackRequests = 1000
 
 // MaxMessage is the most bytes of one message that an edge or allocator
-// writes: half of NATS's default limit of 1 MiB, so headers always fit.
+// writes: half of NATS's default limit of 1 MiB, so that headers always fit.
 const MaxMessage = 512 << 10
 
 // ErrVersion reports a message of another version: nothing may be decided from
 // it; upgrade this program first.
 var ErrVersion = errors.New("wire: message of an unknown version")
 
-// ErrMessage reports a message that is not what its stream holds.
+// ErrMessage reports a message of which this program can read nothing.
 var ErrMessage = errors.New("wire: unreadable message")
 
 type opening struct {

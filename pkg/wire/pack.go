@@ -1,12 +1,10 @@
 package wire
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/code"
@@ -29,14 +27,7 @@ const (
 // come from verified codes.
 func AppendPack(buf []byte, edge string, requests []allocation.Request) []byte {
 	buf = appendQuoted(buf, packHead, edge)
-	buf = append(buf, packList...)
-	for i := range requests {
-		if i > 0 {
-			buf = append(buf, ',')
-		}
-		buf = appendRequest(buf, &requests[i])
-	}
-	return append(buf, `]}`...)
+	return appendList(append(buf, packList...), requests, appendRequest)
 }
 
 func appendRequest(buf []byte, r *allocation.Request) []byte {
@@ -50,7 +41,7 @@ func appendRequest(buf []byte, r *allocation.Request) []byte {
 
 // DecodePack reads a pack's edge and requests. A request that cannot be read
 // has a zero code. ErrVersion: nothing may be decided from it. ErrMessage: it
-// cannot be decoded; ReadPack says what that means.
+// cannot be decoded; ReadPack says what follows from that.
 func DecodePack(data []byte) (edge string, requests []allocation.Request, err error) {
 	if edge, requests, ok := scanPack(data); ok {
 		return edge, requests, nil
@@ -58,8 +49,8 @@ func DecodePack(data []byte) (edge string, requests []allocation.Request, err er
 	return parsePack(data)
 }
 
-// ReadPack reads a message of a sale's stream. One that cannot be decoded is one
-// Malformed request of nobody; ErrVersion is the only error.
+// ReadPack reads a message of a sale's stream. One that cannot be decoded counts as
+// one Malformed request that nobody waits for; ErrVersion is the only error.
 func ReadPack(sequence uint64, at sale.Instant, data []byte) (allocation.Pack, error) {
 	p := allocation.Pack{Sequence: sequence, Time: at, Hash: sha256.Sum256(data)}
 	var err error
@@ -79,27 +70,14 @@ func scanPack(data []byte) (string, []allocation.Request, bool) {
 	s.literal(packHead)
 	edge := s.text()
 	s.literal(packList)
-	if s.bad || !ValidEdge(edge) || s.peek("]") {
+	if s.bad || !ValidEdge(edge) {
 		return "", nil, false
 	}
-	requests := make([]allocation.Request, 0, min(len(data)/128+1, MaxPackRequests))
-	for {
-		r, ok := scanRequest(&s)
-		if !ok || len(requests) == MaxPackRequests {
-			return "", nil, false
-		}
-		requests = append(requests, r)
-		if !s.peek(",") {
-			break
-		}
-		s.literal(",")
-	}
-	s.literal("]}")
+	requests := scanList(&s, scanRequest)
 	return edge, requests, s.end()
 }
 
-func scanRequest(s *scanner) (allocation.Request, bool) {
-	var r allocation.Request
+func scanRequest(s *scanner) (r allocation.Request) {
 	s.literal(`{"n":`)
 	r.Number = uint64(s.integer())
 	s.literal(`,"code":`)
@@ -111,14 +89,11 @@ func scanRequest(s *scanner) (allocation.Request, bool) {
 	s.literal(`,"expires":`)
 	r.Expires = sale.Instant(s.integer())
 	s.literal(`}`)
-	if s.bad {
-		return allocation.Request{}, false
-	}
-	return checked(r, item, user), true
+	return checked(r, item, user)
 }
 
-// checked completes a request that was read, or makes it unreadable where the
-// ledger could not store it.
+// checked completes a request that was read, or makes it unreadable if the ledger
+// could not store it.
 func checked(r allocation.Request, item int64, user string) allocation.Request {
 	u, err := sale.ParseUserID(user)
 	if err != nil || item < 0 || item > int64(sale.MaxItemID) || r.Expires < 0 || r.Code.IsZero() {
@@ -126,13 +101,6 @@ func checked(r allocation.Request, item int64, user string) allocation.Request {
 	}
 	r.Item, r.User = sale.ItemID(item), u
 	return r
-}
-
-type packJSON struct {
-	Version  int               `json:"v"`
-	Kind     string            `json:"kind"`
-	Edge     string            `json:"edge"`
-	Requests []json.RawMessage `json:"requests"`
 }
 
 type requestJSON struct {
@@ -148,18 +116,16 @@ const maxNumber = 999_999_999_999_999_999
 
 // parsePack reads any JSON spelling of a pack.
 func parsePack(data []byte) (string, []allocation.Request, error) {
-	var p packJSON
-	if err := strict(data, &p); err != nil {
-		if v, ok := versionOf(data); ok && v != Version {
-			return "", nil, fmt.Errorf("%w: pack of version %d", ErrVersion, v)
-		}
-		return "", nil, fmt.Errorf("%w: pack: %w", ErrMessage, err)
+	var p struct {
+		envelope
+
+		Requests []json.RawMessage `json:"requests"`
 	}
-	if p.Version != Version && p.Version > 0 {
-		return "", nil, fmt.Errorf("%w: pack of version %d", ErrVersion, p.Version)
+	if err := open(data, "pack", &p, &p.envelope); err != nil {
+		return "", nil, err
 	}
-	if p.Version != Version || p.Kind != "pack" || !ValidEdge(p.Edge) || len(p.Requests) == 0 || len(p.Requests) > MaxPackRequests {
-		return "", nil, fmt.Errorf("%w: pack: kind, edge or number of requests", ErrMessage)
+	if len(p.Requests) == 0 || len(p.Requests) > MaxPackRequests {
+		return "", nil, fmt.Errorf("%w: pack of %d requests", ErrMessage, len(p.Requests))
 	}
 	requests := make([]allocation.Request, len(p.Requests))
 	for i, raw := range p.Requests {
@@ -178,31 +144,6 @@ func parseRequest(raw []byte) allocation.Request {
 		return allocation.Request{Number: r.Number}
 	}
 	return checked(allocation.Request{Number: r.Number, Code: id, Expires: sale.Instant(r.Expires)}, r.Item, r.User)
-}
-
-// strict decodes one JSON value and nothing after it, without unknown fields.
-func strict(data []byte, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("text after the message")
-	}
-	return nil
-}
-
-// versionOf reads the version of a message that is JSON with one, whatever
-// else it holds.
-func versionOf(data []byte) (int, bool) {
-	var v struct {
-		Version *int `json:"v"`
-	}
-	if err := json.Unmarshal(data, &v); err != nil || v.Version == nil || *v.Version < 1 {
-		return 0, false
-	}
-	return *v.Version, true
 }
 
 // ValidEdge reports whether an edge id may stand in a NATS subject: 1 to 64

@@ -13,8 +13,8 @@ import (
 // ReplySize bounds a reply's encoded size in bytes.
 const ReplySize = 200
 
-// Reply is a decision as an edge receives it. Item and user stand in the code
-// that the edge holds; Code lets it check that the answer is to its question.
+// Reply is a decision as an edge receives it. The edge knows item and user from the
+// code; by Code it checks that the reply is to its request.
 type Reply struct {
 	Number   uint64
 	Code     code.ID
@@ -27,37 +27,25 @@ const repliesHead = `{"v":1,"kind":"replies","replies":[`
 
 // AppendReplies writes one message of replies.
 func AppendReplies(buf []byte, replies []Reply) []byte {
-	buf = append(buf, repliesHead...)
-	for i := range replies {
-		if i > 0 {
-			buf = append(buf, ',')
-		}
-		r := &replies[i]
-		buf = appendInteger(buf, `{"n":`, int64(r.Number))
-		buf = appendCode(buf, `,"code":`, r.Code)
-		buf = appendInteger(buf, `,"position":`, r.Position)
-		buf = appendQuoted(buf, `,"reason":`, r.Reason.String())
-		buf = appendInteger(buf, `,"at":`, int64(r.At))
-		buf = appendInteger(buf, `,"r":`, int64(r.Reason))
-		buf = append(buf, '}')
-	}
-	return append(buf, `]}`...)
+	return appendList(append(buf, repliesHead...), replies, appendReply)
+}
+
+func appendReply(buf []byte, r *Reply) []byte {
+	buf = appendInteger(buf, `{"n":`, int64(r.Number))
+	buf = appendCode(buf, `,"code":`, r.Code)
+	buf = appendInteger(buf, `,"position":`, r.Position)
+	buf = appendQuoted(buf, `,"reason":`, r.Reason.String())
+	buf = appendInteger(buf, `,"at":`, int64(r.At))
+	buf = appendInteger(buf, `,"r":`, int64(r.Reason))
+	return append(buf, '}')
 }
 
 // DecodeReplies reads a message of replies. A reason that this version does not know
-// has its number only, or is Unnamed where an earlier allocator says no number.
+// keeps its number, or is Unnamed if an earlier allocator sent no number.
 func DecodeReplies(data []byte) ([]Reply, error) {
 	s := scanner{data: data}
 	s.literal(repliesHead)
-	var replies []Reply
-	for s.peek("{") {
-		replies = append(replies, scanReply(&s))
-		if s.peek(",{") {
-			s.literal(",")
-		}
-	}
-	s.literal(`]}`)
-	if s.end() {
+	if replies := scanList(&s, scanReply); s.end() {
 		return replies, nil
 	}
 	return parseReplies(data)
@@ -66,8 +54,8 @@ func DecodeReplies(data []byte) ([]Reply, error) {
 // Unnamed is a reason of which neither name nor number is known.
 const Unnamed = allocation.Reason(math.MaxUint8)
 
-// reasonOf reads a reason by its name or, where this version does not know that, by
-// its number, which is 0 where there is none.
+// reasonOf reads a reason by its name or, if this version does not know that, by its
+// number; 0: none was sent.
 func reasonOf(name string, number int64) allocation.Reason {
 	if r, err := allocation.ParseReason(name); err == nil {
 		return r
@@ -89,8 +77,7 @@ func scanReply(s *scanner) (r Reply) {
 	name, number := s.text(), int64(0)
 	s.literal(`,"at":`)
 	r.At = sale.Instant(s.integer())
-	if s.peek(`,"r":`) {
-		s.literal(`,"r":`)
+	if s.skip(`,"r":`) {
 		number = s.integer()
 	}
 	s.literal(`}`)

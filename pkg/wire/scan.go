@@ -1,7 +1,12 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"strconv"
 
 	"notsale/pkg/code"
@@ -15,17 +20,15 @@ type scanner struct {
 }
 
 // literal passes over exactly these bytes.
-func (s *scanner) literal(want string) {
+func (s *scanner) literal(want string) { s.bad = !s.skip(want) }
+
+// skip passes over these bytes, if they come next, and reports whether they did.
+func (s *scanner) skip(want string) bool {
 	if s.bad || len(s.data) < len(want) || string(s.data[:len(want)]) != want {
-		s.bad = true
-		return
+		return false
 	}
 	s.data = s.data[len(want):]
-}
-
-// peek reports whether these bytes come next.
-func (s *scanner) peek(want string) bool {
-	return !s.bad && len(s.data) >= len(want) && string(s.data[:len(want)]) == want
+	return true
 }
 
 // integer reads a decimal integer of at most 18 digits without leading zero.
@@ -67,21 +70,9 @@ func (s *scanner) text() string {
 }
 
 // codeID reads a quoted code id.
-func (s *scanner) codeID() (id code.ID) {
-	s.literal(`"`)
-	if s.bad || len(s.data) < 33 || s.data[32] != '"' {
-		s.bad = true
-		return id
-	}
-	for _, c := range s.data[:32] {
-		if c >= 'A' && c <= 'F' {
-			s.bad = true
-		}
-	}
-	if _, err := hex.Decode(id[:], s.data[:32]); err != nil {
-		s.bad = true
-	}
-	s.data = s.data[33:]
+func (s *scanner) codeID() code.ID {
+	id, err := code.ParseID(s.text())
+	s.bad = s.bad || err != nil
 	return id
 }
 
@@ -104,4 +95,65 @@ func appendCode(buf []byte, key string, id code.ID) []byte {
 	buf = append(buf, '"')
 	buf = hex.AppendEncode(buf, id[:])
 	return append(buf, '"')
+}
+
+// scanList reads the list that ends a message, with at least one item and at most
+// MaxPackRequests.
+func scanList[T any](s *scanner, item func(*scanner) T) []T {
+	list := make([]T, 0, min(len(s.data)/128+1, MaxPackRequests))
+	for more := true; more && !s.bad; more = s.skip(",") {
+		s.bad = len(list) == MaxPackRequests
+		list = append(list, item(s))
+	}
+	s.literal("]}")
+	return list
+}
+
+// appendList writes the list that ends a message.
+func appendList[T any](buf []byte, list []T, item func([]byte, *T) []byte) []byte {
+	for i := range list {
+		if i > 0 {
+			buf = append(buf, ',')
+		}
+		buf = item(buf, &list[i])
+	}
+	return append(buf, "]}"...)
+}
+
+// envelope is how every message of an edge begins.
+type envelope struct {
+	Version int    `json:"v"`
+	Kind    string `json:"kind"`
+	Edge    string `json:"edge"`
+}
+
+// open reads any JSON spelling of a message of an edge into m; e is its envelope. A
+// message of another version may hold anything else.
+func open(data []byte, kind string, m any, e *envelope) error {
+	var head struct {
+		Version int `json:"v"`
+	}
+	if err := json.Unmarshal(data, &head); err == nil && head.Version > 0 && head.Version != Version {
+		return fmt.Errorf("%w: %s of version %d", ErrVersion, kind, head.Version)
+	}
+	if err := strict(data, m); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrMessage, kind, err)
+	}
+	if e.Version != Version || e.Kind != kind || !ValidEdge(e.Edge) {
+		return fmt.Errorf("%w: %s: version, kind or edge", ErrMessage, kind)
+	}
+	return nil
+}
+
+// strict decodes one JSON value and nothing after it, without unknown fields.
+func strict(data []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("text after the message")
+	}
+	return nil
 }

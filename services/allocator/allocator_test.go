@@ -23,7 +23,7 @@ import (
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 	"notsale/services/allocator"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 func TestMain(m *testing.M) { backendstest.Main(m) }
@@ -32,7 +32,7 @@ const edgeName = "edge-test"
 
 // desk stands where an edge does: it publishes packs and collects replies.
 type desk struct {
-	*notsaletest.Stage
+	*servicetest.Stage
 
 	t       *testing.T
 	stream  *stream.Client
@@ -48,7 +48,7 @@ type desk struct {
 
 func newDesk(t *testing.T, opts ...backendstest.Option) *desk {
 	t.Helper()
-	stage := notsaletest.New(t, opts...)
+	stage := servicetest.New(t, opts...)
 	d := &desk{Stage: stage, t: t, stream: stage.Stream("desk"), ledger: stage.Ledger("desk"), replies: map[uint64]wire.Reply{}}
 	stop, err := d.stream.Replies(edgeName, d.receive)
 	if err != nil {
@@ -88,7 +88,7 @@ func (d *desk) receive(data []byte) {
 // stored is what the ledger says of a code, also when sessions of a killed server
 // have to be found out first.
 func (d *desk) stored(id code.ID) (stored allocation.Decision, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), notsaletest.Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), servicetest.Patience)
 	defer cancel()
 	for range 10 {
 		if _, stored, err = d.ledger.DecisionOf(ctx, id); err == nil || errors.Is(err, ledger.ErrNotFound) {
@@ -102,7 +102,7 @@ func (d *desk) stored(id code.ID) (stored allocation.Decision, err error) {
 func (d *desk) allocate(name string, change func(*allocator.Config)) (stop func(), reg *prometheus.Registry) {
 	d.t.Helper()
 	cfg := allocator.DefaultConfig()
-	cfg.LeaseTTL = notsaletest.Patience // a lease passes on when it is given back, not when the machine is busy
+	cfg.LeaseTTL = servicetest.Patience // a lease passes on when it is given back, not when the machine is busy
 	if change != nil {
 		change(&cfg)
 	}
@@ -140,7 +140,7 @@ func (d *desk) pack(id sale.ID, requests ...allocation.Request) {
 func (d *desk) awaitReplies(requests ...allocation.Request) []wire.Reply {
 	d.t.Helper()
 	list := make([]wire.Reply, len(requests))
-	notsaletest.Eventually(d.t, "all requests are replied to", func() bool {
+	servicetest.Eventually(d.t, "all requests are replied to", func() bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		for i, r := range requests {
@@ -164,7 +164,7 @@ func (d *desk) awaitDecided(id sale.ID) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	notsaletest.Eventually(d.t, "the stream is decided to its end", func() bool {
+	servicetest.Eventually(d.t, "the stream is decided to its end", func() bool {
 		pos, err := d.ledger.Cursor(d.t.Context(), id)
 		return err == nil && pos.Cursor.Sequence >= info.Last
 	})
@@ -364,7 +364,7 @@ func TestNothingIsToldBeforeTheCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.pack(of.ID, second)
-	notsaletest.Eventually(t, "the commit waits", func() bool {
+	servicetest.Eventually(t, "the commit waits", func() bool {
 		return d.Count(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'allocator-1' AND wait_event_type = 'Lock' AND datname = current_database()`) == 1
 	})
 	for range 20 { // long enough for whatever is under way
@@ -399,7 +399,7 @@ func TestBatchesEndAnywhere(t *testing.T) {
 		var requests []allocation.Request
 		for range 1 + n%7 {
 			n++
-			requests = append(requests, d.request(n, sale.ItemID(1+n*31%stock), notsaletest.User(int(n%40))))
+			requests = append(requests, d.request(n, sale.ItemID(1+n*31%stock), servicetest.User(int(n%40))))
 		}
 		d.pack(of.ID, requests...)
 		all = append(all, requests...)
@@ -459,8 +459,8 @@ func TestNewerVersionIsNotDecided(t *testing.T) {
 	d.pack(of.ID, behind)
 	d.pack(other.ID, elsewhere)
 	expectReasons(t, d.awaitReplies(before, elsewhere), allocation.Granted, allocation.Granted)
-	notsaletest.Eventually(t, "the alarm is raised", func() bool { return counter(t, reg, "notsale_allocator_alarms_total") > 0 })
-	notsaletest.Eventually(t, "the lease is given back", func() bool {
+	servicetest.Eventually(t, "the alarm is raised", func() bool { return counter(t, reg, "notsale_allocator_alarms_total") > 0 })
+	servicetest.Eventually(t, "the lease is given back", func() bool {
 		return d.Count(`SELECT count(*) FROM leases WHERE sale_id = $1 AND holder = ''`, int64(of.ID)) == 1
 	})
 	if n := d.Count(`SELECT count(*) FROM decisions WHERE sale_id = $1`, int64(of.ID)); n != 1 {
@@ -505,7 +505,7 @@ func TestRestartGoesOnWithTheChain(t *testing.T) {
 		var requests []allocation.Request
 		for range 5 {
 			id++
-			requests = append(requests, d.request(id, sale.ItemID(id), notsaletest.User(int(id))))
+			requests = append(requests, d.request(id, sale.ItemID(id), servicetest.User(int(id))))
 		}
 		for _, r := range granted { // every earlier code again, under a new number
 			d.numbers++
@@ -583,7 +583,7 @@ func TestTwoAllocators(t *testing.T) {
 		for _, of := range sales {
 			for range 10 {
 				id++
-				r := d.request(id, of.FirstItem+sale.ItemID(id%100), notsaletest.User(int(id)))
+				r := d.request(id, of.FirstItem+sale.ItemID(id%100), servicetest.User(int(id)))
 				d.pack(of.ID, r)
 				all = append(all, r)
 			}
@@ -630,17 +630,17 @@ func TestNATSAway(t *testing.T) {
 	d.allocate("allocator-1", nil)
 	for n := range uint16(3) {
 		r := d.request(n+1, sale.ItemID(n)+1, "ann")
-		notsaletest.Eventually(t, "the request is published", func() bool {
+		servicetest.Eventually(t, "the request is published", func() bool {
 			return d.stream.PublishPack(t.Context(), of.ID, wire.AppendPack(nil, edgeName, []allocation.Request{r})) == nil
 		})
-		notsaletest.Eventually(t, "the request is decided", func() bool {
+		servicetest.Eventually(t, "the request is decided", func() bool {
 			_, _, err := d.ledger.DecisionOf(t.Context(), r.Code)
 			return err == nil
 		})
 		d.StopNATS()
 		d.StartNATS()
 	}
-	notsaletest.Eventually(t, "the desk is connected", func() bool {
+	servicetest.Eventually(t, "the desk is connected", func() bool {
 		_, err := d.stream.Info(t.Context(), of.ID)
 		return err == nil
 	})

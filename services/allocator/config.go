@@ -7,8 +7,8 @@ import (
 
 // Config says how an allocator works.
 type Config struct {
-	// LeaseTTL is how long a sale stays with an allocator that was not heard
-	// of. Renewal comes several times within it.
+	// LeaseTTL is how long a sale stays with an allocator that does not renew its
+	// lease.
 	LeaseTTL time.Duration
 	// Renewal is how often leases are renewed and free sales looked for; less
 	// than a third of LeaseTTL, so that one lost renewal loses no lease.
@@ -18,8 +18,8 @@ type Config struct {
 	BatchRequests int
 	// TakeAtOnce is how many free sales are taken in one transaction.
 	TakeAtOnce int
-	// RestorePage is how many decisions a statement reads of a sale that is
-	// taken over or followed: some 30 ms, of the 15 s that it may take.
+	// RestorePage is how many decisions one statement reads when a sale is taken
+	// over or followed: it takes some 30 ms of the 15 s that it may take.
 	RestorePage int
 }
 

@@ -11,22 +11,22 @@
 // true: commit first, then the rejection cache, then the replies.
 //
 // Authority: the ledger's cursor says where to go on; the stream says what was
-// asked. Memory is a copy of both and is thrown away at any doubt; an engine is
-// brought on only from a place that the ledger still knows.
+// asked. Memory is a copy of both and is thrown away when in doubt; an engine is
+// extended only from a commit that the ledger still has.
 //
-// What an allocator holds is what the ledger says, as its answers come in:
-// renewals have a session and a goroutine of their own, a takeover has as long
-// as it takes, and one whose answer was lost is adopted. A lease vouches for the
-// sale's loop, not for the process.
+// An allocator holds the leases that the ledger says it holds. Renewals have a
+// database session of their own, so that they are not held up by a takeover, which
+// may take long. A takeover whose answer was lost is noticed at the next renewal. A
+// lease stands for the sale's loop, not for the process.
 //
-// Invariants: nothing is told before it is committed (I5); a sale whose lease
-// went to another is decided no further, and the fence in the commit makes
-// sure (I9); before it goes on, an allocator checks that the message at the
+// Invariants: nothing is told before it is committed (I5). A sale whose lease
+// went to another is not decided any further, and the fence in the commit makes
+// sure of it (I9). Before it goes on, an allocator checks that the message at the
 // cursor is still the one that it applied.
 //
-// Failure behaviour: a lost connection makes the sale's loop start over from
-// the ledger. A loop that makes no progress, whatever it is blocked in, is left
-// behind and its lease given back; where the whole process makes none, its leases
-// expire. A stream that does not match the cursor stops the sale with an
-// alarm: the metric notsale_allocator_alarms_total and an error in the log.
+// Failure behaviour: after a lost connection the sale's loop starts over from the
+// ledger. A loop that makes no progress, whatever blocks it, is abandoned and its
+// lease given back; if the whole process makes none, its leases expire. What needs
+// a person stops the sale with an alarm: the metric
+// notsale_allocator_alarms_total and an error in the log.
 package allocator

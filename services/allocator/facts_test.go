@@ -17,7 +17,7 @@ import (
 	"notsale/pkg/code"
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // past brings a state of Redis back in which somebody else owns the item, by a
@@ -45,7 +45,7 @@ func (d *desk) past(of sale.Sale, item sale.ItemID) {
 func (d *desk) asked(what string, of sale.Sale, item sale.ItemID, want allocation.Reason) {
 	d.t.Helper()
 	cache := d.Cache("asker")
-	notsaletest.Eventually(d.t, what, func() bool {
+	servicetest.Eventually(d.t, what, func() bool {
 		answers, err := cache.Ask(d.t.Context(), []rejection.Question{{Sale: of.UUID, Item: item, User: "eve", Code: code.ID{1}}})
 		return err == nil && answers[0].Reason == want
 	})
@@ -56,7 +56,7 @@ func (d *desk) asked(what string, of sale.Sale, item sale.ItemID, want allocatio
 func (d *desk) cached(of sale.Sale, item sale.ItemID) {
 	d.t.Helper()
 	cache, id := d.Cache("looker"), uint16(1000)
-	notsaletest.Eventually(d.t, "the cache knows what was sold", func() bool {
+	servicetest.Eventually(d.t, "the cache knows what was sold", func() bool {
 		answers, err := cache.Ask(d.t.Context(), []rejection.Question{{Sale: of.UUID, Item: item, User: "eve"}})
 		if err == nil && answers[0].Reason == allocation.ItemTaken {
 			return true
@@ -171,7 +171,7 @@ func TestTheCacheLearnsLaterThatTheSaleIsSoldOut(t *testing.T) {
 // decided buys an item and waits for the decision.
 func (d *desk) decided(of sale.Sale, id uint16) {
 	d.t.Helper()
-	r := d.request(id, of.FirstItem+sale.ItemID(id), notsaletest.User(int(id)))
+	r := d.request(id, of.FirstItem+sale.ItemID(id), servicetest.User(int(id)))
 	d.pack(of.ID, r)
 	expectReasons(d.t, d.awaitReplies(r), allocation.Granted)
 }

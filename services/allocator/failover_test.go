@@ -18,7 +18,7 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/effort"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // standby starts a hot standby of the desk's own Postgres, until the test ends,
@@ -73,7 +73,7 @@ func (d *desk) standby() (address string, db *pgxpool.Pool) {
 	db, err = pgxpool.New(t.Context(), u.String())
 	fatal(err)
 	t.Cleanup(db.Close)
-	notsaletest.Eventually(t, "the standby answers", func() bool { return db.Ping(t.Context()) == nil })
+	servicetest.Eventually(t, "the standby answers", func() bool { return db.Ping(t.Context()) == nil })
 	return address, db
 }
 
@@ -94,12 +94,12 @@ func TestAProxyLedToAStandby(t *testing.T) {
 	way.Set(proxy.Forward)
 	r := d.request(2, of.FirstItem+2, "ann")
 	d.pack(of.ID, r)
-	notsaletest.Eventually(t, "it has tried with new sessions", func() bool { return counter(t, reg, "notsale_allocator_restarts_total") >= 3 })
+	servicetest.Eventually(t, "it has tried with new sessions", func() bool { return counter(t, reg, "notsale_allocator_restarts_total") >= 3 })
 	way.Lead(d.Postgres.Address())
 	expectReasons(t, d.awaitReplies(r), allocation.Granted)
 	d.decided(of, 3)
-	notsaletest.Eventually(t, "no session is kept that cannot write", func() bool {
-		return notsaletest.Count(t, there, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'allocator-1'`) == 0
+	servicetest.Eventually(t, "no session is kept that cannot write", func() bool {
+		return servicetest.Count(t, there, `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'allocator-1'`) == 0
 	})
 	d.check(of.ID)
 }

@@ -10,38 +10,36 @@ import (
 	"notsale/pkg/sale"
 )
 
-// Rests of a sale after its term has ended by itself.
+// How long an allocator leaves a sale alone after its term has ended by itself.
 const (
-	// restAfterGivingUp is how long a sale that cannot be decided here is left alone.
-	restAfterGivingUp = 10 * time.Second
-	// restAfterStalling is how long a sale is left to others whose loop made no
-	// progress here: they look for free sales several times within it.
-	restAfterStalling = 2 * time.Second
+	restAfterGivingUp = 10 * time.Second // it cannot be decided here
+	restAfterStalling = 2 * time.Second  // others look for free sales several times within it
 )
 
 // errStalled says that a term was ended because it made no progress.
 var errStalled = errors.New("the sale's loop makes no progress")
 
-// leases are which sales an allocator may decide: what the ledger says, as its
-// answers come in. An answer may be late, or never come; what was done then is
-// learned from the next renewal. It has one owner.
+// leases are the sales that an allocator may decide, according to the ledger's
+// answers. An answer may be late or lost; what the ledger did then, the next
+// renewal tells. It has one owner.
 type leases struct {
-	held    map[sale.ID]ledger.Lease
-	leaving map[sale.ID]bool      // sales being given back
-	resting map[sale.ID]time.Time // sales given up, and until when
+	held      map[sale.ID]ledger.Lease
+	releasing map[sale.ID]bool      // sales whose lease is being given back
+	resting   map[sale.ID]time.Time // sales given up, and until when
 }
 
 func newLeases() *leases {
-	return &leases{held: map[sale.ID]ledger.Lease{}, leaving: map[sale.ID]bool{}, resting: map[sale.ID]time.Time{}}
+	return &leases{held: map[sale.ID]ledger.Lease{}, releasing: map[sale.ID]bool{}, resting: map[sale.ID]time.Time{}}
 }
 
-// all is what is held now: what a renewal that begins now will be asked about.
+// all returns what is held now, to compare with the answer to a renewal that
+// starts now.
 func (l *leases) all() map[sale.ID]ledger.Lease { return maps.Clone(l.held) }
 
-// renewed takes the answer to a renewal: which leases the ledger says are this
-// allocator's. Of those that were held when it began and are not among them the
-// terms end; those that are news were taken by a call that seemed to fail, or
-// not yet to have ended, and their terms begin.
+// renewed takes the answer to a renewal: the leases that the ledger says this
+// allocator has. A lease that was held when the renewal started, and is not in the
+// answer, is lost. One that is only in the answer was taken by a takeover that
+// seemed to fail, or whose answer is not here yet: it is adopted.
 func (l *leases) renewed(asked map[sale.ID]ledger.Lease, answer []ledger.Lease, now time.Time) (lost, adopted []ledger.Lease) {
 	found := make(map[sale.ID]ledger.Lease, len(answer))
 	for _, lease := range answer {
@@ -63,7 +61,7 @@ func (l *leases) renewed(asked map[sale.ID]ledger.Lease, answer []ledger.Lease, 
 	return lost, adopted
 }
 
-// hold adds a lease, unless that sale is held already.
+// hold adds a lease, unless its sale is held already.
 func (l *leases) hold(lease ledger.Lease) bool {
 	if _, held := l.held[lease.Sale]; held {
 		return false
@@ -72,9 +70,9 @@ func (l *leases) hold(lease ledger.Lease) bool {
 	return true
 }
 
-// away is the set of sales that are left to others.
+// away returns the sales that this allocator leaves to others now.
 func (l *leases) away(now time.Time) map[sale.ID]bool {
-	away := maps.Clone(l.leaving)
+	away := maps.Clone(l.releasing)
 	for id, until := range l.resting {
 		if now.Before(until) {
 			away[id] = true
@@ -85,12 +83,10 @@ func (l *leases) away(now time.Time) map[sale.ID]bool {
 	return away
 }
 
-// skip lists the sales that this allocator should not take now.
-func (l *leases) skip(now time.Time) []sale.ID {
-	return slices.AppendSeq([]sale.ID{}, slices.Values(slices.Sorted(maps.Keys(l.away(now)))))
-}
+// skip lists the sales that a takeover should leave alone now.
+func (l *leases) skip(now time.Time) []sale.ID { return slices.Sorted(maps.Keys(l.away(now))) }
 
-// taken takes the answer to a takeover and returns the leases that are news.
+// taken takes the answer to a takeover and returns the leases that are new.
 func (l *leases) taken(answer []ledger.Lease) (taken []ledger.Lease) {
 	for _, lease := range answer {
 		if l.hold(lease) {
@@ -101,15 +97,15 @@ func (l *leases) taken(answer []ledger.Lease) (taken []ledger.Lease) {
 }
 
 // ended says that the term of a lease has stopped by itself, and why. If it
-// reports true, the lease must be given back, and left be called after that.
-// Then the sale can be taken again: at once, or, if it is better decided
-// elsewhere, by others at once and by this allocator after a rest.
+// returns true, the caller must give the lease back and then call released. After
+// that the sale can be taken again; where it is better decided elsewhere, this
+// allocator waits a while, and others do not.
 func (l *leases) ended(lease ledger.Lease, why error, now time.Time) bool {
 	if l.held[lease.Sale] != lease {
 		return false
 	}
 	delete(l.held, lease.Sale)
-	l.leaving[lease.Sale] = true
+	l.releasing[lease.Sale] = true
 	switch {
 	case errors.Is(why, ErrGiveUp):
 		l.resting[lease.Sale] = now.Add(restAfterGivingUp)
@@ -119,6 +115,6 @@ func (l *leases) ended(lease ledger.Lease, why error, now time.Time) bool {
 	return true
 }
 
-// left says that giving a lease back has ended. Where it failed, the next
-// renewal tells.
-func (l *leases) left(id sale.ID) { delete(l.leaving, id) }
+// released says that the attempt to give a lease back is over. If it failed, the
+// next renewal tells.
+func (l *leases) released(id sale.ID) { delete(l.releasing, id) }

@@ -17,12 +17,12 @@ import (
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 	"notsale/services/allocator"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 func (d *desk) awaitHolder(name string) {
 	d.t.Helper()
-	notsaletest.Eventually(d.t, name+" leads", func() bool {
+	servicetest.Eventually(d.t, name+" leads", func() bool {
 		return d.Count(`SELECT count(*) FROM leases AS l JOIN cursors AS c USING (sale_id, holder, epoch) WHERE holder = $1`, name) == 1
 	})
 }
@@ -77,7 +77,7 @@ func TestTheDatabasesClockJumps(t *testing.T) {
 	other, _ := d.allocate("allocator-2", nil)
 	for _, ahead := range []time.Duration{8766 * time.Hour, 0, -time.Hour} {
 		clock.Set(ahead)
-		notsaletest.Eventually(t, "the database has that time", func() bool {
+		servicetest.Eventually(t, "the database has that time", func() bool {
 			return d.Count(`SELECT abs(extract(epoch FROM clock_timestamp()) - $1)::bigint`, time.Now().Add(ahead).Unix()) < 60
 		})
 		buy()
@@ -105,7 +105,7 @@ func TestATakeoverWhoseAnswerIsLostIsAdopted(t *testing.T) {
 	d.exec(`INSERT INTO allocators (name, expires_at) VALUES ('other', clock_timestamp() + interval '3 seconds')`)
 	d.exec(`INSERT INTO leases (sale_id, holder, epoch) VALUES ($1, 'other', 7)`, int64(of.ID))
 	d.allocate("allocator-1", nil)
-	notsaletest.Eventually(t, "it looks after leases", func() bool {
+	servicetest.Eventually(t, "it looks after leases", func() bool {
 		return d.Count(`SELECT count(*) FROM allocators WHERE name = 'allocator-1'`) == 1
 	})
 	// What a takeover does, without an answer.
@@ -197,7 +197,7 @@ func TestNotReadyWhileASaleCannotBeDecided(t *testing.T) {
 			}
 			r := d.request(2, 10, "ann")
 			d.pack(of.ID, r)
-			notsaletest.Eventually(t, "it is not ready, and says why", func() bool {
+			servicetest.Eventually(t, "it is not ready, and says why", func() bool {
 				err := a.Ready(t.Context())
 				return err != nil && strings.Contains(err.Error(), "sale 1 is not decided: a commit takes")
 			})
@@ -205,7 +205,7 @@ func TestNotReadyWhileASaleCannotBeDecided(t *testing.T) {
 				t.Fatal(err)
 			}
 			expectReasons(t, d.awaitReplies(r), allocation.Granted)
-			notsaletest.Eventually(t, "it is ready again", func() bool { return a.Ready(t.Context()) == nil })
+			servicetest.Eventually(t, "it is ready again", func() bool { return a.Ready(t.Context()) == nil })
 		})
 	}
 }
@@ -222,11 +222,11 @@ func TestNobodyIsToldOfAnUnconfirmedCommit(t *testing.T) {
 	r := d.request(2, 10, "ann")
 	d.pack(of.ID, r)
 	stands := `SELECT count(*) FROM decisions`
-	notsaletest.Eventually(t, "its wait is cancelled", func() bool { return d.CancelWaits() > 0 && d.Count(stands) == 2 })
+	servicetest.Eventually(t, "its wait is cancelled", func() bool { return d.CancelWaits() > 0 && d.Count(stands) == 2 })
 	for range 5 { // whatever tries to confirm it
-		notsaletest.Eventually(t, "a wait is cancelled", func() bool { return d.CancelWaits() > 0 })
+		servicetest.Eventually(t, "a wait is cancelled", func() bool { return d.CancelWaits() > 0 })
 	}
-	notsaletest.Eventually(t, "it waits again", func() bool {
+	servicetest.Eventually(t, "it waits again", func() bool {
 		return d.Count(`SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`) > 0
 	})
 	d.mu.Lock()
@@ -256,7 +256,7 @@ func TestRestoresDoNotStarveRenewals(t *testing.T) {
 	d.awaitReplies(before...)
 	stop()
 	d.allocate("allocator-1", nil) // knows none of the decisions
-	notsaletest.Eventually(t, "it leads", func() bool { return d.Count(`SELECT count(*) FROM cursors WHERE holder = 'allocator-1'`) == 6 })
+	servicetest.Eventually(t, "it leads", func() bool { return d.Count(`SELECT count(*) FROM cursors WHERE holder = 'allocator-1'`) == 6 })
 	d.allocate("allocator-2", nil)
 
 	tx, err := d.DB.Begin(t.Context())
@@ -271,11 +271,11 @@ func TestRestoresDoNotStarveRenewals(t *testing.T) {
 		asked[i] = d.request(uint16(100+i), sales[i].FirstItem, "bob")
 		d.pack(sales[i].ID, asked[i])
 	}
-	notsaletest.Eventually(t, "restores wait", func() bool {
+	servicetest.Eventually(t, "restores wait", func() bool {
 		return d.Count(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'allocator-1' AND wait_event_type = 'Lock' AND datname = current_database()`) > 0
 	})
 	from := d.Count(`SELECT extract(epoch FROM expires_at)::bigint FROM allocators WHERE name = 'allocator-1'`)
-	notsaletest.Eventually(t, "leases are renewed several times over", func() bool {
+	servicetest.Eventually(t, "leases are renewed several times over", func() bool {
 		return d.Count(`SELECT extract(epoch FROM expires_at)::bigint FROM allocators WHERE name = 'allocator-1'`) >= from+3
 	})
 	if err := tx.Rollback(t.Context()); err != nil {

@@ -10,30 +10,16 @@ import (
 	"notsale/pkg/sale"
 )
 
-// maxExpected bounds the memory that a restore asks for ahead of reading.
+// maxExpected bounds the memory that a restore allocates before it has read
+// anything.
 const maxExpected = 1 << 20
 
-// blank returns an engine of the sale that knows no decision yet, on its way to
-// a cursor. allocation.ErrRules: the sale's rules are not known.
-func blank(of sale.Sale, to allocation.Cursor) (*allocation.Engine, error) {
-	return allocation.Restore(of, allocation.Cursor{}, each(nil), int(min(to.Position, maxExpected)))
-}
+const lostHistory = "what was kept of the sale is not what the ledger holds, it is read anew"
 
-// onward brings an engine on by a page, the next of the ledger's decisions on its
-// way to a cursor: to that where it is the last, else to where the page ends,
-// which is no cursor of the sale's, but names the one that it was to lead to. After
-// an error the engine is of no use.
-func onward(e *allocation.Engine, page []allocation.Decision, last bool, to allocation.Cursor) error {
-	if !last {
-		sold := e.Cursor().Sold
-		for i := range page {
-			if d := &page[i]; d.Reason == allocation.Granted && !d.Code.IsZero() {
-				sold++
-			}
-		}
-		to = allocation.Cursor{Generation: to.Generation, Sequence: to.Sequence, Chain: to.Chain, Position: page[len(page)-1].Position, Sold: sold}
-	}
-	return e.Extend(to, each(page))
+// blank returns an engine of the sale without any decision, to be extended up to a
+// cursor. allocation.ErrRules: this program does not know the sale's rules.
+func blank(s sale.Sale, to allocation.Cursor) (*allocation.Engine, error) {
+	return allocation.Restore(s, allocation.Cursor{}, each(nil), int(min(to.Position, maxExpected)))
 }
 
 func each(page []allocation.Decision) func(yield func(allocation.Decision, error) bool) {
@@ -46,26 +32,66 @@ func each(page []allocation.Decision) func(yield func(allocation.Decision, error
 	}
 }
 
-// leads reports whether what made an engine that stands at a cursor is in the
-// ledger, and so leads to the cursor that was read from it before. After a restore
-// that lost commits the sale may have gone beyond the engine's position by other
-// decisions. Of an engine that was read at the opening of a generation, which is no
-// commit, it says no, once it is left.
-func leads(ctx context.Context, h History, id sale.ID, at, to allocation.Cursor) (bool, error) {
+// pages extends engines by the ledger's decisions, a page at a time. It has one
+// owner.
+type pages struct {
+	history History
+	host    host.Host
+	size    int                   // most decisions of a page
+	page    []allocation.Decision // the page read last; its memory is reused
+}
+
+// leads reports whether an engine at one cursor can be extended to another, which
+// was read from the ledger before: whether the commit that it ends with is in the
+// ledger. After a restore that lost commits, the sale may have come further by
+// other decisions. It says no, too, of an engine that was extended to the opening
+// of a generation, which is no commit.
+func (p *pages) leads(ctx context.Context, id sale.ID, at, to allocation.Cursor) (bool, error) {
 	if at.Position == 0 || at.Chain == to.Chain {
 		return true, nil
 	}
-	return h.Committed(ctx, id, at.Generation, at.Sequence, at.Chain)
+	ctx, cancel := p.host.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
+	return p.history.Committed(ctx, id, at.Generation, at.Sequence, at.Chain)
 }
 
-// restore brings the engine to the cursor. One that no history gives is restored
-// once more from nothing, after the ledger was read again: it may be of a server
-// that lost commits, as this lease's.
+// read reads the next page between a position and a cursor.
+func (p *pages) read(ctx context.Context, id sale.ID, after int64, to allocation.Cursor) error {
+	ctx, cancel := p.host.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
+	page, err := p.history.DecisionPage(ctx, id, after, to.Position, p.size, p.page)
+	if err == nil {
+		p.page = page
+	}
+	return err
+}
+
+// extend extends an engine by the page: to the cursor if it is the last page, else
+// to the page's last position. The engine's cursor there is none of the sale's, but
+// has the generation, sequence and chain of the one that it is on its way to, for
+// leads. After an error the engine is of no use.
+func (p *pages) extend(e *allocation.Engine, to allocation.Cursor) error {
+	if len(p.page) == p.size {
+		sold := e.Cursor().Sold
+		for i := range p.page {
+			if d := &p.page[i]; d.Reason == allocation.Granted && !d.Code.IsZero() {
+				sold++
+			}
+		}
+		to = allocation.Cursor{Generation: to.Generation, Sequence: to.Sequence, Chain: to.Chain, Position: p.page[p.size-1].Position, Sold: sold}
+	}
+	return e.Extend(to, each(p.page))
+}
+
+// restore brings the engine to the cursor of the last commit. If the ledger's
+// decisions cannot have led there, it fails, and the next try starts from nothing
+// with a cursor that was read again: a server that lost commits may have answered.
+// If that fails in the same way, a person is needed.
 func (t *term) restore(ctx context.Context) error {
 	if t.engine != nil && t.engine.Cursor() == t.at.Cursor {
 		return nil
 	}
-	err := t.readOn(ctx, t.at.Cursor)
+	err := t.extend(ctx, t.at.Cursor)
 	switch {
 	case err == nil:
 		t.misfit = false
@@ -78,15 +104,30 @@ func (t *term) restore(ctx context.Context) error {
 	return err
 }
 
-// readOn reads page after page, until one fails: what the engine has learned stays.
-// Where there is much to read it waits for its turn, or commits would find no
-// connection.
-func (t *term) readOn(ctx context.Context, to allocation.Cursor) error {
-	if err := t.base(ctx, to); err != nil {
-		return err
+// extend reads page after page into the engine, up to a cursor. What it has read
+// before an error stays. A long restore waits for its turn, so that commits of
+// other sales find a connection.
+func (t *term) extend(ctx context.Context, to allocation.Cursor) (err error) {
+	if t.engine != nil {
+		at := t.engine.Cursor()
+		t.progress.begin(restoring, ledgerTimeout)
+		known, err := t.pages.leads(ctx, t.lease.Sale, at, to)
+		if err != nil {
+			return err
+		}
+		if !known {
+			t.log.Info(lostHistory, "position", at.Position)
+			t.engine = nil
+		}
 	}
-	if at := t.engine.Cursor().Position; to.Position-at > int64(t.cfg.RestorePage) {
-		t.progress.queue(at, to.Position)
+	if t.engine == nil {
+		if t.engine, err = blank(t.sale, to); err != nil {
+			return err
+		}
+	}
+	if at := t.engine.Cursor().Position; to.Position-at > int64(t.pages.size) {
+		t.progress.restores(at, to.Position)
+		t.progress.begin(queueing, 0)
 		if _, ok := t.turns.Take(ctx, host.Forever); !ok {
 			return ctx.Err()
 		}
@@ -94,11 +135,12 @@ func (t *term) readOn(ctx context.Context, to allocation.Cursor) error {
 	}
 	for t.engine.Cursor() != to {
 		at := t.engine.Cursor().Position
-		t.progress.page(at, to.Position)
-		if err := t.readPage(ctx, at, to); err != nil {
+		t.progress.restores(at, to.Position)
+		t.progress.begin(restoring, ledgerTimeout)
+		if err := t.pages.read(ctx, t.lease.Sale, at, to); err != nil {
 			return err
 		}
-		if err := onward(t.engine, t.page, len(t.page) < t.cfg.RestorePage, to); err != nil {
+		if err := t.pages.extend(t.engine, to); err != nil {
 			t.engine = nil
 			return err
 		}
@@ -108,37 +150,3 @@ func (t *term) readOn(ctx context.Context, to allocation.Cursor) error {
 	}
 	return nil
 }
-
-// readPage reads the next decisions on the way from a position to a cursor.
-func (t *term) readPage(ctx context.Context, after int64, to allocation.Cursor) error {
-	ctx, done := t.call(ctx, restoring, ledgerTimeout)
-	defer done()
-	page, err := t.history.DecisionPage(ctx, t.lease.Sale, after, to.Position, t.cfg.RestorePage, t.page)
-	if err == nil {
-		t.page = page
-	}
-	return err
-}
-
-// base makes a new engine where there is none, or the ledger does not know what it
-// comes from.
-func (t *term) base(ctx context.Context, to allocation.Cursor) (err error) {
-	if t.engine != nil {
-		at := t.engine.Cursor()
-		known, err := t.leads(ctx, at, to)
-		if known || err != nil {
-			return err
-		}
-		t.log.Info(lostHistory, "position", at.Position)
-	}
-	t.engine, err = blank(t.sale, to)
-	return err
-}
-
-func (t *term) leads(ctx context.Context, at, to allocation.Cursor) (bool, error) {
-	ctx, done := t.call(ctx, restoring, ledgerTimeout)
-	defer done()
-	return leads(ctx, t.history, t.lease.Sale, at, to)
-}
-
-const lostHistory = "what was kept of the sale is not what the ledger holds, it is read anew"

@@ -19,7 +19,7 @@ import (
 	"notsale/pkg/host"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // A crowded sale has some thousand refusals, read in small pages; the reading of
@@ -32,7 +32,7 @@ const (
 )
 
 type crowded struct {
-	*notsaletest.Stage
+	*servicetest.Stage
 
 	t    *testing.T
 	of   sale.Sale
@@ -41,7 +41,7 @@ type crowded struct {
 
 func newCrowded(t *testing.T) *crowded {
 	t.Helper()
-	c := &crowded{Stage: notsaletest.New(t), t: t}
+	c := &crowded{Stage: servicetest.New(t), t: t}
 	c.of = c.OpenSale(20, 10)
 	c.exec(`INSERT INTO decisions (sale_id, position, code_id, item_id, user_id, reason, decided_at)
 		SELECT 1, n, md5(n::text)::uuid, 1, 'u' || n, 5, now() FROM generate_series(1, $1::bigint) AS n`, refusals)
@@ -90,12 +90,12 @@ func (c *crowded) cut() {
 	c.awaitGate()
 	pid := c.Count(`SELECT pid` + atGate)
 	c.exec(`SELECT pg_terminate_backend($1)`, pid)
-	notsaletest.Eventually(c.t, "the session has ended", func() bool { return c.Count(`SELECT count(*)`+atGate+` AND pid = $1`, pid) == 0 })
+	servicetest.Eventually(c.t, "the session has ended", func() bool { return c.Count(`SELECT count(*)`+atGate+` AND pid = $1`, pid) == 0 })
 }
 
 func (c *crowded) awaitGate() {
 	c.t.Helper()
-	notsaletest.Eventually(c.t, "a page waits at the gate", func() bool { return c.Count(`SELECT count(*)`+atGate) == 1 })
+	servicetest.Eventually(c.t, "a page waits at the gate", func() bool { return c.Count(`SELECT count(*)`+atGate) == 1 })
 }
 
 // expectRead compares how many rows were read in all.
@@ -119,7 +119,7 @@ func TestATakeoverGoesOnWhereItsReadingStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := DefaultConfig()
-	cfg.LeaseTTL, cfg.RestorePage = notsaletest.Patience, smallPage
+	cfg.LeaseTTL, cfg.RestorePage = servicetest.Patience, smallPage
 	a, err := New(cfg, c.Ledger("allocator-1"), c.Stream("allocator-1"), c.Cache("allocator-1"), c.Log, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestATakeoverGoesOnWhereItsReadingStopped(t *testing.T) {
 	c.awaitGate()
 	c.expectRead(gated + 2*(gated-before))
 	c.open()
-	notsaletest.Eventually(t, "the pack is decided", func() bool { return c.Count(`SELECT position FROM cursors`) == refusals+2 })
+	servicetest.Eventually(t, "the pack is decided", func() bool { return c.Count(`SELECT position FROM cursors`) == refusals+2 })
 	c.expectRead(refusals + 2*(gated-before))
 	if n := c.Count(`SELECT count(*) FROM kept WHERE position > $1 AND reason = 0`, refusals); n != 1 {
 		t.Error("want the fresh code granted")
@@ -153,7 +153,7 @@ func TestAStandbyGoesOnWhereItsReadingStopped(t *testing.T) {
 	if err := <-read; err == nil {
 		t.Error("a session was cut, and nothing has failed")
 	}
-	if _, at := s.standing(c.of.ID); at.Position != before {
+	if _, at := s.engine(c.of.ID); at.Position != before {
 		t.Errorf("the engine stands at %d, want %d", at.Position, before)
 	}
 	c.goOn(1)
@@ -211,7 +211,7 @@ func TestALongRestoreIsTold(t *testing.T) {
 	const total = 4_000_000
 	var attended time.Duration
 	for at := int64(0); at < total; at += total / 10 {
-		p.page(at, total)
+		p.restores(at, total)
 		p.begin(restoring, ledgerTimeout)
 		attended += ledgerTimeout
 		clock.Store(int64(attended))

@@ -11,7 +11,7 @@ import (
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // rulesOfTomorrow is a version of the rules that no program has.
@@ -33,7 +33,7 @@ func (d *desk) openSaleUnder(rules int) sale.Sale {
 		d.t.Fatal(err)
 	}
 	of := rows[0].Sale
-	if err := notsaletest.Open(ctx, d.ledger, d.stream, of); err != nil {
+	if err := servicetest.Open(ctx, d.ledger, d.stream, of); err != nil {
 		d.t.Fatal(err)
 	}
 	return of
@@ -64,8 +64,8 @@ func TestUnknownRulesAreNotDecided(t *testing.T) {
 	of, other := d.openSaleUnder(rulesOfTomorrow), d.OpenSale(20, 10)
 	d.pack(of.ID, d.request(1, of.FirstItem, "ann"))
 	_, reg := d.allocate("allocator-1", nil)
-	notsaletest.Eventually(t, "the alarm is raised", func() bool { return raised(t, reg, "newer-version") })
-	notsaletest.Eventually(t, "the lease is given back", func() bool {
+	servicetest.Eventually(t, "the alarm is raised", func() bool { return raised(t, reg, "newer-version") })
+	servicetest.Eventually(t, "the lease is given back", func() bool {
 		return d.Count(`SELECT count(*) FROM leases WHERE sale_id = $1 AND holder = ''`, int64(of.ID)) == 1
 	})
 	elsewhere := d.request(2, other.FirstItem, "ann")
@@ -88,7 +88,7 @@ func TestALedgerThatNoHistoryGivesIsNotDecidedFrom(t *testing.T) {
 	d.exec(`UPDATE cursors SET sold = 1`)
 	d.pack(of.ID, d.request(1, of.FirstItem, "ann"))
 	_, reg := d.allocate("allocator-1", nil)
-	notsaletest.Eventually(t, "the alarm is raised", func() bool { return raised(t, reg, "inconsistent-ledger") })
+	servicetest.Eventually(t, "the alarm is raised", func() bool { return raised(t, reg, "inconsistent-ledger") })
 	if restarts := counter(t, reg, "notsale_allocator_restarts_total"); restarts != 1 {
 		t.Errorf("it was read again %v times before, want once", restarts)
 	}
@@ -108,11 +108,11 @@ func TestABatchThatTheLedgerRefusesIsTold(t *testing.T) {
 	r := d.request(1, of.FirstItem, "ann")
 	d.pack(of.ID, r)
 	_, reg := d.allocate("allocator-1", nil)
-	notsaletest.Eventually(t, "the alarm is raised", func() bool { return raised(t, reg, "inconsistent-ledger") })
+	servicetest.Eventually(t, "the alarm is raised", func() bool { return raised(t, reg, "inconsistent-ledger") })
 	if restarts := counter(t, reg, "notsale_allocator_restarts_total"); restarts != 1 {
 		t.Errorf("it was decided again %v times before, want once", restarts)
 	}
-	notsaletest.Eventually(t, "the lease is given back", func() bool {
+	servicetest.Eventually(t, "the lease is given back", func() bool {
 		return d.Count(`SELECT count(*) FROM leases WHERE holder = ''`) == 1
 	})
 	if n := d.Count(`SELECT count(*) FROM decisions`); n != 0 {

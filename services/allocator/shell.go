@@ -15,8 +15,8 @@ import (
 	"notsale/pkg/stream"
 )
 
-// Process is an allocator on goroutines and open connections, which stay the
-// caller's.
+// Process is an allocator on goroutines and real servers. Its caller closes the
+// connections.
 type Process struct {
 	*Allocator
 
@@ -39,36 +39,38 @@ func New(cfg Config, l *ledger.Ledger, s *stream.Client, c *rejection.Cache, log
 	return p, nil
 }
 
-// streams are those of a client.
+// streams are a client's streams.
 type streams struct{ *stream.Client }
 
 // Of implements Streams.
 func (s streams) Of(id sale.ID) follow.Stream { return follow.Requests(s.Client, id) }
 
 // stopTimeout bounds the end of the loops, retireTimeout giving the leases back
-// after it. What is blocked by then is left behind.
+// after it. What is still blocked then is abandoned.
 const (
 	stopTimeout   = 2 * time.Second
 	retireTimeout = 2 * time.Second
 )
 
 // Run takes, holds and gives back leases until ctx ends. It returns soon after
-// that, whatever is blocked.
+// that, even if something is blocked.
 func (p *Process) Run(ctx context.Context) error {
-	held := make(chan struct{})
+	holding := make(chan struct{})
 	go func() {
-		defer close(held)
+		defer close(holding)
 		p.Hold(ctx)
 	}()
 	<-ctx.Done()
-	await(held, stopTimeout)
-	p.endAll()
-	idle := make(chan struct{})
+	await(holding, stopTimeout)
+	for _, t := range p.running() {
+		t.cancel(nil)
+	}
+	running := make(chan struct{})
 	go func() {
-		defer close(idle)
+		defer close(running)
 		p.host.Join()
 	}()
-	await(idle, stopTimeout)
+	await(running, stopTimeout)
 	retire, cancel := context.WithTimeout(context.WithoutCancel(ctx), retireTimeout)
 	defer cancel()
 	if err := p.ledger.Retire(retire); err != nil {

@@ -17,7 +17,7 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 type withLedger interface {
@@ -34,7 +34,7 @@ func follower(stage withLedger, page int) *standby {
 // fit its cursor, keeps a standby from no other sale.
 func TestStandbyPassesOverWhatCannotBeDecided(t *testing.T) {
 	t.Parallel()
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	unknown, wrong, known := stage.OpenSale(5, 2), stage.OpenSale(5, 2), stage.OpenSale(5, 2)
 	for _, text := range []string{
 		`UPDATE sales SET rules = 1073741824 WHERE sale_id = 1`,
@@ -74,7 +74,7 @@ func TestStandbyPassesOverWhatCannotBeDecided(t *testing.T) {
 }
 
 func (s *standby) has(of sale.Sale) bool {
-	e, _ := s.standing(of.ID)
+	e, _ := s.engine(of.ID)
 	return e != nil
 }
 
@@ -82,7 +82,7 @@ func (s *standby) has(of sale.Sale) bool {
 // a while.
 func TestStandbyKeepsWhatSells(t *testing.T) {
 	t.Parallel()
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	idle, old, young := stage.OpenSale(5, 2), stage.OpenSale(5, 2), stage.OpenSale(5, 2)
 	s := follower(stage, DefaultConfig().RestorePage)
 	if got := s.behind(map[sale.ID]int64{idle.ID: 1, old.ID: 1, young.ID: 1}); !slices.Equal(got, []sale.ID{young.ID, old.ID, idle.ID}) {
@@ -138,7 +138,7 @@ func grant(t *testing.T, l *ledger.Ledger, e *allocation.Engine, epoch int64, to
 // lead takes the sale, and returns its engine at the ledger's cursor.
 func lead(t *testing.T, l *ledger.Ledger, of sale.Sale) (e *allocation.Engine, epoch int64) {
 	t.Helper()
-	leases, err := l.Take(t.Context(), notsaletest.Patience, nil, 1)
+	leases, err := l.Take(t.Context(), servicetest.Patience, nil, 1)
 	if err != nil || len(leases) != 1 {
 		t.Fatalf("leases %v, %v", leases, err)
 	}
@@ -154,7 +154,7 @@ func lead(t *testing.T, l *ledger.Ledger, of sale.Sale) (e *allocation.Engine, e
 
 // lose makes a history of two grants, which look sees, and puts the ledger back
 // to before it; the stream never had it, as if it was put back, too.
-func lose(t *testing.T, stage *notsaletest.Stage, of sale.Sale, look func(context.Context) error) {
+func lose(t *testing.T, stage *servicetest.Stage, of sale.Sale, look func(context.Context) error) {
 	t.Helper()
 	exec := func(statement string) {
 		t.Helper()
@@ -179,7 +179,7 @@ func lose(t *testing.T, stage *notsaletest.Stage, of sale.Sale, look func(contex
 // sale goes on beyond where the standby stands: it forgets what was lost.
 func TestAStandbyForgetsALostHistory(t *testing.T) {
 	t.Parallel()
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	of := stage.OpenSale(20, 10)
 	s := follower(stage, DefaultConfig().RestorePage)
 	lose(t, stage, of, s.follow)
@@ -211,11 +211,11 @@ func TestAStandbyForgetsALostHistory(t *testing.T) {
 // look: what was lost is forgotten by the term that takes over.
 func TestATakeoverForgetsALostHistory(t *testing.T) {
 	t.Parallel()
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	of := stage.OpenSale(20, 10)
 	allocator := func(name string) *Process {
 		cfg := DefaultConfig()
-		cfg.LeaseTTL = notsaletest.Patience
+		cfg.LeaseTTL = servicetest.Patience
 		a, err := New(cfg, stage.Ledger(name), stage.Stream(name), stage.Cache(name), stage.Log, prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
@@ -229,7 +229,7 @@ func TestATakeoverForgetsALostHistory(t *testing.T) {
 		}
 	}
 	decided := func(position int64) {
-		notsaletest.Eventually(t, "the pack is decided", func() bool { return stage.Count(`SELECT position FROM cursors`) == position })
+		servicetest.Eventually(t, "the pack is decided", func() bool { return stage.Count(`SELECT position FROM cursors`) == position })
 	}
 	second := allocator("second")
 	lose(t, stage, of, second.standby.follow)
@@ -252,7 +252,7 @@ func TestATakeoverForgetsALostHistory(t *testing.T) {
 // takes over, as it is.
 func TestATakeoverDoesNotWaitForTheStandbysRead(t *testing.T) {
 	t.Parallel()
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	of := stage.OpenSale(20, 10)
 	leader := stage.Ledger("leader")
 	e, epoch := lead(t, leader, of)
@@ -273,7 +273,7 @@ func TestATakeoverDoesNotWaitForTheStandbysRead(t *testing.T) {
 	defer func() { _ = tx.Rollback(context.Background()) }()
 	read := make(chan error, 1)
 	go func() { read <- s.follow(t.Context()) }()
-	notsaletest.Eventually(t, "the read hangs", func() bool {
+	servicetest.Eventually(t, "the read hangs", func() bool {
 		return stage.Count(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'standby' AND wait_event_type = 'Lock' AND datname = current_database()`) == 1
 	})
 	if warm := s.hand(of.ID); warm == nil || warm.Cursor().Position != 1 {

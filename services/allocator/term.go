@@ -16,74 +16,68 @@ import (
 	"notsale/pkg/wire"
 )
 
+// Limits of calls, after which a dead connection is given up.
+const (
+	// ledgerTimeout is more than the server allows a statement, and making a session.
+	// A healthy ledger commits in milliseconds; one whose disk takes 3 s for a flush
+	// commits in six.
+	ledgerTimeout = ledger.DefaultPatience + 5*time.Second
+	// streamTimeout is for up to three calls to NATS.
+	streamTimeout = 15 * time.Second
+)
+
+// Pauses of a term after errors.
+const (
+	firstPause = 20 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// unloadAfter is after how many looks at a silent stream the sale's engine is
+// dropped.
+const unloadAfter = 30
+
+// ErrGiveUp is wrapped by the end of a term after which this process should leave
+// the sale alone for a while: it needs a person, or a newer program.
+var ErrGiveUp = errors.New("the sale cannot be decided here")
+
 // term decides one sale during one lease. It has one owner.
 type term struct {
 	lease    ledger.Lease
+	cancel   context.CancelCauseFunc // ends it
 	cfg      Config
-	history  History
-	commits  Commits
-	streams  Streams
+	ports    Ports
 	stream   follow.Stream // the sale's
-	cache    Cache
-	replies  *replies
-	turns    host.Inbox // a turn for each restore that may be under way
+	turns    host.Inbox    // one token for each restore that may run
 	host     host.Host
 	progress *progress
 	metrics  *metrics
 	log      *slog.Logger
 
 	sale     sale.Sale
-	at       ledger.Position       // as last read or committed
-	engine   *allocation.Engine    // nil until a message needs it
-	page     []allocation.Decision // that was read last; its room is reused
+	at       ledger.Position    // as last read or committed
+	engine   *allocation.Engine // nil until a message needs it
+	pages    pages
 	facts    facts
+	replies  replies
 	warned   warnOnce
 	failures int  // in a row, for pauses
 	missing  bool // the stream was not there at the last look
-	misfit   bool // what was restored last is no history
-	refused  bool // the last commit did not fit what the ledger holds
+	misfit   bool // the decisions read last cannot have led to the cursor
+	refused  bool // the ledger refused the last batch as contradicting what it holds
 }
 
 // newTerm returns the term of a lease.
 func (a *Allocator) newTerm(lease ledger.Lease) *term {
 	return &term{
-		lease: lease, cfg: a.cfg, history: a.ports.History, commits: a.ports.Commits, streams: a.ports.Streams, stream: a.ports.Streams.Of(lease.Sale), cache: a.ports.Cache, turns: a.turns,
-		replies: newReplies(a.ports.Edges), host: a.host, metrics: a.metrics, log: a.log.With("sale", lease.Sale, "epoch", lease.Epoch),
-		progress: newProgress(a.host, &a.attended),
+		lease: lease, cfg: a.cfg, ports: a.ports, stream: a.ports.Streams.Of(lease.Sale), turns: a.turns, host: a.host,
+		progress: newProgress(a.host, &a.attended), metrics: a.metrics, log: a.log.With("sale", lease.Sale, "epoch", lease.Epoch),
+		pages: pages{history: a.ports.History, host: a.host, size: a.cfg.RestorePage}, replies: replies{edges: a.ports.Edges, byEdge: map[string][]wire.Reply{}},
 	}
 }
 
-// Limits of calls, after which a dead connection is given up.
-const (
-	// ledgerTimeout is more than the server lets a statement take, and a session to
-	// be made. A healthy ledger commits in milliseconds; one whose disk takes 3 s for
-	// a flush commits in six.
-	ledgerTimeout = ledger.DefaultPatience + 5*time.Second
-	// streamTimeout is of up to three calls to NATS.
-	streamTimeout = 15 * time.Second
-)
-
-// call begins calls that take no longer than the limit: what they are is seen from
-// outside until the next begin.
-func (t *term) call(ctx context.Context, what string, limit time.Duration) (context.Context, context.CancelFunc) {
-	t.progress.begin(what, limit)
-	return t.host.WithTimeout(ctx, limit)
-}
-
-// Pauses of a term.
-const (
-	firstPause = 20 * time.Millisecond
-	lastPause  = time.Second
-	// unloadAfter is after how many looks an idle sale's engine is let go.
-	unloadAfter = 30
-)
-
-// ErrGiveUp is wrapped by the end of a term after which this process should leave
-// the sale alone for a while: it needs a person, or a newer program.
-var ErrGiveUp = errors.New("the sale cannot be decided here")
-
 // run decides the sale until ctx ends, the lease is lost (ledger.ErrFenced), or a
-// person is needed (ErrGiveUp). Any doubt starts over from the ledger.
+// person is needed (ErrGiveUp). After any other error it starts over from the
+// ledger.
 func (t *term) run(ctx context.Context) error {
 	for {
 		err := t.follow(ctx)
@@ -98,8 +92,8 @@ func (t *term) run(ctx context.Context) error {
 	}
 }
 
-// follow checks ledger and stream, then decides what arrives until something
-// fails, or a hole was opened.
+// follow checks ledger and stream, then decides what arrives, until something
+// fails or it has recorded a hole.
 func (t *term) follow(ctx context.Context) error {
 	if err := t.load(ctx); err != nil {
 		return err
@@ -108,7 +102,11 @@ func (t *term) follow(ctx context.Context) error {
 	if err != nil || !matches {
 		return err
 	}
-	f, err := t.open(ctx)
+	var f *follow.Follower
+	err = t.call(ctx, "reading the stream", streamTimeout, func(ctx context.Context) (err error) {
+		f, err = follow.Open(ctx, t.stream, t.cursor())
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -128,9 +126,25 @@ func (t *term) follow(ctx context.Context) error {
 	return err
 }
 
-// load reads where the sale stands.
+// call makes calls that take no longer than the limit. They count as under way
+// until the next ones begin.
+func (t *term) call(ctx context.Context, what string, limit time.Duration, do func(context.Context) error) error {
+	t.progress.begin(what, limit)
+	ctx, cancel := t.host.WithTimeout(ctx, limit)
+	defer cancel()
+	return do(ctx)
+}
+
+// load reads the sale and its cursor from the ledger.
 func (t *term) load(ctx context.Context) error {
-	at, row, err := t.read(ctx)
+	var at ledger.Position
+	var row ledger.SaleRow
+	err := t.call(ctx, "reading the ledger", ledgerTimeout, func(ctx context.Context) (err error) {
+		if at, err = t.ports.History.Cursor(ctx, t.lease.Sale); err == nil {
+			row, err = t.ports.History.Sale(ctx, t.lease.Sale)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -141,31 +155,35 @@ func (t *term) load(ctx context.Context) error {
 	t.facts.aligned = false
 	t.align(ctx)
 	if e := t.engine; e != nil && (e.Cursor().Position > at.Cursor.Position || e.Sale() != t.sale) {
-		t.engine = nil // the ledger went back: a restore of an older backup
+		t.engine = nil // an older backup of the ledger was restored
 	}
 	return nil
 }
 
-func (t *term) read(ctx context.Context) (at ledger.Position, row ledger.SaleRow, err error) {
-	ctx, done := t.call(ctx, "reading the ledger", ledgerTimeout)
-	defer done()
-	if at, err = t.history.Cursor(ctx, t.lease.Sale); err == nil {
-		row, err = t.history.Sale(ctx, t.lease.Sale)
-	}
-	return at, row, err
+// cursor is the message that was decided last.
+func (t *term) cursor() follow.Cursor {
+	c := &t.at.Cursor
+	return follow.Cursor{Sequence: c.Sequence, Time: c.PackTime, Hash: c.PackHash, Created: sale.InstantOf(t.at.StreamCreated)}
 }
 
-// verify checks that the stream is still the one that was decided. A lost tail
-// becomes a hole, and the sale is loaded anew.
+// verify checks that the stream is still the one that was decided. If it has lost
+// its tail, verify records a hole, and the sale is to be loaded again.
 func (t *term) verify(ctx context.Context) (matches bool, err error) {
-	opening, info, matches, err := t.peek(ctx)
+	var opening stream.Opening
+	var info stream.Info
+	err = t.call(ctx, "reading the stream", streamTimeout, func(ctx context.Context) (err error) {
+		if opening, err = t.ports.Streams.Opening(ctx, t.lease.Sale); err == nil {
+			info, matches, err = follow.Unchanged(ctx, t.stream, t.cursor())
+		}
+		return err
+	})
 	lost := errors.Is(err, stream.ErrLost)
 	switch {
 	case errors.Is(err, wire.ErrVersion):
 		return false, t.giveUp("newer-version", err)
 	case errors.Is(err, wire.ErrMessage):
 		return false, t.giveUp("foreign-stream", err)
-	case lost && t.missing: // and the ledger, read in between, does not say that it was archived
+	case lost && t.missing: // and the ledger, read in between, does not say that the sale was archived
 		return false, t.giveUp("lost-stream", fmt.Errorf("%w: restore it from a backup, mend it where NATS says that checksums do not match, see README, or give its archive to notsale sale archive; what was sold stays sold", err))
 	case err != nil:
 		t.missing = lost
@@ -179,37 +197,21 @@ func (t *term) verify(ctx context.Context) (matches bool, err error) {
 	if matches {
 		return true, nil
 	}
-	return false, t.openHole(ctx, info, markOf(&opening.Message))
+	return false, t.openHole(ctx, info, fingerprint(&opening.Message))
 }
 
-// peek reads the stream's opening record and its state, and tells whether it is as
-// it was decided.
-func (t *term) peek(ctx context.Context) (opening stream.Opening, info stream.Info, matches bool, err error) {
-	ctx, done := t.call(ctx, "reading the stream", streamTimeout)
-	defer done()
-	if opening, err = t.streams.Opening(ctx, t.lease.Sale); err == nil {
-		info, matches, err = follow.Unchanged(ctx, t.stream, t.cursor())
-	}
-	return opening, info, matches, err
-}
-
-// cursor is the message that was decided last.
-func (t *term) cursor() follow.Cursor {
-	c := &t.at.Cursor
-	return follow.Cursor{Sequence: c.Sequence, Time: c.PackTime, Hash: c.PackHash, Created: sale.InstantOf(t.at.StreamCreated)}
-}
-
-// markOf returns what tells a message from any other at its sequence.
-func markOf(m *stream.Message) allocation.Mark {
+// fingerprint tells a message from any other at its sequence.
+func fingerprint(m *stream.Message) allocation.Mark {
 	return allocation.Mark{Time: m.Time, Hash: m.Hash()}
 }
 
-// openHole finds the last message that is still as it was decided, by halving the
-// stretch, for what is lost is a tail, and opens a new generation behind it. mark
-// is that of message 1, the opening record, which matches.
-func (t *term) openHole(ctx context.Context, info stream.Info, mark allocation.Mark) error {
+// openHole finds the last message that is still the one that was decided, and
+// records a hole behind it, with which a new generation begins. What is lost is a
+// tail, so it searches by halving, from message 1, the opening record, which still
+// is what it was.
+func (t *term) openHole(ctx context.Context, info stream.Info, opening allocation.Mark) error {
 	c := t.at.Cursor
-	low, high := uint64(1), min(info.Last, c.Sequence)
+	low, high, last := uint64(1), min(info.Last, c.Sequence), opening
 	for low < high {
 		middle := low + (high-low+1)/2
 		found, same, err := t.compare(ctx, middle)
@@ -217,16 +219,16 @@ func (t *term) openHole(ctx context.Context, info stream.Info, mark allocation.M
 		case err != nil:
 			return err
 		case same:
-			low, mark = middle, found
+			low, last = middle, found
 		default:
 			high = middle - 1
 		}
 	}
-	hole := allocation.Hole{Generation: c.Generation + 1, Matching: low, Mark: mark, Lost: c, StreamCreated: sale.InstantOf(info.Created)}
-	ctx, done := t.call(ctx, "recording a hole", ledgerTimeout)
-	defer done()
-	err := t.commits.OpenGeneration(ctx, t.lease.Sale, t.lease.Epoch, &hole)
-	if errors.Is(err, ledger.ErrFenced) { // perhaps by our own try before, which the ledger knows
+	hole := allocation.Hole{Generation: c.Generation + 1, Matching: low, Mark: last, Lost: c, StreamCreated: sale.InstantOf(info.Created)}
+	err := t.call(ctx, "recording a hole", ledgerTimeout, func(ctx context.Context) error {
+		return t.ports.Commits.OpenGeneration(ctx, t.lease.Sale, t.lease.Epoch, &hole)
+	})
+	if errors.Is(err, ledger.ErrFenced) { // perhaps an earlier try of ours succeeded, which the ledger knows
 		return fmt.Errorf("opening a hole: %v", err) //nolint:errorlint // not the end of the lease
 	}
 	if err == nil {
@@ -235,35 +237,29 @@ func (t *term) openHole(ctx context.Context, info stream.Info, mark allocation.M
 	return err
 }
 
-// compare tells whether a message is the one that was decided at its sequence.
-func (t *term) compare(ctx context.Context, sequence uint64) (mark allocation.Mark, same bool, err error) {
-	ctx, done := t.call(ctx, "comparing stream and ledger", streamTimeout+ledgerTimeout)
-	defer done()
-	m, err := t.stream.Message(ctx, sequence)
-	if errors.Is(err, stream.ErrLost) {
-		return mark, false, nil
-	}
-	if err != nil {
-		return mark, false, err
-	}
-	mark = markOf(&m)
-	same, err = t.commits.Applied(ctx, t.lease.Sale, sequence, mark)
-	return mark, same, err
+// compare reports whether a message is the one that was decided at its sequence.
+func (t *term) compare(ctx context.Context, sequence uint64) (found allocation.Mark, same bool, err error) {
+	err = t.call(ctx, "comparing stream and ledger", streamTimeout+ledgerTimeout, func(ctx context.Context) error {
+		m, err := t.stream.Message(ctx, sequence)
+		if errors.Is(err, stream.ErrLost) {
+			return nil
+		}
+		if err == nil {
+			found = fingerprint(&m)
+			same, err = t.ports.Commits.Applied(ctx, t.lease.Sale, sequence, found)
+		}
+		return err
+	})
+	return found, same, err
 }
 
-// open opens a follower at the cursor.
-func (t *term) open(ctx context.Context) (*follow.Follower, error) {
-	ctx, done := t.call(ctx, "reading the stream", streamTimeout)
-	defer done()
-	return follow.Open(ctx, t.stream, t.cursor())
-}
-
-// await waits for messages until it is time to look at the stream, and looks at the
-// cache meanwhile.
+// await waits for messages until it is time to look at a silent stream. Meanwhile
+// it looks at the cache.
 func (t *term) await(ctx context.Context, f *follow.Follower) ([]stream.Message, error) {
 	for patience := f.Patience(); ; {
 		slice := min(patience, alignEvery)
-		t.progress.waits(slice)
+		t.progress.begin(waiting, slice)
+		t.progress.well()
 		messages, err := f.Next(ctx, stream.ReadAhead, slice)
 		if patience -= slice; err != nil || len(messages) > 0 || patience <= 0 {
 			return messages, err
@@ -272,7 +268,7 @@ func (t *term) await(ctx context.Context, f *follow.Follower) ([]stream.Message,
 	}
 }
 
-// decide applies messages in batches. Each is committed, then told, in that order.
+// decide decides messages in batches. Each is committed, and only then told.
 func (t *term) decide(ctx context.Context, messages []stream.Message) error {
 	for len(messages) > 0 {
 		if err := t.restore(ctx); err != nil {
@@ -293,8 +289,8 @@ func (t *term) decide(ctx context.Context, messages []stream.Message) error {
 	return nil
 }
 
-// apply decides messages up to the size of a batch. One of a newer version is not
-// decided, nor is anything behind it.
+// apply lets the engine decide messages, up to the size of a batch. It stops at a
+// message of a newer version: neither that nor any later one may be decided here.
 func (t *term) apply(messages []stream.Message) (b *allocation.Batch, rest []stream.Message, newer error) {
 	b = t.engine.Begin()
 	for rest = messages; len(rest) > 0 && b.After.Position-b.Before.Position < int64(t.cfg.BatchRequests); rest = rest[1:] {
@@ -307,11 +303,11 @@ func (t *term) apply(messages []stream.Message) (b *allocation.Batch, rest []str
 	return b, rest, nil
 }
 
-// commit returns once the batch is known to be in the ledger.
+// commit returns nil once the batch is known to be in the ledger.
 func (t *term) commit(ctx context.Context, b *allocation.Batch) error {
-	for doubt := false; ; doubt = true {
+	for inDoubt := false; ; inDoubt = true {
 		err := t.write(ctx, b)
-		if errors.Is(err, ledger.ErrFenced) && doubt { // perhaps by our own commit before
+		if errors.Is(err, ledger.ErrFenced) && inDoubt { // perhaps our own earlier try has moved the cursor
 			err = t.settle(ctx, b)
 		}
 		switch {
@@ -331,21 +327,25 @@ func (t *term) commit(ctx context.Context, b *allocation.Batch) error {
 }
 
 func (t *term) write(ctx context.Context, b *allocation.Batch) error {
-	ctx, done := t.call(ctx, "a commit", ledgerTimeout)
-	defer done()
 	started := t.host.Now()
-	err := t.commits.Commit(ctx, t.lease.Sale, t.lease.Epoch, b)
+	err := t.call(ctx, "a commit", ledgerTimeout, func(ctx context.Context) error {
+		return t.ports.Commits.Commit(ctx, t.lease.Sale, t.lease.Epoch, b)
+	})
 	if err == nil {
 		t.metrics.commits.Observe(t.host.Now().Sub(started).Seconds())
 	}
 	return err
 }
 
-// settle tells whether a batch whose commit is in doubt was committed, once nothing
-// of it is under way any more: ledger.ErrFenced where it was not.
+// settle waits until no try of a commit is under way any more, and returns nil if
+// one has succeeded, else ledger.ErrFenced.
 func (t *term) settle(ctx context.Context, b *allocation.Batch) error {
 	for {
-		at, err := t.settled(ctx)
+		var at ledger.Position
+		err := t.call(ctx, "reading the ledger", ledgerTimeout, func(ctx context.Context) (err error) {
+			at, err = t.ports.Commits.Settled(ctx, t.lease.Sale, t.lease.Epoch)
+			return err
+		})
 		switch {
 		case err == nil && at.Mine && at.Epoch == t.lease.Epoch && at.Cursor == b.After:
 			return nil
@@ -358,15 +358,10 @@ func (t *term) settle(ctx context.Context, b *allocation.Batch) error {
 	}
 }
 
-func (t *term) settled(ctx context.Context) (ledger.Position, error) {
-	ctx, done := t.call(ctx, "reading the ledger", ledgerTimeout)
-	defer done()
-	return t.commits.Settled(ctx, t.lease.Sale, t.lease.Epoch)
-}
-
-// contradicted has a batch decided once more that the ledger has refused whole,
-// with an engine that is made of what it holds now. No earlier try of the batch was
-// made: it would have moved the cursor, which the commit looks at first.
+// contradicted handles a batch that the ledger refuses because it contradicts what
+// the ledger holds: the engine was wrong, or somebody has changed the ledger. The
+// batch is decided once more, by an engine made from what the ledger holds now. No
+// earlier try of the batch can have succeeded: the commit checks the cursor first.
 func (t *term) contradicted(err error) error {
 	if t.refused {
 		return t.giveUp("inconsistent-ledger", fmt.Errorf("what is decided does not fit what the ledger holds, `notsale audit --sale %d` names the rows: %w", t.lease.Sale, err))
@@ -375,27 +370,24 @@ func (t *term) contradicted(err error) error {
 	return err
 }
 
-// tell tells what is committed: first the cache, then the edges.
-func (t *term) tell(ctx context.Context, b *allocation.Batch) {
-	t.metrics.committed(b, t.host.Now())
-	t.progress.begin("telling what is committed", factsLimit)
-	t.progress.well()
-	if err := t.learn(ctx, b); err != nil {
-		t.log.Debug("facts not cached", "error", err)
-	}
-	t.warned.about(t.log, "decisions are not told: shoppers wait, and are told to ask again", t.replies.send(b.Replies))
-}
-
 // look compares a silent stream with the cursor, and the cursor with the ledger,
-// which may have been restored. An idle sale's engine is let go.
+// which may have been restored. The engine of an idle sale is dropped.
 func (t *term) look(ctx context.Context, f *follow.Follower) error {
-	at, idle, err := t.ends(ctx, f)
+	t.progress.restored() // nothing waits for one
+	var at ledger.Position
+	var idle int
+	err := t.call(ctx, "comparing stream and ledger", streamTimeout+ledgerTimeout, func(ctx context.Context) (err error) {
+		if idle, err = f.Look(ctx, t.cursor()); err == nil {
+			at, err = t.ports.History.Cursor(ctx, t.lease.Sale)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	t.align(ctx)
 	if c := &t.at.Cursor; at.Cursor != *c {
-		return fmt.Errorf("%w: the ledger stands at %d, not at %d: it was restored", allocation.ErrHistory, at.Cursor.Sequence, c.Sequence)
+		return fmt.Errorf("%w: the ledger's cursor is at %d, not at %d: the ledger was restored", allocation.ErrHistory, at.Cursor.Sequence, c.Sequence)
 	}
 	if idle >= unloadAfter {
 		t.engine = nil
@@ -403,24 +395,13 @@ func (t *term) look(ctx context.Context, f *follow.Follower) error {
 	return nil
 }
 
-// ends reads where stream and ledger end.
-func (t *term) ends(ctx context.Context, f *follow.Follower) (at ledger.Position, idle int, err error) {
-	t.progress.idle()
-	ctx, done := t.call(ctx, "comparing stream and ledger", streamTimeout+ledgerTimeout)
-	defer done()
-	if idle, err = f.Look(ctx, t.cursor()); err == nil {
-		at, err = t.history.Cursor(ctx, t.lease.Sale)
-	}
-	return at, idle, err
-}
-
-// pause waits because of an error, longer with each in a row.
+// pause waits after an error, longer with each in a row.
 func (t *term) pause(ctx context.Context, err error) {
 	length := min(firstPause<<min(t.failures, 10), lastPause)
 	t.progress.begin("a pause", length)
 	t.failures++
 	t.metrics.restarts.Inc()
-	level := slog.LevelDebug // the first failure of a row was told
+	level := slog.LevelDebug
 	if t.progress.fail(err) {
 		level = slog.LevelWarn
 	}

@@ -16,7 +16,7 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // gone is a stream that is not there, and what happens while that is found out.
@@ -32,7 +32,7 @@ func (g gone) Opening(context.Context, sale.ID) (stream.Opening, error) {
 }
 
 // led is the term of the stage's only sale, which has not begun.
-func led(t *testing.T, stage *notsaletest.Stage, change func(*Ports)) (*term, *prometheus.Registry) {
+func led(t *testing.T, stage *servicetest.Stage, change func(*Ports)) (*term, *prometheus.Registry) {
 	t.Helper()
 	l, s := stage.Ledger("allocator"), stage.Stream("allocator")
 	ports := Ports{Leases: l, History: l, Commits: l, Streams: streams{s}, News: s, Cache: stage.Cache("allocator"), Edges: s}
@@ -42,10 +42,10 @@ func led(t *testing.T, stage *notsaletest.Stage, change func(*Ports)) (*term, *p
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Renew(t.Context(), notsaletest.Patience); err != nil {
+	if _, err := l.Renew(t.Context(), servicetest.Patience); err != nil {
 		t.Fatal(err)
 	}
-	leases, err := l.Take(t.Context(), notsaletest.Patience, nil, 1)
+	leases, err := l.Take(t.Context(), servicetest.Patience, nil, 1)
 	if err != nil || len(leases) != 1 {
 		t.Fatalf("%v, %v", leases, err)
 	}
@@ -76,7 +76,7 @@ func TestMissingStream(t *testing.T) {
 	for name, archived := range map[string]bool{"of a sale that is led": false, "of a sale that was archived": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			stage := notsaletest.New(t)
+			stage := servicetest.New(t)
 			stage.OpenSale(5, 2)
 			var looks atomic.Int64
 			one, reg := led(t, stage, func(p *Ports) {
@@ -109,7 +109,7 @@ func TestMissingStream(t *testing.T) {
 // number: an engine of the one that was is not used for it.
 func TestAnEngineOfAnotherSaleIsLetGo(t *testing.T) {
 	t.Parallel()
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	own := stage.OpenSale(5, 2)
 	other := own
 	other.UUID[0]++

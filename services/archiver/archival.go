@@ -32,10 +32,10 @@ var ErrFile = errors.New("the archive is not as it must be")
 
 // Task is one sale to be archived.
 type Task struct {
-	Sale  sale.ID
-	Path  string // of the archive
-	Books *ledger.Ledger
-	Tape  *stream.Client // with an identity that may remove streams
+	Stores // with an identity that may remove streams
+
+	Sale sale.ID
+	Path string // of the archive
 
 	Share    float64               // of the time in which audits work; 0: all
 	Progress auditor.Progress      // may be nil
@@ -62,59 +62,63 @@ type Archival struct {
 // ErrFindings: the audit has findings, and the streams are kept.
 func Archive(ctx context.Context, t Task) (ledger.Archive, error) {
 	a := &Archival{Task: t}
-	err := a.run(ctx)
+	if a.Wait == nil {
+		a.Wait = func(context.Context) error { return nil }
+	}
+	row, err := a.Ledger.Sale(ctx, a.Sale)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return a.Ends, fmt.Errorf("there is no sale %d", a.Sale)
+	}
+	if err == nil {
+		a.row = row
+		err = a.run(ctx)
+	}
+	if err != nil {
+		err = fmt.Errorf("sale %d: %w", a.Sale, err)
+	}
 	return a.Ends, err
 }
 
-func (a *Archival) run(ctx context.Context) (err error) {
-	a.row, err = a.Books.Sale(ctx, a.Sale)
-	if errors.Is(err, ledger.ErrNotFound) {
-		return fmt.Errorf("there is no sale %d", a.Sale)
-	}
-	if err != nil {
+func (a *Archival) run(ctx context.Context) error {
+	if err := a.ours(ctx); err != nil {
 		return err
 	}
-	if err := a.ours(ctx); err != nil {
-		return fmt.Errorf("sale %d: %w", a.Sale, err)
-	}
+	var steps []func(context.Context) error
 	switch a.closed = a.row.State == sale.Archived; {
 	case a.closed:
-		return a.steps(ctx, a.recall, a.wait, a.export, a.wait, a.verify, a.List, a.Remove)
+		steps = append(steps, a.recall, a.Wait, a.export, a.Wait, a.verify)
 	case a.gone && (a.row.State == sale.Archiving || a.row.State == sale.SoldOut): // a ledger that was restored to before it was finished
-		return a.steps(ctx, a.infer, a.wait, a.verify, a.Start, a.record, a.Finish, a.List, a.Remove)
+		steps = append(steps, a.infer, a.Wait, a.verify, a.Start, a.record, a.Finish)
+	default:
+		steps = append(steps, a.writable)
+		if a.row.State != sale.Archiving { // else an earlier try came at least so far
+			steps = append(steps, a.Wait, a.audit, a.Start)
+		}
+		steps = append(steps, a.List, a.Seal, a.Settle, a.Wait, a.export, a.Wait, a.verify, a.Finish)
 	}
-	first := []func(context.Context) error{a.writable}
-	if a.row.State != sale.Archiving { // else an earlier try came at least so far
-		first = append(first, a.wait, a.audit, a.Start)
+	for _, step := range append(steps, a.List, a.Remove) {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
-	if err := a.steps(ctx, first...); err != nil {
-		return err
-	}
-	return a.steps(ctx, a.List, a.Seal, a.Settle, a.wait, a.export, a.wait, a.verify, a.Finish, a.List, a.Remove)
-}
-
-func (a *Archival) wait(ctx context.Context) error {
-	if a.Wait == nil {
-		return nil
-	}
-	return a.Wait(ctx)
+	return nil
 }
 
 // ours refuses to touch the streams of another installation, and sees whether
 // the sale has its own.
 func (a *Archival) ours(ctx context.Context) error {
-	id, err := a.Books.Installation(ctx)
+	id, err := a.Ledger.Installation(ctx)
 	if err != nil {
 		return err
 	}
-	directory, err := a.Tape.Directory(ctx)
+	directory, err := a.Streams.Directory(ctx)
 	if err != nil {
 		return err
 	}
 	if err := directory.Check(ctx, id); err != nil {
 		return err
 	}
-	o, err := a.Tape.Opening(ctx, a.Sale)
+	o, err := a.Streams.Opening(ctx, a.Sale)
 	if a.gone = errors.Is(err, stream.ErrLost); err != nil && !a.gone {
 		return err
 	}
@@ -133,26 +137,17 @@ func (a *Archival) writable(context.Context) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-func (a *Archival) steps(ctx context.Context, steps ...func(context.Context) error) error {
-	for _, step := range steps {
-		if err := step(ctx); err != nil {
-			return fmt.Errorf("sale %d: %w", a.Sale, err)
-		}
-	}
-	return nil
-}
-
 // audit keeps a sale with findings from being archived.
 func (a *Archival) audit(ctx context.Context) error {
-	err := a.audited(ctx, a.Books, TapeOf(&a.row, a.Tape, a.Tape))
+	err := a.audited(ctx, a.evidence(&a.row))
 	if errors.Is(err, ErrFindings) {
 		return fmt.Errorf("the streams are kept: %w", err)
 	}
 	return err
 }
 
-func (a *Archival) audited(ctx context.Context, books auditor.Books, tape auditor.Tape) error {
-	report, err := auditor.Audit(ctx, books, tape, a.Sale, auditor.Options{Progress: a.Progress, Share: a.Share})
+func (a *Archival) audited(ctx context.Context, e *Evidence) error {
+	report, err := auditor.Audit(ctx, e.rows, e.messages, a.Sale, auditor.Options{Progress: a.Progress, Share: a.Share})
 	if err != nil {
 		return err
 	}
@@ -166,15 +161,15 @@ func (a *Archival) audited(ctx context.Context, books auditor.Books, tape audito
 }
 
 // Start says that the streams take nothing more.
-func (a *Archival) Start(ctx context.Context) error { return a.Books.StartArchiving(ctx, a.Sale) }
+func (a *Archival) Start(ctx context.Context) error { return a.Ledger.StartArchiving(ctx, a.Sale) }
 
 // List tells the directory what the sale's row says.
 func (a *Archival) List(ctx context.Context) error {
-	row, err := a.Books.Sale(ctx, a.Sale)
+	row, err := a.Ledger.Sale(ctx, a.Sale)
 	if err != nil {
 		return err
 	}
-	directory, err := a.Tape.Directory(ctx)
+	directory, err := a.Streams.Directory(ctx)
 	if err != nil {
 		return err
 	}
@@ -182,7 +177,7 @@ func (a *Archival) List(ctx context.Context) error {
 }
 
 // Seal closes the streams.
-func (a *Archival) Seal(ctx context.Context) error { return a.Tape.Seal(ctx, a.Sale) }
+func (a *Archival) Seal(ctx context.Context) error { return a.Streams.Seal(ctx, a.Sale) }
 
 // Settle waits until all that is in the closed streams is in the ledger, and
 // says what the archive must be.
@@ -191,10 +186,10 @@ func (a *Archival) Settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	for {
-		info, errInfo := a.Tape.Info(ctx, a.Sale)
-		pos, errPos := a.Books.Cursor(ctx, a.Sale)
-		recorded, errRecorded := a.Books.Recorded(ctx, a.Sale)
-		last, errLast := a.Tape.LastAttempt(ctx, a.Sale)
+		info, errInfo := a.Streams.Info(ctx, a.Sale)
+		pos, errPos := a.Ledger.Cursor(ctx, a.Sale)
+		recorded, errRecorded := a.Ledger.Recorded(ctx, a.Sale)
+		last, errLast := a.Streams.LastAttempt(ctx, a.Sale)
 		if err := errors.Join(errInfo, errPos, errRecorded, errLast); err != nil {
 			return err
 		}
@@ -219,17 +214,14 @@ func (a *Archival) export(ctx context.Context) error {
 	if a.gone {
 		return fmt.Errorf("%w: its streams are removed and there is no file %s: give the archive whose manifest has SHA-256 %x by --out", ErrFile, a.Path, a.Ends.Manifest)
 	}
-	own, err := NewOwnBooks(ctx, a.Books, a.Tape, a.Sale)
-	if err != nil {
-		return err
-	}
-	_, err = archive.Create(ctx, a.Path, own, a.Tape, a.Sale, a.Progress)
+	row := ledger.SaleRow{Sale: a.row.Sale, State: sale.Archiving}
+	_, err := a.evidence(&row).Export(ctx, a.Path, a.Progress)
 	return err
 }
 
 // recall reads what the archive must be.
 func (a *Archival) recall(ctx context.Context) (err error) {
-	a.Ends, err = a.Books.ArchiveOf(ctx, a.Sale)
+	a.Ends, err = a.Ledger.ArchiveOf(ctx, a.Sale)
 	return err
 }
 
@@ -241,7 +233,7 @@ func (a *Archival) infer(ctx context.Context) error {
 		return fmt.Errorf("its streams are gone: give its archive by --out: %w", err)
 	}
 	defer func() { _ = file.Close() }() // read only
-	pos, err := a.Books.Cursor(ctx, a.Sale)
+	pos, err := a.Ledger.Cursor(ctx, a.Sale)
 	if err != nil {
 		return err
 	}
@@ -253,23 +245,21 @@ func (a *Archival) infer(ctx context.Context) error {
 // verify reads the archive as it is on the disk: every byte, that it ends where
 // the streams ended, and its streams against the ledger.
 func (a *Archival) verify(ctx context.Context) error {
-	file, err := archive.Open(a.Path)
-	if err != nil {
-		return err
+	e, err := Open(a.Path, 0)
+	if err == nil {
+		defer e.Close()
+		err = e.file.Verify(ctx, nil)
 	}
-	defer func() { _ = file.Close() }() // read only
-	if err := file.Verify(ctx, nil); errors.Is(err, archive.ErrDamaged) {
+	if errors.Is(err, archive.ErrDamaged) {
 		return fmt.Errorf("%w: %s is damaged, move it away and run this again: %w", ErrFile, a.Path, err)
-	} else if err != nil {
-		return err
 	}
-	m, err := file.Manifest()
 	if err != nil {
 		return err
 	}
-	recorded, errRecorded := file.Recorded(ctx, a.Sale)
-	attempts, errLast := file.LastAttempt(ctx, a.Sale)
-	if err := errors.Join(errRecorded, errLast); err != nil {
+	m, errManifest := e.file.Manifest()
+	recorded, errRecorded := e.file.Recorded(ctx, a.Sale)
+	attempts, errLast := e.file.LastAttempt(ctx, a.Sale)
+	if err := errors.Join(errManifest, errRecorded, errLast); err != nil {
 		return fmt.Errorf("%s: %w", a.Path, err)
 	}
 	if recorded.Own != attempts {
@@ -289,10 +279,13 @@ func (a *Archival) verify(ctx context.Context) error {
 	if a.closed {
 		return nil
 	}
-	if err := a.audited(ctx, file, file); err != nil {
+	if err := a.audited(ctx, e); err != nil {
 		return fmt.Errorf("%s: %w", a.Path, err)
 	}
-	return a.audited(ctx, a.Books, &LaterTape{Tape: file, Live: a.Tape})
+	if err := e.UseLedger(ctx, a.Stores); err != nil {
+		return err
+	}
+	return a.audited(ctx, e)
 }
 
 // recordedAtOnce is how many checkouts are stored in one statement, as by a
@@ -308,13 +301,13 @@ func (a *Archival) record(ctx context.Context) error {
 	}
 	defer func() { _ = file.Close() }() // read only
 	of := wire.AttemptStream{Sale: a.Sale}
-	at, err := a.Books.AttemptCursor(ctx, of)
+	at, err := a.Ledger.AttemptCursor(ctx, of)
 	if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 		return err
 	}
 	to, waiting := at, []ledger.RecordedAttempt(nil)
 	store := func() error {
-		_, err := a.Books.RecordAttempts(ctx, of, at, to, waiting)
+		_, err := a.Ledger.RecordAttempts(ctx, of, at, to, waiting)
 		at, waiting = to, waiting[:0]
 		return err
 	}
@@ -355,8 +348,8 @@ func syncFile(path string) error {
 
 // Finish says that the archive is all there is.
 func (a *Archival) Finish(ctx context.Context) error {
-	return a.Books.FinishArchiving(ctx, a.Sale, a.Ends)
+	return a.Ledger.FinishArchiving(ctx, a.Sale, a.Ends)
 }
 
 // Remove removes the streams.
-func (a *Archival) Remove(ctx context.Context) error { return a.Tape.Remove(ctx, a.Sale) }
+func (a *Archival) Remove(ctx context.Context) error { return a.Streams.Remove(ctx, a.Sale) }

@@ -24,11 +24,11 @@ import (
 type Config struct {
 	To    string        // folder of the archives; empty: nothing is archived
 	After time.Duration // how long a sale has been sold out
-	Pace
+	Waits
 }
 
-// Pace is how long an archiver waits, and for what.
-type Pace struct {
+// Waits is how long an archiver waits, and for what.
+type Waits struct {
 	Lease time.Duration // after which an archiver that is gone is replaced
 	Look  time.Duration // between two looks for a sale, where there was none
 	Later time.Duration // until a sale is tried again that somebody must look at
@@ -36,27 +36,26 @@ type Pace struct {
 	Busy  time.Duration // how long to wait for busy sales, before each step that works hard
 }
 
-// Shortest paces, whatever the slot.
+// The shortest waits, whatever the slot.
 const (
 	minLease = 5 * time.Second // a quarter of it is longer than a commit takes
 	minLook  = time.Second     // each asks both stores
 	minQuiet = time.Second     // a sale that sells through a fault pauses for less
 )
 
-// PaceOf follows the time from one sale to the next, so that a sale a slot is
-// archived, with three steps that work hard, also where some sale is always busy:
-// in a minute all is a sixtieth of what it is in an hour, down to the shortest. It
-// is never slower than with an hour.
-func PaceOf(slot time.Duration) Pace {
+// WaitsOf makes the waits proportional to a slot of up to an hour, so that one sale a
+// slot is archived, with three steps that work hard, even where some sale is always
+// busy.
+func WaitsOf(slot time.Duration) Waits {
 	slot = min(slot, time.Hour)
-	return Pace{
+	return Waits{
 		Lease: max(slot/60, minLease), Look: max(slot/60, minLook), Later: slot,
 		Quiet: max(slot/720, minQuiet), Busy: slot / 6,
 	}
 }
 
-// DefaultConfig archives nothing, at the pace of a sale an hour.
-func DefaultConfig() Config { return Config{After: 7 * 24 * time.Hour, Pace: PaceOf(time.Hour)} }
+// DefaultConfig archives nothing, with the waits of a sale an hour.
+func DefaultConfig() Config { return Config{After: 7 * 24 * time.Hour, Waits: WaitsOf(time.Hour)} }
 
 // Validate reports a setting that cannot be used.
 func (c Config) Validate() error {
@@ -88,10 +87,10 @@ const (
 
 // Archiver archives sold-out sales by their age.
 type Archiver struct {
+	Stores
+
 	cfg      Config
 	name     string // of the lease's holder
-	ledger   *ledger.Ledger
-	stream   *stream.Client
 	log      *slog.Logger
 	archived prometheus.Counter
 	failed   prometheus.Counter
@@ -107,7 +106,7 @@ func New(cfg Config, name string, l *ledger.Ledger, s *stream.Client, log *slog.
 		return nil, err
 	}
 	a := &Archiver{
-		cfg: cfg, name: name, ledger: l, stream: s, log: log, failures: map[sale.ID]time.Time{},
+		Stores: Stores{l, s}, cfg: cfg, name: name, log: log, failures: map[sale.ID]time.Time{},
 		archived: prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_archiver_sales_archived_total", Help: "Sales archived by this archiver."}),
 		failed:   prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_archiver_failures_total", Help: "Sales that could not be archived, and are tried again."}),
 		alarms:   prometheus.NewCounter(prometheus.CounterOpts{Name: "notsale_archiver_alarms_total", Help: "Sales that are kept because ledger and stream do not agree."}),
@@ -140,13 +139,13 @@ func (a *Archiver) Run(ctx context.Context) error {
 func (a *Archiver) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = a.ledger.ReleaseArchiving(ctx, a.name) // else it expires
+	_ = a.Ledger.ReleaseArchiving(ctx, a.name) // else it expires
 }
 
 // Turn archives one sale, if this archiver holds the lease and there is one that
 // is old enough, or whose archiving was interrupted. It reports whether there was.
 func (a *Archiver) Turn(ctx context.Context) (worked bool, err error) {
-	held, err := a.ledger.HoldArchiving(ctx, a.name, a.cfg.Lease)
+	held, err := a.Ledger.HoldArchiving(ctx, a.name, a.cfg.Lease)
 	if err != nil || !held {
 		return false, err
 	}
@@ -158,11 +157,10 @@ func (a *Archiver) Turn(ctx context.Context) (worked bool, err error) {
 	return err == nil, err
 }
 
-// next returns the sale to archive, or 0: one that has not failed, or else the
-// one whose time to be tried again came first, so that no number of sales that
-// fail again and again holds up the others.
+// next returns the sale to archive, or 0: one that has not failed, else the failed
+// one that is due first, so that sales that keep failing do not hold up others.
 func (a *Archiver) next(ctx context.Context) (sale.ID, error) {
-	there, err := a.stream.Sales(ctx)
+	there, err := a.Streams.Sales(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -175,12 +173,12 @@ func (a *Archiver) next(ctx context.Context) (sale.ID, error) {
 		}
 	}
 	maps.DeleteFunc(a.failures, func(id sale.ID, _ time.Time) bool { return !slices.Contains(there, id) })
-	id, err := a.ledger.SaleToArchive(ctx, fresh, a.cfg.After)
+	id, err := a.Ledger.SaleToArchive(ctx, fresh, a.cfg.After)
 	if err != nil || id != 0 || len(failed) == 0 {
 		return id, err
 	}
 	first := slices.MinFunc(failed, func(x, y sale.ID) int { return a.failures[x].Compare(a.failures[y]) })
-	return a.ledger.SaleToArchive(ctx, []sale.ID{first}, a.cfg.After)
+	return a.Ledger.SaleToArchive(ctx, []sale.ID{first}, a.cfg.After)
 }
 
 func (a *Archiver) archive(ctx context.Context, id sale.ID) error {
@@ -188,7 +186,7 @@ func (a *Archiver) archive(ctx context.Context, id sale.ID) error {
 	if err := archive.Sweep(path, a.cfg.Lease); err != nil { // whoever writes does so all the time
 		a.log.Warn("what a killed archiver left cannot be removed", "sale", id, "error", err)
 	}
-	ends, err := Archive(ctx, Task{Sale: id, Path: path, Books: a.ledger, Tape: a.stream, Share: share, Wait: a.wait})
+	ends, err := Archive(ctx, Task{Sale: id, Path: path, Stores: a.Stores, Share: share, Wait: a.wait})
 	switch {
 	case err == nil:
 		a.archived.Inc()
@@ -207,10 +205,10 @@ func (a *Archiver) archive(ctx context.Context, id sale.ID) error {
 	return err
 }
 
-// again is after how long a sale is tried again that failed so: where somebody
-// must look first (ledger and stream do not agree, a file or a folder is not as
-// it must be) much later. Every other reason passes by itself: a store is away, a
-// connection broke, nobody decides what the streams hold.
+// again is how long to wait before a sale that failed so is tried again: long where
+// somebody must look first (ledger and stream do not agree, a file or a folder is not
+// as it must be). Every other reason passes by itself: a store is away, a connection
+// broke, no allocator runs.
 func (a *Archiver) again(err error) time.Duration {
 	for _, lasting := range [...]error{ErrFindings, ErrFile, archive.ErrDamaged, stream.ErrForeign, ledger.ErrArchive} {
 		if errors.Is(err, lasting) {
@@ -237,7 +235,7 @@ func (a *Archiver) whileHeld(ctx context.Context, work func(context.Context) err
 				return
 			case <-time.After(a.cfg.Lease / 4):
 			}
-			if held, err := a.ledger.HoldArchiving(ctx, a.name, a.cfg.Lease); err == nil && !held {
+			if held, err := a.Ledger.HoldArchiving(ctx, a.name, a.cfg.Lease); err == nil && !held {
 				cancel(errLeaseLost)
 			}
 		}
@@ -284,7 +282,7 @@ func (a *Archiver) wait(ctx context.Context) error {
 // stored is how many packs of purchases the streams of all sales have. Checkouts
 // cost little, and come from anybody.
 func (a *Archiver) stored(ctx context.Context) (sum uint64, err error) {
-	sizes, err := a.stream.Sizes(ctx)
+	sizes, err := a.Streams.Sizes(ctx)
 	for i := range sizes {
 		if sizes[i].Kind == stream.Purchases {
 			sum += sizes[i].Messages

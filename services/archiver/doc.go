@@ -1,28 +1,30 @@
-// Package archiver moves the streams of sold-out sales into archives.
+// Package archiver knows where the evidence about a sale is, and moves it: it
+// audits a sale, explains what became of a code, signs a statement, writes a page
+// or an archive, and moves the streams of sold-out sales into archives.
 //
 //	audit ─▶ row archiving ─▶ streams sealed ─▶ all decided and recorded
 //	      ─▶ exported ─▶ verified ─▶ row archived ─▶ streams removed
 //
-// Purpose: space in NATS for the sales to come. Archive does it to one sale, as
-// `notsale sale archive` asks; an Archiver to each sale that was sold out long
+// Purpose: room in NATS for the sales to come. Archive moves one sale, as
+// `notsale sale archive` asks; an Archiver moves each sale that was sold out long
 // enough ago, where the operator has named a folder.
 //
-// Authority: the ledger's row says how far a sale's archiving is; the manifest of
-// the archive stands in it before anything is removed.
+// Authority: the sale's row says how far its archiving has come; the ledger has
+// the archive's manifest before anything is removed.
 //
-// Invariants: nothing is removed that is not in a verified archive whose end is
-// the end of the streams; a sale with findings keeps its streams; one sale at a
-// time, by whoever holds the lease, and not while purchases come fast, unless
-// they do so for long: a full store is worse.
+// Invariants: streams are removed only once a verified archive ends where they
+// end; a sale with findings keeps its streams; one sale at a time, by the archiver
+// that holds the lease, and not while purchases come fast, unless they do so for
+// long: a full store is worse.
 //
 // Failure behaviour: every step can be repeated, by any archiver that has the
-// folder; one that dies leaves a sale that is answered from the ledger, and that
-// the next one finishes, from where its streams were closed, once the lease has
-// ended. So is a sold-out sale without streams whose archive is given, after a
-// restore: what the ledger lacks of its checkouts is recorded from there. A sale
-// whose archiving failed because a store was away is tried again when another has
-// had its turn; one that somebody must look at, a slot later: findings raise an
-// alarm, a file or folder that is not as it must be is told of in the log.
+// folder. One that dies leaves a sale that is answered from the ledger; once its
+// lease has ended another goes on from the closed streams. After a restore of the
+// ledger a sold-out sale without streams is completed from its archive, with the
+// checkouts that the ledger lacks. A sale that failed because a store was away is
+// tried again after another's turn; one that a person must look at, a slot later:
+// findings raise an alarm, a bad file or folder a warning in the log.
 //
-// Pace: lease, looks and waits follow the length of a slot.
+// Read it from archiver.go (which sale, when) to archival.go (its steps); evidence.go
+// is what they and the commands of `notsale audit` work on.
 package archiver

@@ -71,8 +71,8 @@ var refusals = map[allocation.Reason]refusal{
 // the sale's limit.
 const limitDetail = "User has reached the maximum of {limit} items per sale"
 
-// refusalOf says how a reason in the sale is answered, also one of a later
-// version, which a decision of another program may have.
+// refusalOf says how a reason in the sale is answered, also one that only a newer
+// version of the program knows.
 func refusalOf(of *sale.Sale, reason allocation.Reason) refusal {
 	r, known := refusals[reason]
 	if !known {
@@ -82,8 +82,8 @@ func refusalOf(of *sale.Sale, reason allocation.Reason) refusal {
 	return r
 }
 
-// problemJSON is a problem as it is sent. Position and time stand where the
-// refusal was decided in the stream.
+// problemJSON is a problem as it is sent. Position and time are there where
+// the refusal was decided in the stream.
 type problemJSON struct {
 	Type      string `json:"type"`
 	Title     string `json:"title"`

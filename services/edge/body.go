@@ -11,12 +11,12 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// Limits of a request's body. All parameters stand in the URL; what clients
-// send beside them, a form's fields or an empty object, is read and forgotten.
+// Limits of a request's body. All parameters are in the URL; what clients send
+// beside them, a form's fields or an empty object, is read and ignored.
 const (
 	maxBody = 4 << 10
-	// bodyTimeout is how long a body may take to arrive, and then how long what
-	// is larger may take to be passed over: no read is without a deadline.
+	// bodyTimeout is how long a body may take to arrive, and one that is too large
+	// to be skipped: every read has a deadline.
 	bodyTimeout = 2 * time.Second
 )
 
@@ -26,8 +26,8 @@ var (
 	errBrokenBody = errors.New("edge: the body is wrongly encoded, or was cut off")
 )
 
-// arrived reads the body away and counts the request as one that a stop waits
-// for, until it is answered. It is to be answered also after an error; then its
+// arrived reads the body, ignores it, and counts the request as one that a stop
+// waits for, until it is answered. It must be answered after an error, too; then its
 // connection is closed.
 func (e *Edge) arrived(c *gin.Context) error {
 	err := passBody(c)
@@ -75,7 +75,7 @@ func discard(body io.Reader) error {
 	return nil
 }
 
-// invalid says how a request is answered of which something is not as it must be.
+// invalid says how to answer a request whose body or parameters are not acceptable.
 func invalid(err error) (*problem, string) {
 	switch {
 	case errors.Is(err, errLargeBody):

@@ -44,8 +44,8 @@ func (e *Edge) watchClocks(ctx context.Context) {
 
 // compareClocks compares this clock with those by which NATS stamps requests:
 // each sale's stream is led by a server with a clock of its own. An edge whose
-// clock agrees with none is not ready. Where only some disagree it is theirs that
-// are wrong: the codes of their sales expire at wrong times, which is said.
+// clock agrees with none is not ready. Where only some disagree, those are wrong: the
+// codes of their sales expire at wrong times, which the log says.
 func (e *Edge) compareClocks(ctx context.Context) {
 	var nearest, farthest time.Duration
 	off := map[sale.ID]bool{}

@@ -16,13 +16,13 @@ import (
 	"notsale/pkg/sale"
 	"notsale/pkg/telemetry"
 	"notsale/services/edge/shop"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // The clock of each sale's stream is compared, too: a server whose clock is
 // wrong is told of, and only an edge that agrees with none is not ready.
 func TestAStreamWithAWrongClockIsToldOf(t *testing.T) {
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	keys, err := code.NewKeyring([]code.Key{{ID: 1, Secret: make([]byte, code.MinSecret)}})
 	if err != nil {
 		t.Fatal(err)

@@ -69,7 +69,7 @@ func (c Config) Validate() error {
 
 // drainTimeout is how long a stop may take beyond the longest request: what the
 // client has still to hear, and then the queues.
-const drainTimeout = lastWords + time.Second
+const drainTimeout = quietTime + time.Second
 
 // longestRequest is how long a request may take: its body, and what the shop does.
 func (c Config) longestRequest() time.Duration { return bodyTimeout + c.Longest() }

@@ -10,8 +10,8 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
-// anyOrigin stands for all origins in Config.CORSOrigins. The API knows no
-// cookies: what a page may ask from elsewhere, anybody may.
+// anyOrigin is all origins, in Config.CORSOrigins. The API uses no cookies, so a page
+// gets nothing that anybody else could not get.
 const anyOrigin = "*"
 
 // validOrigin reports an origin that no browser would send.

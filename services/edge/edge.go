@@ -139,21 +139,22 @@ func (e *Edge) drain(ctx context.Context) error {
 	return errors.Join(e.hangUp(ctx), e.shop.Close(ctx))
 }
 
-// lastWords is how long, at a stop, a request may take from its last byte to its
-// handler, and an answer from there to the client.
-const lastWords = 500 * time.Millisecond
+// quietTime is how long, at a stop, no request must be open before connections are
+// closed: a request's last byte may not have reached its handler, or an answer not
+// its client.
+const quietTime = 500 * time.Millisecond
 
-// hangUp takes no new connections and closes all others, once every request
-// that has arrived is answered. It waits for requests, not for connections: on
-// some nothing comes, or half a request, or nobody reads.
+// hangUp takes no new connections and closes all others once every request that
+// has arrived is answered. It does not wait for connections: some are idle, some
+// sent half a request, and some clients do not read.
 func (e *Edge) hangUp(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	closed := make(chan error, 1)
 	go func() { closed <- e.server.Shutdown(ctx) }()
-	look := time.NewTicker(lastWords / 20)
+	look := time.NewTicker(quietTime / 20)
 	defer look.Stop()
-	for busy := time.Now(); time.Since(busy) < lastWords; {
+	for busy := time.Now(); time.Since(busy) < quietTime; {
 		select {
 		case err := <-closed: // no connection is left, or ctx has ended
 			return errors.Join(err, e.server.Close())

@@ -11,17 +11,17 @@ import (
 	"notsale/pkg/sale"
 )
 
-// identity is how an edge knows a request's user: by nobody's word but that of a
-// trusted proxy, in a header of its own, or, without a header, not at all. A
-// request without that word is no attempt and is not recorded.
+// identity finds a request's user: the one that a trusted proxy names in a header.
+// Without a header user_id is believed. A request whose proxy names nobody is no
+// attempt and is not recorded.
 type identity struct {
 	header  string // as net/http spells it; empty: user_id is believed
 	proxies *proxies
 }
 
-// user returns the user whom the request's proxy names, "" where there is no
-// header, or answers the request itself. Not from whom the header might have come
-// through unread: it is refused from any other address, given twice, or a list.
+// user returns the user whom the request's proxy names, "" where no header is
+// configured, or answers the request itself: 403 where it comes from another address,
+// or where the header is given twice or has a list, and may be the client's own.
 func (i identity) user(c *gin.Context) (known sale.UserID, ok bool) {
 	if i.header == "" {
 		return "", true

@@ -114,7 +114,7 @@ func TestAnEdgeStopsAfterItsLongestRequest(t *testing.T) {
 		cfg := DefaultConfig()
 		cfg.PurchaseWait, cfg.Drain = wait, 10*time.Second
 		longest := bodyTimeout + shop.ReadTimeout + time.Second + max(wait, cfg.CheckoutWait) + time.Second // a look before, and one after
-		if got := cfg.StopTime(); got < cfg.Drain+longest+lastWords {
+		if got := cfg.StopTime(); got < cfg.Drain+longest+quietTime {
 			t.Errorf("a wait of %v: a stop takes %v, a request up to %v", wait, got, longest)
 		}
 	}

@@ -40,7 +40,7 @@ func newMetrics(reg prometheus.Registerer, cacheFailures func() float64) *metric
 }
 
 // statusLeft counts requests whose client has closed its connection, or its half
-// of it, before the answer, whatever that was. It is never sent.
+// of it, before the answer. It is never sent.
 const statusLeft = 499
 
 // statusLimit bounds the table of counters below.

@@ -63,8 +63,8 @@ func imagePath(item sale.ItemID) string { return "/items/" + item.String() + "/i
 // an edge runs: for as long as a sale usually lasts.
 const forLong = "public, max-age=3600"
 
-// tell answers with what changes as items are sold: a cache must ask whether it
-// still holds.
+// tell answers with what changes as items are sold: caches must ask each time
+// whether it is still so.
 func tell(c *gin.Context, body any) {
 	text := encode(body)
 	if !has(c, "no-cache", tagOf(text)) {
@@ -117,8 +117,7 @@ func (e *Edge) sales(c *gin.Context) {
 	tell(c, list)
 }
 
-// saleOf shows a sale. That its streams are put away is nobody's business: it is
-// sold out.
+// saleOf shows a sale. One that is archived, or is being archived, is sold out.
 func saleOf(row ledger.SaleRow) saleBody {
 	s := &row.Sale
 	if row.State.Closed() {
@@ -269,8 +268,8 @@ func (e *Edge) item(c *gin.Context) {
 	tell(c, itemBody{ID: item, Sale: of.ID, Name: catalogue.Name(of, item), Image: imagePath(item), Sold: len(sold) == 1})
 }
 
-// image draws the item's picture. Its tag names seed and item, which say all
-// of it.
+// image draws the item's picture. The sale and the item determine it, so its tag is
+// made of these.
 func (e *Edge) image(c *gin.Context) {
 	of, item, ok := e.itemOf(c)
 	if !ok {
@@ -283,8 +282,8 @@ func (e *Edge) image(c *gin.Context) {
 	}
 }
 
-// page serves an embedded file. What it links to, it links to by content, so
-// that a page that is cached fits its script and style.
+// page serves an embedded file. Its links to script and style name their content, so
+// that a cached page never gets those of another version.
 func page(name, contentType string) gin.HandlerFunc {
 	text := embedded(name)
 	for _, linked := range []string{"app.js", "style.css"} {

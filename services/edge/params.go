@@ -63,7 +63,7 @@ func parseCheckout(u *url.URL, known sale.UserID) shop.Wish {
 
 // parameters returns the values of those of a query's parameters that have one
 // of the names, in their order. One that is not validly encoded comes as it
-// stands, with errQuery. What else stands in a query is others' business.
+// was sent, with errQuery. Other parameters are ignored.
 func parameters(query string, names ...string) (values []string, err error) {
 	for pair := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(pair, "=")

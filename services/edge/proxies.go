@@ -13,12 +13,12 @@ import (
 // X-Real-IP, many pass on as the client sent them.
 const forwarded = "X-Forwarded-For"
 
-// proxies are those whose word on the client's address is taken. Safe for any
+// proxies are those that are trusted to name the client's address. Safe for any
 // number of callers.
 type proxies struct {
 	trusted []netip.Prefix
 	log     *slog.Logger
-	unread  atomic.Bool // the last word of one was unreadable; written by heard
+	unread  atomic.Bool // what one said last could not be read; written by heard
 }
 
 // newProxies returns the proxies of a list of addresses and networks, or an error
@@ -61,16 +61,16 @@ func (p *proxies) trusts(a netip.Addr) bool {
 	return slices.ContainsFunc(p.trusted, func(one netip.Prefix) bool { return one.Contains(a) })
 }
 
-// heard warns when a trusted proxy begins to say what cannot be read. It does not
-// repeat it: it is from outside.
+// heard warns when a trusted proxy begins to say what cannot be read. The log does
+// not repeat it: clients can write it.
 func (p *proxies) heard(ok bool, proxy netip.Addr) {
 	if was := p.unread.Swap(!ok); !ok && !was {
 		p.log.Warn("a trusted proxy names its client by no address in "+forwarded+": all its clients count as one", "proxy", proxy)
 	}
 }
 
-// address reads an address as proxies write it: alone, or with a port, behind
-// which IPv6 stands in brackets; quoted or not.
+// address reads an address as proxies write it: alone or with a port (IPv6
+// then in brackets), quoted or not.
 func address(text string) (a netip.Addr, ok bool) {
 	text = strings.Trim(text, " \t\"")
 	a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))

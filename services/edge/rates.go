@@ -21,8 +21,8 @@ import (
 const buckets = 1 << 16
 
 // rates limits how often one user and one address may ask for one thing; nil:
-// not at all. Checkouts and purchases have buckets of their own: however often
-// somebody checks out, what they hold codes for can be bought.
+// not at all. Checkouts and purchases have buckets of their own: too many
+// checkouts cost nobody a purchase.
 type rates struct {
 	users     *limiter[sale.UserID]
 	addresses *limiter[netip.Prefix]
@@ -98,14 +98,14 @@ func (r rates) admitUser(c *gin.Context, user sale.UserID) bool {
 		r.users.admit(c, "user", sale.UserID(strings.Clone(string(user)))) // which is a part of the request's line
 }
 
-// Rates that can be limited to, a second: by more, nobody is held up, and by less,
-// a day is not enough for two requests.
+// Rates that can be set, per second: a higher one limits nobody, and with a lower
+// one a day is not enough for two requests.
 const (
 	mostRate  = 1e6
 	leastRate = 1.0 / (24 * 60 * 60)
 )
 
-// validRate also says that what is no number is none.
+// validRate refuses NaN, too.
 func validRate(perSecond float64) bool {
 	return perSecond == 0 || perSecond >= leastRate && perSecond <= mostRate
 }
@@ -114,8 +114,8 @@ func validRate(perSecond float64) bool {
 // itself.
 const ownNetwork = 64
 
-// network is whom an address counts for: itself, or its IPv6 network. Addresses
-// that cannot be told apart share the zero one.
+// network is what has a bucket: an IPv4 address, or an IPv6 network. Addresses that
+// cannot be read share one.
 func network(a netip.Addr) netip.Prefix {
 	bits := a.BitLen()
 	if a.Is6() {

@@ -43,9 +43,9 @@ func newReads() *reads {
 	}
 }
 
-// shared returns what read returns, in its turn, to all that ask for the same
-// key before it begins: what was so when somebody asked, he is told.
-// errManyReads: its turn did not come.
+// shared reads once for all callers that ask for the same key before the read
+// begins, so that nobody gets what was true only before he asked. errManyReads: its
+// turn did not come.
 func shared[T any](r *reads, key string, read func(context.Context) (T, error)) (T, error) {
 	one, first := r.join(key)
 	if first {

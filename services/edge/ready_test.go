@@ -14,18 +14,18 @@ import (
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/code"
 	"notsale/pkg/telemetry"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 func TestMain(m *testing.M) { backendstest.Main(m) }
 
 func newEdge(t *testing.T, cfg Config) *Edge {
 	t.Helper()
-	e, _ := edgeOn(t, notsaletest.New(t), cfg)
+	e, _ := edgeOn(t, servicetest.New(t), cfg)
 	return e
 }
 
-func edgeOn(t *testing.T, stage *notsaletest.Stage, cfg Config) (*Edge, *prometheus.Registry) {
+func edgeOn(t *testing.T, stage *servicetest.Stage, cfg Config) (*Edge, *prometheus.Registry) {
 	t.Helper()
 	keys, err := code.NewKeyring([]code.Key{{ID: 1, Secret: make([]byte, code.MinSecret)}})
 	if err != nil {
@@ -46,7 +46,7 @@ func edgeOn(t *testing.T, stage *notsaletest.Stage, cfg Config) (*Edge, *prometh
 
 func TestReady(t *testing.T) {
 	e := newEdge(t, DefaultConfig())
-	notsaletest.Eventually(t, "ready", func() bool { return e.Ready(t.Context()) == nil })
+	servicetest.Eventually(t, "ready", func() bool { return e.Ready(t.Context()) == nil })
 	for skew, ready := range map[time.Duration]bool{0: true, maxSkew: true, -maxSkew: true, maxSkew + time.Second: false, -maxSkew - time.Second: false} {
 		e.skew.Store(int64(skew))
 		if err := e.Ready(t.Context()); (err == nil) != ready || err != nil && !strings.Contains(err.Error(), "clock") {
@@ -63,7 +63,7 @@ func TestReady(t *testing.T) {
 // The edge measures its clock against NATS's.
 func TestClockIsWatched(t *testing.T) {
 	e := newEdge(t, DefaultConfig())
-	notsaletest.Eventually(t, "the clocks are compared", func() bool { return e.skew.Load() != 0 })
+	servicetest.Eventually(t, "the clocks are compared", func() bool { return e.skew.Load() != 0 })
 	if skew := time.Duration(e.skew.Load()).Abs(); skew > maxSkew {
 		t.Errorf("this process is %v off a server in it", skew)
 	}

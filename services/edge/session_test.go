@@ -15,11 +15,11 @@ import (
 
 	"notsale/loadtest/faults/proxy"
 	"notsale/pkg/wire"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // viaProxy puts a proxy between NATS and who connects from now on.
-func viaProxy(t *testing.T, stage *notsaletest.Stage) (way *proxy.Proxy, direct string) {
+func viaProxy(t *testing.T, stage *servicetest.Stage) (way *proxy.Proxy, direct string) {
 	t.Helper()
 	direct = stage.NATSURL
 	through, err := url.Parse(direct)
@@ -38,18 +38,18 @@ func viaProxy(t *testing.T, stage *notsaletest.Stage) (way *proxy.Proxy, direct 
 
 // underWay posts to an edge that is ready, and returns when its way to NATS, which
 // leads nowhere from now on, holds more than so many bytes of it.
-func underWay(t *testing.T, e *Edge, way *proxy.Proxy, least int, path string) <-chan notsaletest.Answer {
+func underWay(t *testing.T, e *Edge, way *proxy.Proxy, least int, path string) <-chan servicetest.Answer {
 	t.Helper()
-	shop := notsaletest.NewShop(t, e.Address())
-	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
+	shop := servicetest.NewShop(t, e.Address())
+	servicetest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
 	way.Set(proxy.Blackhole)
 	held := way.Held()
-	answers := make(chan notsaletest.Answer, 1)
+	answers := make(chan servicetest.Answer, 1)
 	go func() {
 		a, _ := shop.Do(http.MethodPost, path)
 		answers <- a
 	}()
-	notsaletest.Eventually(t, "the pack is on its way", func() bool { return way.Held() > held+least })
+	servicetest.Eventually(t, "the pack is on its way", func() bool { return way.Held() > held+least })
 	return answers
 }
 
@@ -58,16 +58,16 @@ func underWay(t *testing.T, e *Edge, way *proxy.Proxy, least int, path string) <
 // found no connection, and whoever waited was told 503.
 func TestAPackWhoseSessionEndsIsSentAgainInTheNext(t *testing.T) {
 	t.Parallel()
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	way, direct := viaProxy(t, stage)
 	cfg := DefaultConfig()
-	cfg.CheckoutWait = notsaletest.Patience
+	cfg.CheckoutWait = servicetest.Patience
 	e, reg := edgeOn(t, stage, cfg)
 	stage.NATSURL = direct
 	of := stage.OpenSale(5, 10)
-	answers := underWay(t, e, way, 250, notsaletest.CheckoutPath(strings.Repeat("a", 64), int64(of.FirstItem))) // more than any question is
+	answers := underWay(t, e, way, 250, servicetest.CheckoutPath(strings.Repeat("a", 64), int64(of.FirstItem))) // more than any question is
 	way.Set(proxy.Reset)
-	notsaletest.Eventually(t, "more tries find no connection, or somebody was answered", func() bool {
+	servicetest.Eventually(t, "more tries find no connection, or somebody was answered", func() bool {
 		return valueOf(t, reg, "notsale_edge_publish_failures_total") > 2 || len(answers) > 0
 	})
 	way.Set(proxy.Forward)
@@ -86,17 +86,17 @@ func runs(function string) bool {
 // neither sold nor told its health for a minute, and did not stop for half of one.
 func TestASessionThatDiesInAWriteHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	way, direct := viaProxy(t, stage)
 	e, _ := edgeOn(t, stage, DefaultConfig())
 	stage.NATSURL = direct
 	of := stage.OpenSale(5, 10)
-	shop := notsaletest.NewShop(t, e.Address())
-	checkout := notsaletest.CheckoutPath("ann", int64(of.FirstItem))
-	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
+	shop := servicetest.NewShop(t, e.Address())
+	checkout := servicetest.CheckoutPath("ann", int64(of.FirstItem))
+	servicetest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
 	expect := func(what, method, target string, status int) {
 		t.Helper()
-		notsaletest.Eventually(t, what, func() bool {
+		servicetest.Eventually(t, what, func() bool {
 			a, err := shop.Do(method, target)
 			return err == nil && a.Status == status
 		})
@@ -107,7 +107,7 @@ func TestASessionThatDiesInAWriteHoldsNobodyUp(t *testing.T) {
 		for range 24 { // more than a connection takes that nobody reads from
 			go func() { _ = e.stream.PublishPack(context.Background(), of.ID, make([]byte, wire.MaxMessage)) }()
 		}
-		notsaletest.Eventually(t, "a write waits", func() bool { return runs("internal/poll.(*pollDesc).waitWrite") })
+		servicetest.Eventually(t, "a write waits", func() bool { return runs("internal/poll.(*pollDesc).waitWrite") })
 	}
 	die()
 	answered := make(chan error, 1)
@@ -121,12 +121,12 @@ func TestASessionThatDiesInAWriteHoldsNobodyUp(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(notsaletest.Patience / 2): // half of what the library waits by itself
+	case <-time.After(servicetest.Patience / 2): // half of what the library waits by itself
 		t.Fatal("neither health nor readiness is told")
 	}
 	expect("a checkout in a new session", http.MethodPost, checkout, http.StatusOK)
 	die()
 	go func() { _, _ = shop.Do(http.MethodPost, checkout) }()
-	notsaletest.Eventually(t, "an attempt waits", func() bool { return runs("shop.(*Shop).store") })
+	servicetest.Eventually(t, "an attempt waits", func() bool { return runs("shop.(*Shop).store") })
 	// The stage stops the edge, and fails the test where that has an error.
 }

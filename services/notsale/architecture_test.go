@@ -23,11 +23,9 @@ const module = "notsale/"
 var (
 	core     = []string{"pkg/sale", "pkg/catalogue", "pkg/code", "pkg/allocation", "pkg/wire"}
 	adapters = []string{"pkg/stream", "pkg/ledger", "pkg/rejection", "pkg/backends", "pkg/telemetry", "pkg/boot"}
-	// probes are empty in a default build, import nothing there, and may stand anywhere.
-	probes = []string{"pkg/crash"}
 	// support is imported by tests, and by what sets their stages.
 	support = []string{"pkg/effort"}
-	stages  = []string{"pkg/backends/backendstest", "services/notsale/notsaletest", "loadtest"}
+	stages  = []string{"pkg/backends/backendstest", "services/servicetest", "loadtest"}
 	// drivers belong to adapters.
 	drivers = []string{"github.com/nats-io/", "github.com/jackc/pgx/", "github.com/redis/go-redis/"}
 )
@@ -121,10 +119,6 @@ func TestArrows(t *testing.T) {
 // forbidden says why a package may not depend on another one of this module.
 func forbidden(path, dep string) string {
 	switch {
-	case within(path, probes...):
-		return "probes import nothing"
-	case within(dep, probes...):
-		return ""
 	case within(dep, support...) && !within(path, stages...) && !within(path, support...):
 		return "what runs for users knows nothing of tests"
 	case within(dep, support...):
@@ -137,7 +131,7 @@ func forbidden(path, dep string) string {
 		return "adapters import the core only"
 	case within(path, "services/archiver") && within(dep, "services/auditor"):
 		return ""
-	case within(path, "services") && within(dep, "services") && service(path) != service(dep) && !within(path, "services/notsale"):
+	case within(path, "services") && within(dep, "services") && service(path) != service(dep) && !within(path, "services/notsale", "services/servicetest"):
 		return "services never import each other"
 	case within(path, "pkg") && within(dep, "services"):
 		return "packages do not import services"
@@ -145,7 +139,7 @@ func forbidden(path, dep string) string {
 		return "the client knows the API, and nothing of what is behind it"
 	case within(path, "pkg", "services") && within(dep, "loadtest", "deployments"):
 		return "nothing imports the load tests or the deployments"
-	case path == "services/notsale/notsaletest" && within(dep, "services"):
+	case path == "services/servicetest" && within(dep, "services"):
 		return "test support of all services imports none"
 	}
 	return ""
@@ -173,7 +167,7 @@ func forbiddenImport(path, imported string) string {
 		return "the core imports the standard library only"
 	case within(imported, "github.com/gin-gonic/gin") && !within(path, "services/edge", "loadtest"):
 		return "Gin lives in services/edge"
-	case within(path, "services") && path != "services/notsale/notsaletest" &&
+	case within(path, "services") && !within(path, "services/servicetest") &&
 		slices.ContainsFunc(drivers, func(d string) bool { return strings.HasPrefix(imported, d) }):
 		return "services speak to stores through the adapters"
 	}
@@ -196,8 +190,8 @@ func TestArrowsForbid(t *testing.T) {
 		{"services/edge/web", "services/notsale"},
 		{"services/auditor", "services/archiver"},
 		{"services/recorder", "loadtest/hammer/shopper"},
-		{"services/notsale/notsaletest", "services/edge"},
-		{"pkg/crash", "pkg/sale"},
+		{"services/servicetest", "services/edge"},
+		{"services/edge", "services/servicetest"},
 		{"pkg/ledger", "pkg/effort"},
 	} {
 		if forbidden(c.path, c.dep) == "" {

@@ -22,18 +22,19 @@ import (
 	"notsale/services/archiver"
 	"notsale/services/auditor"
 	"notsale/services/auditor/archive"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 // archiver is one that looks for sales which have just been sold out.
-func (f *front) archiver(t *testing.T, name, folder string, after time.Duration, change ...func(*archiver.Pace)) *archiver.Archiver {
+func (f *front) archiver(t *testing.T, name, folder string, after time.Duration, change ...func(*archiver.Waits)) *archiver.Archiver {
 	t.Helper()
-	pace := archiver.PaceOf(time.Hour)
-	pace.Look, pace.Quiet = time.Millisecond, 10*time.Millisecond
+	waits := archiver.WaitsOf(time.Hour)
+	waits.Look, waits.Quiet = time.Millisecond, 10*time.Millisecond
 	for _, to := range change {
-		to(&pace)
+		to(&waits)
 	}
-	cfg := archiver.Config{To: folder, After: after, Pace: pace}
+	cfg := archiver.Config{To: folder, After: after, Waits: waits}
 	a, err := archiver.New(cfg, name, f.Ledger(name), f.Stream(name), f.Log, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
@@ -56,9 +57,9 @@ func TestSoldOutSalesAreArchivedByAge(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	old, open := f.OpenSale(2, 1), f.OpenSale(5, 1)
-	before := f.hire(t, "before")
-	customers := f.sellOut(t, old)
-	notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, old.ID) == sale.SoldOut })
+	before := f.Hire(t, "before")
+	customers := f.SellOut(t, old)
+	servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, old.ID) == sale.SoldOut })
 	folder := t.TempDir()
 	turn := func(what string, a *archiver.Archiver, want bool) {
 		t.Helper()
@@ -90,11 +91,11 @@ func TestSoldOutSalesAreArchivedByAge(t *testing.T) {
 		t.Errorf("streams of sales %v, %v, want only that of %d", ids, err, open.ID)
 	}
 	for _, c := range customers {
-		if c.first.Status == http.StatusOK { // another true reason may refuse the others by now
-			sameAnswer(t, c.what, answered(t, f.Shop, c.code), c.first)
+		if c.First.Status == http.StatusOK { // another true reason may refuse the others by now
+			edgetest.Same(t, c.What, edgetest.Answered(t, f.Shop, c.Code), c.First)
 		}
 	}
-	before.content()
+	before.Content()
 
 	// A lease that ends in a year is none.
 	if _, err := f.DB.Exec(t.Context(), `UPDATE archiver_lease SET holder = 'dead', expires_at = clock_timestamp() + interval '1 year'`); err != nil {
@@ -111,11 +112,11 @@ func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1)}
-	before := f.hire(t, "before") // later, lest its scheduler opens a sale of this slot
-	defer before.stop()
+	before := f.Hire(t, "before") // later, lest its scheduler opens a sale of this slot
+	defer before.Stop()
 	for i := range of {
-		f.sellOut(t, of[i])
-		notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
+		f.SellOut(t, of[i])
+		servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
 	}
 	folder := t.TempDir()
 	// The first was sealed when its archiver died, the second finished and its
@@ -124,7 +125,7 @@ func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
 	sealed.run(3)
 	removing, cancel := context.WithCancel(t.Context())
 	_, err := archiver.Archive(removing, archiver.Task{
-		Sale: of[1].ID, Path: filepath.Join(folder, archiver.FileName(of[1].ID)), Books: sealed.ledger, Tape: sealed.stream,
+		Sale: of[1].ID, Path: filepath.Join(folder, archiver.FileName(of[1].ID)), Stores: archiver.Stores{Ledger: sealed.ledger, Streams: sealed.stream},
 		Wait: func(context.Context) error {
 			if f.state(t, of[1].ID) == sale.Archiving { // about to export, and to verify
 				if _, err := os.Stat(filepath.Join(folder, archiver.FileName(of[1].ID))); err == nil {
@@ -166,7 +167,7 @@ func TestAnInterruptedArchiverIsFollowed(t *testing.T) {
 	}
 	hard := 0
 	if _, err := archiver.Archive(t.Context(), archiver.Task{
-		Sale: of[1].ID, Path: filepath.Join(folder, archiver.FileName(of[1].ID)), Books: sealed.ledger, Tape: sealed.stream,
+		Sale: of[1].ID, Path: filepath.Join(folder, archiver.FileName(of[1].ID)), Stores: archiver.Stores{Ledger: sealed.ledger, Streams: sealed.stream},
 		Wait: func(context.Context) error { hard++; return nil },
 	}); err != nil || hard != 2 {
 		t.Errorf("%v; %d steps that work hard, want 2: the audit before the streams are closed is done", err, hard)
@@ -188,15 +189,15 @@ func TestNothingIsArchivedBesideABusySale(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	old := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1)}
-	before := f.hire(t, "before")
-	defer before.stop()
+	before := f.Hire(t, "before")
+	defer before.Stop()
 	for i := range old {
-		f.sellOut(t, old[i])
-		notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, old[i].ID) == sale.SoldOut })
+		f.SellOut(t, old[i])
+		servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, old[i].ID) == sale.SoldOut })
 	}
 	busy, client := old[0], f.Stream("flood")
 	busy.ID = 99 // nobody decides its requests
-	if _, err := notsaletest.CreateSale(t.Context(), client, busy); err != nil {
+	if _, err := servicetest.CreateSale(t.Context(), client, busy); err != nil {
 		t.Fatal(err)
 	}
 	flood := func(publish func(context.Context, sale.ID, []byte) error) (stop func()) {
@@ -213,9 +214,9 @@ func TestNothingIsArchivedBesideABusySale(t *testing.T) {
 	}
 	var log testlog.Log
 	archive := func(busyFor time.Duration) (done chan error) {
-		pace := archiver.PaceOf(time.Hour)
-		pace.Quiet, pace.Busy = time.Second, busyFor // the flood does not pause so long
-		cfg := archiver.Config{To: t.TempDir(), Pace: pace}
+		waits := archiver.WaitsOf(time.Hour)
+		waits.Quiet, waits.Busy = time.Second, busyFor // the flood does not pause so long
+		cfg := archiver.Config{To: t.TempDir(), Waits: waits}
 		a, err := archiver.New(cfg, "one", f.Ledger("one"), client, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
@@ -230,7 +231,7 @@ func TestNothingIsArchivedBesideABusySale(t *testing.T) {
 	purchases, checkouts := flood(client.PublishPack), flood(client.PublishAttempts)
 	defer checkouts()
 	done := archive(time.Hour)
-	notsaletest.Eventually(t, "it waits, and says so", func() bool { return strings.Contains(log.String(), "sales are busy") })
+	servicetest.Eventually(t, "it waits, and says so", func() bool { return strings.Contains(log.String(), "sales are busy") })
 	for _, of := range old {
 		if state := f.state(t, of.ID); state != sale.SoldOut {
 			t.Errorf("sale %d is %v while another sells", of.ID, state)
@@ -256,9 +257,9 @@ func TestABrokenConnectionKeepsNoSaleFromItsArchiveForAnHour(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(2, 1)
-	staff := f.hire(t, "staff")
-	f.sellOut(t, of)
-	notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of.ID) == sale.SoldOut })
+	staff := f.Hire(t, "staff")
+	f.SellOut(t, of)
+	servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of.ID) == sale.SoldOut })
 	hold, err := f.DB.Begin(t.Context())
 	if err == nil {
 		_, err = hold.Exec(t.Context(), `SELECT 1 FROM sales WHERE sale_id = $1 FOR UPDATE`, int64(of.ID))
@@ -268,15 +269,15 @@ func TestABrokenConnectionKeepsNoSaleFromItsArchiveForAnHour(t *testing.T) {
 	}
 	a := f.archiver(t, "cut", t.TempDir(), 0)
 	defer f.Run(a.Run)()
-	notsaletest.Eventually(t, "the connection breaks while the sale's row is awaited", func() bool {
+	servicetest.Eventually(t, "the connection breaks while the sale's row is awaited", func() bool {
 		return f.Count(`SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 			WHERE datname = current_database() AND application_name = 'cut' AND wait_event_type = 'Lock'`) > 0
 	})
 	if err := hold.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	notsaletest.Eventually(t, "it is archived", func() bool { return f.state(t, of.ID) == sale.Archived })
-	staff.content()
+	servicetest.Eventually(t, "it is archived", func() bool { return f.state(t, of.ID) == sale.Archived })
+	staff.Content()
 }
 
 // A sale that somebody must look at is not tried again and again, and holds up no
@@ -285,10 +286,10 @@ func TestASaleThatCannotBeArchivedHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1)}
-	defer f.hire(t, "staff").stop()
+	defer f.Hire(t, "staff").Stop()
 	for i := range of {
-		f.sellOut(t, of[i])
-		notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
+		f.SellOut(t, of[i])
+		servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
 	}
 	folder := t.TempDir()
 	inTheWay := filepath.Join(folder, archiver.FileName(of[0].ID))
@@ -320,11 +321,11 @@ func TestSalesThatFailAtEachLookHoldUpNoOther(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := []sale.Sale{f.OpenSale(2, 1), f.OpenSale(2, 1), f.OpenSale(2, 1)}
-	defer f.hire(t, "staff").stop()
+	defer f.Hire(t, "staff").Stop()
 	folder := t.TempDir()
 	for i := range of {
-		f.sellOut(t, of[i])
-		notsaletest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
+		f.SellOut(t, of[i])
+		servicetest.Eventually(t, "the sale is sold out", func() bool { return f.state(t, of[i].ID) == sale.SoldOut })
 		if i == 2 {
 			break
 		}
@@ -332,7 +333,7 @@ func TestSalesThatFailAtEachLookHoldUpNoOther(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a := f.archiver(t, "one", folder, 0, func(p *archiver.Pace) { p.Later = time.Nanosecond })
+	a := f.archiver(t, "one", folder, 0, func(p *archiver.Waits) { p.Later = time.Nanosecond })
 	for i, want := range []error{archiver.ErrFile, archiver.ErrFile, nil, archiver.ErrFile} {
 		if worked, err := a.Turn(t.Context()); !errors.Is(err, want) || worked != (want == nil) {
 			t.Errorf("turn %d: %v, %v, want %v", i, worked, err, want)
@@ -343,13 +344,13 @@ func TestSalesThatFailAtEachLookHoldUpNoOther(t *testing.T) {
 	}
 }
 
-// The pace of an archiver follows the slot, down to what a lease needs.
+// What an archiver waits follows the slot, down to what a lease needs.
 func TestAnArchiversPaceFollowsTheSlot(t *testing.T) {
 	t.Parallel()
-	hour := archiver.Pace{Lease: time.Minute, Look: time.Minute, Later: time.Hour, Quiet: 5 * time.Second, Busy: 10 * time.Minute}
-	minute := archiver.Pace{Lease: 5 * time.Second, Look: time.Second, Later: time.Minute, Quiet: time.Second, Busy: 10 * time.Second}
-	for slot, want := range map[time.Duration]archiver.Pace{time.Hour: hour, 24 * time.Hour: hour, time.Minute: minute} {
-		if got := archiver.PaceOf(slot); got != want {
+	hour := archiver.Waits{Lease: time.Minute, Look: time.Minute, Later: time.Hour, Quiet: 5 * time.Second, Busy: 10 * time.Minute}
+	minute := archiver.Waits{Lease: 5 * time.Second, Look: time.Second, Later: time.Minute, Quiet: time.Second, Busy: 10 * time.Second}
+	for slot, want := range map[time.Duration]archiver.Waits{time.Hour: hour, 24 * time.Hour: hour, time.Minute: minute} {
+		if got := archiver.WaitsOf(slot); got != want {
 			t.Errorf("of %v: %+v, want %+v", slot, got, want)
 		}
 	}
@@ -364,7 +365,7 @@ func TestAnArchiversPaceFollowsTheSlot(t *testing.T) {
 			r.service(s)
 		}
 	}
-	if s.archiver.Pace != minute {
-		t.Errorf("of an archiver that is told of the slot: %+v", s.archiver.Pace)
+	if s.archiver.Waits != minute {
+		t.Errorf("of an archiver that is told of the slot: %+v", s.archiver.Waits)
 	}
 }

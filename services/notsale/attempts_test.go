@@ -8,7 +8,8 @@ import (
 	"testing"
 
 	"notsale/pkg/wire"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 type storedAttempt struct {
@@ -28,14 +29,14 @@ func TestRefusedCheckoutsAreStored(t *testing.T) {
 			t.Fatalf("item %d: %d %s", item, a.Status, a.Body)
 		}
 	}
-	notsaletest.Eventually(t, "the stream of no sale is there", func() bool {
-		return p.Post(t, notsaletest.CheckoutPath("prober", of.LastItem+1)).Status == http.StatusNotFound
+	servicetest.Eventually(t, "the stream of no sale is there", func() bool {
+		return p.Post(t, servicetest.CheckoutPath("prober", of.LastItem+1)).Status == http.StatusNotFound
 	})
 	var want []storedAttempt
 	refused := func(query string, status int, outcome wire.Outcome, sale int64, user, item string) {
 		t.Helper()
 		a := p.Post(t, "/checkout?"+query)
-		if problem := problemOf(t, a); a.Status != status || problem.Status != status {
+		if problem := edgetest.ProblemOf(t, a); a.Status != status || problem.Status != status {
 			t.Errorf("%.60q: %d %s, want %d", query, a.Status, a.Body, status)
 		}
 		want = append(want, storedAttempt{sale, user, item, string(outcome)})
@@ -77,14 +78,14 @@ func TestRefusedCheckoutsAreStored(t *testing.T) {
 	refused("user_id=u&id=2;b", bad, wire.InvalidParameter, 0, "u", "2;b")
 
 	sell("first", of.FirstItem)
-	notsaletest.Eventually(t, "the cache knows the item's owner", func() bool {
-		return p.Post(t, notsaletest.CheckoutPath("prober", of.FirstItem)).Status == http.StatusConflict
+	servicetest.Eventually(t, "the cache knows the item's owner", func() bool {
+		return p.Post(t, servicetest.CheckoutPath("prober", of.FirstItem)).Status == http.StatusConflict
 	})
 	refused("user_id=u&id=1", http.StatusConflict, wire.ItemTaken, of.ID, "u", "1")
 	sell("second", of.FirstItem+1)
 	sell("third", of.LastItem)
-	notsaletest.Eventually(t, "the cache knows that all is sold", func() bool {
-		return p.Post(t, notsaletest.CheckoutPath("prober", of.FirstItem)).Status == http.StatusGone
+	servicetest.Eventually(t, "the cache knows that all is sold", func() bool {
+		return p.Post(t, servicetest.CheckoutPath("prober", of.FirstItem)).Status == http.StatusGone
 	})
 	refused("user_id=u&id=3", http.StatusGone, wire.SoldOut, of.ID, "u", "3")
 	checkLedger(t, p.database(), of, 3)
@@ -96,8 +97,8 @@ func checkStored(t *testing.T, p *process, want []storedAttempt) {
 	t.Helper()
 	db := p.database()
 	const which = ` FROM checkout_attempts WHERE outcome <> 'issued' AND user_param <> 'prober'`
-	notsaletest.Eventually(t, "all refused checkouts are stored", func() bool {
-		return notsaletest.Count(t, db, `SELECT count(*)`+which) >= int64(len(want))
+	servicetest.Eventually(t, "all refused checkouts are stored", func() bool {
+		return servicetest.Count(t, db, `SELECT count(*)`+which) >= int64(len(want))
 	})
 	rows, err := db.Query(t.Context(), `SELECT sale_id, user_param, item_param, outcome`+which+` ORDER BY attempted_at`)
 	if err != nil {
@@ -120,7 +121,7 @@ func checkStored(t *testing.T, p *process, want []storedAttempt) {
 	if err := rows.Err(); err != nil || n != len(want) {
 		t.Errorf("%d refused checkouts are stored, want %d (%v)", n, len(want), err)
 	}
-	if n := notsaletest.Count(t, db, `SELECT count(*) FROM checkout_attempts WHERE outcome <> 'issued' AND (code_id IS NOT NULL OR expires_at IS NOT NULL)`); n != 0 {
+	if n := servicetest.Count(t, db, `SELECT count(*) FROM checkout_attempts WHERE outcome <> 'issued' AND (code_id IS NOT NULL OR expires_at IS NOT NULL)`); n != 0 {
 		t.Errorf("%d refused checkouts have a code", n)
 	}
 }

@@ -1,23 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
-	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
-	"notsale/pkg/stream"
-	"notsale/pkg/wire"
 	"notsale/services/archiver"
 	"notsale/services/auditor"
 )
@@ -37,25 +34,17 @@ func asAudit(err error) error {
 	return fmt.Errorf("%w: %w", errAudit, err)
 }
 
-// auditArgs gives an error about arguments the meaning of asAudit.
-func auditArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error { return asAudit(check(cmd, args)) }
-}
-
 // auditing is what `audit` was asked.
 type auditing struct {
-	*settings
+	inspection
 
-	of       evidenceOf
 	all      bool
-	asJSON   bool
 	against  string // file of a statement
 	verifier string // its public key, or the key's file
-	out      io.Writer
 }
 
 func newAudit() *cobra.Command {
-	a := auditing{settings: newSettings()}
+	a := auditing{inspection: newInspection()}
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Replay a sale's stream against the ledger; status 0 clean, 1 findings, 2 could not run",
@@ -63,19 +52,13 @@ func newAudit() *cobra.Command {
 			"needs neither. Who rewrites stream and ledger together can only be found out with --against, by a statement\n" +
 			"that was published before.\n" +
 			"Exit status: 0 ledger and stream agree, 1 they do not, 2 the audit could not be carried out.",
-		Args: auditArgs(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a.out = cmd.OutOrStdout()
-			return asAudit(a.run(cmd.Context()))
-		},
 	}
+	auditCommand(cmd, &a.inspection, a.run)
+	a.flags(cmd.Flags(), "archive of a sale, as 'audit export' makes it; audited offline")
 	f := cmd.Flags()
-	a.evidenceFlags(f)
-	f.Int64Var((*int64)(&a.of.sale), "sale", 0, "number of the sale")
 	f.BoolVar(&a.all, "all", false, "audit every sale, and what belongs to none")
-	f.StringVar(&a.of.archive, "archive", "", "archive of a sale, as 'audit export' makes it; audited offline")
-	f.BoolVar(&a.of.ledger, "ledger", false, "with --archive: audit the archived streams against the ledger, not against the rows in the archive")
-	f.StringVar(&a.against, "against", "", "file of a statement that was published about the sale: the replay must come by it")
+	f.BoolVar(&a.withLedger, "ledger", false, "with --archive: audit the archived streams against the ledger, not against the rows in the archive")
+	f.StringVar(&a.against, "against", "", "file of a statement that was published about the sale, with which the replay must agree")
 	f.StringVar(&a.verifier, "verifier", "", "public key of who published it, or its file (default statement.key.pub in the data folder)")
 	f.BoolVar(&a.asJSON, "json", false, "print one JSON report per line")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return asAudit(err) })
@@ -83,185 +66,84 @@ func newAudit() *cobra.Command {
 	return cmd
 }
 
+// auditCommand makes a command run an inspection, with the exit status of an audit.
+func auditCommand(cmd *cobra.Command, i *inspection, run func(context.Context) error) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error { return asAudit(cobra.NoArgs(cmd, args)) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		i.out = cmd.OutOrStdout()
+		return asAudit(run(cmd.Context()))
+	}
+}
+
 // validate reports flags that do not go together.
 func (a *auditing) validate() error {
 	switch {
-	case a.all && (a.of.sale != 0 || a.of.archive != "" || a.against != ""):
+	case a.all && (a.sale != 0 || a.archive != "" || a.against != ""):
 		return errors.New("--all goes with neither --sale nor --archive nor --against")
 	case a.share < 0 || a.share > 1:
 		return errors.New("--share is a part of the time, 0 to 1")
 	case a.verifier != "" && a.against == "":
 		return errors.New("--verifier goes with --against")
-	case a.of.ledger && a.of.archive == "":
+	case a.withLedger && a.archive == "":
 		return errors.New("--ledger goes with --archive")
 	}
 	return nil
 }
 
-func (a *auditing) run(ctx context.Context) error {
+func (a *auditing) run(ctx context.Context) (err error) {
 	if err := a.validate(); err != nil {
 		return err
 	}
 	if a.all {
-		return a.everySale(ctx)
+		return a.connected(ctx, func(stores archiver.Stores) error { return a.everySale(ctx, stores) })
 	}
 	o := auditor.Options{Share: a.share}
 	if a.against != "" {
-		var err error
-		if o.Against, err = a.readStatement(a.against, a.verifier); err != nil {
+		if o.Against, err = archiver.ReadStatement(a.against, cmp.Or(a.verifier, a.statementKeyPath("")+".pub")); err != nil {
 			return err
 		}
 	}
-	if err := a.of.undamaged(ctx, a.out, a.asJSON); err != nil {
+	if err := a.undamaged(ctx); err != nil {
 		return err
 	}
-	e, err := a.of.open(ctx, a.settings)
-	if err != nil {
-		return err
-	}
-	defer e.close()
-	return a.one(ctx, e, o)
+	return a.on(ctx, func(e *archiver.Evidence) error {
+		o.Progress = progressBar(e.Sale)
+		report, err := e.Audit(ctx, o)
+		if err != nil {
+			return err
+		}
+		return a.print(report)
+	})
 }
 
-// one audits one sale and prints the report.
-func (a *auditing) one(ctx context.Context, e *evidence, o auditor.Options) error {
-	report, err := e.audit(ctx, o)
-	if err != nil {
-		return err
+// everySale prints the reports of all sales, and of what belongs to none.
+func (a *auditing) everySale(ctx context.Context, stores archiver.Stores) error {
+	options := func(id sale.ID) auditor.Options {
+		return auditor.Options{Share: a.share, Progress: progressBar(id)}
 	}
-	return a.print(report)
-}
-
-func (a *auditing) print(report *auditor.Report) error { return printed(a.out, report, a.asJSON) }
-
-// printed prints a report. errFindings: it is not clean.
-func printed(out io.Writer, report *auditor.Report, asJSON bool) error {
-	if err := printReport(out, report, asJSON); err != nil {
-		return err
-	}
-	if !report.Clean() {
-		return errFindings
-	}
-	return nil
-}
-
-// everySale audits all sales whose streams there are, and what belongs to none. A
-// sale that cannot be audited keeps nobody from auditing the others.
-func (a *auditing) everySale(ctx context.Context) error {
-	books, tape, closeBoth, err := openEvidence(ctx, a.settings)
-	if err != nil {
-		return err
-	}
-	defer closeBoth()
-	rows, err := allSales(ctx, books)
-	if err != nil {
-		return err
-	}
-	streams, err := tape.Sales(ctx)
-	if err != nil {
-		return err
-	}
-	reports, failed := []error{}, []error{}
-	for i := range rows {
-		err := a.oneOfAll(ctx, &rows[i], books, tape, streams)
+	var findings, failed error
+	err := stores.AuditAll(ctx, options, func(r *auditor.Report, err error) error {
 		switch {
-		case unauditable(err):
-			failed = append(failed, fmt.Errorf("sale %d: %w", rows[i].Sale.ID, err))
-			fmt.Fprintf(os.Stderr, "sale %d could not be audited: %v\n", rows[i].Sale.ID, err)
-			continue
-		case err != nil && !errors.Is(err, errFindings):
-			return err
+		case errors.Is(err, archiver.ErrArchived):
+			fmt.Fprintln(os.Stderr, err)
+			return nil
+		case err != nil:
+			fmt.Fprintf(os.Stderr, "could not be audited: %v\n", err)
+			failed = errors.Join(failed, err)
+			return nil
 		}
-		reports = append(reports, err)
-	}
-	rest, err := auditor.AuditRest(ctx, books, tape)
-	if err != nil {
+		err = a.print(r)
+		if errors.Is(err, errFindings) {
+			findings = err
+			return nil
+		}
 		return err
-	}
-	if errors.Join(append(reports, a.print(rest))...) != nil {
-		return errFindings
-	}
-	return errors.Join(failed...)
+	})
+	return cmp.Or(err, findings, failed)
 }
-
-// oneOfAll audits a sale, if it was opened and has its streams.
-func (a *auditing) oneOfAll(ctx context.Context, row *ledger.SaleRow, books *ledger.Ledger, tape *stream.Client, streams []sale.ID) error {
-	id := row.Sale.ID
-	if _, here := slices.BinarySearch(streams, id); !here && row.State == sale.Archived {
-		fmt.Fprintf(os.Stderr, "sale %d is archived: audit its archive with --archive FILE --ledger\n", id)
-		return nil
-	}
-	err := a.one(ctx, &evidence{sale: id, books: books, tape: archiver.TapeOf(row, tape, tape)}, auditor.Options{Share: a.share})
-	if row.State == sale.Preparing && (errors.Is(err, ledger.ErrNotFound) || errors.Is(err, stream.ErrLost)) {
-		return nil // it was never opened
-	}
-	return err
-}
-
-// unauditable reports whether an error is about the one sale, and others can be
-// audited.
-func unauditable(err error) bool {
-	return errors.Is(err, ledger.ErrNotFound) || errors.Is(err, stream.ErrLost) || errors.Is(err, wire.ErrMessage) || errors.Is(err, wire.ErrVersion)
-}
-
-// openEvidence connects to the ledger and to the streams. The caller calls
-// closeBoth when it needs them no more.
-func openEvidence(ctx context.Context, s *settings) (books *ledger.Ledger, tape *stream.Client, closeBoth func(), err error) {
-	log, err := s.logger()
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if err := s.readURLs(); err != nil {
-		return nil, nil, nil, err
-	}
-	if (s.databaseURL == "") != (s.natsURL == "") {
-		return nil, nil, nil, errors.New("set both DATABASE_URL and NATS_URL, or none to find the stores of 'notsale up'")
-	}
-	if s.databaseURL == "" {
-		if err := s.findURLs(); err != nil {
-			return nil, nil, nil, err
-		}
-	}
-	name := instanceName("audit")
-	books, err = ledger.Open(ctx, ledger.Config{URL: s.databaseURL, Name: name, Conns: ledger.DefaultConns, Patience: auditPatience, ReadOnly: true})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	connect, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	cfg := s.stream
-	cfg.URL, cfg.Name, cfg.Role = s.natsURL, name, "auditor"
-	tape, err = stream.Connect(connect, cfg, log)
-	if err != nil {
-		books.Close()
-		return nil, nil, nil, err
-	}
-	return books, tape, func() { tape.Close(); books.Close() }, nil
-}
-
-// auditPatience is how long a statement of an audit may take: millions of
-// attempts are read in one.
-const auditPatience = 10 * time.Minute
-
-const auditPage = 1000
 
 // printedFindings is how many findings people are shown.
 const printedFindings = 20
-
-// allSales returns all sales, newest first.
-func allSales(ctx context.Context, books *ledger.Ledger) (all []ledger.SaleRow, err error) {
-	for before := sale.ID(0); ; {
-		rows, err := books.Sales(ctx, before, auditPage)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, rows...)
-		if len(rows) < auditPage {
-			return all, nil
-		}
-		before = rows[len(rows)-1].Sale.ID
-	}
-}
 
 // progressBar draws on standard error while it is a terminal.
 func progressBar(id sale.ID) auditor.Progress {
@@ -295,7 +177,7 @@ func printReport(out io.Writer, r *auditor.Report, asJSON bool) error {
 			r.Sale, verdict(r), r.Packs, r.Requests, r.Decisions, r.Sold, r.Commits, r.Holes, r.Attempts, r.Chain, r.Sequence)
 	}
 	if r.Waiting > 0 {
-		fmt.Fprintf(&b, "  %d messages stand in the stream beyond that: nothing of them is decided\n", r.Waiting)
+		fmt.Fprintf(&b, "  %d messages after that are not decided\n", r.Waiting)
 	}
 	if r.Unrecorded > 0 {
 		fmt.Fprintf(&b, "  %d attempts wait in the stream for a recorder\n", r.Unrecorded)
@@ -307,7 +189,7 @@ func printReport(out io.Writer, r *auditor.Report, asJSON bool) error {
 		fmt.Fprintf(&b, "  FINDING %s\n", f)
 	}
 	if more := r.Total - printedFindings; more > 0 {
-		fmt.Fprintf(&b, "  and %d more; they stand in the order of the stream, so the first ones tell (--json lists %d)\n", more, auditor.MaxFindings)
+		fmt.Fprintf(&b, "  and %d more, in the order of the stream; later ones often follow from the first (--json lists %d)\n", more, auditor.MaxFindings)
 	}
 	_, err := io.WriteString(out, b.String())
 	return err

@@ -21,8 +21,8 @@ import (
 	"notsale/pkg/wire"
 	"notsale/services/allocator"
 	"notsale/services/auditor"
-	"notsale/services/notsale/notsaletest"
 	"notsale/services/recorder"
+	"notsale/services/servicetest"
 )
 
 // exhibit is a sale with some of everything, a hole included, and another one
@@ -74,7 +74,7 @@ func audited(t *testing.T) *exhibit {
 	stop()                                                                                                             //
 	e.restoreSale(e.of.ID, saved)                                                                                      //
 	stop = e.decide()                                                                                                  //
-	notsaletest.Eventually(t, "a hole is recorded", func() bool { return e.Count(`SELECT count(*) FROM holes`) == 1 }) //
+	servicetest.Eventually(t, "a hole is recorded", func() bool { return e.Count(`SELECT count(*) FROM holes`) == 1 }) //
 	e.pack(e.of, 16, e.ask("fay", 5))                                                                                  // 16 repeats
 	e.pack(e.of, 17, e.ask("hal", 3))                                                                                  // 17 granted
 	e.pack(e.of, 19, e.ask("kim", 7), e.ask("kim", 8))                                                                 // 18, 19 granted
@@ -82,7 +82,7 @@ func audited(t *testing.T) *exhibit {
 	e.publish(e.of, 21, []byte(garbage))                                                                               // 21 malformed
 	stop()
 	e.refuseCheckouts()
-	notsaletest.Eventually(t, "attempts are recorded", func() bool {
+	servicetest.Eventually(t, "attempts are recorded", func() bool {
 		for _, id := range []sale.ID{0, e.of.ID, e.other.ID} {
 			of := wire.AttemptStream{Sale: id}
 			if id == 0 {
@@ -103,44 +103,44 @@ func audited(t *testing.T) *exhibit {
 
 // record runs a recorder, which learns of the sales from the directory.
 func (e *exhibit) record() (stop func()) {
-	e.t.Helper()
-	directory, err := e.tape.Directory(e.t.Context())
+	e.T.Helper()
+	directory, err := e.tape.Directory(e.T.Context())
 	for _, of := range []sale.Sale{e.of, e.other} {
 		if err == nil {
-			err = directory.Put(e.t.Context(), wire.Entry{Sale: of, State: sale.Open})
+			err = directory.Put(e.T.Context(), wire.Entry{Sale: of, State: sale.Open})
 		}
 	}
 	if err != nil {
-		e.t.Fatal(err)
+		e.T.Fatal(err)
 	}
 	r, err := recorder.New(recorder.DefaultConfig(), e.Ledger("recorder"), e.Stream("recorder"), e.Log, prometheus.NewRegistry())
 	if err != nil {
-		e.t.Fatal(err)
+		e.T.Fatal(err)
 	}
 	return e.Run(r.Run)
 }
 
 // decide runs an allocator.
 func (e *exhibit) decide() (stop func()) {
-	e.t.Helper()
+	e.T.Helper()
 	name := fmt.Sprintf("allocator-%d", time.Now().UnixNano())
 	a, err := allocator.New(allocator.DefaultConfig(), e.Ledger(name), e.Stream(name), e.Cache(name), e.Log, prometheus.NewRegistry())
 	if err != nil {
-		e.t.Fatal(err)
+		e.T.Fatal(err)
 	}
 	return e.Run(a.Run)
 }
 
 // checkOut gets all codes that are sent later.
 func (e *exhibit) checkOut() {
-	e.t.Helper()
+	e.T.Helper()
 	for user, items := range map[string][]int64{
 		"ann": {1, 2, 3, 9}, "bob": {1, 9}, "cat": {4}, "fay": {5, 6, 7}, "gus": {5}, "hal": {3}, "kim": {7, 8}, "zoe": {1},
 	} {
 		for _, item := range items {
-			claims, err := e.keys.Verify(e.Checkout(e.t, user, item).Code)
+			claims, err := e.Keys.Verify(e.Checkout(e.T, user, item).Code)
 			if err != nil {
-				e.t.Fatal(err)
+				e.T.Fatal(err)
 			}
 			e.issued[fmt.Sprint(user, " ", item)] = allocation.Request{
 				Number: 1, Code: claims.ID, Item: claims.Item, User: claims.User, Expires: claims.Expires,
@@ -151,29 +151,29 @@ func (e *exhibit) checkOut() {
 
 // refuseCheckouts leaves attempts that got no code.
 func (e *exhibit) refuseCheckouts() {
-	e.t.Helper()
+	e.T.Helper()
 	cache := e.Cache("teller")
-	notsaletest.Eventually(e.t, "zoe is told that it is sold out", func() bool {
-		if e.Post(e.t, notsaletest.CheckoutPath("zoe", 1)).Status == http.StatusGone {
+	servicetest.Eventually(e.T, "zoe is told that it is sold out", func() bool {
+		if e.Post(e.T, servicetest.CheckoutPath("zoe", 1)).Status == http.StatusGone {
 			return true
 		}
 		// The allocator, which has gone, could not tell the cache in time.
-		mark, err := cache.Mark(e.t.Context(), e.of.UUID)
+		mark, err := cache.Mark(e.T.Context(), e.of.UUID)
 		if err == nil {
-			_, _ = cache.Learn(e.t.Context(), e.of.UUID, mark, mark, &allocation.Facts{SoldOut: true})
+			_, _ = cache.Learn(e.T.Context(), e.of.UUID, mark, mark, &allocation.Facts{SoldOut: true})
 		}
 		return false
 	})
-	e.Post(e.t, notsaletest.CheckoutPath("zoe", 9))  // taken
-	e.Post(e.t, "/checkout?user_id=%00&id=1")        // invalid
-	e.Post(e.t, notsaletest.CheckoutPath("zoe", 99)) // no sale has the item
+	e.Post(e.T, servicetest.CheckoutPath("zoe", 9))  // taken
+	e.Post(e.T, "/checkout?user_id=%00&id=1")        // invalid
+	e.Post(e.T, servicetest.CheckoutPath("zoe", 99)) // no sale has the item
 }
 
 func (e *exhibit) ask(user string, item sale.ItemID) allocation.Request {
-	e.t.Helper()
+	e.T.Helper()
 	r, ok := e.issued[fmt.Sprint(user, " ", item)]
 	if !ok {
-		e.t.Fatalf("%s has no code for item %v", user, item)
+		e.T.Fatalf("%s has no code for item %v", user, item)
 	}
 	return r
 }
@@ -185,16 +185,16 @@ func (e *exhibit) late(item sale.ItemID) allocation.Request {
 
 // pack publishes requests and waits until all is decided, up to a position.
 func (e *exhibit) pack(of sale.Sale, upTo int64, requests ...allocation.Request) {
-	e.t.Helper()
+	e.T.Helper()
 	e.publish(of, upTo, wire.AppendPack(nil, "test", requests))
 }
 
 func (e *exhibit) publish(of sale.Sale, upTo int64, data []byte) {
-	e.t.Helper()
-	if err := e.tape.PublishPack(e.t.Context(), of.ID, data); err != nil {
-		e.t.Fatal(err)
+	e.T.Helper()
+	if err := e.tape.PublishPack(e.T.Context(), of.ID, data); err != nil {
+		e.T.Fatal(err)
 	}
-	notsaletest.Eventually(e.t, fmt.Sprint("decided to position ", upTo), func() bool {
+	servicetest.Eventually(e.T, fmt.Sprint("decided to position ", upTo), func() bool {
 		return e.Count(`SELECT position FROM cursors WHERE sale_id = $1`, int64(of.ID)) == upTo
 	})
 }
@@ -202,15 +202,15 @@ func (e *exhibit) publish(of sale.Sale, upTo int64, data []byte) {
 // saveSale copies the store of a sale's stream, as an operator may who stops
 // NATS for it.
 func (e *exhibit) saveSale(id sale.ID) (folder string) {
-	e.t.Helper()
-	folder = filepath.Join(e.t.TempDir(), "saved")
+	e.T.Helper()
+	folder = filepath.Join(e.T.TempDir(), "saved")
 	e.whileStopped(func() error { return exec.Command("cp", "-a", e.storeOf(id), folder).Run() })
 	return folder
 }
 
 // restoreSale puts the copy back: what came since is lost.
 func (e *exhibit) restoreSale(id sale.ID, folder string) {
-	e.t.Helper()
+	e.T.Helper()
 	e.whileStopped(func() error {
 		if err := os.RemoveAll(e.storeOf(id)); err != nil {
 			return err
@@ -224,14 +224,14 @@ func (e *exhibit) storeOf(id sale.ID) string {
 }
 
 func (e *exhibit) whileStopped(do func() error) {
-	e.t.Helper()
+	e.T.Helper()
 	e.StopNATS()
 	err := do()
 	e.StartNATS()
 	if err != nil {
-		e.t.Fatal(err)
+		e.T.Fatal(err)
 	}
-	notsaletest.Eventually(e.t, "NATS answers", func() bool { return e.tape.Ping(e.t.Context()) == nil })
+	servicetest.Eventually(e.T, "NATS answers", func() bool { return e.tape.Ping(e.T.Context()) == nil })
 }
 
 func (f *front) audit(t *testing.T, id sale.ID) *auditor.Report {
@@ -261,7 +261,7 @@ func TestAuditOfAnHonestSaleIsClean(t *testing.T) {
 // exec writes into the tables, past the ledger.
 func (f *front) exec(t *testing.T, sql string) {
 	t.Helper()
-	f.spoilt = true
+	f.Spoilt = true
 	if _, err := f.DB.Exec(t.Context(), sql); err != nil {
 		t.Fatal(err)
 	}

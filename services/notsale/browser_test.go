@@ -20,10 +20,10 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"notsale/pkg/backends/backendstest"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
-const browserTime = 2 * notsaletest.Patience
+const browserTime = 2 * servicetest.Patience
 
 // screenshots, if set, names a folder for the browser test's screenshots.
 const screenshots = "NOTSALETEST_SCREENSHOTS"
@@ -147,7 +147,7 @@ func TestBrowser(t *testing.T) {
 		t.Errorf("the result says %q, the item is %q", text, name)
 	}
 	shoot(ctx, t, "bought")
-	if n := notsaletest.Count(t, p.database(), `SELECT count(*) FROM items WHERE item_id = 1 AND user_id = 'browser-user'`); n != 1 {
+	if n := servicetest.Count(t, p.database(), `SELECT count(*) FROM items WHERE item_id = 1 AND user_id = 'browser-user'`); n != 1 {
 		t.Errorf("the user owns %d of the item", n)
 	}
 
@@ -177,7 +177,7 @@ func checkPolicy(ctx context.Context, t *testing.T, found *complaints) {
 	if !read(ctx, t, chromedp.Evaluate[bool](inject)) {
 		t.Error("an injected script ran")
 	}
-	notsaletest.Eventually(t, "the violation is seen", func() bool { return strings.Contains(found.String(), "Content Security Policy") })
+	servicetest.Eventually(t, "the violation is seen", func() bool { return strings.Contains(found.String(), "Content Security Policy") })
 }
 
 // The page offers the open sales, newest first, and shows the newest.
@@ -185,7 +185,7 @@ func TestBrowserListsSalesNewestFirst(t *testing.T) {
 	t.Parallel()
 	ctx, found := openBrowser(t)
 	p := runUp(t, "--sale-stock", "5", "--sale-every", "1s")
-	notsaletest.Eventually(t, "three sales are open", func() bool { return len(p.Sales(t)) >= 3 })
+	servicetest.Eventually(t, "three sales are open", func() bool { return len(p.Sales(t)) >= 3 })
 	if err := chromedp.Do(ctx, chromedp.Navigate(p.Base+"/"), chromedp.WaitVisible(chromedp.CSS("#sale-select"))); err != nil {
 		t.Fatalf("%v; the browser found %v", err, found)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"go.uber.org/fx"
@@ -95,26 +96,35 @@ func (s *settings) health() fx.Option {
 	})
 }
 
+// tryPause is the time between two tries to reach a store.
+const tryPause = 200 * time.Millisecond
+
+// until tries until it succeeds, or fails with one of these errors, which only a
+// person mends, or ctx ends.
+func until(ctx context.Context, pause time.Duration, try func(context.Context) error, lasting ...error) error {
+	for {
+		err := try(ctx)
+		if err == nil || slices.ContainsFunc(lasting, func(one error) bool { return errors.Is(err, one) }) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-time.After(pause):
+		}
+	}
+}
+
 // waitForLedger waits until the database answers, can be written where that is
-// needed, and has been migrated. It does not wait for what only a person mends.
+// needed, and has been migrated.
 func waitForLedger(l *ledger.Ledger) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 		defer cancel()
-		for {
-			err := l.CheckSchema(ctx)
-			switch {
-			case err == nil:
-				return nil
-			case errors.Is(err, ledger.ErrUnfit), errors.Is(err, ledger.ErrSchema):
-				return fmt.Errorf("DATABASE_URL: %w", err)
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("DATABASE_URL: %w", errors.Join(err, ctx.Err()))
-			case <-time.After(200 * time.Millisecond):
-			}
+		if err := until(ctx, tryPause, l.CheckSchema, ledger.ErrUnfit, ledger.ErrSchema); err != nil {
+			return fmt.Errorf("DATABASE_URL: %w", err)
 		}
+		return nil
 	}
 }
 
@@ -122,6 +132,7 @@ func waitForLedger(l *ledger.Ledger) func(context.Context) error {
 // be asked, and says once that it cannot be where not. Servers that are down are
 // asked later, until on ends.
 func (s *settings) verifyNATS(on context.Context, log *slog.Logger, st *stream.Client) func(context.Context) error {
+	verify := func(ctx context.Context) error { return st.Verify(ctx, s.natsMonitor) }
 	return func(ctx context.Context) error {
 		if s.natsVerified {
 			return nil
@@ -131,87 +142,59 @@ func (s *settings) verifyNATS(on context.Context, log *slog.Logger, st *stream.C
 			s.natsVerified = true
 			return nil
 		}
-		for {
-			err := st.Verify(ctx, s.natsMonitor)
-			if errors.Is(err, stream.ErrUnverified) {
-				log.Warn("some of NATS's servers are verified later", "error", err)
-				go verifyLater(on, s.natsMonitor, log, st)
-				err = nil
-			}
-			if err == nil || errors.Is(err, stream.ErrNotDurable) || errors.Is(err, stream.ErrMonitorURL) {
-				s.natsVerified = err == nil
-				return err
-			}
-			select {
-			case <-ctx.Done():
-				return errors.Join(err, ctx.Err())
-			case <-time.After(200 * time.Millisecond):
-			}
+		err := until(ctx, tryPause, verify, stream.ErrUnverified, stream.ErrNotDurable, stream.ErrMonitorURL)
+		if errors.Is(err, stream.ErrUnverified) {
+			log.Warn("some of NATS's servers are verified later", "error", err)
+			go verifyLater(on, log, verify)
+			err = nil
 		}
+		s.natsVerified = err == nil
+		return err
 	}
 }
 
-// verifyPause is the time between two tries to ask NATS's servers that were down.
-const verifyPause = 2 * time.Second
-
 // verifyLater asks again until every server could be asked, or on ends.
-func verifyLater(on context.Context, monitor string, log *slog.Logger, st *stream.Client) {
-	for on.Err() == nil {
-		err := st.Verify(on, monitor)
-		switch {
-		case err == nil:
-			log.Info("all of NATS's servers are verified")
-			return
-		case errors.Is(err, stream.ErrNotDurable):
-			log.Error("ALARM", "kind", "not-durable", "error", err, "do", "mend that server before it leads a stream: what it acknowledges may be lost")
-			return
-		}
-		select {
-		case <-on.Done():
-		case <-time.After(verifyPause):
-		}
+func verifyLater(on context.Context, log *slog.Logger, verify func(context.Context) error) {
+	const pause = 2 * time.Second
+	switch err := until(on, pause, verify, stream.ErrNotDurable); {
+	case err == nil:
+		log.Info("all of NATS's servers are verified")
+	case errors.Is(err, stream.ErrNotDurable):
+		log.Error("ALARM", "kind", "not-durable", "error", err, "do", "mend that server before it leads a stream: what it acknowledges may be lost")
 	}
 }
 
 // waitForDirectory waits for a scheduler to make the directory of sales, and
 // refuses to work with that of another database.
 func waitForDirectory(log *slog.Logger, l *ledger.Ledger, st *stream.Client) func(context.Context) error {
-	check := sameInstallation(l, st)
 	return func(ctx context.Context) error {
-		for warned := false; ; warned = true {
-			err := check(ctx)
-			if err == nil || errors.Is(err, stream.ErrForeign) {
-				return err
-			}
-			if !warned {
+		told := false
+		return until(ctx, tryPause, func(ctx context.Context) error {
+			err := sameInstallation(ctx, l, st)
+			if err != nil && !errors.Is(err, stream.ErrForeign) && !told {
 				level := slog.LevelWarn
 				if errors.Is(err, stream.ErrNoDirectory) {
 					level = slog.LevelInfo
 				}
 				log.Log(ctx, level, "waiting for the directory of sales", "error", err)
+				told = true
 			}
-			select {
-			case <-ctx.Done():
-				return errors.Join(err, ctx.Err())
-			case <-time.After(200 * time.Millisecond):
-			}
-		}
+			return err
+		}, stream.ErrForeign)
 	}
 }
 
 // sameInstallation refuses to work with the streams of another database.
-func sameInstallation(l *ledger.Ledger, st *stream.Client) func(context.Context) error {
-	return func(ctx context.Context) error {
-		id, err := l.Installation(ctx)
-		if err != nil {
-			return err
-		}
-		directory, err := st.Directory(ctx)
-		if err != nil {
-			return err
-		}
-		return directory.Check(ctx, id)
+func sameInstallation(ctx context.Context, l *ledger.Ledger, st *stream.Client) error {
+	id, err := l.Installation(ctx)
+	if err != nil {
+		return err
 	}
+	directory, err := st.Directory(ctx)
+	if err != nil {
+		return err
+	}
+	return directory.Check(ctx, id)
 }
 
 // instanceName names a process for NATS, Postgres and Redis, unlike any other,

@@ -12,7 +12,7 @@ import (
 
 	"notsale/loadtest/hammer/shopper"
 	"notsale/pkg/effort"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // The program is killed twice while everybody buys, and each time started
@@ -84,8 +84,8 @@ func await(ctx context.Context, closed <-chan struct{}) {
 // awaitSold waits until that many items of the sale are sold.
 func awaitSold(t *testing.T, p *process, id int64, items int) {
 	t.Helper()
-	notsaletest.Eventually(t, strconv.Itoa(items)+" items are sold", func() bool {
-		var s notsaletest.Sale
+	servicetest.Eventually(t, strconv.Itoa(items)+" items are sold", func() bool {
+		var s servicetest.Sale
 		a := p.Get(t, "/sales/"+strconv.FormatInt(id, 10))
 		a.Decode(t, &s)
 		return s.Sold >= items
@@ -105,7 +105,7 @@ func checkGone(t *testing.T, children map[int]string) {
 	if !names["postgres"] {
 		t.Errorf("the program had the children %v, and no postgres among them", children)
 	}
-	notsaletest.Eventually(t, "no child outlives the killed program", func() bool {
+	servicetest.Eventually(t, "no child outlives the killed program", func() bool {
 		for id, name := range children {
 			if runs(id, name) {
 				return false

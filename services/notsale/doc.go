@@ -11,5 +11,5 @@
 //	notsale audit       replays a sale's stream against the ledger
 //	notsale health      asks an edge or an operations listener how it is
 //
-// It holds wiring only: services stand in services/*, adapters in pkg/*.
+// It holds commands and wiring only: services are in services/*, adapters in pkg/*.
 package main

@@ -3,165 +3,127 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"time"
+
+	"github.com/spf13/pflag"
 
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/services/archiver"
 	"notsale/services/auditor"
-	"notsale/services/auditor/archive"
 )
 
-// evidenceOf says where the evidence about a sale is to be had.
-type evidenceOf struct {
-	sale    sale.ID // 0: the archive's
-	archive string  // file; empty: ledger and streams
-	ledger  bool    // with an archive: its streams against the ledger, not against the rows in it
+// inspection is a command that looks into the evidence of one sale.
+type inspection struct {
+	*settings
+
+	sale       sale.ID // 0: the archive's
+	archive    string  // file; empty: ledger and streams
+	withLedger bool    // with an archive: the ledger's rows, not those in it
+	asJSON     bool
+	out        io.Writer
 }
 
-// evidence is both sides of an audit.
-type evidence struct {
-	sale  sale.ID
-	books auditor.Books
-	tape  auditor.Tape
-	desk  auditor.Desk
-	close func()
+func newInspection() inspection { return inspection{settings: newSettings()} }
+
+// flags are those of all such commands; archive says what an archive is for.
+func (i *inspection) flags(f *pflag.FlagSet, archive string) {
+	i.evidenceFlags(f)
+	f.Int64Var((*int64)(&i.sale), "sale", 0, "number of the sale")
+	f.StringVar(&i.archive, "archive", "", archive)
 }
 
-func (of evidenceOf) open(ctx context.Context, s *settings) (*evidence, error) {
-	if of.archive == "" {
-		if of.sale < 1 {
-			return nil, errors.New("give --sale N, with a number above 0, or --archive FILE")
+// on works on the evidence.
+func (i *inspection) on(ctx context.Context, work func(*archiver.Evidence) error) error {
+	if i.archive == "" {
+		if i.sale < 1 {
+			return errors.New("give --sale N, with a number above 0, or --archive FILE")
 		}
-		books, tape, closeBoth, err := openEvidence(ctx, s)
-		if err != nil {
-			return nil, err
+		return i.connected(ctx, func(stores archiver.Stores) error {
+			e, err := stores.Evidence(ctx, i.sale)
+			if err != nil {
+				return err
+			}
+			return work(e)
+		})
+	}
+	e, err := archiver.Open(i.archive, i.sale)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	if !i.withLedger {
+		return work(e)
+	}
+	return i.connected(ctx, func(stores archiver.Stores) error {
+		if err := e.UseLedger(ctx, stores); err != nil {
+			return err
 		}
-		e, err := liveEvidence(ctx, of.sale, books, tape, closeBoth)
-		if err != nil {
-			closeBoth()
-		}
-		return e, err
-	}
-	a, err := archive.Open(of.archive)
-	if err != nil {
-		return nil, err
-	}
-	m, err := a.Manifest()
-	if err != nil {
-		return nil, errors.Join(err, a.Close())
-	}
-	id := m.Number
-	if of.sale != 0 && of.sale != id {
-		return nil, errors.Join(fmt.Errorf("%s is the archive of sale %d, not of sale %d", of.archive, id, of.sale), a.Close())
-	}
-	e := &evidence{sale: id, books: a, tape: a, desk: auditor.NewDesk(a, id), close: func() { _ = a.Close() }}
-	if !of.ledger {
-		return e, nil
-	}
-	books, live, closeBoth, err := openEvidence(ctx, s)
-	if err != nil {
-		return nil, errors.Join(err, a.Close())
-	}
-	if err := theArchive(ctx, books, &m); err != nil {
-		closeBoth()
-		return nil, errors.Join(err, a.Close())
-	}
-	e.books, e.tape, e.desk = books, &archiver.LaterTape{Tape: a, Live: live}, books
-	e.close = func() { closeBoth(); _ = a.Close() }
-	return e, nil
+		return work(e)
+	})
 }
 
-// undamaged looks at every byte of the archive, if there is one. errFindings:
-// some are not as they were written, and the report of them is printed.
-func (of evidenceOf) undamaged(ctx context.Context, out io.Writer, asJSON bool) error {
-	if of.archive == "" {
+// undamaged reads every byte of the archive, if there is one. errFindings: some are
+// not as they were written, and the report of them is printed.
+func (i *inspection) undamaged(ctx context.Context) error {
+	if i.archive == "" {
 		return nil
 	}
-	file, err := archive.Open(of.archive)
+	damage, err := archiver.Damage(ctx, i.archive)
+	if damage == nil {
+		return err
+	}
+	return i.print(damage)
+}
+
+// print prints a report. errFindings: it is not clean.
+func (i *inspection) print(r *auditor.Report) error {
+	if err := printReport(i.out, r, i.asJSON); err != nil {
+		return err
+	}
+	if !r.Clean() {
+		return errFindings
+	}
+	return nil
+}
+
+// auditPatience is how long a statement of an audit may take: millions of
+// attempts are read in one.
+const auditPatience = 10 * time.Minute
+
+// connected connects to the ledger and the streams for as long as work takes.
+func (s *settings) connected(ctx context.Context, work func(archiver.Stores) error) error {
+	log, err := s.logger()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = file.Close() }() // read only
-	err = file.Verify(ctx, nil)
-	damage, ok := errors.AsType[*archive.DamageError](err)
-	if !ok {
+	if err := s.readURLs(); err != nil {
 		return err
 	}
-	report := &auditor.Report{Total: 1}
-	if m, err := file.Manifest(); err == nil {
-		report.Sale, report.UUID = m.Number, m.Opening.UUID
+	if (s.databaseURL == "") != (s.natsURL == "") {
+		return errors.New("set both DATABASE_URL and NATS_URL, or none to find the stores of 'notsale up'")
 	}
-	report.Findings = []auditor.Finding{{
-		Kind: auditor.Damaged, Sale: report.Sale, Table: "archive", Row: damage.Member, Offset: damage.Offset, Ledger: damage.Got, Stream: damage.Want,
-	}}
-	return printed(out, report, asJSON)
-}
-
-// audit audits the sale of the evidence, with a progress bar.
-func (e *evidence) audit(ctx context.Context, o auditor.Options) (*auditor.Report, error) {
-	o.Progress = progressBar(e.sale)
-	report, err := auditor.Audit(ctx, e.books, e.tape, e.sale, o)
+	if s.databaseURL == "" {
+		if err := s.findURLs(); err != nil {
+			return err
+		}
+	}
+	name := instanceName("audit")
+	l, err := ledger.Open(ctx, ledger.Config{URL: s.databaseURL, Name: name, Conns: ledger.DefaultConns, Patience: auditPatience, ReadOnly: true})
 	if err != nil {
-		return nil, fmt.Errorf("sale %d: %w", e.sale, err)
+		return err
 	}
-	return report, nil
-}
-
-// liveEvidence is the ledger and the streams of a sale that has its streams.
-func liveEvidence(ctx context.Context, id sale.ID, books *ledger.Ledger, tape *stream.Client, closeBoth func()) (*evidence, error) {
-	row, err := stillThere(ctx, books, tape, id)
+	defer l.Close()
+	connect, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	cfg := s.stream
+	cfg.URL, cfg.Name, cfg.Role = s.natsURL, name, "auditor"
+	streams, err := stream.Connect(connect, cfg, log)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &evidence{sale: id, books: books, tape: archiver.TapeOf(&row, tape, tape), desk: books, close: closeBoth}, nil
+	defer streams.Close()
+	return work(archiver.Stores{Ledger: l, Streams: streams})
 }
-
-// theArchive reports, for an archived sale, whether the archive is the one that
-// the ledger names.
-func theArchive(ctx context.Context, books *ledger.Ledger, m *archive.Manifest) error {
-	kept, err := books.ArchiveOf(ctx, m.Number)
-	if errors.Is(err, ledger.ErrNotFound) {
-		return nil // it still has its streams
-	}
-	if sum := m.Sum(); err == nil && kept.Manifest != sum {
-		return fmt.Errorf("%w: the ledger's archive of sale %d has a manifest with SHA-256 %x, this one %v", errFindings, m.Number, kept.Manifest, sum)
-	}
-	return err
-}
-
-// own is the evidence without what came after the sale's own streams were closed:
-// what belongs into its archive.
-func (e *evidence) own(ctx context.Context) (auditor.Books, auditor.Tape, error) {
-	later, ok := e.tape.(*archiver.LaterTape)
-	if !ok {
-		return e.books, e.tape, nil
-	}
-	books, err := archiver.NewOwnBooks(ctx, e.books, later.Tape, e.sale)
-	return books, later.Tape, err
-}
-
-// stillThere returns the sale's row, or says what to do about a sale whose
-// streams were archived.
-func stillThere(ctx context.Context, books *ledger.Ledger, tape *stream.Client, id sale.ID) (ledger.SaleRow, error) {
-	row, err := books.Sale(ctx, id)
-	if errors.Is(err, ledger.ErrNotFound) {
-		return row, fmt.Errorf("there is no sale %d", id)
-	}
-	if err != nil || row.State != sale.Archived {
-		return row, err
-	}
-	if _, err := tape.Info(ctx, id); !errors.Is(err, stream.ErrLost) {
-		return row, err // not removed yet
-	}
-	kept, err := books.ArchiveOf(ctx, id)
-	if err != nil {
-		return row, err
-	}
-	return row, fmt.Errorf("%w: sale %d, at %s; audit its archive, whose manifest has SHA-256 %x, with --archive FILE --ledger", errArchived, id, sale.InstantOf(kept.At), kept.Manifest)
-}
-
-// errArchived says that a sale's streams are in an archive alone.
-var errArchived = errors.New("the streams were archived")

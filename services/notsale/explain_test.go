@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,46 +21,15 @@ import (
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
+	"notsale/services/archiver"
 	"notsale/services/auditor"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
-
-// ticket is a code of a test, with what is known of it.
-type ticket struct {
-	code.Verified
-
-	text string
-}
-
-func (k ticket) request() allocation.Request {
-	return allocation.Request{Number: 1, Code: k.ID, Item: k.Item, User: k.User, Expires: k.Expires}
-}
-
-var nonces atomic.Int32 // given to the codes of these tests
-
-// sign makes a code as an edge would, with any claims.
-func (f *front) sign(of sale.Sale, item sale.ItemID, user string, life time.Duration) ticket {
-	text, v := f.keys.Sign(code.Claims{
-		Sale: of.UUID, Item: item, User: sale.UserID(user), Expires: sale.InstantOf(time.Now().Add(life)),
-	}, code.Nonce{byte(nonces.Add(1))})
-	return ticket{v, text}
-}
-
-// enqueue puts the requests into the sale's stream in one pack, past the cache.
-func (f *front) enqueue(t *testing.T, of sale.Sale, tickets ...ticket) {
-	t.Helper()
-	requests := make([]allocation.Request, 0, len(tickets))
-	for _, k := range tickets {
-		requests = append(requests, k.request())
-	}
-	if err := f.Stream("publisher").PublishPack(t.Context(), of.ID, wire.AppendPack(nil, "edge-of-test", requests)); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func (f *front) decidedUpTo(t *testing.T, position int64) {
 	t.Helper()
-	notsaletest.Eventually(t, fmt.Sprintf("all up to position %d is decided", position), func() bool {
+	servicetest.Eventually(t, fmt.Sprintf("all up to position %d is decided", position), func() bool {
 		return f.Count(`SELECT max(position) FROM cursors`) == position
 	})
 }
@@ -98,7 +66,7 @@ func (f *front) explain(t *testing.T, args ...string) (x auditor.Explanation, te
 
 // explained is the body of GET /purchase.
 type explained struct {
-	notsaletest.Problem
+	servicetest.Problem
 
 	LostTo struct {
 		Reason   string
@@ -108,10 +76,10 @@ type explained struct {
 }
 
 // ask asks the edge about a code.
-func (f *front) ask(t *testing.T, k ticket) (a notsaletest.Answer, p explained) {
+func (f *front) ask(t *testing.T, k edgetest.Ticket) (a servicetest.Answer, p explained) {
 	t.Helper()
-	a = f.Get(t, notsaletest.PurchasePath(k.text))
-	checkCompact(t, a)
+	a = f.Get(t, servicetest.PurchasePath(k.Text))
+	edgetest.CheckCompact(t, a)
 	if a.Status != http.StatusOK {
 		a.Decode(t, &p)
 	}
@@ -128,23 +96,23 @@ type tale struct {
 	*front
 
 	of      sale.Sale
-	tickets []ticket // by position; repeats are the ticket that they repeat
+	tickets []edgetest.Ticket // by position; repeats are the ticket that they repeat
 }
 
 func newTale(t *testing.T) *tale {
 	t.Helper()
 	f := newFront(t, nil)
-	f.allocate()
+	f.Allocate()
 	w := &tale{front: f, of: f.OpenSale(4, 2)}
-	w.tickets = []ticket{
-		1: f.sign(w.of, 1, "ann", time.Hour), 2: f.sign(w.of, 1, "bob", time.Hour), 3: f.sign(w.of, 3, "bob", -time.Hour),
-		4: f.sign(w.of, 2, "ann", time.Hour), 5: f.sign(w.of, 3, "ann", time.Hour),
-		7: f.sign(w.of, 3, "bob", time.Hour), 8: f.sign(w.of, 99, "dan", time.Hour), 9: f.sign(w.of, 4, "bob", time.Hour),
-		10: f.sign(w.of, 1, "cid", time.Hour), 11: {},
+	w.tickets = []edgetest.Ticket{
+		1: f.Sign(w.of, 1, "ann", time.Hour), 2: f.Sign(w.of, 1, "bob", time.Hour), 3: f.Sign(w.of, 3, "bob", -time.Hour),
+		4: f.Sign(w.of, 2, "ann", time.Hour), 5: f.Sign(w.of, 3, "ann", time.Hour),
+		7: f.Sign(w.of, 3, "bob", time.Hour), 8: f.Sign(w.of, 99, "dan", time.Hour), 9: f.Sign(w.of, 4, "bob", time.Hour),
+		10: f.Sign(w.of, 1, "cid", time.Hour), 11: {},
 	}
 	w.tickets[6], w.tickets[11] = w.tickets[1], w.tickets[2]
 	for first := 1; first < len(w.tickets); first += 4 { // several packs
-		f.enqueue(t, w.of, w.tickets[first:min(first+4, len(w.tickets))]...)
+		f.Enqueue(t, w.of, w.tickets[first:min(first+4, len(w.tickets))]...)
 	}
 	f.decidedUpTo(t, 11)
 	return w
@@ -168,7 +136,7 @@ func TestExplainEveryReason(t *testing.T) {
 	for position, want := range fates {
 		k := w.tickets[position]
 		t.Run(fmt.Sprint(position, " ", want.reason), func(t *testing.T) {
-			x, text := w.explain(t, "--code", k.text)
+			x, text := w.explain(t, "--code", k.Text)
 			checkFate(t, &x, k, int64(position), want)
 			if !strings.Contains(text, signatureUnchecked) || !strings.Contains(text, want.reason.String()) && want.reason != allocation.Granted {
 				t.Errorf("%s", text)
@@ -184,7 +152,7 @@ func TestExplainEveryReason(t *testing.T) {
 	for position, want := range fates {
 		k := w.tickets[position]
 		if before, _ := w.ask(t, k); want.reason == allocation.Granted {
-			post := w.Purchase(t, k.text)
+			post := w.Purchase(t, k.Text)
 			if after, _ := w.ask(t, k); !bytes.Equal(before.Body, post.Body) || !bytes.Equal(after.Body, post.Body) || before.Status != post.Status {
 				t.Errorf("GET answers %s, POST %s, GET %s", before.Body, post.Body, after.Body)
 			}
@@ -192,7 +160,7 @@ func TestExplainEveryReason(t *testing.T) {
 	}
 }
 
-func checkFate(t *testing.T, x *auditor.Explanation, k ticket, position int64, want fate) {
+func checkFate(t *testing.T, x *auditor.Explanation, k edgetest.Ticket, position int64, want fate) {
 	t.Helper()
 	verdict, total := auditor.Refused, int64(1)
 	if want.reason == allocation.Granted {
@@ -226,7 +194,7 @@ func checkFate(t *testing.T, x *auditor.Explanation, k ticket, position int64, w
 	checkCause(t, x.Causes[0], k, first.Engine, want)
 }
 
-func checkCause(t *testing.T, c auditor.Cause, k ticket, engine string, want fate) {
+func checkCause(t *testing.T, c auditor.Cause, k edgetest.Ticket, engine string, want fate) {
 	t.Helper()
 	switch {
 	case want.reason == allocation.CodeExpired:
@@ -243,7 +211,7 @@ func checkCause(t *testing.T, c auditor.Cause, k ticket, engine string, want fat
 }
 
 // checkAnswer compares what the edge tells a shopper.
-func (w *tale) checkAnswer(t *testing.T, k ticket, position int64, want fate) {
+func (w *tale) checkAnswer(t *testing.T, k edgetest.Ticket, position int64, want fate) {
 	t.Helper()
 	if !w.of.Contains(k.Item) {
 		return // no edge answers for a code that no edge gives
@@ -282,10 +250,10 @@ func (f *front) at(t *testing.T, position int64) string {
 }
 
 // checkPrivate fails when an answer names anybody, or any code.
-func (w *tale) checkPrivate(t *testing.T, own ticket, a notsaletest.Answer) {
+func (w *tale) checkPrivate(t *testing.T, own edgetest.Ticket, a servicetest.Answer) {
 	t.Helper()
 	for _, k := range w.tickets[1:] {
-		others := []string{k.ID.String(), k.text}
+		others := []string{k.ID.String(), k.Text}
 		if k.User != own.User {
 			others = append(others, `"`+string(k.User)+`"`, " "+string(k.User))
 		}
@@ -302,23 +270,23 @@ func TestExplainWhatTheCacheRefused(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
-	f.allocate()
-	mine, rival := f.sign(of, 1, "ann", time.Hour), f.sign(of, 1, "bob", time.Hour)
-	w, cache := &tale{front: f, of: of, tickets: []ticket{{}, mine, rival}}, f.Cache("asker")
-	refused := func(k ticket, status int, reasons ...string) {
+	f.Allocate()
+	mine, rival := f.Sign(of, 1, "ann", time.Hour), f.Sign(of, 1, "bob", time.Hour)
+	w, cache := &tale{front: f, of: of, tickets: []edgetest.Ticket{{}, mine, rival}}, f.Cache("asker")
+	refused := func(k edgetest.Ticket, status int, reasons ...string) {
 		t.Helper()
 		position := f.Count(`SELECT max(position) FROM cursors`)
 		if status != 0 {
-			notsaletest.Eventually(t, "the cache says "+reasons[0], func() bool {
+			servicetest.Eventually(t, "the cache says "+reasons[0], func() bool {
 				known, err := cache.Ask(t.Context(), []rejection.Question{{Sale: of.UUID, Item: k.Item, User: k.User, Code: k.ID}})
 				return err == nil && known[0].Reason.String() == reasons[0]
 			})
-			expectation{status: status}.check(t, f.Purchase(t, k.text))
+			edgetest.Check(t, f.Purchase(t, k.Text), status, "", "")
 			if f.Count(`SELECT max(position) FROM cursors`) != position {
 				t.Fatal("the request reached the stream")
 			}
 		}
-		x, text := f.explain(t, "--code", k.text)
+		x, text := f.explain(t, "--code", k.Text)
 		var got []string
 		for _, c := range x.Causes {
 			got = append(got, c.Reason)
@@ -327,7 +295,7 @@ func TestExplainWhatTheCacheRefused(t *testing.T) {
 			t.Errorf("%+v\n%s", x, text)
 		}
 		a, p := f.ask(t, k)
-		expectation{status: 404, slug: "no-decision-yet", contains: "no decision yet"}.check(t, a)
+		edgetest.Check(t, a, 404, "no-decision-yet", "no decision yet")
 		if len(reasons) == 0 {
 			if p.LostTo.Position != 0 || p.Detail != "no decision yet, POST again" {
 				t.Errorf("%s", a.Body)
@@ -345,15 +313,15 @@ func TestExplainWhatTheCacheRefused(t *testing.T) {
 		w.checkPrivate(t, k, a)
 	}
 	refused(rival, 0) // not sent yet, and nothing stands against it
-	expectation{status: 200}.check(t, f.Purchase(t, mine.text))
+	edgetest.Check(t, f.Purchase(t, mine.Text), 200, "", "")
 	refused(rival, 409, "item-taken")
-	expectation{status: 200}.check(t, f.Purchase(t, f.sign(of, 2, "ann", time.Hour).text))
-	more := f.sign(of, 3, "ann", time.Hour)
+	edgetest.Check(t, f.Purchase(t, f.Sign(of, 2, "ann", time.Hour).Text), 200, "", "")
+	more := f.Sign(of, 3, "ann", time.Hour)
 	refused(more, 429, "limit-reached")
-	expectation{status: 200}.check(t, f.Purchase(t, f.sign(of, 3, "bob", time.Hour).text))
+	edgetest.Check(t, f.Purchase(t, f.Sign(of, 3, "bob", time.Hour).Text), 200, "", "")
 	refused(rival, 410, "sold-out", "item-taken")
 	refused(more, 410, "sold-out", "limit-reached", "item-taken")
-	if x, _ := f.explain(t, "--code", f.sign(of, 3, "cid", -time.Hour).text); x.Causes[0].Reason != "code-expired" || x.Causes[0].LostTo != nil {
+	if x, _ := f.explain(t, "--code", f.Sign(of, 3, "cid", -time.Hour).Text); x.Causes[0].Reason != "code-expired" || x.Causes[0].LostTo != nil {
 		t.Errorf("an expired code that was never sent: %+v", x.Causes)
 	}
 
@@ -375,11 +343,11 @@ func TestExplainWhatWaits(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
-	first, second, unsent := f.sign(of, 1, "ann", time.Hour), f.sign(of, 1, "bob", time.Hour), f.sign(of, 2, "bob", time.Hour)
-	for _, k := range []ticket{first, second, second} {
-		f.enqueue(t, of, k)
+	first, second, unsent := f.Sign(of, 1, "ann", time.Hour), f.Sign(of, 1, "bob", time.Hour), f.Sign(of, 2, "bob", time.Hour)
+	for _, k := range []edgetest.Ticket{first, second, second} {
+		f.Enqueue(t, of, k)
 	}
-	x, text := f.explain(t, "--code", second.text)
+	x, text := f.explain(t, "--code", second.Text)
 	if x.Verdict != auditor.Waiting || x.Total != 0 || x.Waiting.Messages != 3 || x.Waiting.Requests != 3 || len(x.Causes) != 0 ||
 		len(x.Waiting.Asked) != 2 || x.Waiting.Asked[0].Position != 2 || x.Waiting.Asked[0].Sequence != 3 || x.Waiting.Asked[1].Position != 3 {
 		t.Errorf("%+v", x)
@@ -389,15 +357,15 @@ func TestExplainWhatWaits(t *testing.T) {
 			t.Errorf("not %q: %s", want, text)
 		}
 	}
-	if x, _ := f.explain(t, "--code", unsent.text); x.Verdict != auditor.NeverQueued || x.Waiting.Requests != 3 || x.Waiting.Asked != nil {
+	if x, _ := f.explain(t, "--code", unsent.Text); x.Verdict != auditor.NeverQueued || x.Waiting.Requests != 3 || x.Waiting.Asked != nil {
 		t.Errorf("%+v", x)
 	}
 	if a, p := f.ask(t, second); a.Status != http.StatusNotFound || p.Detail != "no decision yet, POST again" {
 		t.Errorf("%s", a.Body)
 	}
-	f.allocate()
+	f.Allocate()
 	f.decidedUpTo(t, 3)
-	if x, _ := f.explain(t, "--code", second.text); x.Verdict != auditor.Refused || x.Total != 2 || x.Causes[0].LostTo.Position != 1 {
+	if x, _ := f.explain(t, "--code", second.Text); x.Verdict != auditor.Refused || x.Total != 2 || x.Causes[0].LostTo.Position != 1 {
 		t.Errorf("%+v", x)
 	}
 }
@@ -406,12 +374,12 @@ func TestExplainAnItem(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
-	f.allocate()
-	crowd := []ticket{f.sign(of, 2, "other", time.Hour)}
+	f.Allocate()
+	crowd := []edgetest.Ticket{f.Sign(of, 2, "other", time.Hour)}
 	for n := range 2 * auditor.MaxRace {
-		crowd = append(crowd, f.sign(of, 1, notsaletest.User(n), time.Hour))
+		crowd = append(crowd, f.Sign(of, 1, servicetest.User(n), time.Hour))
 	}
-	f.enqueue(t, of, crowd...)
+	f.Enqueue(t, of, crowd...)
 	f.decidedUpTo(t, int64(len(crowd)))
 	x, text := f.explain(t, "--item", "1")
 	if x.Owner == nil || x.Owner.User != "user-0" || x.Owner.Position != 2 || x.Total != 2*auditor.MaxRace || len(x.Requests) != auditor.MaxRace {
@@ -422,7 +390,7 @@ func TestExplainAnItem(t *testing.T) {
 		if i == 0 {
 			reason = allocation.Granted
 		}
-		if r.Position != int64(i)+2 || string(r.User) != notsaletest.User(i) || r.Reason != reason.String() || r.Item != 1 {
+		if r.Position != int64(i)+2 || string(r.User) != servicetest.User(i) || r.Reason != reason.String() || r.Item != 1 {
 			t.Errorf("%+v", r)
 		}
 	}
@@ -467,7 +435,7 @@ func TestExplainAUser(t *testing.T) {
 func TestExplainDisagreement(t *testing.T) {
 	t.Parallel()
 	w := newTale(t)
-	code, other := []string{"--code", w.tickets[2].text}, []string{"--code", w.tickets[9].text}
+	code, other := []string{"--code", w.tickets[2].Text}, []string{"--code", w.tickets[9].Text}
 	item, user := []string{"--item", "1"}, []string{"--user", "bob", "--sale", "1"}
 	for name, c := range map[string]struct {
 		do, undo, want string
@@ -524,8 +492,8 @@ func TestExplainAcrossAHole(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
-	lost, late, after := f.sign(of, 1, "ann", time.Hour), f.sign(of, 1, "bob", time.Hour), f.sign(of, 2, "bob", time.Hour)
-	f.enqueue(t, of, after)
+	lost, late, after := f.Sign(of, 1, "ann", time.Hour), f.Sign(of, 1, "bob", time.Hour), f.Sign(of, 2, "bob", time.Hour)
+	f.Enqueue(t, of, after)
 	l, s := f.Ledger("allocator"), f.Stream("allocator")
 	if _, err := l.Renew(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
@@ -560,22 +528,22 @@ func TestExplainAcrossAHole(t *testing.T) {
 		return p
 	}
 	commit(pack(2))
-	commit(allocation.Pack{Sequence: 3, Time: sale.InstantOf(time.Now()), Edge: "edge", Requests: []allocation.Request{lost.request()}})
+	commit(allocation.Pack{Sequence: 3, Time: sale.InstantOf(time.Now()), Edge: "edge", Requests: []allocation.Request{lost.Request()}})
 	hole := allocation.Hole{Generation: 2, Matching: 2, Lost: engine.Cursor()}
 	hole.Mark = allocation.Mark{Time: pack(2).Time, Hash: pack(2).Hash}
 	if err := l.OpenGeneration(t.Context(), of.ID, leases[0].Epoch, &hole); err != nil {
 		t.Fatal(err)
 	}
 	engine.Reopen(&hole)
-	f.enqueue(t, of, late, lost)
+	f.Enqueue(t, of, late, lost)
 	commit(pack(3))
 
-	x, text := f.explain(t, "--code", late.text)
+	x, text := f.explain(t, "--code", late.Text)
 	if x.Verdict != auditor.Refused || x.Requests[0].Position != 3 || !x.Causes[0].LostTo.Unproved || x.Causes[0].LostTo.Position != 2 || x.Causes[0].LostTo.User != "ann" ||
 		!strings.Contains(text, "lost in a hole") {
 		t.Errorf("%+v\n%s", x, text)
 	}
-	x, text = f.explain(t, "--code", lost.text)
+	x, text = f.explain(t, "--code", lost.Text)
 	if x.Verdict != auditor.Granted || x.Total != 2 || !x.Requests[0].Unproved || x.Requests[1].Unproved || !x.Requests[1].Repeat() || x.Requests[1].Decided != 2 {
 		t.Errorf("%+v\n%s", x, text)
 	}
@@ -585,7 +553,7 @@ func TestExplainChecksTheSignature(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
-	k := f.sign(of, 1, "ann", time.Hour)
+	k := f.Sign(of, 1, "ann", time.Hour)
 	keys := func(seed byte) string {
 		t.Helper()
 		path := filepath.Join(t.TempDir(), "keys.json")
@@ -595,14 +563,14 @@ func TestExplainChecksTheSignature(t *testing.T) {
 		}
 		return path
 	}
-	if _, text := f.explain(t, "--code", k.text, "--code-keys", keys(1)); !strings.Contains(text, signatureValid) {
+	if _, text := f.explain(t, "--code", k.Text, "--code-keys", keys(1)); !strings.Contains(text, signatureValid) {
 		t.Errorf("%s", text)
 	}
 	for name, args := range map[string][]string{
-		"another key":         {"--code", k.text, "--code-keys", keys(2)},
-		"no key file":         {"--code", k.text, "--code-keys", filepath.Join(t.TempDir(), "none")},
+		"another key":         {"--code", k.Text, "--code-keys", keys(2)},
+		"no key file":         {"--code", k.Text, "--code-keys", filepath.Join(t.TempDir(), "none")},
 		"nothing":             {},
-		"two things":          {"--code", k.text, "--item", "1"},
+		"two things":          {"--code", k.Text, "--item", "1"},
 		"no code":             {"--code", "hello"},
 		"an id without sale":  {"--code", k.ID.String()},
 		"a user without sale": {"--user", "ann"},
@@ -610,8 +578,8 @@ func TestExplainChecksTheSignature(t *testing.T) {
 		"no such sale":        {"--user", "ann", "--sale", "7"},
 		"no such item":        {"--item", "77"},
 		"below zero":          {"--item", "-1"},
-		"another sale":        {"--code", k.text, "--sale", "7"},
-		"of another shop":     {"--code", f.sign(sale.Sale{UUID: sale.UUID{9}}, 1, "ann", time.Hour).text},
+		"another sale":        {"--code", k.Text, "--sale", "7"},
+		"of another shop":     {"--code", f.Sign(sale.Sale{UUID: sale.UUID{9}}, 1, "ann", time.Hour).Text},
 	} {
 		if text, err := f.explainError(t, args...); !errors.Is(err, errAudit) || errors.Is(err, errFindings) || text != "" {
 			t.Errorf("%s: %v\n%s", name, err, text)
@@ -624,13 +592,13 @@ func TestExplainFromAnArchive(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(2, 1)
-	staff := f.hire(t, "staff")
-	customers := f.sellOut(t, of)
-	f.Post(t, notsaletest.CheckoutPath("ann", int64(of.FirstItem)))
-	notsaletest.Eventually(t, "the attempt is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
+	staff := f.Hire(t, "staff")
+	customers := f.SellOut(t, of)
+	f.Post(t, servicetest.CheckoutPath("ann", int64(of.FirstItem)))
+	servicetest.Eventually(t, "the attempt is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
 	questions := [][]string{{"--item", "1"}, {"--user", "ann", "--sale", "1"}}
 	for _, c := range customers {
-		questions = append(questions, []string{"--code", c.code})
+		questions = append(questions, []string{"--code", c.Code})
 	}
 	var answers []string
 	for _, q := range questions {
@@ -638,13 +606,13 @@ func TestExplainFromAnArchive(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "sale.tar")
 	f.prints(t, "sale", "archive", "1", "--out", path)
-	staff.stop()
+	staff.Stop()
 	for i, q := range questions {
 		if got := f.prints(t, append([]string{"audit", "explain", "--archive", path}, q...)...); got != answers[i] {
 			t.Errorf("%v: from the archive\n%swas\n%s", q, got, answers[i])
 		}
-		if _, err := f.program(t, append([]string{"audit", "explain"}, q...)...); !errors.Is(err, errArchived) {
-			t.Errorf("%v: %v, want errArchived", q, err)
+		if _, err := f.program(t, append([]string{"audit", "explain"}, q...)...); !errors.Is(err, archiver.ErrArchived) {
+			t.Errorf("%v: %v, want ErrArchived", q, err)
 		}
 	}
 	if _, err := f.program(t, "audit", "explain", "--archive", path, "--item", "3"); !errors.Is(err, errAudit) {

@@ -112,7 +112,7 @@ func writeUser(b *strings.Builder, x *auditor.Explanation) {
 	fmt.Fprintf(b, "  checkouts: %s\n", strings.Join(counts, ", "))
 }
 
-// place says where in the queue a request stands.
+// place says where in the queue a request is.
 func place(r *auditor.Request) string {
 	if r.Unproved {
 		return fmt.Sprintf("position %d, %s (its message is lost in a hole: only the ledger says so)", r.Position, r.Time)

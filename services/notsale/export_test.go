@@ -12,7 +12,8 @@ import (
 
 	"notsale/pkg/backends/backendstest"
 	"notsale/services/auditor/archive"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 // A sale goes into an archive, and from one archive into another, by commands
@@ -46,9 +47,9 @@ func TestExportOfASale(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	nowhere := &front{Stage: &notsaletest.Stage{Test: &backendstest.Test{
+	nowhere := &front{&edgetest.Front{Stage: &servicetest.Stage{Test: &backendstest.Test{
 		DatabaseURL: "postgres://127.0.0.1:1/none", RedisURL: "redis://127.0.0.1:1", NATSURL: "nats://127.0.0.1:1",
-	}}}
+	}}}}
 	offline, err := nowhere.program(t, "audit", "--archive", "sale-1.notsale.tar", "--json")
 	if err != nil || offline != live {
 		t.Errorf("offline %s %v\nlive    %s", offline, err, live)

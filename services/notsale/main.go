@@ -13,11 +13,11 @@ import (
 )
 
 func main() {
-	// A URL says all of a database. The driver would take a service of this name
-	// first, and fail where it finds none.
+	// Only URLs name databases here. The driver would look for a service of this name
+	// first, and fail where there is none.
 	_ = os.Unsetenv("PGSERVICE")
 	if err := newRoot().ExecuteContext(context.Background()); err != nil {
-		lastWords("notsale:", err)
+		printError("notsale:", err)
 		if errors.Is(err, errAudit) {
 			os.Exit(2)
 		}
@@ -25,19 +25,19 @@ func main() {
 	}
 }
 
-// maxLastWords is how long a process that ends waits for the reader of its
+// printTimeout is how long a process that ends waits for the reader of its
 // standard error.
-const maxLastWords = time.Second
+const printTimeout = time.Second
 
-func lastWords(words ...any) {
-	said := make(chan struct{})
+func printError(text ...any) {
+	printed := make(chan struct{})
 	go func() {
-		fmt.Fprintln(os.Stderr, words...)
-		close(said)
+		fmt.Fprintln(os.Stderr, text...)
+		close(printed)
 	}()
 	select {
-	case <-said:
-	case <-time.After(maxLastWords):
+	case <-printed:
+	case <-time.After(printTimeout):
 	}
 }
 

@@ -41,7 +41,7 @@ func TestREADMEShowsThePackages(t *testing.T) {
 func packagePicture(list []goPackage) string {
 	deps := map[string]map[string]bool{}
 	for _, p := range list {
-		if !within(p.path(), "pkg", "services") || within(p.path(), stages...) || within(p.path(), support...) || within(p.path(), probes...) {
+		if !within(p.path(), "pkg", "services") || within(p.path(), stages...) || within(p.path(), support...) {
 			continue
 		}
 		deps[p.path()] = map[string]bool{}

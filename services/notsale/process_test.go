@@ -22,8 +22,8 @@ import (
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/pkg/effort"
-	"notsale/services/notsale/notsaletest"
-	"notsale/services/notsale/notsaletest/audittest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/audittest"
 )
 
 const (
@@ -35,7 +35,7 @@ const (
 
 // process is a running `notsale up` with a data folder of its own.
 type process struct {
-	*notsaletest.Shop
+	*servicetest.Shop
 
 	address, postgres, nats string // host:port
 
@@ -60,7 +60,7 @@ func runUp(t *testing.T, args ...string) *process {
 // program waits for it.
 func runUpToAsk(t *testing.T, args ...string) *process {
 	t.Helper()
-	return runUpWith(t, []string{"REDIS_URL=" + notsaletest.PatientRedis(backendstest.New(t))}, args...)
+	return runUpWith(t, []string{"REDIS_URL=" + servicetest.PatientRedis(backendstest.New(t))}, args...)
 }
 
 // runUpWith is runUp with more variables.
@@ -135,7 +135,7 @@ func (p *process) awaitAddress() {
 	for {
 		if text := p.output.String(); strings.Contains(text, sayEnd) {
 			p.address, p.postgres, p.nats = sayOpen.FindStringSubmatch(text)[1], sayPostgres.FindStringSubmatch(text)[1], sayNATS.FindStringSubmatch(text)[1]
-			p.Shop = notsaletest.NewShop(p.t, p.address)
+			p.Shop = servicetest.NewShop(p.t, p.address)
 			return
 		}
 		select {

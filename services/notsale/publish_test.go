@@ -17,10 +17,12 @@ import (
 
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
+	"notsale/services/archiver"
 	"notsale/services/auditor"
 	"notsale/services/auditor/archive"
 	"notsale/services/auditor/statement"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 // storesFlag lets a command find the test's stores as it finds those of `up`: by
@@ -69,12 +71,12 @@ func TestPublishedStatement(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
-	staff := f.hire(t, "staff")
+	staff := f.Hire(t, "staff")
 	buy := func(user string, item sale.ItemID) {
-		f.Post(t, notsaletest.PurchasePath(f.Checkout(t, user, int64(item)).Code))
+		f.Post(t, servicetest.PurchasePath(f.Checkout(t, user, int64(item)).Code))
 	}
 	buy("ann", of.FirstItem)
-	notsaletest.Eventually(t, "the attempt is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
+	servicetest.Eventually(t, "the attempt is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
 	key := filepath.Join(t.TempDir(), "statement.key")
 	text := f.prints(t, "audit", "publish", "--sale", "1", "--statement-key", key)
 	for _, line := range []string{"uuid " + of.UUID.String(), "sold 1", "stock 3", "attempts 1", "final false"} {
@@ -116,7 +118,7 @@ func TestPublishedStatement(t *testing.T) {
 	f.mustExec(t, `UPDATE items SET user_id = 'ann' WHERE item_id = $1`, int64(of.FirstItem))
 
 	// Stream and ledger are rewritten together: only the statement tells.
-	staff.stop()
+	staff.Stop()
 	f.rewrite(t, of)
 	f.prints(t, "audit", "--sale", "1")
 	out, err = f.program(t, against...)
@@ -179,11 +181,11 @@ func (f *front) rewrite(t *testing.T, of sale.Sale) {
 	}
 	f.mustExec(t, `UPDATE sales SET state = 'preparing'`)
 	s, l := f.Stream("forger"), f.Ledger("forger")
-	if err := notsaletest.Open(t.Context(), l, s, of); err != nil {
+	if err := servicetest.Open(t.Context(), l, s, of); err != nil {
 		t.Fatal(err)
 	}
-	f.enqueue(t, of, f.sign(of, of.FirstItem, "friend", time.Hour))
-	f.hire(t, "forgers")
+	f.Enqueue(t, of, f.Sign(of, of.FirstItem, "friend", time.Hour))
+	f.Hire(t, "forgers")
 	f.decidedUpTo(t, 1)
 }
 
@@ -193,9 +195,9 @@ func TestSaleArchive(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of, open := f.OpenSale(2, 1), f.OpenSale(5, 1)
-	staff := f.hire(t, "staff")
-	customers := f.sellOut(t, of)
-	f.Post(t, notsaletest.CheckoutPath("early", int64(of.LastItem())))
+	staff := f.Hire(t, "staff")
+	customers := f.SellOut(t, of)
+	f.Post(t, servicetest.CheckoutPath("early", int64(of.LastItem())))
 	path := filepath.Join(t.TempDir(), "sale.tar")
 	if _, err := f.program(t, "sale", "archive", open.ID.String(), "--out", path); !errors.Is(err, errAudit) || !strings.Contains(err.Error(), "sold-out") {
 		t.Errorf("a sale that sells: %v", err)
@@ -224,8 +226,8 @@ func TestSaleArchive(t *testing.T) {
 	}
 
 	// Its streams are closed by now: a checkout is kept in the stream of no sale.
-	f.Post(t, notsaletest.CheckoutPath("meanwhile", int64(of.LastItem())))
-	notsaletest.Eventually(t, "it is recorded", func() bool {
+	f.Post(t, servicetest.CheckoutPath("meanwhile", int64(of.LastItem())))
+	servicetest.Eventually(t, "it is recorded", func() bool {
 		return f.Count(`SELECT count(*) FROM checkout_attempts WHERE sale_id = 1 AND user_param = 'meanwhile'`) == 1
 	})
 	f.prints(t, "audit", "--sale", "1")
@@ -247,15 +249,15 @@ func TestSaleArchive(t *testing.T) {
 	if _, err := f.Stream("test").Info(t.Context(), of.ID); err == nil {
 		t.Error("the stream is still there")
 	}
-	f.forget(t) // the cache may name another true reason
+	f.EmptyCache(t) // the cache may name another true reason
 	f.checkAnswers(t, f.Shop, of, customers, 1)
-	staff.content()
+	staff.Content()
 
 	f.prints(t, "audit", "--archive", path)
 	f.prints(t, "audit", "--archive", path, "--ledger")
 	f.prints(t, "audit", "--all")
-	if _, err := f.program(t, "audit", "--sale", "1"); !errors.Is(err, errArchived) || !errors.Is(err, errAudit) {
-		t.Errorf("%v, want errArchived", err)
+	if _, err := f.program(t, "audit", "--sale", "1"); !errors.Is(err, archiver.ErrArchived) || !errors.Is(err, errAudit) {
+		t.Errorf("%v, want ErrArchived", err)
 	}
 	f.mustExec(t, `DELETE FROM checkout_attempts WHERE user_param = 'late-1'`)
 	if out, err := f.program(t, "audit", "--archive", path, "--ledger"); !errors.Is(err, errFindings) || !strings.Contains(out, "checkout_attempts") {
@@ -273,10 +275,10 @@ func TestSaleArchiveAgain(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(2, 1)
-	staff := f.hire(t, "staff")
-	customers := f.sellOut(t, of)
-	f.Post(t, notsaletest.CheckoutPath("early", int64(of.LastItem())))
-	notsaletest.Eventually(t, "the attempt is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
+	staff := f.Hire(t, "staff")
+	customers := f.SellOut(t, of)
+	f.Post(t, servicetest.CheckoutPath("early", int64(of.LastItem())))
+	servicetest.Eventually(t, "the attempt is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
 	first, again := filepath.Join(t.TempDir(), "first.tar"), filepath.Join(t.TempDir(), "again.tar")
 	f.prints(t, "audit", "export", "--sale", "1", "--out", first)
 	a := f.archiving(t, of)
@@ -299,7 +301,7 @@ func TestSaleArchiveAgain(t *testing.T) {
 	if err := errors.Join(err, err2); err != nil || !bytes.Equal(one, two) {
 		t.Errorf("%d and %d bytes, not the same, %v", len(one), len(two), err)
 	}
-	staff.stop()
+	staff.Stop()
 	f.mustExec(t, `DELETE FROM archives`)
 	f.mustExec(t, `UPDATE sales SET state = 'archiving'`)
 	if _, err := f.program(t, "sale", "archive", "1", "--out", first+".not"); !errors.Is(err, errAudit) || !strings.Contains(err.Error(), "give its archive") {
@@ -311,9 +313,9 @@ func TestSaleArchiveAgain(t *testing.T) {
 	if _, err := f.program(t, "audit", "--archive", first, "--ledger"); !errors.Is(err, errFindings) {
 		t.Errorf("an archive that the ledger does not name: %v", err)
 	}
-	f.spoilt = true
-	f.forget(t)
-	sameAnswer(t, customers[0].what, f.Purchase(t, customers[0].code), customers[0].first)
+	f.Spoilt = true
+	f.EmptyCache(t)
+	edgetest.Same(t, customers[0].What, f.Purchase(t, customers[0].Code), customers[0].First)
 }
 
 // Nothing is done to the streams of another installation.
@@ -322,11 +324,11 @@ func TestSaleArchiveOfAnotherInstallation(t *testing.T) {
 	f, other := newFront(t, nil), newFront(t, nil)
 	of := f.OpenSale(2, 1)
 	other.OpenSale(2, 1)
-	staff := f.hire(t, "staff")
-	f.sellOut(t, of)
+	staff := f.Hire(t, "staff")
+	f.SellOut(t, of)
 	path := filepath.Join(t.TempDir(), "sale.tar")
 	f.prints(t, "sale", "archive", "1", "--out", path)
-	staff.stop()
+	staff.Stop()
 	own := f.NATSURL
 	f.NATSURL = other.NATSURL
 	if _, err := f.program(t, "sale", "archive", "1", "--out", path); !errors.Is(err, stream.ErrForeign) {
@@ -343,5 +345,5 @@ func (f *front) checkOpen(t *testing.T, of sale.Sale) {
 	if err != nil || row.State != sale.SoldOut {
 		t.Errorf("%+v, %v", row, err)
 	}
-	f.enqueue(t, of, f.sign(of, of.FirstItem, "afterwards", time.Hour))
+	f.Enqueue(t, of, f.Sign(of, of.FirstItem, "afterwards", time.Hour))
 }

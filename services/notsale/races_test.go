@@ -5,54 +5,23 @@ package main
 import (
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
-// atOnce posts all targets at the same moment and returns the answers.
-func atOnce(t *testing.T, shop *notsaletest.Shop, targets []string) []notsaletest.Answer {
-	t.Helper()
-	answers := make([]notsaletest.Answer, len(targets))
-	errs := make([]error, len(targets))
-	start := make(chan struct{})
-	var wg sync.WaitGroup
-	for i, target := range targets {
-		wg.Go(func() {
-			<-start
-			answers[i], errs[i] = shop.Do(http.MethodPost, target)
-		})
-	}
-	close(start)
-	wg.Wait()
-	for i, err := range errs {
-		if err != nil {
-			t.Fatalf("POST %s: %v", targets[i], err)
-		}
-	}
-	return answers
-}
-
-func statuses(answers []notsaletest.Answer) map[int]int {
-	counts := map[int]int{}
-	for i := range answers {
-		counts[answers[i].Status]++
-	}
-	return counts
-}
-
-func codes(t *testing.T, shop *notsaletest.Shop, checkouts []string) []string {
+func codes(t *testing.T, shop *servicetest.Shop, checkouts []string) []string {
 	t.Helper()
 	targets := make([]string, len(checkouts))
-	for i, a := range atOnce(t, shop, checkouts) {
+	for i, a := range shop.AtOnce(t, checkouts) {
 		if a.Status != http.StatusOK {
 			t.Fatalf("POST %s: %d %s", checkouts[i], a.Status, a.Body)
 		}
-		var c notsaletest.Checkout
+		var c servicetest.Checkout
 		a.Decode(t, &c)
-		targets[i] = notsaletest.PurchasePath(c.Code)
+		targets[i] = servicetest.PurchasePath(c.Code)
 	}
 	return targets
 }
@@ -67,16 +36,16 @@ func TestRaces(t *testing.T) {
 		item := of.FirstItem
 		checkouts := make([]string, shoppers)
 		for i := range checkouts {
-			checkouts[i] = notsaletest.CheckoutPath("rival-"+itoa(i), item)
+			checkouts[i] = servicetest.CheckoutPath("rival-"+itoa(i), item)
 		}
-		answers := atOnce(t, p.Shop, codes(t, p.Shop, checkouts))
-		if got := statuses(answers); got[http.StatusOK] != 1 || got[http.StatusConflict] != shoppers-1 {
+		answers := p.AtOnce(t, codes(t, p.Shop, checkouts))
+		if got := servicetest.Statuses(answers); got[http.StatusOK] != 1 || got[http.StatusConflict] != shoppers-1 {
 			t.Errorf("statuses %v, want one 200 and %d times 409", got, shoppers-1)
 		}
-		notsaletest.Eventually(t, "the cache refuses checkouts of the item", func() bool {
-			return p.Post(t, notsaletest.CheckoutPath("late", item)).Status == http.StatusConflict
+		servicetest.Eventually(t, "the cache refuses checkouts of the item", func() bool {
+			return p.Post(t, servicetest.CheckoutPath("late", item)).Status == http.StatusConflict
 		})
-		if n := notsaletest.Count(t, p.database(), `SELECT count(*) FROM items WHERE item_id = $1`, item); n != 1 {
+		if n := servicetest.Count(t, p.database(), `SELECT count(*) FROM items WHERE item_id = $1`, item); n != 1 {
 			t.Errorf("the item has %d owners", n)
 		}
 	})
@@ -84,30 +53,30 @@ func TestRaces(t *testing.T) {
 		const wanted, limit = 50, 10
 		checkouts := make([]string, wanted)
 		for i := range checkouts {
-			checkouts[i] = notsaletest.CheckoutPath("greedy", of.FirstItem+1+int64(i))
+			checkouts[i] = servicetest.CheckoutPath("greedy", of.FirstItem+1+int64(i))
 		}
 		purchases := codes(t, p.Shop, checkouts)
-		first := atOnce(t, p.Shop, purchases)
+		first := p.AtOnce(t, purchases)
 		checkLimit(t, first, limit, wanted-limit)
-		again := atOnce(t, p.Shop, purchases) // now refused by the cache, or granted as before
+		again := p.AtOnce(t, purchases) // now refused by the cache, or granted as before
 		checkLimit(t, again, limit, wanted-limit)
 		for i := range first {
 			if first[i].Status != again[i].Status || first[i].Status == http.StatusOK && string(first[i].Body) != string(again[i].Body) {
 				t.Errorf("first %d %s, then %d %s", first[i].Status, first[i].Body, again[i].Status, again[i].Body)
 			}
 		}
-		if a := p.Post(t, notsaletest.CheckoutPath("greedy", of.LastItem)); a.Status != http.StatusOK {
+		if a := p.Post(t, servicetest.CheckoutPath("greedy", of.LastItem)); a.Status != http.StatusOK {
 			t.Errorf("the limit refuses a checkout: %d %s", a.Status, a.Body)
 		}
-		if n := notsaletest.Count(t, p.database(), `SELECT count(*) FROM items WHERE user_id = 'greedy'`); n != limit {
+		if n := servicetest.Count(t, p.database(), `SELECT count(*) FROM items WHERE user_id = 'greedy'`); n != limit {
 			t.Errorf("the user owns %d items", n)
 		}
 	})
 }
 
-func checkLimit(t *testing.T, answers []notsaletest.Answer, granted, refused int) {
+func checkLimit(t *testing.T, answers []servicetest.Answer, granted, refused int) {
 	t.Helper()
-	if got := statuses(answers); got[http.StatusOK] != granted || got[http.StatusTooManyRequests] != refused {
+	if got := servicetest.Statuses(answers); got[http.StatusOK] != granted || got[http.StatusTooManyRequests] != refused {
 		t.Errorf("statuses %v, want %d times 200 and %d times 429", got, granted, refused)
 	}
 	for _, a := range answers {
@@ -132,13 +101,13 @@ func TestOneCodeOneAnswer(t *testing.T) {
 	winner, loser := p.Checkout(t, "winner", of.FirstItem), p.Checkout(t, "loser", of.FirstItem)
 	targets := make([]string, repeats)
 	for i := range targets {
-		targets[i] = notsaletest.PurchasePath(winner.Code)
+		targets[i] = servicetest.PurchasePath(winner.Code)
 	}
-	answers := atOnce(t, p.Shop, targets)
+	answers := p.AtOnce(t, targets)
 	body := string(answers[0].Body)
 	same := func(when string) {
 		t.Helper()
-		for _, a := range []notsaletest.Answer{p.Purchase(t, winner.Code), p.Get(t, notsaletest.PurchasePath(winner.Code))} {
+		for _, a := range []servicetest.Answer{p.Purchase(t, winner.Code), p.Get(t, servicetest.PurchasePath(winner.Code))} {
 			if a.Status != http.StatusOK || string(a.Body) != body {
 				t.Errorf("%s: %d %s, want 200 %s", when, a.Status, a.Body, body)
 			}
@@ -150,25 +119,25 @@ func TestOneCodeOneAnswer(t *testing.T) {
 		}
 	}
 	db := p.database()
-	if n := notsaletest.Count(t, db, `SELECT count(*) FROM items`); n != 1 {
+	if n := servicetest.Count(t, db, `SELECT count(*) FROM items`); n != 1 {
 		t.Errorf("%d items are sold, want 1", n)
 	}
-	if n := notsaletest.Count(t, db, `SELECT count(*) FROM decisions`); n != 1 {
+	if n := servicetest.Count(t, db, `SELECT count(*) FROM decisions`); n != 1 {
 		t.Errorf("%d decisions, want 1", n)
 	}
 
 	if a := p.Purchase(t, loser.Code); a.Status != http.StatusConflict {
 		t.Errorf("another's code for the item: %d %s, want 409", a.Status, a.Body)
 	}
-	notsaletest.Eventually(t, "the item shows as taken", func() bool {
-		return p.Post(t, notsaletest.CheckoutPath("other", of.FirstItem)).Status == http.StatusConflict
+	servicetest.Eventually(t, "the item shows as taken", func() bool {
+		return p.Post(t, servicetest.CheckoutPath("other", of.FirstItem)).Status == http.StatusConflict
 	})
 	same("the item taken")
 
 	unused := p.Checkout(t, "sleeper", of.LastItem)
-	notsaletest.Eventually(t, "the codes have expired", func() bool { return time.Now().After(unused.Expires) })
+	servicetest.Eventually(t, "the codes have expired", func() bool { return time.Now().After(unused.Expires) })
 	expired := p.Purchase(t, unused.Code)
-	if problemOf(t, expired).Type != "urn:notsale:problem:code-expired" || expired.Status != http.StatusGone {
+	if edgetest.ProblemOf(t, expired).Type != "urn:notsale:problem:code-expired" || expired.Status != http.StatusGone {
 		t.Errorf("an expired code: %d %s", expired.Status, expired.Body)
 	}
 	same("the code expired")
@@ -179,8 +148,8 @@ func TestOneCodeOneAnswer(t *testing.T) {
 			t.Errorf("item %d: %d %s", c.Item, a.Status, a.Body)
 		}
 	}
-	notsaletest.Eventually(t, "the sale shows as sold out", func() bool {
-		return p.Post(t, notsaletest.CheckoutPath("other", of.LastItem)).Status == http.StatusGone
+	servicetest.Eventually(t, "the sale shows as sold out", func() bool {
+		return p.Post(t, servicetest.CheckoutPath("other", of.LastItem)).Status == http.StatusGone
 	})
 	same("sold out")
 
@@ -194,14 +163,4 @@ func TestOneCodeOneAnswer(t *testing.T) {
 		t.Errorf("an expired code after the restart: %d %s", a.Status, a.Body)
 	}
 	checkLedger(t, p.database(), of, stock)
-}
-
-func problemOf(t *testing.T, a notsaletest.Answer) notsaletest.Problem {
-	t.Helper()
-	if got := a.Header.Get("Content-Type"); got != "application/problem+json" {
-		t.Errorf("%d %s has type %q", a.Status, a.Body, got)
-	}
-	var p notsaletest.Problem
-	a.Decode(t, &p)
-	return p
 }

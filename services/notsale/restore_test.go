@@ -13,7 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"notsale/pkg/sale"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 // backUp reads all tables at one instant, as pg_dump does, and returns what puts
@@ -68,7 +69,7 @@ func TestARestoreToBeforeASaleOpened(t *testing.T) {
 	f := newFront(t, nil)
 	f.OpenSale(5, 1)
 	f.OpenSale(5, 1)
-	before := f.hire(t, "before")
+	before := f.Hire(t, "before")
 	f.Checkout(t, "ann", 1)
 	f.recorded(t, 1)
 	restore := f.backUp(t)
@@ -80,15 +81,15 @@ func TestARestoreToBeforeASaleOpened(t *testing.T) {
 	}
 	f.recorded(t, 2)
 	chain := f.chain(t, three.ID)
-	before.stop()
+	before.Stop()
 	restore()
 	out, err := f.program(t, "audit", "--all")
 	if !errors.Is(err, errFindings) || !strings.Contains(out, "sales 3 missing") || !strings.Contains(out, three.UUID.String()) {
 		t.Errorf("the audit of a ledger that lacks a sale: %v\n%s", err, out)
 	}
-	after := f.hire(t, "after")
+	after := f.Hire(t, "after")
 	f.recorded(t, 2)
-	notsaletest.Eventually(t, "the sale is decided again", func() bool { return f.Count(`SELECT count(*) FROM decisions WHERE sale_id = 3`) == 1 })
+	servicetest.Eventually(t, "the sale is decided again", func() bool { return f.Count(`SELECT count(*) FROM decisions WHERE sale_id = 3`) == 1 })
 	row, err := f.Ledger("looker").Sale(t.Context(), three.ID)
 	if err != nil || row.Sale != three || row.State != sale.Open || row.Sold != 1 {
 		t.Errorf("%+v, %v, want %+v", row, err, three)
@@ -96,18 +97,18 @@ func TestARestoreToBeforeASaleOpened(t *testing.T) {
 	if again := f.chain(t, three.ID); !bytes.Equal(again, chain) {
 		t.Errorf("chain %x, before %x", again, chain)
 	}
-	f.forget(t)
-	sameAnswer(t, "bob", f.Purchase(t, code), sold)
+	f.EmptyCache(t)
+	edgetest.Same(t, "bob", f.Purchase(t, code), sold)
 	if next := f.OpenSale(5, 1); next.ID != 4 || next.FirstItem != three.LastItem()+1 {
 		t.Errorf("then opens %+v", next)
 	}
-	after.content()
+	after.Content()
 }
 
 // recorded waits until so many checkouts are in the ledger.
 func (f *front) recorded(t *testing.T, n int64) {
 	t.Helper()
-	notsaletest.Eventually(t, "the checkouts are recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == n })
+	servicetest.Eventually(t, "the checkouts are recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == n })
 }
 
 func (f *front) chain(t *testing.T, id sale.ID) (chain []byte) {
@@ -139,16 +140,16 @@ func TestARestoreToBeforeASaleWasArchived(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of, other := f.OpenSale(2, 1), f.OpenSale(2, 1)
-	staff := f.hire(t, "before")
-	customers := f.sellOut(t, of)
-	f.Post(t, notsaletest.CheckoutPath("early", int64(of.LastItem())))
+	staff := f.Hire(t, "before")
+	customers := f.SellOut(t, of)
+	f.Post(t, servicetest.CheckoutPath("early", int64(of.LastItem())))
 	f.recorded(t, 1)
 	restore := f.backUp(t)
-	f.Post(t, notsaletest.CheckoutPath("late", int64(of.LastItem())))
+	f.Post(t, servicetest.CheckoutPath("late", int64(of.LastItem())))
 	f.recorded(t, 2)
 	path := filepath.Join(t.TempDir(), "sale.tar")
 	f.prints(t, "sale", "archive", "1", "--out", path)
-	staff.stop()
+	staff.Stop()
 	restore()
 	if n := f.Count(`SELECT count(*) FROM checkout_attempts`); n != 1 {
 		t.Fatalf("%d checkouts in the backup, want 1", n)
@@ -168,12 +169,12 @@ func TestARestoreToBeforeASaleWasArchived(t *testing.T) {
 		t.Error(text)
 	}
 	f.prints(t, "audit", "--all")
-	f.forget(t)
-	sameAnswer(t, customers[0].what, f.Purchase(t, customers[0].code), customers[0].first)
-	after := f.hire(t, "after")
+	f.EmptyCache(t)
+	edgetest.Same(t, customers[0].What, f.Purchase(t, customers[0].Code), customers[0].First)
+	after := f.Hire(t, "after")
 	if a := f.Purchase(t, f.Checkout(t, "zoe", int64(other.FirstItem)).Code); a.Status != http.StatusOK {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
 	f.recorded(t, 3)
-	after.content()
+	after.Content()
 }

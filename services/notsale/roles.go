@@ -28,7 +28,7 @@ func roles() []roleSpec {
 	return []roleSpec{
 		{
 			"edge", "Serve shoppers over HTTP", (*settings).edgeFlags,
-			func(s *settings) fx.Option { return edge.Module(s.edge) }, true, true,
+			func(s *settings) fx.Option { return edge.Module(s.edge, s.keys) }, true, true,
 		},
 		{"allocator", "Decide purchase requests in stream order", nil, func(s *settings) fx.Option { return allocator.Module(s.allocator) }, false, true},
 		{"recorder", "Store checkout attempts", nil, func(s *settings) fx.Option { return recorder.Module(s.recorder) }, false, false},
@@ -37,7 +37,7 @@ func roles() []roleSpec {
 			"archiver", "Move the streams of old sold-out sales into archives",
 			func(s *settings, f *pflag.FlagSet) { s.archiverFlags(f); s.slotFlag(f) },
 			func(s *settings) fx.Option {
-				s.archiver.Pace = archiver.PaceOf(s.scheduler.Every)
+				s.archiver.Waits = archiver.WaitsOf(s.scheduler.Every)
 				return archiver.Module(s.archiver, instanceName("archiver"))
 			}, false, false,
 		},
@@ -78,14 +78,15 @@ func runRole(ctx context.Context, s *settings, r roleSpec) error {
 		return err
 	}
 	defer finish()
+	if r.needsKeys {
+		if s.keys, err = edge.OpenKeys(s.codeKeys, s.keysDelay); err != nil {
+			return err
+		}
+	}
 	log = log.With("role", r.name)
 	options := []fx.Option{shell(s), role(r.name, s, r.service(s))}
 	if r.needsKeys {
-		keys, err := openKeys(s.codeKeys, s.keysDelay)
-		if err != nil {
-			return err
-		}
-		options = append(options, keys.module(), s.stopTime())
+		options = append(options, s.stopTime())
 	}
 	return boot.Run(ctx, log, func(context.Context) { log.Info("running") }, options...)
 }

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -21,7 +21,7 @@ func newSale() *cobra.Command {
 }
 
 func newArchive() *cobra.Command {
-	s := newSettings()
+	i := newInspection()
 	var path string
 	cmd := &cobra.Command{
 		Use:   "archive N",
@@ -30,37 +30,32 @@ func newArchive() *cobra.Command {
 			"archive, remove the streams. The sale's codes are answered from the ledger from then on. Every step can be\n" +
 			"repeated: after a failure run it again. Needs write access to DATABASE_URL and, as operator, to NATS_URL.\n" +
 			"Exit status: 0 archived, 1 the audit has findings and the streams are kept, 2 it could not be carried out.",
-		Args: auditArgs(cobra.ExactArgs(1)),
+		Args: func(cmd *cobra.Command, args []string) error { return asAudit(cobra.ExactArgs(1)(cmd, args)) },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			number, err := strconv.ParseInt(args[0], 10, 64)
 			if err != nil || number < 1 {
 				return fmt.Errorf("%w: %q is no number of a sale", errAudit, args[0])
 			}
-			if path == "" {
-				path = archiver.FileName(sale.ID(number))
-			}
-			return asAudit(archiveSale(cmd.Context(), s, sale.ID(number), path, cmd.OutOrStdout()))
+			i.sale, i.out = sale.ID(number), cmd.OutOrStdout()
+			return asAudit(i.moveToArchive(cmd.Context(), cmp.Or(path, archiver.FileName(i.sale))))
 		},
 	}
-	s.evidenceFlags(cmd.Flags())
+	i.evidenceFlags(cmd.Flags())
 	cmd.Flags().StringVar(&path, "out", "", "the archive (default sale-N.notsale.tar)")
 	return cmd
 }
 
-func archiveSale(ctx context.Context, s *settings, id sale.ID, path string, out io.Writer) error {
-	books, tape, closeBoth, err := openEvidence(ctx, s)
-	if err != nil {
+func (i *inspection) moveToArchive(ctx context.Context, path string) error {
+	return i.connected(ctx, func(stores archiver.Stores) error {
+		ends, err := archiver.Archive(ctx, archiver.Task{
+			Stores: stores, Sale: i.sale, Path: path, Share: i.share, Progress: progressBar(i.sale),
+			Findings: func(r *auditor.Report) { _ = i.print(r) }, // that it is not clean is told below
+		})
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(i.out, "sale %d is in %s, and nowhere else: keep it\n  %d messages, %d of attempts, chain %x\n  manifest %x\n",
+			i.sale, path, ends.Sequence, ends.Attempts, ends.Chain, ends.Manifest)
 		return err
-	}
-	defer closeBoth()
-	ends, err := archiver.Archive(ctx, archiver.Task{
-		Sale: id, Path: path, Books: books, Tape: tape, Share: s.share, Progress: progressBar(id),
-		Findings: func(r *auditor.Report) { _ = printed(out, r, false) }, // that it is not clean is told below
 	})
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(out, "sale %d is in %s, and nowhere else: keep it\n  %d messages, %d of attempts, chain %x\n  manifest %x\n",
-		id, path, ends.Sequence, ends.Attempts, ends.Chain, ends.Manifest)
-	return err
 }

@@ -12,7 +12,7 @@ import (
 	"notsale/loadtest/hammer/shopper"
 	"notsale/pkg/client"
 	"notsale/pkg/effort"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // crowd is how many shoppers come at once.
@@ -22,7 +22,7 @@ const crowd = 256
 func patient(p *process, users int) shopper.Config {
 	cfg := shopper.DefaultConfig()
 	cfg.Target, cfg.Clients, cfg.Users = "http://"+p.address, crowd, users
-	cfg.Timeout, cfg.Settle = notsaletest.Patience, notsaletest.Patience
+	cfg.Timeout, cfg.Settle = servicetest.Patience, servicetest.Patience
 	return cfg
 }
 
@@ -46,8 +46,8 @@ func TestSellOut(t *testing.T) {
 	checkLedger(t, db, of, stock)
 	checkOwners(t, db, result)
 	checkAttempts(t, db, result, 1)
-	notsaletest.Eventually(t, "the cache knows that all is sold", func() bool {
-		return p.Post(t, notsaletest.CheckoutPath("prober", of.FirstItem)).Status == http.StatusGone
+	servicetest.Eventually(t, "the cache knows that all is sold", func() bool {
+		return p.Post(t, servicetest.CheckoutPath("prober", of.FirstItem)).Status == http.StatusGone
 	})
 	if a := p.Purchase(t, held.Code); a.Status != http.StatusGone {
 		t.Errorf("a held code after the end: %d %s, want 410", a.Status, a.Body)
@@ -69,7 +69,7 @@ func TestSellOut(t *testing.T) {
 }
 
 // checkLedger looks whether exactly the stock was sold, and to nobody too much.
-func checkLedger(t *testing.T, db *pgxpool.Pool, of notsaletest.Sale, sold int) {
+func checkLedger(t *testing.T, db *pgxpool.Pool, of servicetest.Sale, sold int) {
 	t.Helper()
 	for _, c := range []struct {
 		what, query string
@@ -85,7 +85,7 @@ func checkLedger(t *testing.T, db *pgxpool.Pool, of notsaletest.Sale, sold int) 
 		{"users over the limit", `SELECT count(*) FROM (SELECT FROM items WHERE sale_id = $1 GROUP BY user_id HAVING count(*) > 10) AS over`, 0},
 		{"items sold by the cursor", `SELECT sold FROM cursors WHERE sale_id = $1`, int64(sold)},
 	} {
-		if got := notsaletest.Count(t, db, c.query, of.ID); got != c.want {
+		if got := servicetest.Count(t, db, c.query, of.ID); got != c.want {
 			t.Errorf("%s: %d, want %d", c.what, got, c.want)
 		}
 	}
@@ -128,19 +128,19 @@ func checkOwners(t *testing.T, db *pgxpool.Pool, result *shopper.Result) {
 func checkAttempts(t *testing.T, db *pgxpool.Pool, result *shopper.Result, others int) {
 	t.Helper()
 	want := int64(result.Attempts + others)
-	count := func() int64 { return notsaletest.Count(t, db, `SELECT count(*) FROM checkout_attempts`) }
-	notsaletest.Eventually(t, "every answered checkout has a row", func() bool { return count() >= want })
+	count := func() int64 { return servicetest.Count(t, db, `SELECT count(*) FROM checkout_attempts`) }
+	servicetest.Eventually(t, "every answered checkout has a row", func() bool { return count() >= want })
 	unanswered := int64(result.Checkout.Statuses[0] + result.Checkout.Statuses[http.StatusServiceUnavailable])
 	if got := count(); got < want || got > want+unanswered {
 		t.Errorf("%d attempts stored, want %d and at most %d more without an answer", got, want, unanswered)
 	}
 	for outcome, status := range map[string]int{"item-taken": http.StatusConflict, "sold-out": http.StatusGone} {
-		got := notsaletest.Count(t, db, `SELECT count(*) FROM checkout_attempts WHERE outcome = $1 AND code_id IS NULL`, outcome)
+		got := servicetest.Count(t, db, `SELECT count(*) FROM checkout_attempts WHERE outcome = $1 AND code_id IS NULL`, outcome)
 		if least := int64(result.Checkout.Statuses[status]); got < least || got > least+unanswered {
 			t.Errorf("%d attempts %s, answered were %d", got, outcome, least)
 		}
 	}
-	issued := notsaletest.Count(t, db, `SELECT count(DISTINCT code_id) FROM checkout_attempts WHERE outcome = 'issued'`)
+	issued := servicetest.Count(t, db, `SELECT count(DISTINCT code_id) FROM checkout_attempts WHERE outcome = 'issued'`)
 	least := want - int64(result.Checkout.Statuses[http.StatusConflict]+result.Checkout.Statuses[http.StatusGone])
 	if issued < least || issued > least+unanswered {
 		t.Errorf("%d distinct codes issued, want %d", issued, least)

@@ -35,6 +35,7 @@ type settings struct {
 	share     float64 // of the time in which an audit works
 	codeKeys  string
 	keysDelay time.Duration // before a key that is new in the file signs
+	keys      *edge.KeyFile // the file, once it is open
 	demo      bool
 
 	databaseConns int32 // most sessions of a role's pool; 0: as many as it likes best
@@ -57,7 +58,7 @@ type settings struct {
 
 func newSettings() *settings {
 	return &settings{
-		log: telemetry.DefaultLogConfig(), opsListen: "127.0.0.1:9090", keysDelay: defaultKeysDelay,
+		log: telemetry.DefaultLogConfig(), opsListen: "127.0.0.1:9090", keysDelay: edge.DefaultKeysDelay,
 		edge: edge.DefaultConfig(), allocator: allocator.DefaultConfig(), recorder: recorder.DefaultConfig(),
 		scheduler: scheduler.DefaultConfig(), archiver: archiver.DefaultConfig(), stream: stream.DefaultConfig(),
 	}
@@ -74,7 +75,7 @@ func (s *settings) opsFlags(f *pflag.FlagSet) {
 	s.natsFlags(f)
 }
 
-// natsFlags are beside NATS_URL, and say nothing of the NATS of `up`.
+// natsFlags belong to NATS_URL. The NATS that `up` starts needs none.
 func (s *settings) natsFlags(f *pflag.FlagSet) {
 	usages := map[string]string{ //nolint:gosec // what they are for
 		"nats-ca":    "file of the certificates, PEM, of who signs those of NATS's servers, which must speak TLS then",
@@ -101,8 +102,7 @@ func (s *settings) natsSettings() map[string]*string {
 	}
 }
 
-// ownNATS keeps what the flags say of another NATS from the one that this program
-// started.
+// ownNATS drops what the flags say about another NATS: this program starts its own.
 func (s *settings) ownNATS() {
 	for _, value := range s.natsSettings() {
 		*value = ""
@@ -113,9 +113,9 @@ func (s *settings) ledgerFlags(f *pflag.FlagSet) {
 	f.Int32Var(&s.databaseConns, "database-conns", s.databaseConns, "most sessions of each role with Postgres, an allocator's one for its leases apart; 0: 5 of an edge, 4 of the others")
 }
 
-// leastConns is how many sessions a role needs so that nothing that lasts holds
-// the rest up: an edge those of its three kinds of questions and one for pages; an
-// allocator those of its two restores, a takeover and a commit.
+// leastConns is how many sessions a role needs so that no slow statement holds up
+// the others: an edge one for each of its three kinds of look-ups and one for pages;
+// an allocator those of two restores, a takeover and a commit.
 var leastConns = map[string]int32{"edge": 4, "allocator": 4, "recorder": 2, "scheduler": 2, "archiver": 2}
 
 // conns is how many sessions a role may have.
@@ -170,7 +170,7 @@ func (s *settings) cache(name string) rejection.Config {
 	return cfg
 }
 
-// slotFlag is read by schedulers, and by archivers, whose pace follows it.
+// slotFlag is read by schedulers, and by archivers, whose waits follow it.
 func (s *settings) slotFlag(f *pflag.FlagSet) {
 	f.DurationVar(&s.scheduler.Every, "sale-every", s.scheduler.Every, "a sale opens in every slot of this length, counted from the Unix epoch")
 }
@@ -194,10 +194,10 @@ func (s *settings) archiverFlags(f *pflag.FlagSet) {
 // logger returns the logger of a command that ends by itself, on standard error.
 func (s *settings) logger() (*slog.Logger, error) { return telemetry.NewLogger(os.Stderr, s.log) }
 
-// enduring prepares a process that runs until it is stopped: neither a log that
-// nobody reads nor a closed terminal holds it up, and what its control group
-// allows bounds its memory (GOMEMLIMIT, unless that is set; Go itself heeds the
-// limit of its processors). finish comes last of all.
+// enduring prepares a process that runs until it is stopped: a log that nobody reads
+// or a closed terminal does not block it, and it keeps to the memory of its control
+// group (unless GOMEMLIMIT is set; Go itself heeds the limit of processors). finish
+// is called last.
 func (s *settings) enduring() (log *slog.Logger, finish func(), err error) {
 	log, s.logLines, err = telemetry.NewServiceLogger(os.Stderr, s.log)
 	if err != nil {
@@ -212,7 +212,7 @@ func (s *settings) enduring() (log *slog.Logger, finish func(), err error) {
 }
 
 // readURLs reads the three URLs, or the files that hold them. One that cannot be
-// used is refused here, without a word of what it says.
+// used is refused here, by an error that does not repeat it.
 func (s *settings) readURLs() error {
 	var errs [3]error
 	s.databaseURL, errs[0] = boot.Secret("DATABASE_URL", os.LookupEnv)
@@ -237,8 +237,8 @@ func (s *settings) readURLs() error {
 	return errors.Join(errs[:]...)
 }
 
-// ownDatabase keeps what libpq's variables say of another database (PGSSLMODE,
-// PGTARGETSESSIONATTRS …) from connections to the one that this program started.
+// ownDatabase drops libpq's variables (PGSSLMODE, PGTARGETSESSIONATTRS …), which are
+// about another database: this program starts its own.
 func ownDatabase() {
 	for _, variable := range os.Environ() {
 		name, _, _ := strings.Cut(variable, "=")

@@ -16,7 +16,7 @@ import (
 // listener.
 //
 // It is a module of its own, which comes first: what is invoked first stops
-// last, so that an edge that drains can still be looked at.
+// last, so that an edge can still be observed while it drains.
 func shell(s *settings) fx.Option {
 	return fx.Module("shell",
 		fx.Provide(

@@ -10,7 +10,7 @@ import (
 
 	"notsale/pkg/client"
 	"notsale/pkg/effort"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // The client that users of the project take meets each answer of a real shop.
@@ -62,11 +62,11 @@ func TestClientOfUsers(t *testing.T) {
 			t.Errorf("code %d: %v, want %v", n, err, want)
 		}
 	}
-	notsaletest.Eventually(t, "the sale says that it is sold out", func() bool {
+	servicetest.Eventually(t, "the sale says that it is sold out", func() bool {
 		s, err := shop.Sale(ctx, of.ID)
 		return err == nil && s.Sold == 4 && s.State == "sold_out"
 	})
-	notsaletest.Eventually(t, "no sale is open", func() bool { _, err := shop.OpenSale(ctx); return errors.Is(err, client.ErrNoOpenSale) })
+	servicetest.Eventually(t, "no sale is open", func() bool { _, err := shop.OpenSale(ctx); return errors.Is(err, client.ErrNoOpenSale) })
 	for what, c := range map[string]struct{ got, want error }{
 		"an item of no sale": {second(shop.Checkout(ctx, "ann", of.LastItem+10_000)), client.ErrUnknownItem},
 		"no code":            {second(shop.Purchase(ctx, "AQ")), client.ErrInvalidCode},

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // Sales open slot after slot, and the ones before sell on.
@@ -18,8 +18,8 @@ func TestSaleAfterSale(t *testing.T) {
 	p.FirstSale(t)
 	first := saleOne(t, p)
 	early := p.Checkout(t, "early", first.FirstItem)
-	var list []notsaletest.Sale
-	notsaletest.Eventually(t, "four sales are open", func() bool {
+	var list []servicetest.Sale
+	servicetest.Eventually(t, "four sales are open", func() bool {
 		list = p.Sales(t)
 		return len(list) >= 4
 	})
@@ -38,7 +38,7 @@ func TestSaleAfterSale(t *testing.T) {
 		t.Errorf("a new installation begins with %+v", first)
 	}
 	db := p.database()
-	if n := notsaletest.Count(t, db, `SELECT count(*) - count(DISTINCT opens_at) FROM sales`); n != 0 {
+	if n := servicetest.Count(t, db, `SELECT count(*) - count(DISTINCT opens_at) FROM sales`); n != 0 {
 		t.Errorf("%d slots were opened twice", n)
 	}
 	if a := p.Purchase(t, early.Code); a.Status != http.StatusOK {
@@ -52,7 +52,7 @@ func TestSaleAfterSale(t *testing.T) {
 	}
 	checkLedger(t, db, first, stock)
 	newest := p.Sales(t)[0]
-	for _, s := range []notsaletest.Sale{list[1], newest} { // the limit is per sale, and each sells
+	for _, s := range []servicetest.Sale{list[1], newest} { // the limit is per sale, and each sells
 		if a := p.Purchase(t, p.Checkout(t, "late", s.FirstItem).Code); a.Status != http.StatusOK {
 			t.Errorf("item %d of sale %d: %d %s", s.FirstItem, s.ID, a.Status, a.Body)
 		}
@@ -68,7 +68,7 @@ func TestSaleAfterSale(t *testing.T) {
 }
 
 // saleOne is the first sale of an installation.
-func saleOne(t *testing.T, p *process) (first notsaletest.Sale) {
+func saleOne(t *testing.T, p *process) (first servicetest.Sale) {
 	t.Helper()
 	p.Get(t, "/sales/1").Decode(t, &first)
 	return first

@@ -165,3 +165,17 @@ func newMigrate() *cobra.Command {
 		},
 	}
 }
+
+// writeDurably writes a file whole or not at all: beside its place, then renamed.
+func writeDurably(path string, text []byte) error {
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}

@@ -131,7 +131,7 @@ func TestAuditNamesTheAlteredOpening(t *testing.T) {
 func TestAuditFindsAStreamMadeAgain(t *testing.T) {
 	t.Parallel()
 	e := audited(t)
-	e.spoilt = true
+	e.Spoilt = true
 	nc, err := nats.Connect(e.NATSURL)
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/services/auditor"
+	"notsale/services/servicetest"
 )
 
 // recording is what a tape holds, to be audited often, and to be altered.
@@ -31,27 +32,16 @@ func recordTape(t *testing.T, tape auditor.Tape, ids ...sale.ID) *recording {
 	}
 	var err error
 	for _, id := range ids {
-		r.attempts[id] = collect(t, tape.AttemptMessages(t.Context(), id, 1, math.MaxUint64))
+		r.attempts[id] = servicetest.Collect(t, tape.AttemptMessages(t.Context(), id, 1, math.MaxUint64))
 		if id == 0 {
 			continue
 		}
 		if r.openings[id], err = tape.Opening(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
-		r.packs[id] = collect(t, tape.Messages(t.Context(), id, 1, math.MaxUint64))
+		r.packs[id] = servicetest.Collect(t, tape.Messages(t.Context(), id, 1, math.MaxUint64))
 	}
 	return r
-}
-
-func collect(t *testing.T, messages iter.Seq2[stream.Message, error]) (list []stream.Message) {
-	t.Helper()
-	for m, err := range messages {
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, m)
-	}
-	return list
 }
 
 // Sales implements auditor.Library.

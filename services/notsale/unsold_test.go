@@ -11,8 +11,8 @@ import (
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 	"notsale/services/auditor"
-	"notsale/services/notsale/notsaletest"
 	"notsale/services/recorder"
+	"notsale/services/servicetest"
 )
 
 // Rows of bad checkouts whose stream was removed are no findings, and are counted;
@@ -26,10 +26,10 @@ func TestAuditOfRemovedCheckouts(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Run(r.Run)
-	f.Post(t, notsaletest.CheckoutPath("ann", 99)) // no sale has the item
-	f.Post(t, notsaletest.CheckoutPath("bob", 99))
+	f.Post(t, servicetest.CheckoutPath("ann", 99)) // no sale has the item
+	f.Post(t, servicetest.CheckoutPath("bob", 99))
 	rows := func() int64 { return f.Count(`SELECT count(*) FROM checkout_attempts`) }
-	notsaletest.Eventually(t, "they are recorded", func() bool { return rows() == 2 })
+	servicetest.Eventually(t, "they are recorded", func() bool { return rows() == 2 })
 	audit := func() *auditor.Report {
 		t.Helper()
 		report, err := auditor.AuditRest(t.Context(), books, tape)
@@ -58,8 +58,8 @@ func TestAuditOfRemovedCheckouts(t *testing.T) {
 	if err := tape.RemoveUnsold(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	f.Post(t, notsaletest.CheckoutPath("cid", 99))
-	notsaletest.Eventually(t, "it is recorded", func() bool { return rows() == 3 })
+	f.Post(t, servicetest.CheckoutPath("cid", 99))
+	servicetest.Eventually(t, "it is recorded", func() bool { return rows() == 3 })
 	if r := audit(); !r.Clean() || r.Attempts != 1 || r.UnprovedAttempts != 2 {
 		t.Errorf("%+v", r)
 	}
@@ -69,7 +69,7 @@ func TestAuditOfRemovedCheckouts(t *testing.T) {
 	if _, err := f.DB.Exec(t.Context(), forged); err != nil {
 		t.Fatal(err)
 	}
-	f.spoilt = true
+	f.Spoilt = true
 	if r := audit(); r.Total != 1 || r.Findings[0].Kind != auditor.Unfounded || !strings.HasSuffix(r.Findings[0].Row, "0001") {
 		t.Errorf("%+v", r)
 	}
@@ -98,7 +98,7 @@ func TestAuditOfAttemptsWhoseStreamLostItsTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Checkout(t, "ann", int64(of.FirstItem))
-	notsaletest.Eventually(t, "it is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
+	servicetest.Eventually(t, "it is recorded", func() bool { return f.Count(`SELECT count(*) FROM checkout_attempts`) == 1 })
 	stop()
 	at, err := books.AttemptCursor(t.Context(), wire.AttemptStream{Sale: of.ID})
 	if err != nil {

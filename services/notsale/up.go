@@ -3,9 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -20,6 +22,7 @@ import (
 
 	"notsale/pkg/backends"
 	"notsale/pkg/boot"
+	"notsale/pkg/code"
 	"notsale/pkg/ledger"
 	"notsale/pkg/rejection"
 	"notsale/pkg/telemetry"
@@ -83,8 +86,7 @@ func up(ctx context.Context, s *settings, out io.Writer) error {
 	if s.codeKeys == "" {
 		s.codeKeys = filepath.Join(s.data, "code-keys.json")
 	}
-	keys, err := ensureKeys(s.codeKeys, s.keysDelay)
-	if err != nil {
+	if s.keys, err = ensureKeys(s.codeKeys, s.keysDelay); err != nil {
 		return err
 	}
 	if _, err := ledger.Migrate(starting, s.databaseURL); err != nil {
@@ -110,7 +112,7 @@ func up(ctx context.Context, s *settings, out io.Writer) error {
 	}
 	var front *edge.Edge
 	var ops *telemetry.Operations
-	options = append(options, keys.module(), s.stopTime(), fx.Populate(&front, &ops))
+	options = append(options, s.stopTime(), fx.Populate(&front, &ops))
 	restore()
 	err = boot.Run(ctx, log, func(ctx context.Context) {
 		announce(ctx, out, s, stores, front, ops, time.Since(started))
@@ -131,6 +133,26 @@ func (s *settings) upRoles() []string {
 		names = slices.Insert(names, 1, "archiver")
 	}
 	return names
+}
+
+// ensureKeys is edge.OpenKeys, after making the file if it does not exist.
+func ensureKeys(path string, delay time.Duration) (*edge.KeyFile, error) {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return edge.OpenKeys(path, delay)
+	}
+	secret := make([]byte, code.MinSecret)
+	if _, err := rand.Read(secret); err != nil {
+		return nil, fmt.Errorf("drawing a key: %w", err)
+	}
+	text, err := code.FormatKeys([]code.Key{{ID: 1, Secret: secret}})
+	if err != nil {
+		return nil, fmt.Errorf("code keys: %w", err)
+	}
+	// Written beside and renamed, so that a crash leaves no half a file.
+	if err := writeDurably(path, append(text, '\n')); err != nil {
+		return nil, fmt.Errorf("code keys: %w", err)
+	}
+	return edge.OpenKeys(path, delay)
 }
 
 // startStores starts what no URL replaces, and sets all three URLs.

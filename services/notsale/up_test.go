@@ -23,7 +23,7 @@ import (
 	"notsale/pkg/code"
 	"notsale/pkg/effort"
 	"notsale/pkg/ledger"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // programCommand is the program with arguments, and no variables of ours but
@@ -70,16 +70,16 @@ func TestUpSellsOnWhateverHappens(t *testing.T) {
 		t.Helper()
 		next++
 		checkout := ""
-		notsaletest.Eventually(t, "a checkout is answered", func() bool {
-			a := p.Post(t, notsaletest.CheckoutPath("bob"+itoa(int(next)), next))
+		servicetest.Eventually(t, "a checkout is answered", func() bool {
+			a := p.Post(t, servicetest.CheckoutPath("bob"+itoa(int(next)), next))
 			if a.Status == http.StatusOK {
-				var c notsaletest.Checkout
+				var c servicetest.Checkout
 				a.Decode(t, &c)
 				checkout = c.Code
 			}
 			return a.Status == http.StatusOK
 		})
-		notsaletest.Eventually(t, "an item is sold", func() bool { return p.Purchase(t, checkout).Status == http.StatusOK })
+		servicetest.Eventually(t, "an item is sold", func() bool { return p.Purchase(t, checkout).Status == http.StatusOK })
 		if again := p.Purchase(t, first.Code); again.Status != http.StatusOK || !bytes.Equal(again.Body, sold.Body) {
 			t.Errorf("a code of before: %d %s", again.Status, again.Body)
 		}
@@ -90,7 +90,7 @@ func TestUpSellsOnWhateverHappens(t *testing.T) {
 				if err := syscall.Kill(id, syscall.SIGKILL); err != nil {
 					t.Fatal(err)
 				}
-				notsaletest.Eventually(t, name+" runs again", func() bool {
+				servicetest.Eventually(t, name+" runs again", func() bool {
 					for other, called := range p.children() {
 						if other != id && called == name {
 							return true
@@ -101,7 +101,7 @@ func TestUpSellsOnWhateverHappens(t *testing.T) {
 			}
 		}
 		sell(t)
-		notsaletest.Eventually(t, "all stores answer", func() bool { return p.Get(t, "/health").Status == http.StatusOK })
+		servicetest.Eventually(t, "all stores answer", func() bool { return p.Get(t, "/health").Status == http.StatusOK })
 	})
 	t.Run("keys are added at a hangup", func(t *testing.T) { p.addKey(t, of, filepath.Join(data, "code-keys.json"), sell) })
 	t.Run("a second one on the same folder", func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestUpSellsOnWhateverHappens(t *testing.T) {
 
 // addKey adds a key, while shoppers buy, until it signs: no code is refused
 // meanwhile.
-func (p *process) addKey(t *testing.T, of notsaletest.Sale, path string, sell func(*testing.T)) {
+func (p *process) addKey(t *testing.T, of servicetest.Sale, path string, sell func(*testing.T)) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -159,11 +159,11 @@ func (p *process) addKey(t *testing.T, of notsaletest.Sale, path string, sell fu
 	bought, ended := 0, make(chan error, 1)
 	go func() {
 		for n := 0; !enough.Load() || bought == 0; n++ {
-			a, err := p.Do(http.MethodPost, notsaletest.CheckoutPath("kim"+itoa(n), of.LastItem-int64(n)))
-			var c notsaletest.Checkout
+			a, err := p.Do(http.MethodPost, servicetest.CheckoutPath("kim"+itoa(n), of.LastItem-int64(n)))
+			var c servicetest.Checkout
 			if err == nil && a.Status == http.StatusOK {
 				a.Decode(t, &c)
-				a, err = p.Do(http.MethodPost, notsaletest.PurchasePath(c.Code))
+				a, err = p.Do(http.MethodPost, servicetest.PurchasePath(c.Code))
 			}
 			if err != nil || a.Status != http.StatusOK {
 				ended <- errors.Join(err, fmt.Errorf("%d %s", a.Status, a.Body))
@@ -176,7 +176,7 @@ func (p *process) addKey(t *testing.T, of notsaletest.Sale, path string, sell fu
 	if err := errors.Join(writeDurably(path, text), p.cmd.Process.Signal(syscall.SIGHUP)); err != nil {
 		t.Fatal(err)
 	}
-	notsaletest.Eventually(t, "the new key signs", func() bool {
+	servicetest.Eventually(t, "the new key signs", func() bool {
 		_, err := old.Verify(p.Checkout(t, "eve", of.FirstItem+100).Code)
 		return err != nil
 	})
@@ -188,7 +188,7 @@ func (p *process) addKey(t *testing.T, of notsaletest.Sale, path string, sell fu
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	notsaletest.Eventually(t, "the broken file is warned of", func() bool {
+	servicetest.Eventually(t, "the broken file is warned of", func() bool {
 		return strings.Contains(p.output.String(), "the code keys cannot be read again")
 	})
 	sell(t)
@@ -426,7 +426,7 @@ func TestBackendsOnAnOddFolder(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	defer func() { _ = cmd.Process.Kill() }()
-	notsaletest.Eventually(t, "the URLs are printed, or it has ended", func() bool {
+	servicetest.Eventually(t, "the URLs are printed, or it has ended", func() bool {
 		return strings.Count(out.String(), "\n") == 3 || len(ended) > 0
 	})
 	shell := exec.Command("/bin/sh", "-c", out.String()+`printf '%s' "$DATABASE_URL"`)
@@ -465,7 +465,7 @@ func TestBackendsPrintsWhatAShellReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Kill() }()
-	notsaletest.Eventually(t, "the URLs are printed", func() bool { return strings.Count(out.String(), "\n") == 3 })
+	servicetest.Eventually(t, "the URLs are printed", func() bool { return strings.Count(out.String(), "\n") == 3 })
 	shell := exec.Command("/bin/sh", "-c", out.String()+`printf '%s\n' "DATABASE_URL=$DATABASE_URL" "REDIS_URL=$REDIS_URL" "NATS_URL=$NATS_URL"`)
 	read, err := shell.CombinedOutput()
 	if err != nil || string(read) != strings.Join(urls, "\n")+"\n" {

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"notsale/pkg/backends/backendstest"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // foreignVariables are all that the driver reads, each of which says what no
@@ -95,7 +95,7 @@ func TestKeywordsSayWhereADatabaseIs(t *testing.T) {
 	if text := p.output.String(); !strings.Contains(text, u.Host+" (external)") || strings.Contains(text, cc.Password) {
 		t.Errorf("it says of the database:\n%s", text)
 	}
-	notsaletest.Eventually(t, "an audit is clean", func() bool {
+	servicetest.Eventually(t, "an audit is clean", func() bool {
 		_, _, err := runProgram(t, variables, "audit", "--sale", "1")
 		return err == nil
 	})

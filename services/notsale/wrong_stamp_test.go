@@ -14,7 +14,7 @@ import (
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 	"notsale/services/auditor"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // stamped is the streams as they are, but that NATS's clock was a year ahead when
@@ -50,13 +50,13 @@ func TestAPackStampedAYearAheadSpoilsOnlyItself(t *testing.T) {
 		t.Run(fmt.Sprintf("rules %d", rules), func(t *testing.T) {
 			t.Parallel()
 			f := newFront(t, nil)
-			f.spoilt = true // the streams themselves have the right times
-			of := f.openUnder(rules, 4, 2)
+			f.Spoilt = true // the streams themselves have the right times
+			of := f.OpenUnder(rules, 4, 2)
 			targets := make([]string, len(want))
 			for i, user := range []string{"ann", "bob", "ann", "ann"} {
-				k := f.sign(of, sale.ItemID(i)+1, user, time.Hour)
-				targets[i] = notsaletest.PurchasePath(k.text)
-				f.enqueue(t, of, k)
+				k := f.Sign(of, sale.ItemID(i)+1, user, time.Hour)
+				targets[i] = servicetest.PurchasePath(k.Text)
+				f.Enqueue(t, of, k)
 			}
 			tape := stamped{f.Stream("decider"), 3}
 			f.decide(t, of, tape)

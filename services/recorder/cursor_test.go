@@ -18,8 +18,8 @@ import (
 	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/pkg/ledger"
 	"notsale/pkg/wire"
-	"notsale/services/notsale/notsaletest"
 	"notsale/services/recorder"
+	"notsale/services/servicetest"
 )
 
 func (tl *till) exec(statement string) {
@@ -69,7 +69,7 @@ func TestARestoredDatabaseIsRecordedAgain(t *testing.T) {
 // attempts, whoever was quicker.
 func TestACopyOfTheLedgerTakesNothingFromIt(t *testing.T) {
 	t.Parallel()
-	tl, other := newTill(t), notsaletest.New(t)
+	tl, other := newTill(t), servicetest.New(t)
 	tl.record("recorder-1")
 	tl.send(0, tl.attempts(0, 5))
 	tl.await(5)
@@ -82,7 +82,7 @@ func TestACopyOfTheLedgerTakesNothingFromIt(t *testing.T) {
 		tl.send(0, tl.attempts(0, 10))
 	}
 	tl.await(305)
-	notsaletest.Eventually(t, "the copy has all too", func() bool { return other.Count(`SELECT count(*) FROM checkout_attempts`) == 305 })
+	servicetest.Eventually(t, "the copy has all too", func() bool { return other.Count(`SELECT count(*) FROM checkout_attempts`) == 305 })
 }
 
 // What recorders of an earlier version have recorded, or have acknowledged and a
@@ -117,7 +117,7 @@ func TestAFirstStartReadsFromMessageOne(t *testing.T) {
 	tl.exec(`INSERT INTO recorded (sale_id, sequence) VALUES (0, 3)`)
 	tl.record("recorder-1")
 	tl.await(4)
-	notsaletest.Eventually(t, "the old mark is gone", func() bool { return tl.Count(`SELECT count(*) FROM recorded`) == 0 })
+	servicetest.Eventually(t, "the old mark is gone", func() bool { return tl.Count(`SELECT count(*) FROM recorded`) == 0 })
 	if _, err := js.Consumer(t.Context(), "CHECKOUTS_0", "recorder"); !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		t.Errorf("the old consumer: %v", err)
 	}
@@ -165,7 +165,7 @@ func TestAStreamThatLostItsTailIsReadAgain(t *testing.T) {
 	if n := tl.Count(`SELECT count(*) FROM attempt_holes WHERE sale_id = 0 AND part = 1 AND sequence = 3`); n != 1 {
 		t.Errorf("%d holes are recorded, want 1 that says where it stood", n)
 	}
-	notsaletest.Eventually(t, "all is recorded", func() bool { return tl.recorded(ofNone) })
+	servicetest.Eventually(t, "all is recorded", func() bool { return tl.recorded(ofNone) })
 }
 
 // A stream that was recorded and is not there is told to people; one that the
@@ -197,7 +197,7 @@ func TestALostStreamIsTold(t *testing.T) {
 	if err := js.DeleteStream(t.Context(), "CHECKOUTS_0_2"); err != nil {
 		t.Fatal(err)
 	}
-	notsaletest.Eventually(t, "the alarm is raised", func() bool { return metric(t, reg, "alarms_total") == 1 })
+	servicetest.Eventually(t, "the alarm is raised", func() bool { return metric(t, reg, "alarms_total") == 1 })
 }
 
 // The ledger refuses a row, for good: people are told once, nothing is passed over,
@@ -208,7 +208,7 @@ func TestWhatTheLedgerRefusesIsTold(t *testing.T) {
 	_, reg := tl.record("recorder-1")
 	tl.exec(`ALTER TABLE checkout_attempts ADD CONSTRAINT no_ann CHECK (user_param <> 'ann')`)
 	tl.send(0, tl.attempts(0, 3))
-	notsaletest.Eventually(t, "the alarm is raised", func() bool { return metric(t, reg, "alarms_total") == 1 })
+	servicetest.Eventually(t, "the alarm is raised", func() bool { return metric(t, reg, "alarms_total") == 1 })
 	tl.exec(`ALTER TABLE checkout_attempts DROP CONSTRAINT no_ann`)
 	tl.await(3)
 	if n := metric(t, reg, "alarms_total"); n != 1 {
@@ -249,7 +249,7 @@ func TestOldStreamsAreReadAFewAtATime(t *testing.T) {
 		}
 		return n
 	}
-	notsaletest.Eventually(t, "some streams are read, and wait for the ledger", func() bool {
+	servicetest.Eventually(t, "some streams are read, and wait for the ledger", func() bool {
 		return readers() >= 4 && tl.Count(`SELECT count(*) FROM pg_locks WHERE NOT granted`) >= 4
 	})
 	if n := readers(); n != 4 {
@@ -281,7 +281,7 @@ func TestTheSecondOutageIsInTheLogToo(t *testing.T) {
 		tl.exec(`ALTER TABLE checkout_attempts RENAME TO away`)
 		tl.send(0, tl.attempts(0, 1))
 		stored++
-		notsaletest.Eventually(t, "it fails again and again", func() bool { return metric(t, reg, "failures_total") >= before+4 })
+		servicetest.Eventually(t, "it fails again and again", func() bool { return metric(t, reg, "failures_total") >= before+4 })
 		tl.exec(`ALTER TABLE away RENAME TO checkout_attempts`)
 		tl.await(stored)
 		if n := log.Count("attempts are not recorded, trying on"); n != outage {

@@ -29,7 +29,7 @@ type loop struct {
 	cleaned bool                 // nothing is left of the recorders of earlier versions
 	failed  int                  // failures since the last success
 	missed  time.Time            // since when the stream is not there; a success clears it
-	alarmed bool                 // people know of what stops the stream; a success arms it again
+	alarmed bool                 // the alarm about what stops the stream was raised; a success resets it
 }
 
 // run records until ctx ends.
@@ -53,64 +53,6 @@ func (l *loop) run(ctx context.Context) {
 			l.host.Wait(ctx, retryPause)
 		}
 	}
-}
-
-// fail counts a failure. The first is often a connection that was cut and is made
-// again at once; of the second people are told, until something succeeds. What
-// the ledger refuses, whoever asks, needs a person where it lasts.
-func (l *loop) fail(err error) {
-	l.failures.Inc()
-	if l.failed++; l.failed == 2 {
-		l.log.Warn("attempts are not recorded, trying on", "stream", l.of, "error", err)
-	}
-	if l.failed >= lasting && ledger.Refused(err) {
-		l.alarm("refused-by-ledger", err, "let the database take what the error names: the stream keeps all attempts and waits")
-	}
-}
-
-func (l *loop) succeed() { l.failed, l.alarmed, l.missed = 0, false, time.Time{} }
-
-// alarm tells people what stops the stream, once.
-func (l *loop) alarm(kind string, err error, advice string) {
-	if l.alarmed {
-		return
-	}
-	l.alarmed = true
-	l.alarms.Inc()
-	l.log.Error("ALARM", "kind", kind, "stream", l.of, "error", err, "do", advice)
-}
-
-// miss takes that the stream is not there: it is not yet made, or it is archived
-// or removed, of which Run will learn; else it is lost. A ledger that was restored
-// does not know yet what was removed since its backup.
-func (l *loop) miss(ctx context.Context, err error) {
-	if l.missed.IsZero() {
-		l.missed = l.host.Now()
-	}
-	if l.at.Sequence == 0 || l.removed(ctx) || l.host.Now().Sub(l.missed) < verdictTime && l.followed(ctx) {
-		return
-	}
-	l.alarm("lost-stream", err, "restore it from a backup, or mend it where NATS says that checksums do not match, see README; what was recorded stays recorded")
-}
-
-// followed reports whether the stream is one of no sale that has a successor, so
-// that a scheduler may have removed it.
-func (l *loop) followed(ctx context.Context) bool {
-	parts, err := l.ports.Streams.UnsoldParts(ctx)
-	return l.of.Sale == 0 && (err != nil || len(parts) > 0 && l.of.Part < parts[len(parts)-1])
-}
-
-// removed reports whether the ledger says that the stream is there no more. If
-// that cannot be read, it is asked again soon.
-func (l *loop) removed(ctx context.Context) bool {
-	ctx, cancel := l.host.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	if l.of.Sale == 0 {
-		parts, err := l.ports.Known.UnsoldParts(ctx)
-		return err != nil || slices.Contains(parts, ledger.UnsoldPart{Part: l.of.Part, Removed: true})
-	}
-	row, err := l.ports.Known.Sale(ctx, l.of.Sale)
-	return err != nil || row.State == sale.Archived
 }
 
 // record reads the stream on from its cursor, and stores what comes, until
@@ -167,17 +109,6 @@ func (l *loop) open(ctx context.Context) (*follow.Follower, error) {
 	}
 	l.upTo = info.Last
 	return follow.Open(ctx, l.stream, follow.Cursor(l.at))
-}
-
-// cursor reads how far the stream is recorded; zero: nothing of it is.
-func (l *loop) cursor(ctx context.Context) (ledger.AttemptCursor, error) {
-	ctx, cancel := l.host.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	at, err := l.ports.Ledger.AttemptCursor(ctx, l.of)
-	if errors.Is(err, ledger.ErrNotFound) {
-		err = nil
-	}
-	return at, err
 }
 
 // reopen records that the stream has lost what was recorded, and begins at its
@@ -267,6 +198,17 @@ func (l *loop) look(ctx context.Context, f *follow.Follower) error {
 	return nil
 }
 
+// cursor reads how far the stream is recorded; zero: nothing of it is.
+func (l *loop) cursor(ctx context.Context) (ledger.AttemptCursor, error) {
+	ctx, cancel := l.host.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	at, err := l.ports.Ledger.AttemptCursor(ctx, l.of)
+	if errors.Is(err, ledger.ErrNotFound) {
+		err = nil
+	}
+	return at, err
+}
+
 // clean deletes what recorders of earlier versions have left of a stream, once it
 // is read to its end.
 func (l *loop) clean(ctx context.Context) {
@@ -279,4 +221,62 @@ func (l *loop) clean(ctx context.Context) {
 	if err := l.ports.Streams.Clean(ctx, l.of); err != nil { // it does no harm, and the next start tries again
 		l.log.Debug("what earlier recorders have left is kept", "stream", l.of, "error", err)
 	}
+}
+
+// fail counts a failure. The first is often a lost connection, which is made again
+// at once: the log warns of the second. If the ledger goes on refusing, a person must
+// help.
+func (l *loop) fail(err error) {
+	l.failures.Inc()
+	if l.failed++; l.failed == 2 {
+		l.log.Warn("attempts are not recorded, trying on", "stream", l.of, "error", err)
+	}
+	if l.failed >= lasting && ledger.Refused(err) {
+		l.alarm("refused-by-ledger", err, "let the database take what the error names: the stream keeps all attempts and waits")
+	}
+}
+
+func (l *loop) succeed() { l.failed, l.alarmed, l.missed = 0, false, time.Time{} }
+
+// alarm tells people what stops the stream, once.
+func (l *loop) alarm(kind string, err error, advice string) {
+	if l.alarmed {
+		return
+	}
+	l.alarmed = true
+	l.alarms.Inc()
+	l.log.Error("ALARM", "kind", kind, "stream", l.of, "error", err, "do", advice)
+}
+
+// miss handles a stream that is not there: it is not made yet, or was archived or
+// removed, which Record will hear of; else it is lost. A restored ledger does not know
+// yet what was removed since its backup.
+func (l *loop) miss(ctx context.Context, err error) {
+	if l.missed.IsZero() {
+		l.missed = l.host.Now()
+	}
+	if l.at.Sequence == 0 || l.removed(ctx) || l.host.Now().Sub(l.missed) < verdictTime && l.followed(ctx) {
+		return
+	}
+	l.alarm("lost-stream", err, "restore it from a backup, or mend it where NATS says that checksums do not match, see README; what was recorded stays recorded")
+}
+
+// followed reports whether the stream is one of no sale that has a successor, so
+// that a scheduler may have removed it.
+func (l *loop) followed(ctx context.Context) bool {
+	parts, err := l.ports.Streams.UnsoldParts(ctx)
+	return l.of.Sale == 0 && (err != nil || len(parts) > 0 && l.of.Part < parts[len(parts)-1])
+}
+
+// removed reports whether the ledger says that the stream is there no more. If
+// that cannot be read, it is asked again soon.
+func (l *loop) removed(ctx context.Context) bool {
+	ctx, cancel := l.host.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if l.of.Sale == 0 {
+		parts, err := l.ports.Known.UnsoldParts(ctx)
+		return err != nil || slices.Contains(parts, ledger.UnsoldPart{Part: l.of.Part, Removed: true})
+	}
+	row, err := l.ports.Known.Sale(ctx, l.of.Sale)
+	return err != nil || row.State == sale.Archived
 }

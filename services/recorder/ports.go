@@ -20,8 +20,8 @@ type Ports struct {
 type Ledger interface {
 	// AttemptCursor is how far a stream is recorded; ledger.ErrNotFound: nothing of it.
 	AttemptCursor(ctx context.Context, of wire.AttemptStream) (ledger.AttemptCursor, error)
-	// RecordAttempts stores what stands between two places; ledger.ErrMoved: the
-	// cursor is not the first of them, and nothing was stored.
+	// RecordAttempts stores the attempts between two cursors; ledger.ErrMoved: the
+	// ledger's is not the first of them, and nothing was stored.
 	RecordAttempts(ctx context.Context, of wire.AttemptStream, from, to ledger.AttemptCursor, attempts []ledger.RecordedAttempt) (stored int64, err error)
 	// ReopenAttempts records that a stream has lost what was recorded.
 	ReopenAttempts(ctx context.Context, of wire.AttemptStream, from ledger.AttemptCursor, created sale.Instant) error
@@ -41,6 +41,6 @@ type Streams interface {
 	// Watch tells of each sale of the directory, and of each change, until it fails.
 	Watch(ctx context.Context, update func(wire.Entry)) error
 	// Clean deletes what recorders of earlier versions have left of a stream: their
-	// consumer, and their mark in the ledger.
+	// consumer, and its row in the ledger.
 	Clean(ctx context.Context, of wire.AttemptStream) error
 }

@@ -51,11 +51,10 @@ const storeTimeout = 10 * time.Second
 // Bounds of a recorder.
 const (
 	// maxTurns is how many streams are opened and caught up with at once: after an
-	// upgrade a thousand would ask for all their messages, of which each reader
-	// holds many.
+	// upgrade a thousand readers would hold many messages each.
 	maxTurns = 4
-	// lasting is after how many failures in a row, each after retryPause, one that
-	// only a person can mend is told as such.
+	// lasting is how many failures in a row, each after retryPause, raise an alarm
+	// where only a person can help.
 	lasting = 10
 	// verdictTime is how long a scheduler may need to say that a part which is not
 	// there was removed: twice what it takes at most.

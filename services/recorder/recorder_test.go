@@ -16,15 +16,15 @@ import (
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
-	"notsale/services/notsale/notsaletest"
 	"notsale/services/recorder"
+	"notsale/services/servicetest"
 )
 
 func TestMain(m *testing.M) { backendstest.Main(m) }
 
 // till stands where an edge does: it publishes attempts.
 type till struct {
-	*notsaletest.Stage
+	*servicetest.Stage
 
 	t      *testing.T
 	stream *stream.Client
@@ -34,7 +34,7 @@ type till struct {
 
 func newTill(t *testing.T, opts ...backendstest.Option) *till {
 	t.Helper()
-	stage := notsaletest.New(t, opts...)
+	stage := servicetest.New(t, opts...)
 	tl := &till{Stage: stage, t: t, stream: stage.Stream("till"), ledger: stage.Ledger("till")}
 	if err := tl.stream.CreateUnsold(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func (tl *till) attempts(id sale.ID, n int) []wire.Attempt {
 
 func (tl *till) publish(id sale.ID, data []byte) {
 	tl.t.Helper()
-	notsaletest.Eventually(tl.t, "the attempts are published", func() bool { return tl.stream.PublishAttempts(tl.t.Context(), id, data) == nil })
+	servicetest.Eventually(tl.t, "the attempts are published", func() bool { return tl.stream.PublishAttempts(tl.t.Context(), id, data) == nil })
 }
 
 func (tl *till) send(id sale.ID, attempts []wire.Attempt) {
@@ -102,7 +102,7 @@ func (tl *till) stored() int64 { return tl.Count(`SELECT count(*) FROM checkout_
 // await waits for so many rows.
 func (tl *till) await(n int64) {
 	tl.t.Helper()
-	notsaletest.Eventually(tl.t, fmt.Sprintf("%d attempts are stored", n), func() bool { return tl.stored() >= n })
+	servicetest.Eventually(tl.t, fmt.Sprintf("%d attempts are stored", n), func() bool { return tl.stored() >= n })
 	if got := tl.stored(); got != n {
 		tl.t.Errorf("%d attempts are stored, want %d", got, n)
 	}
@@ -174,7 +174,7 @@ func TestRepeatedAttemptsAreStoredOnce(t *testing.T) {
 	twice := tl.attempts(0, 1)    // and twice in one message
 	tl.send(0, append(twice, twice...))
 	tl.await(12)
-	notsaletest.Eventually(t, "all is recorded", func() bool { return tl.recorded(ofNone) })
+	servicetest.Eventually(t, "all is recorded", func() bool { return tl.recorded(ofNone) })
 	stop()
 	if n := tl.Count(`SELECT count(*) FROM checkout_attempts WHERE user_param <> 'ann'`); n != 0 {
 		t.Errorf("%d attempts were changed by a repeat", n)
@@ -200,7 +200,7 @@ func TestUnreadableMessagesArePassedOver(t *testing.T) {
 	tl.send(0, tl.attempts(0, 1))
 	_, reg := tl.record("recorder-1")
 	tl.await(2)
-	notsaletest.Eventually(t, "all is recorded", func() bool { return tl.recorded(ofNone) })
+	servicetest.Eventually(t, "all is recorded", func() bool { return tl.recorded(ofNone) })
 	if n := metric(t, reg, "messages_unreadable_total"); n != float64(len(garbage)) {
 		t.Errorf("%v messages are counted as unreadable, want %d", n, len(garbage))
 	}
@@ -217,7 +217,7 @@ func TestNewerVersionStopsItsStream(t *testing.T) {
 	tl.publish(0, []byte(`{"v":2,"kind":"attempts","edge":"edge-test","attempts":[]}`))
 	tl.send(0, tl.attempts(0, 1))
 	_, reg := tl.record("recorder-1")
-	notsaletest.Eventually(t, "the alarm is raised", func() bool { return metric(t, reg, "alarms_total") == 1 })
+	servicetest.Eventually(t, "the alarm is raised", func() bool { return metric(t, reg, "alarms_total") == 1 })
 	tl.send(of.ID, tl.attempts(of.ID, 1))
 	tl.await(2)
 	at, err := tl.ledger.AttemptCursor(t.Context(), ofNone)
@@ -250,13 +250,13 @@ func TestDatabaseAwayLosesNothing(t *testing.T) {
 	for range 20 {
 		tl.send(0, tl.attempts(0, 5))
 	}
-	notsaletest.Eventually(t, "the recorder has failed", func() bool { return metric(t, reg, "failures_total") > 0 })
+	servicetest.Eventually(t, "the recorder has failed", func() bool { return metric(t, reg, "failures_total") > 0 })
 	if err := tl.Postgres.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	tl.DB.Reset()
 	tl.await(105)
-	notsaletest.Eventually(t, "all is recorded", func() bool { return tl.recorded(ofNone) })
+	servicetest.Eventually(t, "all is recorded", func() bool { return tl.recorded(ofNone) })
 }
 
 func TestNATSAwayLosesNothing(t *testing.T) {
@@ -290,11 +290,11 @@ func TestArchivedSalesAreLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	tl.await(7)
-	notsaletest.Eventually(t, "all is recorded", func() bool { return tl.recorded(wire.AttemptStream{Sale: of.ID}) })
+	servicetest.Eventually(t, "all is recorded", func() bool { return tl.recorded(wire.AttemptStream{Sale: of.ID}) })
 	tl.advance(of, sale.Archived)
 	follows := func(who string, reg *prometheus.Registry, want float64) {
 		t.Helper()
-		notsaletest.Eventually(t, fmt.Sprintf("%s follows %v streams", who, want), func() bool { return metric(t, reg, "streams") == want })
+		servicetest.Eventually(t, fmt.Sprintf("%s follows %v streams", who, want), func() bool { return metric(t, reg, "streams") == want })
 	}
 	follows("the recorder that had it", had, 1) // that of no sale
 	if err := tl.stream.Remove(t.Context(), of.ID); err != nil {
@@ -332,7 +332,7 @@ func TestTwoRecordersReadTheSame(t *testing.T) {
 	}
 	tl.await(sent)
 	count := func(name string) float64 { return metric(t, one, name) + metric(t, two, name) }
-	notsaletest.Eventually(t, "all is counted", func() bool { return count("attempts_recorded_total") == float64(sent) })
+	servicetest.Eventually(t, "all is counted", func() bool { return count("attempts_recorded_total") == float64(sent) })
 	if n := count("attempts_repeated_total"); n != 0 {
 		t.Errorf("%v attempts were recorded by both", n)
 	}

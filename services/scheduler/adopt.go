@@ -13,14 +13,14 @@ import (
 	"notsale/pkg/wire"
 )
 
-// adopt takes over the sales of this installation that have a stream and no row,
-// or one that was never opened: the ledger was restored to before they opened, and
-// codes were sold with what their opening records say. The rows are read after the
-// streams, so that a sale which another scheduler opens meanwhile has one. Streams
-// that cannot be read, as where they have no leader, are returned, to be tried
-// again, those of the last time after all others; settled is the highest number of a
-// sale that was opened. It fails where there is no sale of
-// a higher number than theirs: its number and its items would be given away again.
+// adopt gives rows to the sales of this installation that have a stream and no row,
+// or a row that was never opened: the ledger was restored to before they opened, and
+// codes were sold by what their opening records say. The rows are read after the
+// streams, so that a sale which another scheduler opens meanwhile has its row.
+// Streams that cannot be read, for example because they have no leader, are returned,
+// to be tried again: those of the last time after all others. settled is the highest
+// number of an opened sale. If a stream with a higher number cannot be read, adopt
+// fails: its number and items would be used again.
 func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID, last []sale.ID) (unread []sale.ID, settled sale.ID, err error) {
 	ids, err := s.ports.Store.Sales(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func (s *Scheduler) adopt(ctx context.Context, installation sale.UUID, last []sa
 
 // openings reads the opening records of sales that have no row like them, until too
 // many could not be read; err is of the last of these. They are in order of their
-// numbers, in which rows that were made since the restore give way.
+// numbers: rows that were made since the restore are replaced in that order.
 func (s *Scheduler) openings(ctx context.Context, installation sale.UUID, ids []sale.ID, rows map[sale.ID]ledger.SaleRow) (found []sale.Sale, unread []sale.ID, err error) {
 	for _, id := range ids {
 		row, known := rows[id]
@@ -123,7 +123,7 @@ func (s *Scheduler) adoptUnread(ctx context.Context) error {
 func (s *Scheduler) takeOver(ctx context.Context, of sale.Sale) (taken sale.ID, err error) {
 	err = s.ports.Rows.Adopt(ctx, of)
 	if errors.Is(err, ledger.ErrTaken) {
-		s.refuse(of.ID, err, "keep the stream: what was sold with it stands only there; restore a newer backup of the database")
+		s.refuse(of.ID, err, "keep the stream: what was sold with it is recorded only there; restore a newer backup of the database")
 		return 0, nil
 	}
 	if err == nil {
@@ -146,16 +146,5 @@ func (s *Scheduler) allSales(ctx context.Context) (map[sale.ID]ledger.SaleRow, e
 		if len(rows) < pageSize {
 			return all, nil
 		}
-	}
-}
-
-// foreignCure is what to do about a stream of another installation.
-const foreignCure = "no sale of this number opens, others do: give this installation a NATS of its own; if this one is, remove the stream, and the sale opens"
-
-// refuse tells people, once, of a stream with which the sale of its number is not
-// opened.
-func (s *Scheduler) refuse(id sale.ID, why error, cure string) {
-	if _, told := s.refused.LoadOrStore(id, true); !told {
-		s.alarms.raise("foreign-stream", "sale", id, "error", why, "do", cure)
 	}
 }

@@ -10,8 +10,8 @@ import (
 
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
-	"notsale/services/notsale/notsaletest"
 	"notsale/services/scheduler"
+	"notsale/services/servicetest"
 )
 
 // forgetSales puts the ledger back to before the sales above a number opened.
@@ -64,7 +64,7 @@ func TestASaleThatARestoredLedgerLacksIsOpenedAgain(t *testing.T) {
 			}
 			of := c.rows()[0].Sale
 			c.Run(restored(c, one).Run)
-			notsaletest.Eventually(t, "the sale is open again", func() bool {
+			servicetest.Eventually(t, "the sale is open again", func() bool {
 				rows := c.rows()
 				return len(rows) > 0 && rows[0].State == sale.Open
 			})

@@ -17,7 +17,7 @@ import (
 	"notsale/pkg/stream"
 )
 
-// Pace of the keeper.
+// Pauses and limits of the keeper.
 const (
 	// lookPause is between two looks at the watched streams. The fastest flood
 	// measured brings 60 MB/s, 15 MB in one pause: less than what is left free
@@ -39,9 +39,9 @@ const (
 	// maxLooks bounds the streams that are read in one look; where more are
 	// watched they take turns.
 	maxLooks = 64
-	// booksTimeout bounds asking the ledger which sales still sell: streams must grow
+	// ledgerTimeout bounds asking the ledger which sales still sell: streams must grow
 	// while it hangs.
-	booksTimeout = time.Second
+	ledgerTimeout = time.Second
 	// maxHints bounds the hints that wait; the streams of lost ones are found by
 	// the next hint, or the next look at all.
 	maxHints = 64
@@ -217,17 +217,16 @@ func (k *keeper) lookAtWatched(ctx context.Context) error {
 	var errs []error
 	for _, s := range watched {
 		size, err := k.ports.Sizes.Size(ctx, s.Name)
-		if errors.Is(err, stream.ErrLost) { // archived
-			k.forget(s)
+		if err != nil {
+			delete(k.known, s.Name)
+			if !errors.Is(err, stream.ErrLost) { // else it is archived
+				k.listed = time.Time{} // the others do not wait for it again: those that answer are listed next
+				errs = append(errs, err)
+			}
 			continue
 		}
-		if err != nil { // the others do not wait for it again: those that answer are listed next
-			k.forget(s)
-			k.listed = time.Time{}
-			errs = append(errs, err)
-			continue
-		}
-		k.update(s, size)
+		s.Size = size
+		k.sum()
 		errs = append(errs, k.fit(ctx, s))
 	}
 	return errors.Join(errs...)
@@ -240,7 +239,7 @@ func (k *keeper) lookAtAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	k.askBooks(ctx)
+	k.askLedger(ctx)
 	k.remember(sizes)
 	k.sum()
 	k.listed = k.host.Now()
@@ -254,10 +253,10 @@ func (k *keeper) lookAtAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// askBooks reads which sales still sell. What was known stays so while the ledger
+// askLedger reads which sales still sell. What was known stays so while the ledger
 // does not answer.
-func (k *keeper) askBooks(ctx context.Context) {
-	ctx, cancel := k.host.WithTimeout(ctx, booksTimeout)
+func (k *keeper) askLedger(ctx context.Context) {
+	ctx, cancel := k.host.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
 	open, err := k.ports.Ledger.UnsoldSales(ctx)
 	if err != nil {
@@ -326,9 +325,8 @@ func (k *keeper) resize(ctx context.Context, s *kept, size int64) error {
 	}
 	k.log.Debug("stream resized", "stream", s.Name, "used", s.Bytes, "from", s.MaxBytes, "to", size)
 	k.space.Reserved += size - s.MaxBytes
-	now := s.Size
-	now.MaxBytes = size
-	k.update(s, now)
+	s.MaxBytes = size
+	k.sum()
 	return nil
 }
 
@@ -355,9 +353,9 @@ func wanted(s *stream.Size, watched bool, room int64) int64 {
 // room is how much a stream may grow. The next sale's opening comes first, then
 // what this stream needs itself. What the purchases of other sales that still
 // sell, and of the next one, need is left to them: neither checkouts nor one
-// sale's flood take it. But that is at most half of what is free or has been
-// taken already by its like, lest a thousand idle sales, which will not all sell
-// at once, leave a busy one nothing while the store is mostly free.
+// sale's flood take it. But at most half of what is free, or
+// taken by streams of its kind, is kept for them: a thousand idle sales, which will not
+// all sell at once, must leave a busy one room while the store is mostly free.
 func (k *keeper) room(s *kept) int64 {
 	free := max(0, k.space.Room()-nextSale)
 	taken, own := s.MaxBytes, k.need(s)
@@ -380,35 +378,17 @@ type sums struct {
 	unsold   int64 // likewise, by those of no sale
 }
 
-// sum makes the sums anew, after a look at all.
+// sum makes the sums anew, after streams were read or one was resized.
 func (k *keeper) sum() {
 	k.sums = sums{}
 	for _, s := range k.known {
-		k.count(s, 1)
-	}
-}
-
-// update takes over what was read or set of a stream.
-func (k *keeper) update(s *kept, now stream.Size) {
-	k.count(s, -1)
-	s.Size = now
-	k.count(s, 1)
-}
-
-func (k *keeper) forget(s *kept) {
-	k.count(s, -1)
-	delete(k.known, s.Name)
-}
-
-// count adds a stream to the sums, or takes it out: sign is 1 or -1.
-func (k *keeper) count(s *kept, sign int64) {
-	k.sums.needs += sign * k.need(s)
-	if s.Kind != stream.Attempts {
-		return
-	}
-	k.sums.attempts += sign * s.MaxBytes
-	if s.Sale == 0 {
-		k.sums.unsold += sign * s.MaxBytes
+		k.sums.needs += k.need(s)
+		if s.Kind == stream.Attempts {
+			k.sums.attempts += s.MaxBytes
+			if s.Sale == 0 {
+				k.sums.unsold += s.MaxBytes
+			}
+		}
 	}
 }
 
@@ -450,9 +430,8 @@ func (k *keeper) watchStream(s *kept, stuck bool) {
 	s.told = full
 }
 
-// watchStore tells people long before the store is full: at the second look in a
-// row that says so, since for some milliseconds it is full where another
-// scheduler finds out its size.
+// watchStore tells people long before the store is full, when two looks in a row say
+// so: it is full for some milliseconds while another scheduler finds out its size.
 func (k *keeper) watchStore() {
 	left := k.lasts()
 	if k.space.Share() < alarmShare && left >= alarmAhead {
@@ -466,8 +445,8 @@ func (k *keeper) watchStore() {
 }
 
 // lasts is how long the store has room if each sale leaves behind as much as the
-// last ones: what is used, and a reserve. Sales that come faster than hourly, as
-// in a demonstration, are only believed to go on once they have for an hour.
+// last ones: what is used, and a reserve. Sales faster than hourly, as in a
+// demonstration, count once they have gone on for an hour.
 func (k *keeper) lasts() time.Duration {
 	var newest sale.ID
 	oldest := k.host.Now()

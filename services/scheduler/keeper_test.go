@@ -19,8 +19,8 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
-	"notsale/services/notsale/notsaletest"
 	"notsale/services/scheduler"
+	"notsale/services/servicetest"
 )
 
 // storeroom is a clockroom whose NATS has a store of a size that nobody tells.
@@ -32,7 +32,7 @@ type storeroom struct {
 
 func newStoreroom(t *testing.T, size int64, opts ...backendstest.Option) *storeroom {
 	t.Helper()
-	n, err := backends.StartNATS(t.Context(), backends.Config{Data: t.TempDir(), Ephemeral: true, StreamStore: size}, notsaletest.Logger(t))
+	n, err := backends.StartNATS(t.Context(), backends.Config{Data: t.TempDir(), Ephemeral: true, StreamStore: size}, servicetest.Logger(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func newStoreroom(t *testing.T, size int64, opts ...backendstest.Option) *storer
 			t.Error(err)
 		}
 	})
-	stage := notsaletest.New(t, opts...)
+	stage := servicetest.New(t, opts...)
 	stage.NATSURL = n.URL()
 	return &storeroom{
 		clockroom: &clockroom{Stage: stage, t: t, ledger: stage.Ledger("looker"), stream: stage.Stream("looker")},
@@ -58,7 +58,7 @@ func (s *storeroom) keep(every time.Duration) {
 		s.t.Fatal(err)
 	}
 	s.Run(one.Run)
-	notsaletest.Eventually(s.t, "the first sale is open", func() bool {
+	servicetest.Eventually(s.t, "the first sale is open", func() bool {
 		rows := s.rows()
 		return len(rows) > 0 && rows[0].State == sale.Open
 	})
@@ -83,7 +83,7 @@ func (s *storeroom) size(name string) stream.Size {
 func (s *storeroom) store(bytes int64, publish func(context.Context, sale.ID, []byte) error, id sale.ID, giveUp func() bool) (stored int64) {
 	s.t.Helper()
 	message := make([]byte, 256<<10)
-	notsaletest.Eventually(s.t, "the messages are stored", func() bool {
+	servicetest.Eventually(s.t, "the messages are stored", func() bool {
 		for stored < bytes {
 			if err := publish(s.t.Context(), id, message); errors.Is(err, stream.ErrFull) {
 				return giveUp()
@@ -118,7 +118,7 @@ func TestUnsoldSalesDoNotStopTheNext(t *testing.T) {
 	}
 	for keeping := math.MaxInt; keeping > 0; { // however many: as long as it goes on
 		before := keeping
-		notsaletest.Eventually(t, "fewer old sales keep more than a reserve", func() bool {
+		servicetest.Eventually(t, "fewer old sales keep more than a reserve", func() bool {
 			sizes, err := s.stream.Sizes(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -147,8 +147,8 @@ func (s *storeroom) openWhenThereIsRoom() {
 		s.t.Fatalf("made %v, %v", made, err)
 	}
 	of := s.rows()[0].Sale
-	notsaletest.Eventually(s.t, "there is room for the next sale", func() bool {
-		_, err := notsaletest.CreateSale(s.t.Context(), s.stream, of)
+	servicetest.Eventually(s.t, "there is room for the next sale", func() bool {
+		_, err := servicetest.CreateSale(s.t.Context(), s.stream, of)
 		if err != nil && !errors.Is(err, stream.ErrNoRoom) {
 			s.t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func TestStreamsGrowWhilePostgresHangs(t *testing.T) {
 		}
 	}()
 	// A new stream makes the keeper look at all, and so ask the ledger.
-	if _, err := notsaletest.CreateSale(t.Context(), s.stream, next); err != nil {
+	if _, err := servicetest.CreateSale(t.Context(), s.stream, next); err != nil {
 		t.Fatal(err)
 	}
 	s.store(64<<20, s.stream.PublishPack, 1, never)
@@ -219,7 +219,7 @@ func TestTheAlarmComesAWeekBeforeTheStoreIsFull(t *testing.T) {
 	t.Parallel()
 	s := newStoreroom(t, 265<<20)
 	s.keep(time.Hour)
-	notsaletest.Eventually(t, "the alarm is raised", func() bool { return s.alarms("stream-store") == 1 })
+	servicetest.Eventually(t, "the alarm is raised", func() bool { return s.alarms("stream-store") == 1 })
 	if space, err := s.stream.Space(t.Context()); err != nil || space.Share() > 0.6 {
 		t.Errorf("%+v, %v: it is not full yet", space, err)
 	}
@@ -240,7 +240,7 @@ func TestStreamsOfAnotherInstallationAreNotResized(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours := notsaletest.New(t)
+	ours := servicetest.New(t)
 	ours.NATSURL = theirs.NATSURL
 	c := &clockroom{Stage: ours, t: t, ledger: ours.Ledger("looker"), stream: ours.Stream("looker")}
 	refusedAsForeign(t, c.scheduler("two", always).Run(t.Context()), "installation")

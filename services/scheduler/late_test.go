@@ -13,8 +13,8 @@ import (
 	"notsale/pkg/host"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
-	"notsale/services/notsale/notsaletest"
 	"notsale/services/scheduler"
+	"notsale/services/servicetest"
 )
 
 // cramped are streams of which none is made, for a reason.
@@ -85,12 +85,12 @@ func TestTheNextSaleThatIsNotOpenIsToldOf(t *testing.T) {
 	w := c.waiting(time.Second)
 	w.turn("the first", 0, 0)
 	w.nats.why = stream.ErrNoRoom
-	notsaletest.Eventually(t, "the next slot has come", func() bool { return errors.Is(w.scheduler.Turn(t.Context()), stream.ErrNoRoom) })
+	servicetest.Eventually(t, "the next slot has come", func() bool { return errors.Is(w.scheduler.Turn(t.Context()), stream.ErrNoRoom) })
 	w.turn("a minute", 63*time.Second, 1)
 	w.nats.why = nil
 	w.turn("open", 64*time.Second, 1)
 	w.nats.why = stream.ErrNoRoom
-	notsaletest.Eventually(t, "one more slot has come", func() bool { return errors.Is(w.scheduler.Turn(t.Context()), stream.ErrNoRoom) })
+	servicetest.Eventually(t, "one more slot has come", func() bool { return errors.Is(w.scheduler.Turn(t.Context()), stream.ErrNoRoom) })
 	w.turn("a minute later", 3*time.Minute, 2)
 }
 

@@ -17,8 +17,8 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
-	"notsale/services/notsale/notsaletest"
 	"notsale/services/scheduler"
+	"notsale/services/servicetest"
 )
 
 // shelf is NATS with a directory whose writes can be counted and broken.
@@ -116,7 +116,7 @@ func TestSalesOpenWhileTheDirectoryIsWritten(t *testing.T) {
 		return ctx.Err()
 	}
 	c.Run(s.Schedule)
-	notsaletest.Eventually(t, "three sales are open, and listed", func() bool {
+	servicetest.Eventually(t, "three sales are open, and listed", func() bool {
 		entries, listed := c.directory(), 0
 		for id := range entries {
 			if id > old {

@@ -124,49 +124,6 @@ func (s *Scheduler) openDirectory(ctx context.Context) error {
 	return nil
 }
 
-// watchClocks tells people that nothing is opened because two clocks differ.
-func (s *Scheduler) watchClocks(differ error) {
-	if differ != nil && !s.skewed {
-		s.alarms.raise("clocks-differ", "error", differ,
-			"do", "no sale opens until they agree to a minute: set the clock that is wrong")
-	}
-	s.skewed = differ != nil
-}
-
-// openLate is how long after its time a sale that is not open is told of.
-const openLate = time.Minute
-
-// lookWhatIsOpen remembers how long the slot's sale is open, if one of these is
-// it: to the end of its slot.
-func (s *Scheduler) lookWhatIsOpen(rows []ledger.SaleRow, clock time.Time) {
-	for _, row := range rows {
-		opens := row.Sale.OpensAt
-		if row.State == sale.Preparing || opens.Sub(clock) > ledger.MaxClockSkew { // not open, or dated ahead
-			continue
-		}
-		ends := opens.Add(s.cfg.Every - time.Duration(opens.UnixNano()%int64(s.cfg.Every)))
-		left := ends.Sub(clock)
-		if until := s.host.Now().Add(left); left > 0 && until.After(s.openUntil) {
-			s.openUntil = until
-		}
-	}
-}
-
-// watchOpen tells people that the slot's sale is not open, whatever it is that
-// keeps it, a minute after its time. After a start that minute begins anew.
-func (s *Scheduler) watchOpen(err error) {
-	now := s.host.Now()
-	if s.openUntil.IsZero() {
-		s.openUntil = now
-	}
-	late := now.Sub(s.openUntil) > openLate
-	if late && !s.late {
-		s.alarms.raise("not-open", "since", s.openUntil.UTC(), "error", err,
-			"do", "the sale of this slot is not known to be open: see the error, or where there is none the alarm before this one")
-	}
-	s.late = late
-}
-
 // open makes a sale's streams and opens it, unless its stream is another's, of
 // which people are told.
 func (s *Scheduler) open(ctx context.Context, of sale.Sale) (opened bool, err error) {

@@ -95,7 +95,7 @@ type Streams interface {
 // Parts are the streams of attempts of no sale. The last one takes attempts.
 type Parts interface {
 	UnsoldParts(ctx context.Context) ([]int, error)
-	UnsoldPart(ctx context.Context, part int) (stream.UnsoldPart, error)
+	UnsoldPart(ctx context.Context, part int) (stream.Info, error)
 }
 
 // Renewal makes a new part, and lets an old one go: closed, then removed.

@@ -11,7 +11,6 @@ import (
 	"notsale/pkg/host"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
-	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 )
 
@@ -69,9 +68,9 @@ func (s *Scheduler) repair(ctx context.Context, seen *view) error {
 	return err
 }
 
-// fullPause is the pause before the next look at all sales: after a failure there
-// is none, but where it lasts it grows, lest a thousand sales be read each second
-// because of one.
+// fullPause is the pause before the next look at all sales: none after the first
+// failure, then longer each time, so that one sale that keeps failing does not cause a
+// thousand to be read each second.
 func (s *Scheduler) fullPause() time.Duration {
 	if s.failures == 0 || s.failures > 5 {
 		return fullRepair
@@ -79,23 +78,12 @@ func (s *Scheduler) fullPause() time.Duration {
 	return min(retryPause<<s.failures-2*retryPause, fullRepair)
 }
 
-// summary is one error for many: that of foreign streams, or else the first, and
-// how many more there are.
+// summary is one error for those of many sales.
 func summary(errs []error) error {
-	if len(errs) == 0 {
-		return nil
+	if len(errs) < 2 {
+		return errors.Join(errs...)
 	}
-	first := errs[0]
-	for _, err := range errs {
-		if errors.Is(err, stream.ErrForeign) {
-			first = err
-			break
-		}
-	}
-	if len(errs) == 1 {
-		return first
-	}
-	return fmt.Errorf("%w; and %d more sales", first, len(errs)-1)
+	return fmt.Errorf("%w; and %d more sales", errs[0], len(errs)-1)
 }
 
 // relist reads what the directory has, where that is not known or it has lost
@@ -124,11 +112,14 @@ func (s *Scheduler) repairPage(ctx context.Context, seen *view, rows []ledger.Sa
 			break
 		}
 		if !seen.skewed && row.Sale.OpensAt.Sub(seen.clock) > max(s.cfg.Every, ledger.MaxClockSkew) {
-			s.dateAhead(row.Sale)
+			s.tell(row.Sale.ID, "dated-ahead", "opens_at", row.Sale.OpensAt,
+				"do", "a clock was wrong when it was opened: it sells as any other, and only the slot of its date will open none; see README, A clock that was wrong")
 		}
 		if row.State == sale.Preparing {
 			if opened, err := s.finish(ctx, seen, row.Sale, newest && i == 0); err != nil || !opened {
-				errs = appendError(errs, err)
+				if err != nil {
+					errs = append(errs, err)
+				}
 				continue
 			}
 			row.State = sale.Open
@@ -141,17 +132,11 @@ func (s *Scheduler) repairPage(ctx context.Context, seen *view, rows []ledger.Sa
 	return append(errs, s.listAll(ctx, seen.directory, entries)...)
 }
 
-func appendError(errs []error, err error) []error {
-	if err != nil {
-		errs = append(errs, err)
-	}
-	return errs
-}
-
 // finish opens a sale whose opening was interrupted, if that can be.
 func (s *Scheduler) finish(ctx context.Context, seen *view, of sale.Sale, newest bool) (opened bool, err error) {
 	if !allocation.KnownRules(of.Rules) {
-		s.leave(of)
+		s.tell(of.ID, "newer-version", "rules", of.Rules,
+			"do", "a newer scheduler made its row and opens it: upgrade this one and every allocator")
 		return false, nil
 	}
 	if seen.skewed || newest {
@@ -177,33 +162,12 @@ func (s *Scheduler) listAll(ctx context.Context, directory Listing, entries []wi
 				return errs
 			}
 			w, _ := x.(written)
-			if errs = appendError(errs, w.err); w.err == nil {
-				s.listed[w.entry.Sale.ID] = w.entry
+			if w.err != nil {
+				errs = append(errs, w.err)
+				continue
 			}
+			s.listed[w.entry.Sale.ID] = w.entry
 		}
 	}
 	return errs
-}
-
-// leave does not open a sale whose row a newer scheduler has made, under rules
-// that this program does not have: the newer one finishes it.
-func (s *Scheduler) leave(of sale.Sale) {
-	s.tell(of.ID, "newer-version", "rules", of.Rules,
-		"do", "the sale is not opened by this scheduler: upgrade it and every allocator")
-}
-
-// dateAhead tells people of a sale that was opened while the clocks were wrong.
-// The hours until its date open as ever.
-func (s *Scheduler) dateAhead(of sale.Sale) {
-	s.tell(of.ID, "dated-ahead", "opens_at", of.OpensAt,
-		"do", "a clock was wrong when it was opened: it sells as any other, and only the slot of its date will open none; see README, A clock that was wrong")
-}
-
-// tell raises the alarm about a sale, once.
-func (s *Scheduler) tell(id sale.ID, kind string, more ...any) {
-	if s.told[id] {
-		return
-	}
-	s.told[id] = true
-	s.alarms.raise(kind, append([]any{"sale", id}, more...)...)
 }

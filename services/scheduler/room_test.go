@@ -1,7 +1,9 @@
 package scheduler
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"testing"
 
@@ -56,13 +58,21 @@ func TestRoomIsThatOfAllStreamsTogether(t *testing.T) {
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		k := randomKeeper(rng, 1+rng.IntN(40))
-		k.sum()
-		for _, s := range k.known {
+		for name, s := range k.known {
 			switch rng.IntN(3) {
 			case 0:
-				k.forget(s)
+				delete(k.known, name)
 			case 1:
-				k.update(s, randomSize(rng, s.Name))
+				s.Size = randomSize(rng, name)
+			}
+		}
+		k.sum()
+		k.log, k.ports.Sizes = slog.New(slog.DiscardHandler), roomForAll{}
+		for _, s := range k.known {
+			if rng.IntN(3) == 0 {
+				if err := k.resize(t.Context(), s, rng.Int64N(1<<30)); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		for _, s := range k.known {
@@ -72,6 +82,13 @@ func TestRoomIsThatOfAllStreamsTogether(t *testing.T) {
 		}
 	}
 }
+
+// roomForAll resizes whatever it is asked to.
+type roomForAll struct{ allSizes }
+
+type allSizes = Sizes
+
+func (roomForAll) Resize(context.Context, stream.Size, int64) error { return nil }
 
 // roomLookedUp is room without sums.
 func (k *keeper) roomLookedUp(s *kept) int64 {

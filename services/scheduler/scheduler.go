@@ -16,7 +16,7 @@ import (
 	"notsale/pkg/wire"
 )
 
-// Pace of the scheduler.
+// Pauses and limits of the scheduler.
 const (
 	retryPause  = time.Second      // between two looks, at most
 	recentSales = 100              // sales looked at each time
@@ -95,9 +95,9 @@ func On(cfg Config, ports Ports, h host.Host, log *slog.Logger, reg prometheus.R
 	return s, nil
 }
 
-// Schedule opens a sale in every slot, and beside that repairs what is there and
-// keeps the streams' sizes, until ctx ends, or the streams are foreign. None of
-// these waits for another, once it is known that NATS's store is ours.
+// Schedule opens a sale in every slot, repairs other sales, and keeps the streams'
+// sizes, until ctx ends or the streams are foreign. None of these waits for another,
+// once it is known that NATS's store is ours.
 func (s *Scheduler) Schedule(ctx context.Context) error {
 	running, end := s.host.WithCancel(ctx)
 	ended, begun := s.host.Inbox(), 0

@@ -20,8 +20,8 @@ import (
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
-	"notsale/services/notsale/notsaletest"
 	"notsale/services/scheduler"
+	"notsale/services/servicetest"
 )
 
 func TestMain(m *testing.M) { backendstest.Main(m) }
@@ -30,7 +30,7 @@ const stock = 5
 
 // clockroom is a stage with what a scheduler's work is looked at through.
 type clockroom struct {
-	*notsaletest.Stage
+	*servicetest.Stage
 
 	t      *testing.T
 	ledger *ledger.Ledger
@@ -39,7 +39,7 @@ type clockroom struct {
 
 func newClockroom(t *testing.T, opts ...backendstest.Option) *clockroom {
 	t.Helper()
-	stage := notsaletest.New(t, opts...)
+	stage := servicetest.New(t, opts...)
 	return &clockroom{Stage: stage, t: t, ledger: stage.Ledger("looker"), stream: stage.Stream("looker")}
 }
 
@@ -105,7 +105,7 @@ func (c *clockroom) directory() map[sale.ID]wire.Entry {
 	defer stop()
 	select {
 	case <-ready:
-	case <-time.After(notsaletest.Patience):
+	case <-time.After(servicetest.Patience):
 		c.t.Fatal("the directory was not read")
 	}
 	mu.Lock()
@@ -154,7 +154,7 @@ func TestTwoSchedulersOpenASlotOnce(t *testing.T) {
 	c := newClockroom(t)
 	const every = time.Second
 	stops := []func(){c.Run(c.scheduler("one", every).Run), c.Run(c.scheduler("two", every).Run)}
-	notsaletest.Eventually(t, "four sales are open", func() bool { return len(c.rows()) >= 4 })
+	servicetest.Eventually(t, "four sales are open", func() bool { return len(c.rows()) >= 4 })
 	for _, stop := range stops {
 		stop()
 	}
@@ -172,7 +172,7 @@ func TestManySchedulersAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	errs := make([]error, 6)
 	for i := range errs {
-		s := c.scheduler(notsaletest.User(i), always)
+		s := c.scheduler(servicetest.User(i), always)
 		all.Go(func() { errs[i] = s.Turn(t.Context()) })
 	}
 	all.Wait()
@@ -192,12 +192,12 @@ func TestInterruptedOpeningIsFinished(t *testing.T) {
 	for name, interrupted := range map[string]func(c *clockroom, of sale.Sale){
 		"after the row": func(*clockroom, sale.Sale) {},
 		"after the streams": func(c *clockroom, of sale.Sale) {
-			if _, err := notsaletest.CreateSale(c.t.Context(), c.stream, of); err != nil {
+			if _, err := servicetest.CreateSale(c.t.Context(), c.stream, of); err != nil {
 				c.t.Fatal(err)
 			}
 		},
 		"before the directory": func(c *clockroom, of sale.Sale) {
-			if err := notsaletest.Open(c.t.Context(), c.ledger, c.stream, of); err != nil {
+			if err := servicetest.Open(c.t.Context(), c.ledger, c.stream, of); err != nil {
 				c.t.Fatal(err)
 			}
 		},
@@ -235,7 +235,7 @@ func TestMissedSlotsAreNotMadeUp(t *testing.T) {
 		return c.rows()[0]
 	}
 	first := turn()
-	notsaletest.Eventually(t, "three slots have passed", func() bool { return time.Since(first.Sale.OpensAt) > 3*every })
+	servicetest.Eventually(t, "three slots have passed", func() bool { return time.Since(first.Sale.OpensAt) > 3*every })
 	last := turn()
 	if last.Sale.ID != first.Sale.ID+1 || last.Sale.OpensAt.Sub(first.Sale.OpensAt) < 3*every {
 		t.Errorf("after sale %d at %v opened sale %d at %v", first.Sale.ID, first.Sale.OpensAt, last.Sale.ID, last.Sale.OpensAt)
@@ -253,7 +253,7 @@ func TestOutagesAreWaitedFor(t *testing.T) {
 		for err != nil {
 			before, err = c.ledger.Sales(t.Context(), 0, 1)
 		}
-		notsaletest.Eventually(t, "a sale opens "+what, func() bool {
+		servicetest.Eventually(t, "a sale opens "+what, func() bool {
 			rows, err := c.ledger.Sales(t.Context(), 0, 1)
 			return err == nil && len(rows) > 0 && rows[0].State == sale.Open && (len(before) == 0 || rows[0].Sale.ID > before[0].Sale.ID)
 		})
@@ -278,7 +278,7 @@ func TestForeignStreamsAreRefused(t *testing.T) {
 	if err := theirs.scheduler("one", always).Turn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ours := notsaletest.New(t)
+	ours := servicetest.New(t)
 	ours.NATSURL = theirs.NATSURL // as if our database was emptied
 	c := &clockroom{Stage: ours, t: t, ledger: ours.Ledger("looker"), stream: ours.Stream("looker")}
 	s := c.scheduler("two", always)
@@ -296,7 +296,7 @@ func TestForeignSaleStreamIsRefused(t *testing.T) {
 	other := sale.Sale{
 		Installation: sale.UUID{1}, UUID: sale.UUID{2}, ID: 1, OpensAt: time.Unix(0, 0).UTC(), Stock: 7, UserLimit: 1, FirstItem: 1, Rules: 1,
 	}
-	if _, err := notsaletest.CreateSale(t.Context(), c.stream, other); err != nil {
+	if _, err := servicetest.CreateSale(t.Context(), c.stream, other); err != nil {
 		t.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()

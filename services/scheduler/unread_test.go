@@ -13,8 +13,8 @@ import (
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
-	"notsale/services/notsale/notsaletest"
 	"notsale/services/scheduler"
+	"notsale/services/servicetest"
 )
 
 // headless is NATS with streams that have no leader.
@@ -87,7 +87,7 @@ func TestAStreamThatCannotBeReadStopsNoSale(t *testing.T) {
 	nats.without[4] = false
 	for _, alarms := range []float64{0, 1, 1} { // an alarm if it cannot be read the next time either
 		opened := len(c.rows())
-		notsaletest.Eventually(t, "the slot's sale opens", func() bool {
+		servicetest.Eventually(t, "the slot's sale opens", func() bool {
 			if err := s.Turn(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -119,7 +119,7 @@ func TestManyStreamsThatCannotBeReadStopNoSale(t *testing.T) {
 	s := c.on(ports, clock, time.Second, prometheus.NewRegistry())
 	opens := func(turn func()) {
 		from := c.rows()[0].Sale.ID
-		notsaletest.Eventually(t, "the slot's sale opens", func() bool {
+		servicetest.Eventually(t, "the slot's sale opens", func() bool {
 			turn()
 			rows := c.rows()
 			return rows[0].State == sale.Open && rows[0].Sale.ID > max(from, 8)

@@ -17,9 +17,9 @@ const (
 	// unsoldAge is when the next stream is made, if the last one has anything.
 	unsoldAge = 24 * time.Hour
 	// unsoldFull is how many bytes the last stream may have before the next is
-	// made: the fastest flood fills the rest in more than a second, and people are
-	// not yet told that it cannot grow. One that has found no room to grow so large
-	// is followed when it is a day old, so that it goes some time.
+	// made: the fastest flood needs more than a second for the rest, and the alarm that
+	// it cannot grow comes later. Where the store has no room for so large a stream,
+	// its age ends it.
 	unsoldFull = stream.UnsoldBytes / 10 * 6
 )
 
@@ -30,8 +30,7 @@ type unsold struct {
 	failing bool      // people know of the failure that lasts
 }
 
-// tendUnsold is keepUnsold, which no sale waits for, and whose failure is none of
-// theirs.
+// tendUnsold is keepUnsold, whose time and failures must not hold up any sale.
 func (s *Scheduler) tendUnsold(ctx context.Context) {
 	ctx, cancel := s.host.WithTimeout(ctx, unsoldTimeout)
 	defer cancel()
@@ -92,7 +91,7 @@ func (s *Scheduler) nextUnsold(ctx context.Context, part int) error {
 
 // isDue reports whether the next part is to be made. An empty one lasts for ever,
 // and a clock that was wrong when it was made, by a year, delays nothing.
-func isDue(p *stream.UnsoldPart) bool {
+func isDue(p *stream.Info) bool {
 	return p.Last > 0 && (p.Now.Sub(p.Created).Abs() > unsoldAge || p.Bytes > unsoldFull)
 }
 

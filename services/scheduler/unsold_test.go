@@ -16,8 +16,8 @@ import (
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
-	"notsale/services/notsale/notsaletest"
 	"notsale/services/scheduler"
+	"notsale/services/servicetest"
 )
 
 // aged is NATS with streams that are older than they are, or fuller.
@@ -28,7 +28,7 @@ type aged struct {
 	more  uint64 // bytes in the last one
 }
 
-func (a *aged) UnsoldPart(ctx context.Context, part int) (stream.UnsoldPart, error) {
+func (a *aged) UnsoldPart(ctx context.Context, part int) (stream.Info, error) {
 	p, err := a.Parts.UnsoldPart(ctx, part)
 	p.Created = p.Created.Add(-a.older)
 	p.Bytes += a.more
@@ -232,7 +232,7 @@ func TestAFloodOfBadCheckoutsLeavesRoomForSales(t *testing.T) {
 	t.Parallel()
 	s := newStoreroom(t, 64<<20)
 	s.keep(24 * time.Hour * 365)
-	notsaletest.Eventually(t, "bad checkouts are taken", func() bool {
+	servicetest.Eventually(t, "bad checkouts are taken", func() bool {
 		parts, err := s.stream.UnsoldParts(t.Context())
 		return err == nil && len(parts) > 0
 	})

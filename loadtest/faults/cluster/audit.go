@@ -10,7 +10,7 @@ import (
 
 	"notsale/loadtest/faults/check"
 	"notsale/pkg/sale"
-	"notsale/services/notsale/notsaletest/audittest"
+	"notsale/services/servicetest/audittest"
 )
 
 // Expect says what must be so in the end.

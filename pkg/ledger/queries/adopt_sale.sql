@@ -1,6 +1,6 @@
 -- Makes the row of a sale from its opening record, unless another sale has its
--- UUID, its time or some of its items. A row of its number that was never opened
--- gives way: nothing was sold under its UUID. The caller holds the lock on the
+-- UUID, its time or some of its items. Replaces a row of its number whose sale never
+-- opened: nothing was sold under that UUID. The caller holds the lock on the
 -- installation row.
 INSERT INTO sales (sale_id, sale_uuid, installation, opens_at, stock, user_limit, first_item, seed, rules)
 SELECT @sale::bigint, @uuid::uuid, @installation::uuid, @opens_at::timestamptz, @stock::integer, @user_limit::integer, @first_item::bigint, @seed::bigint, @rules::integer

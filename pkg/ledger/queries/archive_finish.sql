@@ -1,5 +1,5 @@
--- Records the archive of a sale, takes the lease away and shuts its allocator
--- out. No row is inserted: the sale is not decided up to where the archive ends.
+-- Records the archive of a sale, takes its lease away and fences its allocator. If
+-- the sale's cursor is not where the archive ends, no row is inserted.
 WITH fence AS (
     UPDATE cursors SET holder = ''
     WHERE sale_id = @sale AND sequence = @sequence AND chain = @chain

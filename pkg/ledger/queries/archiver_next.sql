@@ -1,5 +1,5 @@
--- Of these sales, which have a stream, the one to archive next: first those whose
--- archiving was interrupted, then those that have been sold out for so long.
+-- Which of these sales, which have a stream, to archive next: first those whose
+-- archiving was interrupted, then those that were sold out at least so long ago.
 SELECT sale_id
 FROM sales
 WHERE sale_id = ANY(@among::bigint[])

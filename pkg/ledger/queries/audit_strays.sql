@@ -1,5 +1,5 @@
--- Rows that belong to no sale there is, and archived sales without an archive;
--- attempts of no sale have number 0.
+-- Rows of sales that do not exist, and archived sales without an archive. Attempts of
+-- no sale have number 0.
 SELECT t.name AS table, t.key, t.sale_id AS position
 FROM (
     SELECT 'decisions' AS name, sale_id || '/' || position AS key, sale_id FROM decisions

@@ -1,5 +1,5 @@
--- Commits a batch: one statement, so that a replaced allocator writes nothing,
--- also when statements are pipelined. No row comes back: fenced.
+-- Commits a batch, in one statement, so that a replaced allocator writes nothing,
+-- even if statements are pipelined. Fenced if it returns no row.
 WITH fence AS (
     UPDATE cursors
     SET generation = @generation, sequence = @sequence, position = @position, sold = @sold, chain = @chain,

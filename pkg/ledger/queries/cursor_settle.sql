@@ -1,4 +1,4 @@
--- Reads the cursor by writing it, for its holder only: it waits for what is
+-- Reads the cursor by an update, for its holder only: that waits for whatever is
 -- under way on the row, and its commit confirms whatever was committed before.
 UPDATE cursors SET epoch = epoch
 WHERE sale_id = @sale AND holder = @holder AND epoch = @epoch

@@ -1,4 +1,4 @@
--- A sale's decisions above a position, up to another, in order, at most so many.
+-- At most @most of a sale's decisions above one position up to another, in order.
 SELECT position, code_id, item_id, user_id, reason, decided_at
 FROM decisions
 WHERE sale_id = @sale AND position > @after AND position <= @up_to

@@ -1,4 +1,4 @@
--- Where the item went, unless to the code.
+-- The grant of the item, unless to the code.
 SELECT 1 AS count, position, sold_at
 FROM items
 WHERE item_id = @item AND code_id <> @code

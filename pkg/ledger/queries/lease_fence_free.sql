@@ -1,5 +1,5 @@
--- Shuts out the allocators of earlier epochs from those of the sales whose
--- cursors nobody has locked, and returns which these are.
+-- Fences the allocators of earlier epochs, but only in those of the sales whose
+-- cursors are not locked; returns these.
 WITH free AS (
     SELECT sale_id FROM cursors WHERE sale_id = ANY (@sales::bigint[]) FOR NO KEY UPDATE SKIP LOCKED
 )

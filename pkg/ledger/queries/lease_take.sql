@@ -1,7 +1,7 @@
--- Takes the leases of at most @most sales that nobody alive holds, lowest numbers
--- first; returns the new epochs and the holders before. Sales in @skip are left
--- alone: the caller has given them up on purpose. What the caller holds is not
--- free. A holder lives until its row expires, unless that is more than @ahead away.
+-- Takes the leases of at most @most sales that no living allocator holds, lowest
+-- numbers first; returns the new epochs and the previous holders. Leaves out sales in
+-- @skip, which the caller has given up on purpose, and those that it holds. A holder
+-- counts as alive until its row expires, unless that is more than @ahead away.
 WITH free AS (
     SELECT s.sale_id, COALESCE(l.epoch, 0) AS epoch, COALESCE(l.holder, '') AS holder
     FROM sales AS s

@@ -1,5 +1,5 @@
--- Records a hole and moves the cursor into the generation that it opens, fenced
--- as a commit is. No row comes back: fenced.
+-- Records a hole and moves the cursor into the generation that begins after it.
+-- Fenced as a commit is, if it returns no row.
 WITH fence AS (
     UPDATE cursors
     SET generation = @generation, sequence = @sequence, chain = @chain, pack_hash = @pack_hash, pack_time = @pack_time,

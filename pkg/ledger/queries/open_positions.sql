@@ -1,4 +1,4 @@
--- How far each open sale is decided whose last message came within @age before now.
+-- The position of each open sale whose last decided message is not older than @age.
 SELECT sale_id, c.position
 FROM sales AS s
 JOIN cursors AS c USING (sale_id)

@@ -1,7 +1,7 @@
--- Makes the row of the sale of the slot that is now, unless a sale is dated
--- within it. Sales dated later do not matter: a clock was wrong when they were
--- made. The caller holds the lock on the installation row, and has read @now from
--- this database's clock.
+-- Makes the row of the current slot's sale, unless a sale is dated within the slot.
+-- Sales dated later do not matter: a clock was wrong when they were made. The caller
+-- holds the lock on the installation row, and has read @now from this database's
+-- clock.
 INSERT INTO sales (sale_id, sale_uuid, installation, opens_at, stock, user_limit, first_item, seed, rules)
 SELECT COALESCE(last.sale_id, 0) + 1, gen_random_uuid(), installation.id, slot.opens_at,
        @stock, @user_limit, COALESCE(last.last_item, 0) + 1, @seed, @rules

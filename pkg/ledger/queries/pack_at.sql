@@ -1,4 +1,4 @@
--- The commit that covers the sequence: of the generation that reads it last.
+-- The commit that covers the sequence, in the last generation that has read it.
 SELECT sequence, packs
 FROM commits
 WHERE sale_id = @sale AND sequence >= @sequence

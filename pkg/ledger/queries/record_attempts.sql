@@ -1,6 +1,6 @@
--- Moves the cursor of a stream of attempts and stores what was read: one
--- statement, so that a recorder whose cursor another has moved, or a restore has
--- moved back, writes nothing. An attempt that is there already stays as it is.
+-- Moves the cursor of a stream of attempts and stores what was read, in one
+-- statement, so that a recorder writes nothing if another, or a restore, has moved
+-- the cursor meanwhile. An attempt that is there already stays as it is.
 WITH moved AS (
     INSERT INTO attempt_cursors AS c (sale_id, part, sequence, message_time, message_hash, stream_created)
     SELECT @sale, @part, @to_sequence, @to_time, @to_hash, @stream_created

@@ -6,10 +6,10 @@ LEFT JOIN cursors AS c USING (sale_id)
 WHERE s.sale_id IN (
     SELECT sale_id FROM sales WHERE sale_uuid = ANY (@uuids::uuid[])
     UNION
-    SELECT of.sale_id
+    SELECT found.sale_id
     FROM unnest(@items::bigint[]) AS q (item_id)
     CROSS JOIN LATERAL (
         SELECT sale_id, last_item FROM sales WHERE first_item <= q.item_id ORDER BY first_item DESC LIMIT 1
-    ) AS of
-    WHERE of.last_item >= q.item_id
+    ) AS found
+    WHERE found.last_item >= q.item_id
 )

@@ -1,5 +1,5 @@
--- What the schema promises, one promise a line: columns, unique indexes, checks
--- and references of the tables.
+-- What the schema has, one thing a line: columns, unique indexes, checks and
+-- references of the tables.
 SELECT format('%s.%s %s%s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN ' not null' END) AS line
 FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND c.relname <> 'goose_db_version' AND a.attnum > 0 AND NOT a.attisdropped

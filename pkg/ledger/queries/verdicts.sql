@@ -1,10 +1,9 @@
--- What is known for good of requests, each with its sale's UUID, item, user
--- and code (all zeros: a checkout). One snapshot: whoever has no
--- decision in it, and whose item, sale or limit is gone in it, never gets the
--- item. @limits: look for users at their limit, too, which reads the sales' items.
--- Where a grant is among the answers and commits wait for a standby, so does this
--- statement, by a word in the log which tables know nothing of: for all that was
--- written before its snapshot.
+-- What is known for good about requests, each with its sale's UUID, item, user and
+-- code (all zeros: a checkout). It is one snapshot: a request that has no decision in
+-- it, while its item or sale is sold or its user at the limit, never gets the item.
+-- @limits: look for users at their limit, too, which reads the sales' items. If a
+-- grant is among the answers, the statement waits for a synchronous standby as
+-- confirm.sql does.
 WITH asked AS MATERIALIZED (
     SELECT q.number, q.item_id, q.user_id, q.code_id, s.sale_id, s.first_item, s.last_item, s.user_limit
     FROM unnest(@sales::uuid[], @items::bigint[], @users::text[], @codes::uuid[]) WITH ORDINALITY AS q (sale_uuid, item_id, user_id, code_id, number)

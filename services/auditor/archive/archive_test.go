@@ -21,7 +21,7 @@ import (
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 	"notsale/services/auditor"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 func audit(t *testing.T, books auditor.Books, tape auditor.Tape, id sale.ID) *auditor.Report {
@@ -193,7 +193,7 @@ func TestASaleUnderWayIsExportedUpToItsSnapshot(t *testing.T) {
 	n := byte(0)
 	sell := func() {
 		n++
-		user, item := notsaletest.User(int(n)), sale.ItemID(n)
+		user, item := servicetest.User(int(n)), sale.ItemID(n)
 		s.attempt(user, item, wire.Issued)
 		s.record(min(int(n), 2)) // and the one that waits
 		s.publish(ask(n, item, sale.UserID(user)))

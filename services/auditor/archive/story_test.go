@@ -16,12 +16,12 @@ import (
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // story is a sale in a real ledger and real streams.
 type story struct {
-	*notsaletest.Stage
+	*servicetest.Stage
 
 	t      *testing.T
 	of     sale.Sale
@@ -37,7 +37,7 @@ type story struct {
 // newStory opens a sale and holds its lease.
 func newStory(t *testing.T, stock int) *story {
 	t.Helper()
-	s := &story{Stage: notsaletest.New(t), t: t}
+	s := &story{Stage: servicetest.New(t), t: t}
 	s.of = s.OpenSale(stock, 2)
 	s.books, s.tape = s.Ledger("archivist"), s.Stream("archivist")
 	leases, err := s.books.Take(t.Context(), time.Hour, nil, 1)

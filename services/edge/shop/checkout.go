@@ -59,7 +59,7 @@ func (s *Shop) Checkout(w *Wish) (Checkout, error) {
 	case c.Sale == nil:
 		a.Outcome = wire.UnknownItem
 	default:
-		a.Outcome = s.outlook(c.Sale, w)
+		a.Outcome = s.availability(c.Sale, w)
 	}
 	if a.Outcome == wire.Issued {
 		if c.Code, err = s.sign(&a, c.Sale, w); err != nil {
@@ -70,11 +70,11 @@ func (s *Shop) Checkout(w *Wish) (Checkout, error) {
 	return c, s.store(&a)
 }
 
-// outlook says whether the item can still be had, as far as is known: only what
-// closes the sale or the item refuses a checkout; a user's limit does not. The
-// ledger is asked where this shop has seen that the item is sold, and where the
-// cache knows nothing of the sale, emptied or away: else it would have been told.
-func (s *Shop) outlook(of *sale.Sale, w *Wish) wire.Outcome {
+// availability says whether the item can still be had, as far as is known. A user's
+// limit refuses no checkout. The ledger is asked where this shop has seen that the
+// item or the sale is sold, and where the cache knows nothing of the sale, because it
+// was emptied or does not answer.
+func (s *Shop) availability(of *sale.Sale, w *Wish) wire.Outcome {
 	known := s.ask(rejection.Question{Sale: of.UUID, Item: w.Item, User: w.User})
 	if s.sales.closed(of.ID) {
 		return wire.SoldOut

@@ -115,18 +115,17 @@ func (d *directory) find(m miss) *sale.Sale {
 }
 
 // missLimits: a miss is a look into the ledger, whose answer serves all. A flood
-// of ids that there are none of waits for itself: one statement at a time.
+// of unknown ids delays only itself: one statement at a time.
 var missLimits = pack.Limits{Items: 1000, Bytes: 1000, Queued: 8000, Patience: ReadTimeout}
 
 // Find returns the sale that has an item, or nil. An error says that the ledger
 // could not be asked for one that the directory does not have.
 func (s *Shop) Find(item sale.ItemID) (*sale.Sale, error) { return s.find(miss{item: item}) }
 
-// find looks a sale up, and after a miss once more with what the ledger says of
-// just that. Misses are coalesced: one statement at a time, which began after
-// all of those that it answers had asked. Those by item, which anybody can make
-// up, have a queue of their own, so that they cannot crowd out those by a code.
-// nil without error: the ledger knows no such sale.
+// find looks a sale up, and after a miss reads it from the ledger. Misses are
+// coalesced: one statement at a time, which begins after all that it answers were
+// asked. Misses by item, which anybody can cause, have a queue of their own and do
+// not delay those by a code. nil without error: the ledger knows no such sale.
 func (s *Shop) find(m miss) (*sale.Sale, error) {
 	if of := s.sales.find(m); of != nil {
 		return of, nil
@@ -183,8 +182,8 @@ func (s *Shop) Upcoming(item sale.ItemID) bool {
 	return item >= next && item < next+sale.ItemID(stock)
 }
 
-// InUse returns the newest sales that still take requests and that somebody has
-// bought from here, and the newest of all; most at most.
+// InUse returns the newest sale, and the newest that still take requests and were
+// bought from here: at most so many.
 func (s *Shop) InUse(most int) (ids []sale.ID) {
 	now := s.sales.snapshot.Load()
 	for i := len(now.byItem) - 1; i >= 0 && len(ids) < most; i-- {

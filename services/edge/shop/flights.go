@@ -26,8 +26,8 @@ const followers = 64
 
 // flight is a code's purchase under way.
 type flight struct {
-	landed  host.Event
-	outcome Outcome // written by the first caller before it landed
+	done    host.Event
+	outcome Outcome // written by the first caller before done
 	callers int     // guarded by the flights' mu
 }
 
@@ -35,26 +35,26 @@ func newFlights(h host.Host, limit int) *flights {
 	return &flights{host: h, limit: limit, open: map[code.ID]*flight{}}
 }
 
-// take returns how the code's purchase ends, which fly carries out for all that
-// ask meanwhile, as the first one's and to its end. The others leave
-// when their ctx ends. ErrCrowded: as many wait as may, for this code or in all.
-func (f *flights) take(ctx context.Context, id code.ID, fly func() Outcome) (Outcome, error) {
-	one, first, err := f.board(id)
+// do returns how the code's purchase ends. The first caller carries it out, to its
+// end, for all that ask meanwhile; the others leave when their ctx ends.
+// ErrCrowded: too many wait, for this code or in all.
+func (f *flights) do(ctx context.Context, id code.ID, buy func() Outcome) (Outcome, error) {
+	one, first, err := f.join(id)
 	if err != nil {
 		return Outcome{}, err
 	}
 	defer f.leave(one)
 	if first {
-		defer f.land(id, one)
-		one.outcome = Outcome{End: Unqueued, Err: pack.ErrLate} // should fly panic
-		one.outcome = fly()
-	} else if !one.landed.Wait(ctx, host.Forever) {
+		defer f.finish(id, one)
+		one.outcome = Outcome{End: Unqueued, Err: pack.ErrLate} // should buy panic
+		one.outcome = buy()
+	} else if !one.done.Wait(ctx, host.Forever) {
 		return Outcome{}, ctx.Err()
 	}
 	return one.outcome, nil
 }
 
-func (f *flights) board(id code.ID) (one *flight, first bool, err error) {
+func (f *flights) join(id code.ID) (one *flight, first bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	one, under := f.open[id]
@@ -62,7 +62,7 @@ func (f *flights) board(id code.ID) (one *flight, first bool, err error) {
 		return nil, false, ErrCrowded
 	}
 	if !under {
-		one = &flight{landed: f.host.Event()}
+		one = &flight{done: f.host.Event()}
 		f.open[id] = one
 	}
 	f.callers++
@@ -77,9 +77,9 @@ func (f *flights) leave(one *flight) {
 	one.callers--
 }
 
-func (f *flights) land(id code.ID, one *flight) {
+func (f *flights) finish(id code.ID, one *flight) {
 	f.mu.Lock()
 	delete(f.open, id)
 	f.mu.Unlock()
-	one.landed.Set()
+	one.done.Set()
 }

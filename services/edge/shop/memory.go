@@ -16,19 +16,19 @@ const remembered = 1 << 17
 // ledger, never an answer: a ledger that was restored may not know it any more.
 // Safe for any number of callers.
 type memory struct {
-	seen *lru.Cache[sight, struct{}]
+	seen *lru.Cache[seenKey, struct{}]
 }
 
-// sight is a code that was decided, an item that was sold, or a sale of which
+// seenKey is a code that was decided, an item that was sold, or a sale of which
 // every item was; the other fields are zero.
-type sight struct {
+type seenKey struct {
 	code code.ID
 	item sale.ItemID
 	sale sale.UUID
 }
 
 func newMemory() *memory {
-	seen, err := lru.New[sight, struct{}](remembered)
+	seen, err := lru.New[seenKey, struct{}](remembered)
 	if err != nil { // only for sizes below 1
 		panic(err)
 	}
@@ -36,18 +36,18 @@ func newMemory() *memory {
 }
 
 // decided notes that a code was.
-func (m *memory) decided(id code.ID) { m.seen.Add(sight{code: id}, struct{}{}) }
+func (m *memory) decided(id code.ID) { m.seen.Add(seenKey{code: id}, struct{}{}) }
 
 // learned notes what an answer says of an item and its sale.
 func (m *memory) learned(of sale.UUID, item sale.ItemID, reason allocation.Reason) {
 	switch reason { //nolint:exhaustive // the others say nothing of them
 	case allocation.Granted, allocation.ItemTaken:
-		m.seen.Add(sight{item: item}, struct{}{})
+		m.seen.Add(seenKey{item: item}, struct{}{})
 	case allocation.SoldOut:
-		m.seen.Add(sight{sale: of}, struct{}{})
+		m.seen.Add(seenKey{sale: of}, struct{}{})
 	}
 }
 
-func (m *memory) decidedCode(id code.ID) bool    { return m.seen.Contains(sight{code: id}) }
-func (m *memory) soldItem(item sale.ItemID) bool { return m.seen.Contains(sight{item: item}) }
-func (m *memory) soldOut(id sale.UUID) bool      { return m.seen.Contains(sight{sale: id}) }
+func (m *memory) decidedCode(id code.ID) bool    { return m.seen.Contains(seenKey{code: id}) }
+func (m *memory) soldItem(item sale.ItemID) bool { return m.seen.Contains(seenKey{item: item}) }
+func (m *memory) soldOut(id sale.UUID) bool      { return m.seen.Contains(seenKey{sale: id}) }

@@ -12,13 +12,13 @@ import (
 	"notsale/pkg/host"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // Each sale had kept the memory of its largest messages, for as long as the edge
 // ran.
 func TestOldSalesGiveTheirMemoryBack(t *testing.T) {
-	s := newShop(t, notsaletest.New(t), DefaultConfig())
+	s := newShop(t, servicetest.New(t), DefaultConfig())
 	heap := func() int64 {
 		runtime.GC()
 		runtime.GC() // a pool is emptied by the second

@@ -46,8 +46,8 @@ var (
 )
 
 // Verify verifies a code, which must be the user's where that is known, and finds its
-// sale. Errors but ErrCode say that the ledger
-// could not be asked for a sale that the directory does not have.
+// sale. Any error but ErrCode says that the ledger could not be asked for a sale that
+// the directory does not have.
 func (s *Shop) Verify(text string, user sale.UserID) (code.Verified, *sale.Sale, error) {
 	v, err := s.keys.Load().Verify(text)
 	if err != nil || user != "" && v.User != user {
@@ -65,10 +65,9 @@ func (s *Shop) Verify(text string, user sale.UserID) (code.Verified, *sale.Sale,
 
 // Purchase sells the item of a code to its user, if it can still be had. Whoever
 // posts a code that is under way waits for the same outcome, until ctx ends. The
-// first goes on whether or not somebody still waits: the outcome is true for whoever
-// does.
+// purchase goes on even if nobody waits for it any more.
 func (s *Shop) Purchase(ctx context.Context, of *sale.Sale, v code.Verified) (Outcome, error) {
-	return s.flights.take(ctx, v.ID, func() Outcome {
+	return s.flights.do(ctx, v.ID, func() Outcome {
 		out := s.purchase(of, v)
 		switch out.End { //nolint:exhaustive // the others say nothing of the item
 		case Decided:
@@ -109,18 +108,11 @@ func (s *Shop) known(of *sale.Sale, v code.Verified) (known rejection.Answer, se
 	return known, known.Ours || s.memory.decidedCode(v.ID)
 }
 
-// mayBeDecided reports whether the ledger is read before a request is queued whose
-// code was not seen to be decided. One that has expired by this clock was refused,
-// or will be; so each enters the stream once.
+// mayBeDecided reports whether to read the ledger before a request is queued whose
+// code was not seen to be decided. A code that has expired by this clock was refused,
+// or will be: so its request enters the stream once.
 func (s *Shop) mayBeDecided(of *sale.Sale, v code.Verified) bool {
 	return s.soldOut(of) || sale.InstantOf(s.host.Now()) > v.Expires
-}
-
-// Recorded returns what the ledger says of a code, and whether it was seen to be
-// decided.
-func (s *Shop) Recorded(of *sale.Sale, v code.Verified) (found Verdict, seen bool) {
-	_, seen = s.known(of, v)
-	return s.recorded(of, v, seen), seen
 }
 
 // recorded asks the ledger for this very code: once, or, where it was seen to be
@@ -136,15 +128,6 @@ func (s *Shop) recorded(of *sale.Sale, v code.Verified, seen bool) Verdict {
 			return found
 		}
 	}
-}
-
-// look asks the ledger for this very code, by the look-ups of a kind.
-func (s *Shop) look(of *sale.Sale, v code.Verified, kind *lookups, patience time.Duration) Verdict {
-	found := kind.ask(ledger.Question{Sale: of.UUID, Item: v.Item, User: v.User, Code: v.ID}, patience)
-	if found.Recorded {
-		s.memory.decided(v.ID)
-	}
-	return found
 }
 
 // submit queues a request and waits for its decision. Where that does not come, the
@@ -194,4 +177,20 @@ func decision(inbox host.Inbox, patience time.Duration) (wire.Reply, bool) {
 		}
 		patience = 0
 	}
+}
+
+// look asks the ledger for this very code, by the look-ups of a kind.
+func (s *Shop) look(of *sale.Sale, v code.Verified, kind *lookups, patience time.Duration) Verdict {
+	found := kind.ask(ledger.Question{Sale: of.UUID, Item: v.Item, User: v.User, Code: v.ID}, patience)
+	if found.Recorded {
+		s.memory.decided(v.ID)
+	}
+	return found
+}
+
+// Recorded returns what the ledger says of a code, and whether it was seen to be
+// decided.
+func (s *Shop) Recorded(of *sale.Sale, v code.Verified) (found Verdict, seen bool) {
+	_, seen = s.known(of, v)
+	return s.recorded(of, v, seen), seen
 }

@@ -79,7 +79,7 @@ type Shop struct {
 	memory     *memory
 	flights    *flights
 	waiters    *waiters
-	cache      *pack.Queue[*inquiry]
+	cache      *pack.Queue[*cacheQuestion]
 	rows       *lookups              // of the ledger, by their keys
 	limits     *lookups              // and users at their limit
 	decided    *lookups              // rows of codes that were seen to be decided

@@ -21,7 +21,7 @@ import (
 	"notsale/pkg/pack"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 func TestMain(m *testing.M) { backendstest.Main(m) }
@@ -33,7 +33,7 @@ func (noDirectory) Watch(context.Context, func(wire.Entry), func()) error { retu
 func (noDirectory) Connected() bool                                       { return false }
 
 // newShop returns a shop on a stage's servers, which does not follow the directory.
-func newShop(t *testing.T, stage *notsaletest.Stage, cfg Config) *Shop {
+func newShop(t *testing.T, stage *servicetest.Stage, cfg Config) *Shop {
 	t.Helper()
 	keys, err := code.NewKeyring([]code.Key{{ID: 1, Secret: make([]byte, code.MinSecret)}})
 	if err != nil {
@@ -46,7 +46,7 @@ func newShop(t *testing.T, stage *notsaletest.Stage, cfg Config) *Shop {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), notsaletest.Patience)
+		ctx, cancel := context.WithTimeout(context.Background(), servicetest.Patience)
 		defer cancel()
 		if err := s.Close(ctx); err != nil {
 			t.Error(err)
@@ -60,13 +60,13 @@ func newShop(t *testing.T, stage *notsaletest.Stage, cfg Config) *Shop {
 // codes that were decided, does not turn off the look-ups of rows by their keys; nor
 // the other way round.
 func TestALookThatFailsPausesOnlyItsKind(t *testing.T) {
-	s := newShop(t, notsaletest.New(t), DefaultConfig())
+	s := newShop(t, servicetest.New(t), DefaultConfig())
 	broken, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, c := range []struct{ failed, other *lookups }{{s.limits, s.rows}, {s.rows, s.limits}, {s.decided, s.rows}, {s.rows, s.decided}} {
 		c.failed.paused, c.other.paused = time.Time{}, time.Time{}
 		ask := func(ctx context.Context, l *lookups) error {
-			return l.read(ctx, []*inquest{{question: ledger.Question{Item: 1}}})
+			return l.read(ctx, []*ledgerQuestion{{question: ledger.Question{Item: 1}}})
 		}
 		if err := ask(broken, c.failed); err == nil || errors.Is(err, errPaused) {
 			t.Fatalf("a look that was to fail: %v", err)
@@ -88,23 +88,23 @@ func TestOneCodeHoldsFewPlaces(t *testing.T) {
 	for range 2 {
 		landed, under := make(chan struct{}), make(chan struct{})
 		real.Go(func() {
-			_, _ = f.take(t.Context(), code.ID{1}, func() Outcome { close(under); <-landed; return Outcome{End: Decided} })
+			_, _ = f.do(t.Context(), code.ID{1}, func() Outcome { close(under); <-landed; return Outcome{End: Decided} })
 		})
 		<-under
 		for range followers {
-			one, first, err := f.board(code.ID{1})
+			one, first, err := f.join(code.ID{1})
 			if err != nil || first {
 				t.Fatalf("a follower: first %v, %v", first, err)
 			}
 			real.Go(func() {
-				one.landed.Wait(t.Context(), host.Forever)
+				one.done.Wait(t.Context(), host.Forever)
 				f.leave(one)
 			})
 		}
-		if _, _, err := f.board(code.ID{1}); !errors.Is(err, ErrCrowded) {
+		if _, _, err := f.join(code.ID{1}); !errors.Is(err, ErrCrowded) {
 			t.Errorf("one follower too many: %v", err)
 		}
-		if o, err := f.take(t.Context(), code.ID{2}, func() Outcome { return Outcome{End: Pending} }); err != nil || o.End != Pending {
+		if o, err := f.do(t.Context(), code.ID{2}, func() Outcome { return Outcome{End: Pending} }); err != nil || o.End != Pending {
 			t.Errorf("another code: %+v, %v", o, err)
 		}
 		close(landed)
@@ -122,15 +122,15 @@ func TestFollowersOfAPanicAreTold(t *testing.T) {
 	under, boarded := make(chan struct{}), make(chan struct{})
 	real.Go(func() {
 		defer func() { _ = recover() }()
-		_, _ = f.take(t.Context(), code.ID{1}, func() Outcome { close(under); <-boarded; panic("a defect") })
+		_, _ = f.do(t.Context(), code.ID{1}, func() Outcome { close(under); <-boarded; panic("a defect") })
 	})
 	<-under
-	one, first, err := f.board(code.ID{1})
+	one, first, err := f.join(code.ID{1})
 	if err != nil || first {
 		t.Fatal(first, err)
 	}
 	close(boarded)
-	if !one.landed.Wait(t.Context(), notsaletest.Patience) || one.outcome.End != Unqueued {
+	if !one.done.Wait(t.Context(), servicetest.Patience) || one.outcome.End != Unqueued {
 		t.Errorf("told %v", one.outcome)
 	}
 	f.leave(one)
@@ -139,7 +139,7 @@ func TestFollowersOfAPanicAreTold(t *testing.T) {
 
 // A shop is ready once it has read all sales from the ledger and the directory.
 func TestReady(t *testing.T) {
-	s := newShop(t, notsaletest.New(t), DefaultConfig())
+	s := newShop(t, servicetest.New(t), DefaultConfig())
 	if err := s.Ready(); !errors.Is(err, errUnlisted) {
 		t.Errorf("without the directory: %v", err)
 	}
@@ -163,7 +163,7 @@ func TestReady(t *testing.T) {
 // it is not known whether the request is queued.
 func TestASessionThatEndsOnAPacksLastTry(t *testing.T) {
 	t.Parallel()
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	of := stage.OpenSale(5, 10)
 	through, err := url.Parse(stage.NATSURL)
 	if err != nil {
@@ -189,7 +189,7 @@ func TestASessionThatEndsOnAPacksLastTry(t *testing.T) {
 		attempts: pack.New(s.host, last, func(context.Context, []wire.Attempt) error { return nil }),
 	})
 	text, _ := s.keys.Load().Sign(code.Claims{Sale: of.UUID, Item: of.FirstItem, User: "ann", Expires: sale.InstantOf(time.Now().Add(time.Hour))}, code.Nonce{})
-	notsaletest.Eventually(t, "the session is there", func() bool { return s.ports.Publisher.MaxMessage() > 0 })
+	servicetest.Eventually(t, "the session is there", func() bool { return s.ports.Publisher.MaxMessage() > 0 })
 	v, sold, err := s.Verify(text, "")
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func TestASessionThatEndsOnAPacksLastTry(t *testing.T) {
 		out, _ := s.Purchase(context.Background(), sold, v)
 		ended <- out
 	}()
-	notsaletest.Eventually(t, "the pack is on its way", func() bool { return way.Held() > held+wire.RequestSize/2 })
+	servicetest.Eventually(t, "the pack is on its way", func() bool { return way.Held() > held+wire.RequestSize/2 })
 	way.Set(proxy.Reset)
 	if out := <-ended; out.End != Unqueued || !errors.Is(out.Err, pack.ErrAmbiguous) {
 		t.Errorf("%+v, want that it is not known to be queued", out)

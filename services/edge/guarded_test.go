@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package edge_test
 
 import (
 	"context"
@@ -19,12 +19,13 @@ import (
 	"notsale/pkg/telemetry"
 	"notsale/pkg/wire"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 // serve makes it the stage's NATS, as the edge may use it, with a directory of
 // sales, which a scheduler makes.
-func serve(t *testing.T, g *backendstest.Guarded, stage *notsaletest.Stage) {
+func serve(t *testing.T, g *backendstest.Guarded, stage *servicetest.Stage) {
 	t.Helper()
 	stage.NATSURL = g.URL("others")
 	if _, err := stage.Stream("scheduler").MakeDirectory(t.Context()); err != nil {
@@ -41,7 +42,7 @@ func TestAnEdgeWithoutAConsumer(t *testing.T) {
 		return "accounts { A { users: [ { user: edge, password: secret } ], jetstream: { " + limits + " } } }"
 	}
 	nats := backendstest.Configure(t, settings("max_consumers: 1"))
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	stage.NATSURL = nats.URL("edge:secret@")
 	said := &testlog.Log{}
 	stage.Log = slog.New(slog.NewTextHandler(said, nil))
@@ -57,7 +58,7 @@ func TestAnEdgeWithoutAConsumer(t *testing.T) {
 	<-watched
 	cfg := edge.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
-	e, err := edge.New(cfg, newKeyring(t, 1), stage.Ledger("edge"), stage.Stream("edge"), stage.Cache("edge"), &telemetry.Health{}, stage.Log, prometheus.NewRegistry())
+	e, err := edge.New(cfg, edgetest.NewKeyring(t, 1), stage.Ledger("edge"), stage.Stream("edge"), stage.Cache("edge"), &telemetry.Health{}, stage.Log, prometheus.NewRegistry())
 	if err == nil {
 		err = e.Listen(t.Context())
 	}
@@ -65,40 +66,16 @@ func TestAnEdgeWithoutAConsumer(t *testing.T) {
 		t.Fatal(err)
 	}
 	stage.Run(e.Run)
-	shop := notsaletest.NewShop(t, e.Address())
-	notsaletest.Eventually(t, "readyz names the limit", func() bool {
+	shop := servicetest.NewShop(t, e.Address())
+	servicetest.Eventually(t, "readyz names the limit", func() bool {
 		a := shop.Get(t, "/readyz")
 		return a.Status == http.StatusServiceUnavailable && strings.Contains(string(a.Body), "max_consumers")
 	})
 	stop()
-	notsaletest.Eventually(t, "it is ready when there is one for it", func() bool { return shop.Get(t, "/readyz").Status == http.StatusOK })
+	servicetest.Eventually(t, "it is ready when there is one for it", func() bool { return shop.Get(t, "/readyz").Status == http.StatusOK })
 	if n := strings.Count(said.String(), "level=WARN"); n != 1 || !strings.Contains(said.String(), "max_consumers") {
 		t.Errorf("%d warnings:\n%s", n, said)
 	}
-}
-
-// A server of NATS that is down is passed over, and verified once it is up.
-func TestAServerThatIsDownIsVerifiedLater(t *testing.T) {
-	t.Parallel()
-	durable := "http: \"127.0.0.1:-1\"\njetstream { store_dir: STORE, max_file_store: 1GB, sync_interval: always }"
-	good := backendstest.Configure(t, durable)
-	late := backendstest.Configure(t, durable)
-	monitor := late.MonitorAddr().String()
-	late.Stop()
-	stage := notsaletest.New(t)
-	stage.NATSURL = good.URL("")
-	said := &testlog.Log{}
-	log := slog.New(slog.NewTextHandler(said, nil))
-	s := newSettings()
-	s.natsMonitor = "http://" + good.MonitorAddr().String() + ", http://" + monitor
-	on, stop := context.WithCancel(t.Context())
-	defer stop()
-	if err := s.verifyNATS(on, log, stage.Stream("edge"))(t.Context()); err != nil || !strings.Contains(said.String(), "verified later") {
-		t.Fatalf("%v, and the log says\n%s", err, said)
-	}
-	late.Write("http: \"" + monitor + "\"")
-	late.Start()
-	notsaletest.Eventually(t, "that it loses what it acknowledges is an alarm", func() bool { return strings.Contains(said.String(), "not-durable") })
 }
 
 // NATS takes the edge's subscription to replies away and gives it back: the edge
@@ -108,41 +85,41 @@ func TestAServerThatIsDownIsVerifiedLater(t *testing.T) {
 func TestARefusedSubscriptionToReplies(t *testing.T) {
 	t.Parallel()
 	g := backendstest.NewGuarded(t, "")
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	serve(t, g, stage)
 	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait = time.Second })
 	stage.NATSURL = g.URL("others")
 	of := f.OpenSale(1000, 1000)
-	f.allocate()
-	text := f.code(f.keys, of, 1, "ann", time.Hour)
+	f.Allocate()
+	text := f.code(f.Keys, of, 1, "ann", time.Hour)
 	sold := decided(t, f.Shop, text)
 	expectation{status: 200}.check(t, sold)
 	ready := func(status int) {
 		t.Helper()
-		notsaletest.Eventually(t, fmt.Sprintf("readyz answers %d", status), func() bool { return f.Get(t, "/readyz").Status == status })
+		servicetest.Eventually(t, fmt.Sprintf("readyz answers %d", status), func() bool { return f.Get(t, "/readyz").Status == status })
 	}
 	g.Reload(`subscribe: { deny: ["replies.>"] }`)
 	ready(http.StatusServiceUnavailable)
-	sameAnswer(t, "a sold code", decided(t, f.Shop, text), sold)
+	edgetest.Same(t, "a sold code", decided(t, f.Shop, text), sold)
 	fresh := sale.ItemID(10)
-	notsaletest.Eventually(t, "what is decided meanwhile is told at its first post", func() bool {
+	servicetest.Eventually(t, "what is decided meanwhile is told at its first post", func() bool {
 		fresh++
-		return f.Purchase(t, f.code(f.keys, of, fresh, "ann", time.Hour)).Status == http.StatusOK
+		return f.Purchase(t, f.code(f.Keys, of, fresh, "ann", time.Hour)).Status == http.StatusOK
 	})
-	sameAnswer(t, "a sold code", decided(t, f.Shop, text), sold)
+	edgetest.Same(t, "a sold code", decided(t, f.Shop, text), sold)
 	g.Reload("")
 	ready(http.StatusOK)
-	expectation{status: 200}.check(t, decided(t, f.Shop, f.code(f.keys, of, 3, "ann", time.Hour)))
+	expectation{status: 200}.check(t, decided(t, f.Shop, f.code(f.Keys, of, 3, "ann", time.Hour)))
 
 	g.Reload(`publish: { deny: ["purchases.>"] }`)
-	notsaletest.Eventually(t, "a denied publish is told at once", func() bool {
-		a := f.Purchase(t, f.code(f.keys, of, 4, "ann", time.Hour))
+	servicetest.Eventually(t, "a denied publish is told at once", func() bool {
+		a := f.Purchase(t, f.code(f.Keys, of, 4, "ann", time.Hour))
 		return a.Status == http.StatusServiceUnavailable
 	})
 	ready(http.StatusServiceUnavailable)
 	g.Reload("")
 	ready(http.StatusOK)
-	notsaletest.Eventually(t, "it is allowed again", func() bool {
-		return f.Purchase(t, f.code(f.keys, of, 4, "ann", time.Hour)).Status == http.StatusOK
+	servicetest.Eventually(t, "it is allowed again", func() bool {
+		return f.Purchase(t, f.code(f.Keys, of, 4, "ann", time.Hour)).Status == http.StatusOK
 	})
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package edge_test
 
 import (
 	"bytes"
@@ -12,16 +12,16 @@ import (
 	"testing"
 	"time"
 
-	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
 	"notsale/pkg/wire"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 // body sends a request with a body; one of unknown length goes out in chunks.
-func (f *front) body(t *testing.T, method, target string, body io.Reader) notsaletest.Answer {
+func (f *front) body(t *testing.T, method, target string, body io.Reader) servicetest.Answer {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, f.Base+target, body)
 	if err != nil {
@@ -44,7 +44,7 @@ func TestABodyBesideAGoodQueryIsIgnored(t *testing.T) {
 	f := newFront(t, nil)
 	of := f.OpenSale(20, 10)
 	f.Checkout(t, "zoe", 2) // from now on the edge knows the sale, to which it counts refused checkouts, too
-	f.allocate()
+	f.Allocate()
 	const most = 4096
 	for name, c := range map[string]struct {
 		body   io.Reader
@@ -66,7 +66,7 @@ func TestABodyBesideAGoodQueryIsIgnored(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) { want.check(t, f.body(t, http.MethodPost, "/checkout?user_id=ann&id=1", c.body)) })
 	}
-	code := notsaletest.PurchasePath(f.Checkout(t, "ann", 1).Code)
+	code := servicetest.PurchasePath(f.Checkout(t, "ann", 1).Code)
 	for _, method := range []string{http.MethodPost, http.MethodGet} {
 		expectation{status: 200, contains: `"user_id":"ann"`}.check(t, f.body(t, method, code, strings.NewReader("{}")))
 		expectation{status: 413, slug: "no-body-accepted"}.check(t, f.body(t, method, code, chunked(strings.Repeat("x", most+1))))
@@ -77,7 +77,7 @@ func TestABodyBesideAGoodQueryIsIgnored(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Stop()
-	last := time.After(notsaletest.Patience)
+	last := time.After(servicetest.Patience)
 	for outcomes[wire.Issued] < 7 || outcomes[wire.InvalidParameter] < 3 {
 		var m stream.Message
 		select {
@@ -101,9 +101,9 @@ func TestHeadCachingAndConditions(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(20, 10)
-	f.allocate()
+	f.Allocate()
 	granted, unused := f.Checkout(t, "ann", 1), f.Checkout(t, "bob", 2)
-	expired := notsaletest.PurchasePath(f.code(f.keys, of, 3, "bob", -time.Minute))
+	expired := servicetest.PurchasePath(f.code(f.Keys, of, 3, "bob", -time.Minute))
 	f.Purchase(t, granted.Code)
 	f.Post(t, expired)
 	const long, check, never = "public, max-age=3600", "no-cache", "no-store"
@@ -113,8 +113,8 @@ func TestHeadCachingAndConditions(t *testing.T) {
 	}{
 		"/": {200, long}, "/app.js": {200, long}, "/style.css": {200, long}, "/items/1/image": {200, long},
 		"/sales": {200, check}, "/sales/1": {200, check}, "/sales/1/items": {200, check}, "/items/1": {200, check},
-		notsaletest.PurchasePath(granted.Code): {200, never}, expired: {410, never},
-		notsaletest.PurchasePath(unused.Code): {404, never}, "/purchase?code=x": {400, never}, "/purchase": {400, never},
+		servicetest.PurchasePath(granted.Code): {200, never}, expired: {410, never},
+		servicetest.PurchasePath(unused.Code): {404, never}, "/purchase?code=x": {400, never}, "/purchase": {400, never},
 		"/health": {200, never}, "/livez": {200, never}, "/readyz": {200, never},
 		"/sales?limit=x": {400, never}, "/sales/9": {404, never}, "/sales/9/items": {404, never}, "/items/999": {404, never},
 		"/items/999/image": {404, never}, "/nowhere": {404, never}, "/checkout": {405, never},
@@ -127,7 +127,7 @@ func TestHeadCachingAndConditions(t *testing.T) {
 			t.Errorf("GET %.60s: %d bytes, announced %q", target, len(get.Body), got)
 		}
 		tag := get.Header.Get("ETag")
-		for _, a := range []*notsaletest.Answer{&get, &head} {
+		for _, a := range []*servicetest.Answer{&get, &head} {
 			a.Header.Del("X-Request-ID")
 			a.Header.Del("Date")
 		}
@@ -166,7 +166,7 @@ func checkConditions(t *testing.T, f *front, target, tag, cache string) {
 func TestTheLimitInARefusalIsTheSales(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
-	f.allocate()
+	f.Allocate()
 	for _, limit := range []int{1, 2, 11} {
 		of := f.OpenSale(20, limit)
 		for i := range limit {
@@ -174,7 +174,7 @@ func TestTheLimitInARefusalIsTheSales(t *testing.T) {
 				t.Fatalf("%d %s", a.Status, a.Body)
 			}
 		}
-		target := notsaletest.PurchasePath(f.Checkout(t, "ann", int64(of.LastItem())).Code)
+		target := servicetest.PurchasePath(f.Checkout(t, "ann", int64(of.LastItem())).Code)
 		words := fmt.Sprintf("User has reached the maximum of %d items per sale", limit)
 		want := expectation{status: 429, slug: "limit-reached", contains: words}
 		for range 2 {
@@ -193,23 +193,23 @@ func TestAnOwnerIsNotToldOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	f.OpenSale(20, 10)
-	f.allocate()
+	f.Allocate()
 	first, second, unsent := f.Checkout(t, "ann", 1), f.Checkout(t, "ann", 1), f.Checkout(t, "ann", 1)
 	if a := f.Purchase(t, first.Code); a.Status != http.StatusOK {
 		t.Fatalf("%d %s", a.Status, a.Body)
 	}
-	third := notsaletest.CheckoutPath("ann", 1)
-	notsaletest.Eventually(t, "the cache knows the owner", func() bool { return f.Post(t, third).Status == http.StatusConflict })
-	answers := map[string]notsaletest.Answer{
+	third := servicetest.CheckoutPath("ann", 1)
+	servicetest.Eventually(t, "the cache knows the owner", func() bool { return f.Post(t, third).Status == http.StatusConflict })
+	answers := map[string]servicetest.Answer{
 		"a third checkout":                 f.Post(t, third),
 		"the second code":                  f.Purchase(t, second.Code),
 		"the second code again":            f.Purchase(t, second.Code),
-		"the second code, looked up":       f.Get(t, notsaletest.PurchasePath(second.Code)),
-		"a code never sent, looked up":     f.Get(t, notsaletest.PurchasePath(unsent.Code)),
+		"the second code, looked up":       f.Get(t, servicetest.PurchasePath(second.Code)),
+		"a code never sent, looked up":     f.Get(t, servicetest.PurchasePath(unsent.Code)),
 		"and refused, as the look-up said": f.Purchase(t, unsent.Code),
 	}
 	for name, a := range answers {
-		p := problemOf(t, a)
+		p := edgetest.ProblemOf(t, a)
 		if p.Retryable == nil || *p.Retryable {
 			t.Errorf("%s: %d %s, want it not to be retried", name, a.Status, a.Body)
 		}
@@ -226,8 +226,8 @@ func TestAnItemOfTheNextSaleMayBeRetried(t *testing.T) {
 	f := newFront(t, nil)
 	early := func(item int64, retryable bool) {
 		t.Helper()
-		for _, a := range []notsaletest.Answer{f.Post(t, notsaletest.CheckoutPath("ann", item)), f.Get(t, fmt.Sprint("/items/", item))} {
-			p := problemOf(t, a)
+		for _, a := range []servicetest.Answer{f.Post(t, servicetest.CheckoutPath("ann", item)), f.Get(t, fmt.Sprint("/items/", item))} {
+			p := edgetest.ProblemOf(t, a)
 			if a.Status != http.StatusNotFound || p.Retryable == nil || *p.Retryable != retryable || p.Type != "urn:notsale:problem:unknown-item" {
 				t.Errorf("item %d: %d %s, want retryable: %t", item, a.Status, a.Body, retryable)
 			}
@@ -249,9 +249,9 @@ func TestAnItemOfTheNextSaleMayBeRetried(t *testing.T) {
 func TestUserIDsOfRealSystems(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
-	old := f.openUnder(1, 100, 10)
+	old := f.OpenUnder(1, 100, 10)
 	of := f.OpenSale(100, 10)
-	f.allocate()
+	f.Allocate()
 	ids := []string{
 		"ann+x@example.com", "auth0|5f7c", "0d1e2f3a-4b5c-6d7e-8f90-a1b2c3d4e5f6", "%C3%A9", "100%", "a/b?c#d&e=f;g", "<b>ann</b>",
 		strings.Repeat("x", 65), strings.Repeat("~", sale.MaxUserIDLength),
@@ -271,36 +271,15 @@ func TestUserIDsOfRealSystems(t *testing.T) {
 		if id == ids[2] {
 			want = expectation{status: 200, contains: `"code":"`}
 		}
-		want.check(t, f.Post(t, notsaletest.CheckoutPath(id, int64(old.FirstItem)+int64(i))))
+		want.check(t, f.Post(t, servicetest.CheckoutPath(id, int64(old.FirstItem)+int64(i))))
 	}
 	for _, none := range []string{"a b", `a"b`, `a\b`, "é", "a\x7f", "", strings.Repeat("x", sale.MaxUserIDLength+1)} {
 		want := expectation{status: 400, slug: "invalid-parameter", contains: "user id must be 1 to 128 visible ASCII"}
-		want.check(t, f.Post(t, notsaletest.CheckoutPath(none, int64(of.FirstItem))))
+		want.check(t, f.Post(t, servicetest.CheckoutPath(none, int64(of.FirstItem))))
 	}
 	if a := f.Purchase(t, f.Checkout(t, "ann@example.com", int64(old.LastItem())).Code); a.Status != http.StatusOK {
 		t.Errorf("in the old sale: %d %s", a.Status, a.Body)
 	}
-}
-
-// openUnder opens a sale as a scheduler of the time of these rules did.
-func (f *front) openUnder(rules, stock, limit int) sale.Sale {
-	f.t.Helper()
-	l, s := f.Ledger("stage"), f.Stream("stage")
-	made, err := l.OpenSlot(f.t.Context(), ledger.Template{Every: time.Millisecond, Stock: stock, UserLimit: limit, Seed: 7})
-	if err == nil && made {
-		_, err = f.DB.Exec(f.t.Context(), `UPDATE sales SET rules = $1`, rules)
-	}
-	if err != nil || !made {
-		f.t.Fatal(made, err)
-	}
-	row, err := l.Sale(f.t.Context(), 1)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	if err := notsaletest.Open(f.t.Context(), l, s, row.Sale); err != nil {
-		f.t.Fatal(err)
-	}
-	return row.Sale
 }
 
 // What others put into a query does no harm; numbers are spelt in one way, and a
@@ -309,7 +288,7 @@ func TestQueriesAndPathsAsTheyCome(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	f.OpenSale(20, 10)
-	f.allocate()
+	f.Allocate()
 	code := url.QueryEscape(f.Checkout(t, "ann", 1).Code)
 	const post, get = http.MethodPost, http.MethodGet
 	for _, e := range []expectation{
@@ -351,7 +330,7 @@ func TestQueriesAndPathsAsTheyCome(t *testing.T) {
 func TestOtherOrigins(t *testing.T) {
 	t.Parallel()
 	const friend, stranger = "https://shop.example", "https://evil.example"
-	ask := func(f *front, method, target, origin string) notsaletest.Answer {
+	ask := func(f *front, method, target, origin string) servicetest.Answer {
 		t.Helper()
 		return must(t, f.Shop, method, target, "Origin", origin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type")
 	}
@@ -393,17 +372,17 @@ func TestOtherOrigins(t *testing.T) {
 	}
 }
 
-func allowed(a notsaletest.Answer) string { return a.Header.Get("Access-Control-Allow-Origin") }
+func allowed(a servicetest.Answer) string { return a.Header.Get("Access-Control-Allow-Origin") }
 
 // Every retry of a granted code gets the same answer, byte for byte.
 func TestAGrantedCodeHasOneAnswer(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	f.OpenSale(20, 10)
-	f.allocate()
-	target := notsaletest.PurchasePath(f.Checkout(t, "ann+x@example.com", 1).Code)
+	f.Allocate()
+	target := servicetest.PurchasePath(f.Checkout(t, "ann+x@example.com", 1).Code)
 	first := f.Post(t, target)
-	for _, a := range []notsaletest.Answer{f.Post(t, target), f.Get(t, target), f.body(t, http.MethodPost, target, strings.NewReader("{}"))} {
+	for _, a := range []servicetest.Answer{f.Post(t, target), f.Get(t, target), f.body(t, http.MethodPost, target, strings.NewReader("{}"))} {
 		if a.Status != http.StatusOK || !bytes.Equal(a.Body, first.Body) {
 			t.Errorf("%d %s, first %s", a.Status, a.Body, first.Body)
 		}

@@ -1,11 +1,12 @@
 //go:build unix
 
-package notsaletest
+package servicetest
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ const (
 	ledgerConns = 4
 )
 
-// Stage is what the services of one test stand on.
+// Stage is the stores of one test, and connections to them.
 type Stage struct {
 	*backendstest.Test
 
@@ -119,12 +120,21 @@ func (s *Stage) Cache(name string) *rejection.Cache {
 // test may open several.
 func (s *Stage) OpenSale(stock, userLimit int) sale.Sale {
 	s.t.Helper()
+	return s.OpenUnder(sale.RulesVersion, stock, userLimit)
+}
+
+// OpenUnder opens a sale as a scheduler did at the time of these rules.
+func (s *Stage) OpenUnder(rules, stock, userLimit int) sale.Sale {
+	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
 	l, c := s.Ledger("stage"), s.Stream("stage")
 	made, err := l.OpenSlot(ctx, ledger.Template{Every: time.Millisecond, Stock: stock, UserLimit: userLimit, Seed: 7})
 	if err != nil || !made {
 		s.t.Fatalf("slot made: %v, %v", made, err)
+	}
+	if _, err := s.DB.Exec(ctx, `UPDATE sales SET rules = $1 WHERE sale_id = (SELECT max(sale_id) FROM sales)`, rules); err != nil {
+		s.t.Fatal(err)
 	}
 	rows, err := l.Sales(ctx, 0, 1)
 	if err != nil || len(rows) != 1 {
@@ -174,6 +184,18 @@ func Count(t testing.TB, db *pgxpool.Pool, query string, args ...any) int64 {
 		t.Fatalf("%s: %v", query, err)
 	}
 	return n
+}
+
+// Collect reads a stream, or part of one.
+func Collect(t testing.TB, messages iter.Seq2[stream.Message, error]) (list []stream.Message) {
+	t.Helper()
+	for m, err := range messages {
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, m)
+	}
+	return list
 }
 
 // Run runs a service's loop until stop is called, or the test ends. The test

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package edge_test
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ import (
 	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/pkg/effort"
 	"notsale/pkg/rejection"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // command runs a command on the test's own Redis.
@@ -48,7 +48,7 @@ func TestARedisThatIsOfNoUseStillSells(t *testing.T) {
 	backendstest.RequireReal(t, "redis-server", backends.FindRedis() != "")
 	for name, c := range map[string]struct {
 		spoil func(t *testing.T, f *front)
-		url   func(t *testing.T, f *notsaletest.Stage) string
+		url   func(t *testing.T, f *servicetest.Stage) string
 	}{
 		"a replica":           {spoil: func(t *testing.T, f *front) { t.Helper(); f.command(t, "REPLICAOF 127.0.0.1 1") }},
 		"an ACL without HSET": {spoil: func(t *testing.T, f *front) { t.Helper(); f.command(t, "ACL SETUSER default -hset") }},
@@ -56,7 +56,7 @@ func TestARedisThatIsOfNoUseStillSells(t *testing.T) {
 			t.Helper()
 			f.command(t, "CONFIG SET maxmemory-policy noeviction maxmemory 1mb")
 		}},
-		"a cluster without slots": {url: func(t *testing.T, _ *notsaletest.Stage) string {
+		"a cluster without slots": {url: func(t *testing.T, _ *servicetest.Stage) string {
 			t.Helper()
 			return "redis://" + backendstest.RunRedis(t, "--cluster-enabled", "yes", "--cluster-port", "BUS").Address
 		}},
@@ -64,7 +64,7 @@ func TestARedisThatIsOfNoUseStillSells(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			stage := notsaletest.New(t, backendstest.WithOwnRedis)
+			stage := servicetest.New(t, backendstest.WithOwnRedis)
 			log := &testlog.Log{}
 			stage.Log = slog.New(slog.NewTextHandler(log, nil))
 			if c.url != nil {
@@ -75,9 +75,9 @@ func TestARedisThatIsOfNoUseStillSells(t *testing.T) {
 				c.spoil(t, f)
 			}
 			of := f.OpenSale(5, 10)
-			staff := f.hire(t, "staff")
+			staff := f.Hire(t, "staff")
 			for n := range 3 {
-				text := f.code(f.keys, of, of.FirstItem, notsaletest.User(n), time.Hour)
+				text := f.code(f.Keys, of, of.FirstItem, servicetest.User(n), time.Hour)
 				want := http.StatusConflict
 				if n == 0 {
 					want = http.StatusOK
@@ -85,8 +85,8 @@ func TestARedisThatIsOfNoUseStillSells(t *testing.T) {
 				expectation{status: want}.check(t, f.Purchase(t, text))
 				expectation{status: want}.check(t, f.Purchase(t, text))
 			}
-			notsaletest.Eventually(t, "a number moves", func() bool {
-				return f.count(t, "notsale_edge_cache_failures_total")+staff.count("notsale_allocator_cache_failures_total") > 0
+			servicetest.Eventually(t, "a number moves", func() bool {
+				return f.count(t, "notsale_edge_cache_failures_total")+staff.Count("notsale_allocator_cache_failures_total") > 0
 			})
 			if n := strings.Count(log.String(), "the rejection cache does not work"); n < 1 || n > 2 {
 				t.Errorf("%d warnings, want one of each process that cannot use it:\n%s", n, log)
@@ -100,22 +100,22 @@ func TestARedisThatIsOfNoUseStillSells(t *testing.T) {
 func TestARedisFarAwayIsUsed(t *testing.T) {
 	t.Parallel()
 	backendstest.RequireReal(t, "redis-server", backends.FindRedis() != "")
-	stage := notsaletest.New(t, backendstest.WithOwnRedis)
+	stage := servicetest.New(t, backendstest.WithOwnRedis)
 	stage.RedisURL = farRedis(t, stage)
 	f := frontOn(t, stage, nil)
 	of := f.OpenSale(50, 50)
-	f.allocate()
+	f.Allocate()
 	far := f.Cache("looker")
 	question := []rejection.Question{{Sale: of.UUID, Item: of.FirstItem, User: "bob"}}
 	n := 0
-	notsaletest.Eventually(t, "it knows who owns the first item", func() bool {
+	servicetest.Eventually(t, "it knows who owns the first item", func() bool {
 		// What was decided while there was no connection is told by a later refusal.
-		f.Purchase(t, f.code(f.keys, of, of.FirstItem, notsaletest.User(n), time.Hour))
+		f.Purchase(t, f.code(f.Keys, of, of.FirstItem, servicetest.User(n), time.Hour))
 		n++
 		answers, err := far.Ask(t.Context(), question)
 		return err == nil && answers[0].Reason == allocation.ItemTaken
 	})
-	notsaletest.Eventually(t, "the edge's probe hears it", func() bool { return strings.Contains(string(f.Get(t, "/health").Body), `"redis":"ok"`) })
+	servicetest.Eventually(t, "the edge's probe hears it", func() bool { return strings.Contains(string(f.Get(t, "/health").Body), `"redis":"ok"`) })
 	missed := 0
 	const asks = 50
 	for range asks {
@@ -127,7 +127,7 @@ func TestARedisFarAwayIsUsed(t *testing.T) {
 }
 
 // farRedis is the way to Redis over a line that takes 20 ms.
-func farRedis(t *testing.T, s *notsaletest.Stage) string {
+func farRedis(t *testing.T, s *servicetest.Stage) string {
 	t.Helper()
 	u, err := url.Parse(s.RedisURL)
 	if err != nil {

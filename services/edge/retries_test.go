@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package edge_test
 
 import (
 	"bufio"
@@ -21,7 +21,8 @@ import (
 	"notsale/pkg/rejection"
 	"notsale/pkg/sale"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 // last is the number of messages in the sale's stream.
@@ -37,7 +38,7 @@ func (f *front) last(t *testing.T, of sale.Sale) uint64 {
 // count adds up the edge's metrics of a name whose labels hold all of these.
 func (f *front) count(t *testing.T, name string, labels ...string) (sum float64) {
 	t.Helper()
-	families, err := f.metrics.Gather()
+	families, err := f.Metrics.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func (f *front) count(t *testing.T, name string, labels ...string) (sum float64)
 
 // raw posts by hand, closes the sending half if asked to, and leaves
 // without reading if asked to.
-func raw(t *testing.T, address, target string, read bool) notsaletest.Answer {
+func raw(t *testing.T, address, target string, read bool) servicetest.Answer {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -69,7 +70,7 @@ func raw(t *testing.T, address, target string, read bool) notsaletest.Answer {
 		t.Fatal(err)
 	}
 	if !read {
-		return notsaletest.Answer{}
+		return servicetest.Answer{}
 	}
 	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 		t.Fatal(err)
@@ -83,7 +84,7 @@ func raw(t *testing.T, address, target string, read bool) notsaletest.Answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return notsaletest.Answer{Status: response.StatusCode, Header: response.Header, Body: body}
+	return servicetest.Answer{Status: response.StatusCode, Header: response.Header, Body: body}
 }
 
 // A client that has closed its sending half still reads: it gets the true
@@ -94,23 +95,23 @@ func TestAClientThatLeavesIsNotTold200(t *testing.T) {
 	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = 300 * time.Millisecond })
 	of := f.OpenSale(5, 10)
 	address := strings.TrimPrefix(f.Base, "http://")
-	undecided := f.code(f.keys, of, 1, "ann", time.Hour)
+	undecided := f.code(f.Keys, of, 1, "ann", time.Hour)
 	posts := 3.0
-	answer := pending(t, func() notsaletest.Answer { posts++; return raw(t, address, notsaletest.PurchasePath(undecided), true) })
-	expectation{status: 202, contains: `"status":"pending"`}.check(t, answer)
-	expectation{status: 404, slug: "unknown-item"}.check(t, raw(t, address, notsaletest.CheckoutPath("ann", 99), true))
-	expectation{status: 200, contains: `"code":"`}.check(t, raw(t, address, notsaletest.CheckoutPath("ann", 2), true))
+	answer := pending(t, func() servicetest.Answer { posts++; return raw(t, address, servicetest.PurchasePath(undecided), true) })
+	edgetest.Check(t, answer, 202, "", `"status":"pending"`)
+	edgetest.Check(t, raw(t, address, servicetest.CheckoutPath("ann", 99), true), 404, "unknown-item", "")
+	edgetest.Check(t, raw(t, address, servicetest.CheckoutPath("ann", 2), true), 200, "", `"code":"`)
 
-	raw(t, address, notsaletest.PurchasePath(f.code(f.keys, of, 2, "bob", time.Hour)), false)
-	notsaletest.Eventually(t, "all have left, by the edge's count", func() bool {
+	raw(t, address, servicetest.PurchasePath(f.code(f.Keys, of, 2, "bob", time.Hour)), false)
+	servicetest.Eventually(t, "all have left, by the edge's count", func() bool {
 		return f.count(t, "notsale_edge_requests_total", `"499"`) == posts
 	})
 	if n := f.count(t, "notsale_edge_requests_total", `"200"`, "purchase"); n != 0 {
 		t.Errorf("%v purchases are counted as 200, none was decided", n)
 	}
-	f.allocate()
-	notsaletest.Eventually(t, "a decision is told", func() bool {
-		return raw(t, address, notsaletest.PurchasePath(undecided), true).Status == http.StatusOK
+	f.Allocate()
+	servicetest.Eventually(t, "a decision is told", func() bool {
+		return raw(t, address, servicetest.PurchasePath(undecided), true).Status == http.StatusOK
 	})
 }
 
@@ -122,41 +123,41 @@ func TestRepeatsOfADecidedCodeDoNotGrowTheStream(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = 300 * time.Millisecond })
 	of := f.OpenSale(5, 10)
-	stop := f.allocate()
-	text := f.code(f.keys, of, 1, "ann", time.Hour)
+	stop := f.Allocate()
+	text := f.code(f.Keys, of, 1, "ann", time.Hour)
 	sold := decided(t, f.Shop, text)
-	expectation{status: http.StatusOK}.check(t, sold)
-	old := f.code(f.keys, of, 2, "bob", -time.Hour)
+	edgetest.Check(t, sold, http.StatusOK, "", "")
+	old := f.code(f.Keys, of, 2, "bob", -time.Hour)
 	expired := decided(t, f.Shop, old)
-	expectation{status: 410, slug: "code-expired", contains: `"position":`}.check(t, expired)
-	other := f.anotherEdge(t)
-	repeats := slices.Repeat([]string{notsaletest.PurchasePath(text)}, 40)
+	edgetest.Check(t, expired, 410, "code-expired", `"position":`)
+	other := f.AnotherEdge(t)
+	repeats := slices.Repeat([]string{servicetest.PurchasePath(text)}, 40)
 	f.cached(t, of, 1)
 	withoutTheStream(t, f, of, func() {
-		for _, a := range append(atOnce(t, f.Shop, repeats), atOnce(t, other, repeats)...) {
-			if isDecision(a) {
-				sameAnswer(t, "a repeat", a, sold)
+		for _, a := range append(f.AtOnce(t, repeats), other.AtOnce(t, repeats)...) {
+			if edgetest.Decided(a) {
+				edgetest.Same(t, "a repeat", a, sold)
 			}
 		}
 	})
-	f.forget(t)
+	f.EmptyCache(t)
 	withoutTheStream(t, f, of, func() {
 		for range 3 {
-			sameAnswer(t, "a repeat without the cache", decided(t, f.Shop, text), sold)
-			sameAnswer(t, "a repeat of an expired code", decided(t, f.Shop, old), expired)
-			sameAnswer(t, "a repeat of an expired code elsewhere", decided(t, other, old), expired)
+			edgetest.Same(t, "a repeat without the cache", decided(t, f.Shop, text), sold)
+			edgetest.Same(t, "a repeat of an expired code", decided(t, f.Shop, old), expired)
+			edgetest.Same(t, "a repeat of an expired code elsewhere", decided(t, other, old), expired)
 		}
 	})
 
 	stop()
-	f.spoilt = true
+	f.Spoilt = true
 	for _, statement := range []string{`DELETE FROM decisions`, `DELETE FROM items`, `UPDATE cursors SET sold = 0`} {
 		if _, err := f.DB.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
-	pending(t, func() notsaletest.Answer { return f.Purchase(t, text) })
-	pending(t, func() notsaletest.Answer { return f.Purchase(t, old) })
+	pending(t, func() servicetest.Answer { return f.Purchase(t, text) })
+	pending(t, func() servicetest.Answer { return f.Purchase(t, old) })
 }
 
 // While the ledger does not answer, a code that the edge has seen decided waits
@@ -166,12 +167,12 @@ func TestRepeatsStayOutOfTheStreamWhenTheLedgerIsSlow(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = 300 * time.Millisecond })
 	of := f.OpenSale(5, 10)
-	stop := f.allocate()
-	text := f.code(f.keys, of, 1, "ann", time.Hour)
+	stop := f.Allocate()
+	text := f.code(f.Keys, of, 1, "ann", time.Hour)
 	sold := decided(t, f.Shop, text)
-	expectation{status: http.StatusOK}.check(t, sold)
+	edgetest.Check(t, sold, http.StatusOK, "", "")
 	stop()
-	f.forget(t)
+	f.EmptyCache(t)
 	slow, err := f.DB.Begin(t.Context())
 	if err == nil {
 		_, err = slow.Exec(t.Context(), `LOCK TABLE decisions IN ACCESS EXCLUSIVE MODE`)
@@ -181,8 +182,8 @@ func TestRepeatsStayOutOfTheStreamWhenTheLedgerIsSlow(t *testing.T) {
 	}
 	defer func() { _ = slow.Rollback(context.WithoutCancel(t.Context())) }()
 	before := f.last(t, of)
-	for _, a := range atOnce(t, f.Shop, slices.Repeat([]string{notsaletest.PurchasePath(text)}, 5)) {
-		expectation{status: 503, slug: "ledger-unavailable"}.check(t, a)
+	for _, a := range f.AtOnce(t, slices.Repeat([]string{servicetest.PurchasePath(text)}, 5)) {
+		edgetest.Check(t, a, 503, "ledger-unavailable", "")
 		if a.Header.Get("Retry-After") == "" {
 			t.Error("it does not say when to come again")
 		}
@@ -190,20 +191,20 @@ func TestRepeatsStayOutOfTheStreamWhenTheLedgerIsSlow(t *testing.T) {
 	if last := f.last(t, of); last != before {
 		t.Errorf("repeats took the stream from %d to %d", before, last)
 	}
-	pending(t, func() notsaletest.Answer { return f.Purchase(t, f.code(f.keys, of, 2, "bob", time.Hour)) })
+	pending(t, func() servicetest.Answer { return f.Purchase(t, f.code(f.Keys, of, 2, "bob", time.Hour)) })
 	if err := slow.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	sameAnswer(t, "the repeat", decided(t, f.Shop, text), sold)
+	edgetest.Same(t, "the repeat", decided(t, f.Shop, text), sold)
 }
 
 // decided posts a code until its decision is told, which a short wait is over
 // before on a busy machine.
-func decided(t *testing.T, shop *notsaletest.Shop, text string) (a notsaletest.Answer) {
+func decided(t *testing.T, shop *servicetest.Shop, text string) (a servicetest.Answer) {
 	t.Helper()
-	notsaletest.Eventually(t, "it is decided", func() bool {
+	servicetest.Eventually(t, "it is decided", func() bool {
 		a = shop.Purchase(t, text)
-		return isDecision(a)
+		return edgetest.Decided(a)
 	})
 	return a
 }
@@ -212,7 +213,7 @@ func decided(t *testing.T, shop *notsaletest.Shop, text string) (a notsaletest.A
 func (f *front) cached(t *testing.T, of sale.Sale, item sale.ItemID) {
 	t.Helper()
 	cache := f.Cache("asker")
-	notsaletest.Eventually(t, "the cache has the fact", func() bool {
+	servicetest.Eventually(t, "the cache has the fact", func() bool {
 		known, err := cache.Ask(t.Context(), []rejection.Question{{Sale: of.UUID, Item: item, User: "eve", Code: code.ID{1}}})
 		return err == nil && known[0].Reason == allocation.ItemTaken
 	})
@@ -224,41 +225,37 @@ func (f *front) cached(t *testing.T, of sale.Sale, item sale.ItemID) {
 // seconds, and begun anew, so that a standby that slow was waited for in vain.
 func TestADecidedCodeIsToldHoweverSlowTheStandbyIs(t *testing.T) {
 	t.Parallel()
-	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = notsaletest.Patience }, backendstest.WithOwnPostgres)
+	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = servicetest.Patience }, backendstest.WithOwnPostgres)
 	of := f.OpenSale(5, 10)
-	f.allocate()
-	text := f.code(f.keys, of, 1, "ann", time.Hour)
+	f.Allocate()
+	text := f.code(f.Keys, of, 1, "ann", time.Hour)
 	sold := decided(t, f.Shop, text)
 	f.cached(t, of, 1) // for an edge that has not seen the decision
-	other := f.anotherEdge(t)
+	other := f.AnotherEdge(t)
 	found := f.LoseStandby()
-	answers := make(chan notsaletest.Answer, 3)
-	ask := func(shop *notsaletest.Shop, method string) {
-		a, _ := shop.Do(method, notsaletest.PurchasePath(text))
+	answers := make(chan servicetest.Answer, 3)
+	ask := func(shop *servicetest.Shop, method string) {
+		a, _ := shop.Do(method, servicetest.PurchasePath(text))
 		answers <- a
 	}
 	go ask(f.Shop, http.MethodPost)
 	go ask(f.Shop, http.MethodGet)
 	go ask(other, http.MethodGet)
-	notsaletest.Eventually(t, "both edges' looks wait longer than three seconds", func() bool {
+	servicetest.Eventually(t, "both edges' looks wait longer than three seconds", func() bool {
 		return f.Count(`SELECT count(DISTINCT application_name) FROM pg_stat_activity WHERE wait_event = 'SyncRep'
 			AND application_name IN ('edge', 'another-edge') AND clock_timestamp() - query_start > '3.5 s'`) == 2
 	})
 	found()
 	for range cap(answers) {
-		sameAnswer(t, "a sold code", <-answers, sold)
+		edgetest.Same(t, "a sold code", <-answers, sold)
 	}
-}
-
-func isDecision(a notsaletest.Answer) bool {
-	return a.Status != http.StatusAccepted && a.Status != http.StatusServiceUnavailable
 }
 
 // withoutTheStream repeats what leaves the sale's stream as it is, unless cache
 // or ledger have no time for an edge.
 func withoutTheStream(t *testing.T, f *front, of sale.Sale, act func()) {
 	t.Helper()
-	notsaletest.Eventually(t, "the stream stays as it is", func() bool {
+	servicetest.Eventually(t, "the stream stays as it is", func() bool {
 		before := f.last(t, of)
 		act()
 		return f.last(t, of) == before
@@ -267,25 +264,25 @@ func withoutTheStream(t *testing.T, f *front, of sale.Sale, act func()) {
 
 // pending posts a code that nobody decides until it is known to be queued, which
 // a short wait is over before on a busy machine.
-func pending(t *testing.T, post func() notsaletest.Answer) (a notsaletest.Answer) {
+func pending(t *testing.T, post func() servicetest.Answer) (a servicetest.Answer) {
 	t.Helper()
-	notsaletest.Eventually(t, "it is queued", func() bool { a = post(); return a.Status != http.StatusServiceUnavailable })
-	expectation{status: http.StatusAccepted}.check(t, a)
+	servicetest.Eventually(t, "it is queued", func() bool { a = post(); return a.Status != http.StatusServiceUnavailable })
+	edgetest.Check(t, a, http.StatusAccepted, "", "")
 	return a
 }
 
 // Posts of one code at once become one request, and each gets its answer.
 func TestPostsOfOneCodeAtOnceAreOneRequest(t *testing.T) {
 	t.Parallel()
-	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = notsaletest.Patience })
+	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = servicetest.Patience })
 	of := f.OpenSale(5, 10)
-	posts := slices.Repeat([]string{notsaletest.PurchasePath(f.code(f.keys, of, 1, "ann", time.Hour))}, 50)
-	answered := make(chan []notsaletest.Answer, 1)
-	go func() { answered <- atOnce(t, f.Shop, posts) }()
-	notsaletest.Eventually(t, "a request is queued", func() bool { return f.last(t, of) > 1 })
-	f.allocate()
+	posts := slices.Repeat([]string{servicetest.PurchasePath(f.code(f.Keys, of, 1, "ann", time.Hour))}, 50)
+	answered := make(chan []servicetest.Answer, 1)
+	go func() { answered <- f.AtOnce(t, posts) }()
+	servicetest.Eventually(t, "a request is queued", func() bool { return f.last(t, of) > 1 })
+	f.Allocate()
 	for _, a := range <-answered {
-		expectation{status: 200}.check(t, a)
+		edgetest.Check(t, a, 200, "", "")
 	}
 	// A position is taken by each request. Whoever came after the first answers
 	// on a busy machine has begun another.
@@ -306,46 +303,48 @@ func TestAFloodOfFreshCodesMeets429(t *testing.T) {
 		"by address": {
 			func(c *edge.Config) { c.RatePerAddress = 0.5 },
 			func(n int) (string, []string) {
-				return "u" + itoa(n), []string{"X-Forwarded-For", "10.0.0." + itoa(n), "X-Real-Ip", "10.0.0." + itoa(n)}
+				return "u" + strconv.Itoa(n), []string{"X-Forwarded-For", "10.0.0." + strconv.Itoa(n), "X-Real-Ip", "10.0.0." + strconv.Itoa(n)}
 			},
 			nil,
 		},
 		"by address behind a trusted proxy": {
 			func(c *edge.Config) { c.RatePerAddress, c.TrustedProxies = 0.5, []string{"127.0.0.0/8"} },
 			func(n int) (string, []string) {
-				return "u" + itoa(n), []string{"X-Forwarded-For", "1.2.3.4, 2001:db8::" + itoa(n)}
+				return "u" + strconv.Itoa(n), []string{"X-Forwarded-For", "1.2.3.4, 2001:db8::" + strconv.Itoa(n)}
 			},
-			func(n int) (string, []string) { return "v" + itoa(n), []string{"X-Forwarded-For", "10.0.0." + itoa(n)} },
+			func(n int) (string, []string) {
+				return "v" + strconv.Itoa(n), []string{"X-Forwarded-For", "10.0.0." + strconv.Itoa(n)}
+			},
 		},
 		"by address behind a trusted proxy that adds ports": {
 			func(c *edge.Config) {
 				c.RatePerAddress, c.TrustedProxies = 0.5, []string{"127.0.0.1", "2001:db8:ff::/48"}
 			},
 			func(n int) (string, []string) {
-				return "u" + itoa(n), []string{"X-Forwarded-For", "10.0.0." + itoa(n) + ", [2001:db8::" + itoa(n) + "]:471" + itoa(n) + ", \"[2001:db8:ff::1]:80\""}
+				return "u" + strconv.Itoa(n), []string{"X-Forwarded-For", "10.0.0." + strconv.Itoa(n) + ", [2001:db8::" + strconv.Itoa(n) + "]:471" + strconv.Itoa(n) + ", \"[2001:db8:ff::1]:80\""}
 			},
 			func(n int) (string, []string) {
-				return "v" + itoa(n), []string{"X-Forwarded-For", "10.0.0." + itoa(n) + ":4711"}
+				return "v" + strconv.Itoa(n), []string{"X-Forwarded-For", "10.0.0." + strconv.Itoa(n) + ":4711"}
 			},
 		},
 		"by address behind a trusted proxy that names none": {
 			func(c *edge.Config) { c.RatePerAddress, c.TrustedProxies = 0.5, []string{"127.0.0.0/8"} },
 			func(n int) (string, []string) {
-				return "u" + itoa(n), []string{"X-Forwarded-For", "unknown", "X-Real-Ip", "10.0.0." + itoa(n)}
+				return "u" + strconv.Itoa(n), []string{"X-Forwarded-For", "unknown", "X-Real-Ip", "10.0.0." + strconv.Itoa(n)}
 			},
 			nil,
 		},
 		"by user": {
 			func(c *edge.Config) { c.RatePerUser = 0.5 },
 			func(int) (string, []string) { return "ann", nil },
-			func(n int) (string, []string) { return "v" + itoa(n), nil },
+			func(n int) (string, []string) { return "v" + strconv.Itoa(n), nil },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFront(t, c.change)
 			f.OpenSale(50, 10)
-			post := func(target string, headers []string) notsaletest.Answer {
+			post := func(target string, headers []string) servicetest.Answer {
 				t.Helper()
 				a, err := f.Do(http.MethodPost, target, headers...)
 				if err != nil {
@@ -356,10 +355,10 @@ func TestAFloodOfFreshCodesMeets429(t *testing.T) {
 			refused := 0
 			for n := range 10 {
 				user, headers := c.limited(n + 1)
-				a := post(notsaletest.CheckoutPath(user, int64(n+1)), headers)
+				a := post(servicetest.CheckoutPath(user, int64(n+1)), headers)
 				if a.Status == http.StatusTooManyRequests {
 					refused++
-					p := problemOf(t, a)
+					p := edgetest.ProblemOf(t, a)
 					if p.Type != "urn:notsale:problem:rate-limited" || p.Retryable == nil || !*p.Retryable || a.Header.Get("Retry-After") != "2" {
 						t.Errorf("%s, Retry-After %q", a.Body, a.Header.Get("Retry-After"))
 					}
@@ -373,7 +372,7 @@ func TestAFloodOfFreshCodesMeets429(t *testing.T) {
 					break
 				}
 				user, headers := c.free(n + 1)
-				expectation{status: 200}.check(t, post(notsaletest.CheckoutPath(user, int64(n+30)), headers))
+				edgetest.Check(t, post(servicetest.CheckoutPath(user, int64(n+30)), headers), 200, "", "")
 			}
 		})
 	}
@@ -395,7 +394,7 @@ func (f *front) fill(t *testing.T, of sale.Sale) {
 			t.Fatal("the stream takes any number of messages")
 		}
 	}
-	notsaletest.Eventually(t, "all of it is decided", func() bool {
+	servicetest.Eventually(t, "all of it is decided", func() bool {
 		return f.Count(`SELECT sequence FROM cursors WHERE sale_id = $1`, int64(of.ID)) == int64(f.last(t, of))
 	})
 }
@@ -407,22 +406,22 @@ func TestAFullStreamAndAnEmptiedCacheTellLosersTheTruth(t *testing.T) {
 	f := newFront(t, nil)
 	f.SaleBytes = 32 << 10
 	open, over := f.OpenSale(3, 1), f.OpenSale(1, 1)
-	f.allocate()
+	f.Allocate()
 	for _, c := range []struct {
 		of   sale.Sale
 		item sale.ItemID
 		user string
 	}{{open, open.FirstItem, "ann"}, {over, over.FirstItem, "ann"}} {
-		expectation{status: 200}.check(t, f.Purchase(t, f.code(f.keys, c.of, c.item, c.user, time.Hour)))
+		edgetest.Check(t, f.Purchase(t, f.code(f.Keys, c.of, c.item, c.user, time.Hour)), 200, "", "")
 	}
 	f.fill(t, open)
 	f.fill(t, over)
-	for name, shop := range map[string]*notsaletest.Shop{"the edge that sold": f.Shop, "a new edge": f.anotherEdge(t)} {
+	for name, shop := range map[string]*servicetest.Shop{"the edge that sold": f.Shop, "a new edge": f.AnotherEdge(t)} {
 		t.Run(name, func(t *testing.T) {
-			f.forget(t)
-			expectation{status: 409, slug: "item-taken"}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(open.FirstItem))))
-			expectation{status: 410, slug: "sold-out"}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(over.FirstItem))))
-			expectation{status: 200}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(open.LastItem()))))
+			f.EmptyCache(t)
+			edgetest.Check(t, shop.Post(t, servicetest.CheckoutPath("bob", int64(open.FirstItem))), 409, "item-taken", "")
+			edgetest.Check(t, shop.Post(t, servicetest.CheckoutPath("bob", int64(over.FirstItem))), 410, "sold-out", "")
+			edgetest.Check(t, shop.Post(t, servicetest.CheckoutPath("bob", int64(open.LastItem()))), 200, "", "")
 			for _, c := range []struct {
 				of     sale.Sale
 				item   sale.ItemID
@@ -435,10 +434,10 @@ func TestAFullStreamAndAnEmptiedCacheTellLosersTheTruth(t *testing.T) {
 				{open, open.LastItem(), "ann", 429, "limit-reached"},
 				{open, open.LastItem(), "bob", 503, "stream-full"},
 			} {
-				a := shop.Purchase(t, f.code(f.keys, c.of, c.item, c.user, 2*time.Hour))
-				expectation{status: c.status, slug: c.slug}.check(t, a)
+				a := shop.Purchase(t, f.code(f.Keys, c.of, c.item, c.user, 2*time.Hour))
+				edgetest.Check(t, a, c.status, c.slug, "")
 			}
-			expectation{status: 410, slug: "sold-out"}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(over.FirstItem))))
+			edgetest.Check(t, shop.Post(t, servicetest.CheckoutPath("bob", int64(over.FirstItem))), 410, "sold-out", "")
 		})
 	}
 }
@@ -453,7 +452,7 @@ func (f *front) laterSales(t *testing.T, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.spoilt = true // they have no streams
+	f.Spoilt = true // they have no streams
 }
 
 // An edge that starts before the directory is listed again answers a winner of a
@@ -463,10 +462,10 @@ func TestAWinnersRetryBeforeTheDirectoryIsListed(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(1, 1)
-	stop := f.allocate()
-	text := f.code(f.keys, of, of.FirstItem, "ann", time.Hour)
+	stop := f.Allocate()
+	text := f.code(f.Keys, of, of.FirstItem, "ann", time.Hour)
 	sold := f.Purchase(t, text)
-	expectation{status: 200}.check(t, sold)
+	edgetest.Check(t, sold, 200, "", "")
 	stop()
 	f.laterSales(t, 60)
 	tx, err := f.DB.Begin(t.Context())
@@ -477,25 +476,25 @@ func TestAWinnersRetryBeforeTheDirectoryIsListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }() // also where the test fails
-	shop, e := f.unreadyEdge(t)
-	notsaletest.Eventually(t, "it lacks nothing but the ledger", func() bool {
+	shop, e := f.UnreadyEdge(t)
+	servicetest.Eventually(t, "it lacks nothing but the ledger", func() bool {
 		err := e.Ready(t.Context())
 		return err != nil && strings.Contains(err.Error(), "from the ledger")
 	})
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
-	sameAnswer(t, "the winner", shop.Purchase(t, text), sold)
+	servicetest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
+	edgetest.Same(t, "the winner", shop.Purchase(t, text), sold)
 
 	// Sales that came since, which nobody has listed: found one by one.
 	late := f.OpenSale(1, 1)
 	f.laterSales(t, 60)
-	expectation{status: 200}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", int64(late.FirstItem))))
-	expectation{status: 404, slug: "unknown-item"}.check(t, shop.Post(t, notsaletest.CheckoutPath("bob", 1<<40)))
+	edgetest.Check(t, shop.Post(t, servicetest.CheckoutPath("bob", int64(late.FirstItem))), 200, "", "")
+	edgetest.Check(t, shop.Post(t, servicetest.CheckoutPath("bob", 1<<40)), 404, "unknown-item", "")
 	foreign := of
 	foreign.UUID = sale.UUID{7}
-	expectation{status: 400, slug: "invalid-code"}.check(t, shop.Purchase(t, f.code(f.keys, foreign, 1, "ann", time.Hour)))
+	edgetest.Check(t, shop.Purchase(t, f.code(f.Keys, foreign, 1, "ann", time.Hour)), 400, "invalid-code", "")
 }
 
 // Facts in Redis of commits that the ledger does not know, as after a restore of
@@ -510,18 +509,18 @@ func TestFactsDoNotOutliveARestore(t *testing.T) {
 		AtLimit: []allocation.UserAtLimit{{User: "bob", Codes: []code.ID{{8}}}}, SoldOut: true,
 	}
 	past := f.Cache("past")
-	notsaletest.Eventually(t, "the cache is what the restore left", func() bool {
+	servicetest.Eventually(t, "the cache is what the restore left", func() bool {
 		_, _ = past.Learn(t.Context(), of.UUID, rejection.Mark{}, lost, &facts)
 		now, err := past.Mark(t.Context(), of.UUID)
 		return err == nil && now == lost
 	})
-	notsaletest.Eventually(t, "the cache refuses a checkout", func() bool { // on a busy machine not the first
-		return f.Post(t, notsaletest.CheckoutPath("ann", int64(of.FirstItem))).Status == http.StatusGone
+	servicetest.Eventually(t, "the cache refuses a checkout", func() bool { // on a busy machine not the first
+		return f.Post(t, servicetest.CheckoutPath("ann", int64(of.FirstItem))).Status == http.StatusGone
 	})
-	f.allocate()
+	f.Allocate()
 	for item, user := range map[sale.ItemID]string{of.FirstItem: "ann", of.LastItem(): "bob"} {
-		notsaletest.Eventually(t, user+" can buy", func() bool {
-			return f.Purchase(t, f.code(f.keys, of, item, user, time.Hour)).Status == http.StatusOK
+		servicetest.Eventually(t, user+" can buy", func() bool {
+			return f.Purchase(t, f.code(f.Keys, of, item, user, time.Hour)).Status == http.StatusOK
 		})
 	}
 }
@@ -531,16 +530,16 @@ func TestAReasonUnknownToTheEdgeIsARefusal(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(2, 1)
-	f.spoilt = true
-	stop := f.allocate()
-	text := f.code(f.keys, of, 1, "ann", -time.Hour)
-	expectation{status: 410, slug: "code-expired"}.check(t, f.Purchase(t, text))
+	f.Spoilt = true
+	stop := f.Allocate()
+	text := f.code(f.Keys, of, 1, "ann", -time.Hour)
+	edgetest.Check(t, f.Purchase(t, text), 410, "code-expired", "")
 	stop()
 	if _, err := f.DB.Exec(t.Context(), `UPDATE decisions SET reason = 99`); err != nil {
 		t.Fatal(err)
 	}
-	expectation{status: 409, slug: "refused", contains: "reason-99"}.check(t, f.Purchase(t, text))
-	expectation{status: 409, slug: "refused", contains: "reason-99"}.check(t, f.Get(t, notsaletest.PurchasePath(text)))
+	edgetest.Check(t, f.Purchase(t, text), 409, "refused", "reason-99")
+	edgetest.Check(t, f.Get(t, servicetest.PurchasePath(text)), 409, "refused", "reason-99")
 }
 
 // A checkout that is not known to be recorded gave no code to send again.
@@ -548,11 +547,11 @@ func TestACheckouts503SpeaksOfNoCode(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	f.OpenSale(2, 1)
-	expectation{status: 200}.check(t, f.Post(t, notsaletest.CheckoutPath("ann", 1)))
+	edgetest.Check(t, f.Post(t, servicetest.CheckoutPath("ann", 1)), 200, "", "")
 	f.StopNATS()
-	a := f.Post(t, notsaletest.CheckoutPath("ann", 1))
+	a := f.Post(t, servicetest.CheckoutPath("ann", 1))
 	f.StartNATS()
-	expectation{status: 503, slug: "not-queued", contains: "Check out again"}.check(t, a)
+	edgetest.Check(t, a, 503, "not-queued", "Check out again")
 	if bytes.Contains(a.Body, []byte("same code")) {
 		t.Errorf("%s", a.Body)
 	}
@@ -563,19 +562,19 @@ func TestASmallMaxPayloadIsNo503(t *testing.T) {
 	t.Parallel()
 	const clients = 400
 	g := backendstest.NewGuarded(t, "max_payload: 16KB")
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	serve(t, g, stage)
-	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait, c.CheckoutWait = notsaletest.Patience, notsaletest.Patience })
+	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait, c.CheckoutWait = servicetest.Patience, servicetest.Patience })
 	of := f.OpenSale(clients, 1)
-	f.allocate()
+	f.Allocate()
 	var checkouts, purchases []string
 	for n := range clients {
 		user := "u" + strconv.Itoa(n)
-		checkouts = append(checkouts, notsaletest.CheckoutPath(user, int64(of.FirstItem)+int64(n)))
-		purchases = append(purchases, notsaletest.PurchasePath(f.code(f.keys, of, of.FirstItem+sale.ItemID(n), user, time.Hour)))
+		checkouts = append(checkouts, servicetest.CheckoutPath(user, int64(of.FirstItem)+int64(n)))
+		purchases = append(purchases, servicetest.PurchasePath(f.code(f.Keys, of, of.FirstItem+sale.ItemID(n), user, time.Hour)))
 	}
 	for _, targets := range [][]string{checkouts, purchases} {
-		if got := statuses(atOnce(t, f.Shop, targets)); got[http.StatusOK] != clients {
+		if got := servicetest.Statuses(f.AtOnce(t, targets)); got[http.StatusOK] != clients {
 			t.Errorf("%v, want %d times 200", got, clients)
 		}
 	}

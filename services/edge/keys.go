@@ -1,38 +1,32 @@
-package main
+package edge
 
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/fx"
-
 	"notsale/pkg/boot"
 	"notsale/pkg/code"
-	"notsale/services/edge"
 )
 
 const (
 	// keysWatch is how often an edge looks into its key file.
 	keysWatch = 2 * time.Second
-	// defaultKeysDelay is longer than a changed secret takes to reach all
+	// DefaultKeysDelay is longer than a changed secret takes to reach all
 	// containers of a Kubernetes cluster (two minutes).
-	defaultKeysDelay = 5 * time.Minute
+	DefaultKeysDelay = 5 * time.Minute
 )
 
-// keyFile is the file of an edge's keys, and the ring that it makes: what is
-// added to the file is verified at once, and signs after a delay in which all
-// other edges learn it, too. A key that leaves the file is verified on until the
-// process ends, and so is everything while the file cannot be read.
-type keyFile struct {
+// KeyFile is the file of an edge's keys, and the ring of them. A key that is added to
+// the file verifies codes at once, and signs after a delay in which all other edges
+// learn it. A key that leaves the file verifies until the process ends; so do all
+// while the file cannot be read.
+type KeyFile struct {
 	path  string
 	delay time.Duration
 
@@ -44,12 +38,12 @@ type keyFile struct {
 	broken atomic.Bool // the file cannot be used; written by watch
 }
 
-// openKeys reads the key file of an edge.
-func openKeys(path string, delay time.Duration) (*keyFile, error) {
+// OpenKeys reads the key file of an edge.
+func OpenKeys(path string, delay time.Duration) (*KeyFile, error) {
 	if path == "" {
 		return nil, errors.New("--code-keys is not set: all edges need the same key file (`notsale up` makes one in its data folder)")
 	}
-	f := &keyFile{path: path, delay: delay}
+	f := &KeyFile{path: path, delay: delay}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("--code-keys: %w", err)
@@ -74,28 +68,8 @@ func openKeys(path string, delay time.Duration) (*keyFile, error) {
 // just been changed: the last but one, or the only one.
 func signsFirst(list []code.Key) uint32 { return list[max(0, len(list)-2)].ID }
 
-// ensureKeys is openKeys, after making the file if it does not exist.
-func ensureKeys(path string, delay time.Duration) (*keyFile, error) {
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return openKeys(path, delay)
-	}
-	secret := make([]byte, code.MinSecret)
-	if _, err := rand.Read(secret); err != nil {
-		return nil, fmt.Errorf("drawing a key: %w", err)
-	}
-	text, err := code.FormatKeys([]code.Key{{ID: 1, Secret: secret}})
-	if err != nil {
-		return nil, fmt.Errorf("code keys: %w", err)
-	}
-	// Written beside and renamed, so that a crash leaves no half a file.
-	if err := writeDurably(path, append(text, '\n')); err != nil {
-		return nil, fmt.Errorf("code keys: %w", err)
-	}
-	return openKeys(path, delay)
-}
-
 // read gives no keys when the file says what was learnt last.
-func (f *keyFile) read() (text []byte, list []code.Key, err error) {
+func (f *KeyFile) read() (text []byte, list []code.Key, err error) {
 	text, err = os.ReadFile(f.path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--code-keys: %w", err)
@@ -109,20 +83,10 @@ func (f *keyFile) read() (text []byte, list []code.Key, err error) {
 	return text, list, nil
 }
 
-// module is the ring, and the loop that follows the file.
-func (f *keyFile) module() fx.Option {
-	return fx.Module("code-keys",
-		fx.Supply(f.ring),
-		fx.Invoke(func(lc fx.Lifecycle, down fx.Shutdowner, log *slog.Logger, r prometheus.Registerer, e *edge.Edge) {
-			r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-				Name: "notsale_code_keys_unusable", Help: "1 while the file of the code keys cannot be used; the keys known before are.",
-			}, f.unusable))
-			boot.Background(lc, down, log, "code keys", func(ctx context.Context) error { return f.watch(ctx, e.UseKeys, log) })
-		}),
-	)
-}
+// Ring is made of what the file has and had.
+func (f *KeyFile) Ring() *code.Keyring { return f.ring }
 
-func (f *keyFile) unusable() float64 {
+func (f *KeyFile) unusable() float64 {
 	if f.broken.Load() {
 		return 1
 	}
@@ -130,7 +94,7 @@ func (f *keyFile) unusable() float64 {
 }
 
 // watch follows the file until ctx ends, and looks at once at a SIGHUP.
-func (f *keyFile) watch(ctx context.Context, use func(*code.Keyring), log *slog.Logger) error {
+func (f *KeyFile) watch(ctx context.Context, use func(*code.Keyring), log *slog.Logger) error {
 	hangups, restore := boot.Hangups()
 	defer restore()
 	tick := time.NewTicker(keysWatch)
@@ -142,13 +106,13 @@ func (f *keyFile) watch(ctx context.Context, use func(*code.Keyring), log *slog.
 		case <-hangups:
 		case <-tick.C:
 		}
-		f.follow(time.Now(), log)
+		f.Follow(time.Now(), log)
 		use(f.ring)
 	}
 }
 
-// follow brings the ring up to the file.
-func (f *keyFile) follow(now time.Time, log *slog.Logger) {
+// Follow brings the ring up to the file.
+func (f *KeyFile) Follow(now time.Time, log *slog.Logger) {
 	text, list, err := f.read()
 	before := f.ring
 	var ring *code.Keyring
@@ -177,8 +141,8 @@ func (f *keyFile) follow(now time.Time, log *slog.Logger) {
 	}
 }
 
-// appoint says which key is to sign. One that waits already goes on waiting.
-func (f *keyFile) appoint(id uint32, now time.Time) {
+// appoint says which key is to sign next. The delay of one that waits goes on.
+func (f *KeyFile) appoint(id uint32, now time.Time) {
 	switch {
 	case id == f.ring.Signing():
 		f.due = time.Time{}
@@ -186,17 +150,4 @@ func (f *keyFile) appoint(id uint32, now time.Time) {
 		f.due = now.Add(f.delay)
 	}
 	f.next = id
-}
-
-func writeDurably(path string, text []byte) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }

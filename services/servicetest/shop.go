@@ -1,6 +1,6 @@
 //go:build unix
 
-package notsaletest
+package servicetest
 
 import (
 	"encoding/json"
@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -92,6 +93,38 @@ func (s *Shop) must(t testing.TB, method, target string) Answer {
 		t.Fatalf("%s %.100s: %v", method, target, err)
 	}
 	return a
+}
+
+// AtOnce posts all targets at the same moment and returns the answers.
+func (s *Shop) AtOnce(t testing.TB, targets []string) []Answer {
+	t.Helper()
+	answers := make([]Answer, len(targets))
+	errs := make([]error, len(targets))
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for i, target := range targets {
+		wg.Go(func() {
+			<-start
+			answers[i], errs[i] = s.Do(http.MethodPost, target)
+		})
+	}
+	close(start)
+	wg.Wait()
+	for i, err := range errs {
+		if err != nil {
+			t.Fatalf("POST %s: %v", targets[i], err)
+		}
+	}
+	return answers
+}
+
+// Statuses counts answers by their status.
+func Statuses(answers []Answer) map[int]int {
+	counts := map[int]int{}
+	for i := range answers {
+		counts[answers[i].Status]++
+	}
+	return counts
 }
 
 // CheckoutPath is the target of a checkout.

@@ -1,7 +1,7 @@
 // Package audittest ends tests of the services with an audit: whatever a test
 // did, every stream and the ledger must agree in the end.
 //
-// It stands beside notsaletest, which imports no service.
+// It is a package of its own, because servicetest imports no service.
 package audittest
 
 import (
@@ -86,29 +86,29 @@ func Findings(ctx context.Context, s Stores, id sale.ID) (findings []string, err
 
 // evidence is the open connections.
 type evidence struct {
-	books *ledger.Ledger
-	tape  *stream.Client
-	only  sale.ID // 0: all sales
+	ledger  *ledger.Ledger
+	streams *stream.Client
+	only    sale.ID // 0: all sales
 }
 
 func open(ctx context.Context, s Stores) (*evidence, error) {
-	books, err := ledger.Open(ctx, ledger.Config{URL: s.DatabaseURL, Name: "audit-at-end", Conns: 2, Patience: auditTime})
+	l, err := ledger.Open(ctx, ledger.Config{URL: s.DatabaseURL, Name: "audit-at-end", Conns: 2, Patience: auditTime})
 	if err != nil {
 		return nil, err
 	}
 	cfg := stream.DefaultConfig()
 	cfg.URL, cfg.Name = s.NATSURL, "audit-at-end"
-	tape, err := stream.Connect(ctx, cfg, slog.New(slog.DiscardHandler))
+	streams, err := stream.Connect(ctx, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
-		books.Close()
+		l.Close()
 		return nil, err
 	}
-	return &evidence{books: books, tape: tape}, nil
+	return &evidence{ledger: l, streams: streams}, nil
 }
 
 func (e *evidence) close() {
-	e.tape.Close()
-	e.books.Close()
+	e.streams.Close()
+	e.ledger.Close()
 }
 
 // sales are those that have streams.
@@ -116,7 +116,7 @@ func (e *evidence) sales(ctx context.Context) (ids []sale.ID, err error) {
 	if e.only != 0 {
 		return []sale.ID{e.only}, nil
 	}
-	rows, err := e.books.Sales(ctx, 0, maxSales)
+	rows, err := e.ledger.Sales(ctx, 0, maxSales)
 	for i := range rows {
 		if s := rows[i].State; s == sale.Open || s == sale.SoldOut {
 			ids = append(ids, rows[i].Sale.ID)
@@ -148,16 +148,16 @@ func (e *evidence) waits(ctx context.Context) (string, error) {
 		if waits, err := e.unrecorded(ctx, wire.AttemptStream{Sale: id}); err != nil || waits != "" {
 			return waits, err
 		}
-		info, err := e.tape.Info(ctx, id)
+		info, err := e.streams.Info(ctx, id)
 		if err != nil {
 			return "", err
 		}
-		at, err := e.books.Cursor(ctx, id)
+		at, err := e.ledger.Cursor(ctx, id)
 		if err != nil || at.Cursor.Sequence < info.Last {
 			return fmt.Sprintf("sale %d is decided to %d of %d", id, at.Cursor.Sequence, info.Last), err
 		}
 	}
-	parts, err := e.tape.UnsoldParts(ctx)
+	parts, err := e.streams.UnsoldParts(ctx)
 	for _, part := range parts {
 		if waits, err := e.unrecorded(ctx, wire.AttemptStream{Part: part}); err != nil || waits != "" {
 			return waits, err
@@ -168,11 +168,11 @@ func (e *evidence) waits(ctx context.Context) (string, error) {
 
 // unrecorded says what of a stream of attempts is not recorded; empty: nothing.
 func (e *evidence) unrecorded(ctx context.Context, of wire.AttemptStream) (string, error) {
-	info, err := e.tape.AttemptInfo(ctx, of)
+	info, err := e.streams.AttemptInfo(ctx, of)
 	if err != nil {
 		return "", err
 	}
-	at, err := e.books.AttemptCursor(ctx, of)
+	at, err := e.ledger.AttemptCursor(ctx, of)
 	if errors.Is(err, ledger.ErrNotFound) {
 		err = nil
 	}
@@ -188,13 +188,13 @@ func (e *evidence) audit(ctx context.Context) (findings []string, err error) {
 		return nil, err
 	}
 	for _, id := range ids {
-		r, err := auditor.Audit(ctx, e.books, e.tape, id, auditor.Options{Share: 1})
+		r, err := auditor.Audit(ctx, e.ledger, e.streams, id, auditor.Options{Share: 1})
 		if err != nil {
 			return findings, fmt.Errorf("sale %d: %w", id, err)
 		}
 		findings = append(findings, show(r)...)
 	}
-	r, err := auditor.AuditRest(ctx, e.books, e.tape)
+	r, err := auditor.AuditRest(ctx, e.ledger, e.streams)
 	if errors.Is(err, stream.ErrLost) {
 		return findings, nil // no scheduler has ever run
 	}

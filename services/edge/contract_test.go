@@ -1,110 +1,29 @@
 //go:build unix
 
-package main
+package edge_test
 
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"io"
 	"math"
 	"net/http"
 	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
-	"notsale/pkg/telemetry"
 	"notsale/pkg/wire"
-	"notsale/services/allocator"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
-	"notsale/services/notsale/notsaletest/audittest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
-
-// front is an edge on a stage of its own, without an allocator until allocate.
-// The test ends with an audit.
-type front struct {
-	*notsaletest.Stage
-	*notsaletest.Shop
-
-	t       *testing.T
-	keys    *code.Keyring
-	cfg     edge.Config // of all edges
-	edge    *edge.Edge
-	metrics *prometheus.Registry // of the edge
-	stop    func()               // stops the edge
-	// spoilt: the test has written into the tables itself, or into the streams,
-	// so that an audit has findings by design.
-	spoilt bool
-}
-
-func newFront(t *testing.T, change func(*edge.Config), opts ...backendstest.Option) *front {
-	t.Helper()
-	return frontOn(t, notsaletest.New(t, opts...), change)
-}
-
-// frontOn is newFront on a stage that the test has changed.
-func frontOn(t *testing.T, stage *notsaletest.Stage, change func(*edge.Config)) *front {
-	t.Helper()
-	f := &front{Stage: stage, t: t, keys: newKeyring(t, 1), metrics: prometheus.NewRegistry()}
-	t.Cleanup(func() { // after the services have stopped
-		if !f.spoilt && !t.Failed() {
-			audittest.Clean(t, audittest.Stores{DatabaseURL: f.DatabaseURL, NATSURL: f.NATSURL})
-		}
-	})
-	cfg := edge.DefaultConfig()
-	cfg.Listen = "127.0.0.1:0"
-	cfg.PurchaseWait, cfg.CheckoutWait = notsaletest.Patience, notsaletest.Patience // as long as a busy machine takes
-	if change != nil {
-		change(&cfg)
-	}
-	l, s, c := f.Ledger("edge"), f.Stream("edge"), f.Cache("edge")
-	health := &telemetry.Health{}
-	health.Add("database", l.Ping)
-	health.Add("redis", c.Probe)
-	health.Add("nats", s.Ping)
-	if err := s.CreateUnsold(t.Context(), 1); err != nil { // a scheduler's first act
-		t.Fatal(err)
-	}
-	e, err := edge.New(cfg, f.keys, l, s, c, health, f.Log, f.metrics)
-	if err == nil {
-		err = e.Listen(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.cfg, f.edge = cfg, e
-	f.stop = f.Run(e.Run)
-	f.Shop = notsaletest.NewShop(t, e.Address())
-	notsaletest.Eventually(t, "the edge is ready", func() bool { return e.Ready(t.Context()) == nil })
-	return f
-}
-
-func (f *front) allocate() (stop func()) {
-	f.t.Helper()
-	a, err := allocator.New(allocator.DefaultConfig(), f.Ledger("allocator"), f.Stream("allocator"), f.Cache("allocator"), f.Log, prometheus.NewRegistry())
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return f.Run(a.Run)
-}
-
-func newKeyring(t *testing.T, seed byte) *code.Keyring {
-	t.Helper()
-	keys, err := code.NewKeyring([]code.Key{{ID: 1, Secret: bytes.Repeat([]byte{seed}, code.MinSecret)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keys
-}
 
 // code makes a code as an edge would, with any claims.
 func (f *front) code(keys *code.Keyring, of sale.Sale, item sale.ItemID, user string, life time.Duration) string {
@@ -122,57 +41,9 @@ type expectation struct {
 	contains             string
 }
 
-// check compares an answer with what every answer of its kind must have.
-func (e expectation) check(t *testing.T, a notsaletest.Answer) {
+func (e expectation) check(t *testing.T, a servicetest.Answer) {
 	t.Helper()
-	if a.Status != e.status || !strings.Contains(string(a.Body), e.contains) {
-		t.Errorf("%d %s, want %d with %q", a.Status, a.Body, e.status, e.contains)
-	}
-	checkHeaders(t, a)
-	checkCompact(t, a)
-	if e.slug == "" {
-		return
-	}
-	p := problemOf(t, a)
-	if p.Type != "urn:notsale:problem:"+e.slug || p.Title == "" || p.Detail == "" || p.Status != e.status {
-		t.Errorf("problem %s, want one of type %s", a.Body, e.slug)
-	}
-	retryable := e.status >= 500 || e.slug == "no-decision-yet" && !bytes.Contains(a.Body, []byte(`"lost_to"`))
-	if p.Retryable == nil || *p.Retryable != retryable {
-		t.Errorf("%s: retryable, want %v", a.Body, retryable)
-	}
-}
-
-func checkHeaders(t *testing.T, a notsaletest.Answer) {
-	t.Helper()
-	for name, want := range map[string]string{
-		"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
-		"Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-	} {
-		if got := a.Header.Get(name); got != want {
-			t.Errorf("%s: %q, want %q", name, got, want)
-		}
-	}
-	if id := a.Header.Get("X-Request-ID"); len(id) != 16 {
-		t.Errorf("X-Request-Id: %q", id)
-	}
-	_, wait := a.Header["Retry-After"]
-	if want := a.Status == http.StatusAccepted || a.Status == http.StatusServiceUnavailable; wait != want {
-		t.Errorf("%d with Retry-After: %v, want %v", a.Status, wait, want)
-	}
-}
-
-// checkCompact fails on spaces after colons and commas, which clients that cut
-// strings out of answers do not expect.
-func checkCompact(t *testing.T, a notsaletest.Answer) {
-	t.Helper()
-	if !strings.Contains(a.Header.Get("Content-Type"), "json") {
-		return
-	}
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, a.Body); err != nil || !bytes.Equal(compact.Bytes(), a.Body) {
-		t.Errorf("%s is not compact JSON (%v)", a.Body, err)
-	}
+	edgetest.Check(t, a, e.status, e.slug, e.contains)
 }
 
 // The table of answers, in the order in which a sale goes.
@@ -181,7 +52,7 @@ func TestContract(t *testing.T) {
 	f := newFront(t, nil)
 	small := f.OpenSale(2, 10)  // items 1 and 2
 	large := f.OpenSale(20, 10) // items 3 to 22
-	f.allocate()
+	f.Allocate()
 	own, rival := f.Checkout(t, "ann", 1), f.Checkout(t, "bob", 1)
 	spare := f.Checkout(t, "cid", 2)
 	run := func(list ...expectation) {
@@ -191,7 +62,7 @@ func TestContract(t *testing.T) {
 		}
 	}
 	const post, get = http.MethodPost, http.MethodGet
-	expired := notsaletest.PurchasePath(f.code(f.keys, small, 2, "dan", -time.Minute))
+	expired := servicetest.PurchasePath(f.code(f.Keys, small, 2, "dan", -time.Minute))
 	run(
 		expectation{"checkout", post, "/checkout?user_id=eve&id=2", 200, "", `"code":"`},
 		expectation{"checkout by item_id", post, "/checkout?user_id=eve&item_id=2", 200, "", `"item":2,`},
@@ -209,25 +80,25 @@ func TestContract(t *testing.T) {
 		expectation{"purchase with a broken query", post, "/purchase?code=%zz", 400, "invalid-parameter", ""},
 		expectation{"purchase with no code of ours", post, "/purchase?code=abc", 400, "invalid-code", ""},
 		expectation{"decision of no code of ours", get, "/purchase?code=abc", 400, "invalid-code", ""},
-		expectation{"decision that is not made", get, notsaletest.PurchasePath(own.Code), 404, "no-decision-yet", "no decision yet, POST again"},
-		expectation{"purchase", post, notsaletest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful","status":"success"`},
-		expectation{"purchase again", post, notsaletest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful","status":"success"`},
-		expectation{"decision", get, notsaletest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful","status":"success"`},
-		expectation{"item taken", post, notsaletest.PurchasePath(rival.Code), 409, "item-taken", ""},
+		expectation{"decision that is not made", get, servicetest.PurchasePath(own.Code), 404, "no-decision-yet", "no decision yet, POST again"},
+		expectation{"purchase", post, servicetest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful","status":"success"`},
+		expectation{"purchase again", post, servicetest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful","status":"success"`},
+		expectation{"decision", get, servicetest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful","status":"success"`},
+		expectation{"item taken", post, servicetest.PurchasePath(rival.Code), 409, "item-taken", ""},
 		expectation{"code expired", post, expired, 410, "code-expired", ""},
 		expectation{"decision of an expired code", get, expired, 410, "code-expired", `"position":`},
 	)
-	notsaletest.Eventually(t, "the cache knows the owner", func() bool { return f.Post(t, "/checkout?user_id=eve&id=1").Status == 409 })
+	servicetest.Eventually(t, "the cache knows the owner", func() bool { return f.Post(t, "/checkout?user_id=eve&id=1").Status == 409 })
 	run(expectation{"checkout of a taken item", post, "/checkout?user_id=eve&id=1", 409, "item-taken", ""})
 	late := f.Checkout(t, "fay", 2)
 	if a := f.Purchase(t, spare.Code); a.Status != http.StatusOK {
 		t.Fatalf("%d %s", a.Status, a.Body)
 	}
-	notsaletest.Eventually(t, "the cache knows that all is sold", func() bool { return f.Post(t, "/checkout?user_id=eve&id=1").Status == 410 })
+	servicetest.Eventually(t, "the cache knows that all is sold", func() bool { return f.Post(t, "/checkout?user_id=eve&id=1").Status == 410 })
 	run(
 		expectation{"checkout of a sold out sale", post, "/checkout?user_id=eve&id=2", 410, "sold-out", ""},
-		expectation{"purchase in a sold out sale", post, notsaletest.PurchasePath(late.Code), 410, "sold-out", ""},
-		expectation{"granted in a sold out sale", post, notsaletest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful"`},
+		expectation{"purchase in a sold out sale", post, servicetest.PurchasePath(late.Code), 410, "sold-out", ""},
+		expectation{"granted in a sold out sale", post, servicetest.PurchasePath(own.Code), 200, "", `"message":"Purchase successful"`},
 		expectation{"no route", get, "/nowhere", 404, "not-found", ""},
 		expectation{"no trailing slash", get, "/sales/", 404, "not-found", ""},
 		expectation{"no method", get, "/checkout", 405, "method-not-allowed", ""},
@@ -265,7 +136,7 @@ func TestContract(t *testing.T) {
 	t.Run("pictures", func(t *testing.T) { checkPictures(t, f) })
 }
 
-func must(t *testing.T, shop *notsaletest.Shop, method, target string, headers ...string) notsaletest.Answer {
+func must(t *testing.T, shop *servicetest.Shop, method, target string, headers ...string) servicetest.Answer {
 	t.Helper()
 	a, err := shop.Do(method, target, headers...)
 	if err != nil {
@@ -313,7 +184,7 @@ func checkBodies(t *testing.T, f *front) {
 }
 
 // checkGrantedBody reads what the body of a purchase says.
-func checkGrantedBody(t *testing.T, f *front, c notsaletest.Checkout) {
+func checkGrantedBody(t *testing.T, f *front, c servicetest.Checkout) {
 	a, b := f.Purchase(t, c.Code), f.Purchase(t, c.Code)
 	if !bytes.Equal(a.Body, b.Body) || a.Header.Get("X-Request-ID") == b.Header.Get("X-Request-ID") {
 		t.Error("two answers to one code differ in their bodies or have one request id")
@@ -360,15 +231,15 @@ func checkForgeries(t *testing.T, f *front, of, other sale.Sale) {
 		"padded":           good + "=",
 		"very long":        strings.Repeat("A", 1500),
 		"hostile":          "\x00\xff ' \" ; --",
-		"of another key":   f.code(newKeyring(t, 2), of, 1, "kim", time.Hour),
-		"of no sale":       f.code(f.keys, unknown, 1, "kim", time.Hour),
-		"item of no sale":  f.code(f.keys, of, 999, "kim", time.Hour),
-		"item of another":  f.code(f.keys, of, other.FirstItem, "kim", time.Hour),
-		"forged, expired":  f.code(newKeyring(t, 2), of, 1, "kim", -time.Hour),
-		"other sale's one": f.code(newKeyring(t, 2), other, 1, "kim", time.Hour),
+		"of another key":   f.code(edgetest.NewKeyring(t, 2), of, 1, "kim", time.Hour),
+		"of no sale":       f.code(f.Keys, unknown, 1, "kim", time.Hour),
+		"item of no sale":  f.code(f.Keys, of, 999, "kim", time.Hour),
+		"item of another":  f.code(f.Keys, of, other.FirstItem, "kim", time.Hour),
+		"forged, expired":  f.code(edgetest.NewKeyring(t, 2), of, 1, "kim", -time.Hour),
+		"other sale's one": f.code(edgetest.NewKeyring(t, 2), other, 1, "kim", time.Hour),
 	}
 	for _, method := range []string{http.MethodPost, http.MethodGet} {
-		var want notsaletest.Answer
+		var want servicetest.Answer
 		for name, text := range forgeries {
 			a := must(t, f.Shop, method, "/purchase?code="+url.QueryEscape(text))
 			expectation{status: 400, slug: "invalid-code"}.check(t, a)
@@ -407,7 +278,7 @@ func checkPages(t *testing.T, f *front) {
 			t.Fatalf("%+v", p)
 		}
 		for _, item := range p.Items {
-			if seen++; item.ID != seen || item.Name == "" || names[item.Name] || item.Image != "/items/"+itoa(int(item.ID))+"/image" {
+			if seen++; item.ID != seen || item.Name == "" || names[item.Name] || item.Image != "/items/"+strconv.Itoa(int(item.ID))+"/image" {
 				t.Errorf("%+v, want item %d", item, seen)
 			}
 			names[item.Name] = true
@@ -424,7 +295,7 @@ func checkPages(t *testing.T, f *front) {
 	for target, want := range map[string][]int64{
 		"/sales": {2, 1}, "/sales?limit=1": {2}, "/sales?before=2": {1}, "/sales?before=2&limit=1": {1}, "/sales?before=1": {}, "/sales?limit=0": {},
 	} {
-		var list []notsaletest.Sale
+		var list []servicetest.Sale
 		got := []int64{}
 		f.Get(t, target).Decode(t, &list)
 		for _, s := range list {
@@ -460,10 +331,10 @@ func TestPending(t *testing.T) {
 	f := newFront(t, func(c *edge.Config) { c.PurchaseWait, c.Waiting = 200*time.Millisecond, 1 })
 	of := f.OpenSale(5, 10)
 	c := f.Checkout(t, "ann", 1)
-	target := notsaletest.PurchasePath(c.Code)
+	target := servicetest.PurchasePath(c.Code)
 	var location string
 	for range 2 {
-		a := pending(t, func() notsaletest.Answer { return f.Purchase(t, c.Code) })
+		a := pending(t, func() servicetest.Answer { return f.Purchase(t, c.Code) })
 		expectation{status: 202, contains: `"status":"pending"`}.check(t, a)
 		location = a.Header.Get("Location")
 		if location != target || a.Header.Get("Retry-After") != "1" {
@@ -471,16 +342,16 @@ func TestPending(t *testing.T) {
 		}
 		expectation{status: 404, slug: "no-decision-yet", contains: "no decision yet, POST again"}.check(t, f.Get(t, target))
 	}
-	notsaletest.Eventually(t, "one waits, and others who come at once may not", func() bool {
-		answers := statuses(atOnce(t, f.Shop, slices.Repeat([]string{target}, 8)))
+	servicetest.Eventually(t, "one waits, and others who come at once may not", func() bool {
+		answers := servicetest.Statuses(f.AtOnce(t, slices.Repeat([]string{target}, 8)))
 		if answers[503]+answers[202] != 8 {
 			t.Fatalf("one may wait, eight came: %v, want 202 and 503", answers)
 		}
 		return answers[http.StatusServiceUnavailable] > 0 && answers[http.StatusAccepted] > 0
 	})
-	f.allocate()
-	var a notsaletest.Answer
-	notsaletest.Eventually(t, "the decision comes", func() bool {
+	f.Allocate()
+	var a servicetest.Answer
+	servicetest.Eventually(t, "the decision comes", func() bool {
 		a = f.Purchase(t, c.Code)
 		return a.Status == http.StatusOK
 	})
@@ -498,7 +369,7 @@ func TestFullStream(t *testing.T) {
 	f := newFront(t, nil)
 	f.SaleBytes = 4 << 10
 	f.OpenSale(1000, 10)
-	f.allocate()
+	f.Allocate()
 	own := f.Checkout(t, "ann", 1)
 	granted := f.Purchase(t, own.Code)
 	if granted.Status != http.StatusOK {
@@ -507,14 +378,14 @@ func TestFullStream(t *testing.T) {
 	item := int64(1)
 	for a := granted; a.Status == http.StatusOK && item < 100; {
 		item++
-		if a = f.Purchase(t, f.Checkout(t, notsaletest.User(int(item)), item).Code); a.Status != http.StatusOK {
+		if a = f.Purchase(t, f.Checkout(t, servicetest.User(int(item)), item).Code); a.Status != http.StatusOK {
 			expectation{status: 503, slug: "stream-full"}.check(t, a)
 		}
 	}
 	if item == 100 {
 		t.Error("the stream takes any number of requests")
 	}
-	for _, a := range []notsaletest.Answer{f.Purchase(t, own.Code), f.Get(t, notsaletest.PurchasePath(own.Code))} {
+	for _, a := range []servicetest.Answer{f.Purchase(t, own.Code), f.Get(t, servicetest.PurchasePath(own.Code))} {
 		if a.Status != http.StatusOK || !bytes.Equal(a.Body, granted.Body) {
 			t.Errorf("what was granted before: %d %s, want %s", a.Status, a.Body, granted.Body)
 		}
@@ -526,14 +397,14 @@ func TestStoresAway(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = time.Second }, backendstest.WithOwnPostgres, backendstest.WithOwnRedis)
 	f.OpenSale(20, 10)
-	f.allocate()
+	f.Allocate()
 	next := int64(0)
 	sells := func(patient bool) {
 		t.Helper()
 		next++
-		c := f.Checkout(t, "ann"+itoa(int(next)), next)
+		c := f.Checkout(t, "ann"+strconv.Itoa(int(next)), next)
 		a := f.Purchase(t, c.Code)
-		for deadline := time.Now().Add(notsaletest.Patience); (a.Status == 202 || patient && a.Status != 200) && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(servicetest.Patience); (a.Status == 202 || patient && a.Status != 200) && time.Now().Before(deadline); {
 			a = f.Purchase(t, c.Code)
 		}
 		if a.Status != http.StatusOK {
@@ -543,7 +414,7 @@ func TestStoresAway(t *testing.T) {
 	health := func(status int, dead string) {
 		t.Helper()
 		var got map[string]string
-		notsaletest.Eventually(t, "health says "+itoa(status), func() bool {
+		servicetest.Eventually(t, "health says "+strconv.Itoa(status), func() bool {
 			a := f.Get(t, "/health")
 			got = nil
 			a.Decode(t, &got)
@@ -559,7 +430,7 @@ func TestStoresAway(t *testing.T) {
 	}
 	ready := func(status int) {
 		t.Helper()
-		notsaletest.Eventually(t, "readyz answers "+itoa(status), func() bool { return f.Get(t, "/readyz").Status == status })
+		servicetest.Eventually(t, "readyz answers "+strconv.Itoa(status), func() bool { return f.Get(t, "/readyz").Status == status })
 	}
 	sells(true)
 	health(200, "")
@@ -583,7 +454,7 @@ func TestStoresAway(t *testing.T) {
 	ready(200)
 	expectation{status: 200}.check(t, f.Post(t, "/checkout?user_id=ann&id=19"))
 	expectation{status: 202}.check(t, f.Purchase(t, open.Code))
-	for _, target := range []string{notsaletest.PurchasePath(open.Code), "/sales", "/sales/1", "/sales/1/items", "/items/1"} {
+	for _, target := range []string{servicetest.PurchasePath(open.Code), "/sales", "/sales/1", "/sales/1/items", "/items/1"} {
 		expectation{status: 503, slug: "ledger-unavailable"}.check(t, f.Get(t, target))
 	}
 	expectation{status: 200}.check(t, f.Get(t, "/items/1/image"))
@@ -593,7 +464,7 @@ func TestStoresAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	health(200, "")
-	notsaletest.Eventually(t, "what was queued is decided", func() bool { return f.Get(t, notsaletest.PurchasePath(open.Code)).Status == 200 })
+	servicetest.Eventually(t, "what was queued is decided", func() bool { return f.Get(t, servicetest.PurchasePath(open.Code)).Status == 200 })
 	sells(true)
 
 	fresh := f.Checkout(t, "fresh", 17)
@@ -606,8 +477,8 @@ func TestStoresAway(t *testing.T) {
 	expectation{status: 503, slug: "not-queued"}.check(t, f.Purchase(t, fresh.Code))
 	// It is decided, and the ledger knows: it is asked again once the pause is
 	// over for which it is left alone after an error.
-	notsaletest.Eventually(t, "a sold code is told so without NATS", func() bool { return f.Purchase(t, open.Code).Status == 200 })
-	expectation{status: 200}.check(t, f.Get(t, notsaletest.PurchasePath(open.Code)))
+	servicetest.Eventually(t, "a sold code is told so without NATS", func() bool { return f.Purchase(t, open.Code).Status == 200 })
+	expectation{status: 200}.check(t, f.Get(t, servicetest.PurchasePath(open.Code)))
 	f.StartNATS()
 	ready(200)
 	sells(true)
@@ -624,7 +495,7 @@ func TestAttemptsAreStoredBeforeTheAnswer(t *testing.T) {
 	f.Post(t, "/checkout?user_id=ann&id=6")
 	c := f.Stream("looker")
 	for id, want := range map[sale.ID]wire.Outcome{1: wire.Issued, 0: wire.UnknownItem} {
-		messages := collect(t, c.AttemptMessages(t.Context(), id, 1, math.MaxUint64))
+		messages := servicetest.Collect(t, c.AttemptMessages(t.Context(), id, 1, math.MaxUint64))
 		if len(messages) != 1 {
 			t.Fatalf("sale %d has %d messages of attempts, want 1", id, len(messages))
 		}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package edge_test
 
 import (
 	"bufio"
@@ -12,19 +12,17 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/fx"
-
-	"notsale/pkg/boot"
 	"notsale/pkg/wire"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 // slowPages makes each page of items that has a sold one take longer than anybody
 // waits, and nothing else.
 func (f *front) slowPages(t *testing.T) {
 	t.Helper()
-	f.spoilt = true
+	f.Spoilt = true
 	for _, statement := range []string{
 		`ALTER TABLE items RENAME TO the_items`,
 		`CREATE FUNCTION slow() RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$ BEGIN
@@ -46,15 +44,15 @@ func TestAFloodOfPageReadsDoesNotTurnOffTheLookUps(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(50, 10)
-	f.allocate()
-	text := f.code(f.keys, of, 1, "ann", time.Hour)
+	f.Allocate()
+	text := f.code(f.Keys, of, 1, "ann", time.Hour)
 	sold := f.Purchase(t, text)
 	expectation{status: 200}.check(t, sold)
 	f.slowPages(t)
 
 	var flood sync.WaitGroup
 	var over atomic.Bool
-	pages := make(chan notsaletest.Answer, 1)
+	pages := make(chan servicetest.Answer, 1)
 	for n := range 40 {
 		flood.Go(func() {
 			for !over.Load() {
@@ -71,17 +69,17 @@ func TestAFloodOfPageReadsDoesNotTurnOffTheLookUps(t *testing.T) {
 	reading := func() int64 {
 		return f.Count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE '-- Which of the items%'`)
 	}
-	notsaletest.Eventually(t, "pages are read", func() bool { return reading() >= 2 })
-	notsaletest.Eventually(t, "most repeats stay out of the stream, and most winners who ask are told", func() bool {
+	servicetest.Eventually(t, "pages are read", func() bool { return reading() >= 2 })
+	servicetest.Eventually(t, "most repeats stay out of the stream, and most winners who ask are told", func() bool {
 		const tries, most = 10, 3 // that a busy machine answers late
 		posts, gets := 0, 0       // that the look-ups did not answer
 		for range tries {
 			last := f.last(t, of)
-			sameAnswer(t, "a repeat", decided(t, f.Shop, text), sold)
+			edgetest.Same(t, "a repeat", decided(t, f.Shop, text), sold)
 			if f.last(t, of) != last {
 				posts++
 			}
-			if a := f.Get(t, notsaletest.PurchasePath(text)); a.Status != http.StatusOK {
+			if a := f.Get(t, servicetest.PurchasePath(text)); a.Status != http.StatusOK {
 				gets++
 			}
 		}
@@ -98,30 +96,30 @@ func TestOneCodePostedByACrowdLeavesRoomForOthers(t *testing.T) {
 	const places, crowd, wait = 100, 200, 65
 	f := newFront(t, func(c *edge.Config) { c.Waiting, c.PurchaseWait = places, time.Minute })
 	of := f.OpenSale(5, 10)
-	text := f.code(f.keys, of, 1, "ann", time.Hour)
-	posted := make(chan notsaletest.Answer, crowd)
+	text := f.code(f.Keys, of, 1, "ann", time.Hour)
+	posted := make(chan servicetest.Answer, crowd)
 	for range crowd {
 		go func() {
-			a, _ := f.Do(http.MethodPost, notsaletest.PurchasePath(text))
+			a, _ := f.Do(http.MethodPost, servicetest.PurchasePath(text))
 			posted <- a
 		}()
 	}
 	for range crowd - wait {
 		expectation{status: 503, slug: "overload"}.check(t, <-posted)
 	}
-	notsaletest.Eventually(t, "the crowd's request is queued", func() bool { return f.last(t, of) >= 2 }) // in a pack of its own
-	other := make(chan notsaletest.Answer, 1)
+	servicetest.Eventually(t, "the crowd's request is queued", func() bool { return f.last(t, of) >= 2 }) // in a pack of its own
+	other := make(chan servicetest.Answer, 1)
 	go func() {
-		a, _ := f.Do(http.MethodPost, notsaletest.PurchasePath(f.code(f.keys, of, 2, "bob", time.Hour)))
+		a, _ := f.Do(http.MethodPost, servicetest.PurchasePath(f.code(f.Keys, of, 2, "bob", time.Hour)))
 		other <- a
 	}()
-	notsaletest.Eventually(t, "the other's request is queued", func() bool { return f.last(t, of) >= 3 })
-	f.allocate()
+	servicetest.Eventually(t, "the other's request is queued", func() bool { return f.last(t, of) >= 3 })
+	f.Allocate()
 	expectation{status: 200}.check(t, <-other)
 	first := <-posted
 	expectation{status: 200}.check(t, first)
 	for range wait - 1 {
-		sameAnswer(t, "one of the crowd", <-posted, first)
+		edgetest.Same(t, "one of the crowd", <-posted, first)
 	}
 }
 
@@ -137,16 +135,16 @@ func TestCheckoutsTakeNoRoomFromPurchases(t *testing.T) {
 			t.Parallel()
 			f := newFront(t, change)
 			of := f.OpenSale(50, 10)
-			f.allocate()
+			f.Allocate()
 			text := f.Checkout(t, "ann", 1).Code
 			for n := range 5 {
-				if a := f.Post(t, notsaletest.CheckoutPath("ann", int64(n+2))); a.Status != http.StatusTooManyRequests {
+				if a := f.Post(t, servicetest.CheckoutPath("ann", int64(n+2))); a.Status != http.StatusTooManyRequests {
 					t.Errorf("one checkout too many: %d %s", a.Status, a.Body)
 				}
 			}
 			expectation{status: 200}.check(t, f.Purchase(t, text))
 			for n := range 5 {
-				if a := f.Purchase(t, f.code(f.keys, of, of.FirstItem+10, "ann", time.Duration(n+1)*time.Hour)); a.Status != http.StatusTooManyRequests {
+				if a := f.Purchase(t, f.code(f.Keys, of, of.FirstItem+10, "ann", time.Duration(n+1)*time.Hour)); a.Status != http.StatusTooManyRequests {
 					t.Errorf("one purchase too many: %d %s", a.Status, a.Body)
 				}
 			}
@@ -168,26 +166,12 @@ func TestACheckoutWithABrokenBodyIsStored(t *testing.T) {
 	if answer.StatusCode != http.StatusBadRequest {
 		t.Errorf("%s", answer.Status)
 	}
-	messages := collect(t, f.Stream("looker").AttemptMessages(t.Context(), 0, 1, math.MaxUint64)) // this edge has not seen the sale yet
+	messages := servicetest.Collect(t, f.Stream("looker").AttemptMessages(t.Context(), 0, 1, math.MaxUint64)) // this edge has not seen the sale yet
 	if len(messages) != 1 {
 		t.Fatalf("%d messages of attempts, want 1", len(messages))
 	}
 	_, attempts, err := wire.DecodeAttempts(messages[0].Data)
 	if err != nil || len(attempts) != 1 || attempts[0].Outcome != wire.InvalidParameter || attempts[0].User != "ann" {
 		t.Errorf("%+v, %v", attempts, err)
-	}
-}
-
-// A process with an edge is given the time that the edge takes to answer what has
-// arrived, whatever it was told to wait for.
-func TestAStopIsGivenTheTimeThatAnEdgeTakes(t *testing.T) {
-	t.Parallel()
-	s := newSettings()
-	for _, wait := range []time.Duration{s.edge.PurchaseWait, time.Minute} {
-		s.edge.PurchaseWait, s.edge.Drain = wait, time.Hour
-		app := fx.New(fx.NopLogger, s.stopTime())
-		if got := app.StopTimeout(); got < s.edge.StopTime()+boot.StopTimeout || got < wait+time.Hour {
-			t.Errorf("the process is given %v, its edge takes up to %v", got, s.edge.StopTime())
-		}
 	}
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package edge_test
 
 import (
 	"bufio"
@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // lastResort is when a test gives up waiting on a socket.
@@ -24,15 +24,15 @@ const lastResort = time.Minute
 
 // dial opens a connection to the edge and sends what is given.
 func (f *front) dial(text string) net.Conn {
-	f.t.Helper()
+	f.T.Helper()
 	var d net.Dialer
-	conn, err := d.DialContext(f.t.Context(), "tcp", strings.TrimPrefix(f.Base, "http://"))
+	conn, err := d.DialContext(f.T.Context(), "tcp", strings.TrimPrefix(f.Base, "http://"))
 	if err == nil {
-		f.t.Cleanup(func() { _ = conn.Close() })
+		f.T.Cleanup(func() { _ = conn.Close() })
 		err = errors.Join(conn.SetDeadline(time.Now().Add(lastResort)), write(conn, text))
 	}
 	if err != nil {
-		f.t.Fatal(err)
+		f.T.Fatal(err)
 	}
 	return conn
 }
@@ -132,16 +132,16 @@ func TestAStopWaitsForRequestsAndNotForConnections(t *testing.T) {
 	f := newFront(t, func(c *edge.Config) { c.PurchaseWait = time.Minute })
 	of := f.OpenSale(500, 10)
 	c := f.Checkout(t, "ann", 1)
-	answered := make(chan notsaletest.Answer, 1)
+	answered := make(chan servicetest.Answer, 1)
 	go func() {
-		a, err := f.Do(http.MethodPost, notsaletest.PurchasePath(c.Code))
+		a, err := f.Do(http.MethodPost, servicetest.PurchasePath(c.Code))
 		if err != nil {
 			t.Error(err)
 		}
 		answered <- a
 	}()
 	looker := f.Stream("looker")
-	notsaletest.Eventually(t, "the request waits for its decision", func() bool {
+	servicetest.Eventually(t, "the request waits for its decision", func() bool {
 		info, err := looker.Info(t.Context(), of.ID)
 		return err == nil && info.Last == 2
 	})
@@ -159,15 +159,15 @@ func TestAStopWaitsForRequestsAndNotForConnections(t *testing.T) {
 	}
 	f.Checkout(t, "bob", 2)
 	stopped := make(chan struct{})
-	go func() { f.stop(); close(stopped) }()
-	notsaletest.Eventually(t, "the edge takes no new connections", func() bool {
+	go func() { f.Stop(); close(stopped) }()
+	servicetest.Eventually(t, "the edge takes no new connections", func() bool {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.Base, "http://")) //nolint:noctx // refused at once
 		if err == nil {
 			_ = conn.Close()
 		}
 		return err != nil
 	})
-	f.allocate()
+	f.Allocate()
 	if a := <-answered; a.Status != http.StatusOK {
 		t.Errorf("a request that waited when the edge was stopped: %d %s", a.Status, a.Body)
 	}

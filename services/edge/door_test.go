@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package edge_test
 
 import (
 	"bufio"
@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,11 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"notsale/pkg/code"
 	"notsale/pkg/effort"
 	"notsale/pkg/sale"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
+	"notsale/services/servicetest/edgetest"
 )
 
 // Where rates are limited, checkouts and purchases say what is left; nothing else
@@ -32,8 +30,8 @@ func TestRateLimitHeaders(t *testing.T) {
 	const policy, state = "Ratelimit-Policy", "Ratelimit"
 	f := newFront(t, func(c *edge.Config) { c.RatePerUser, c.RatePerAddress = 0.001, 99.5 })
 	f.OpenSale(20, 10)
-	f.allocate()
-	check := func(a notsaletest.Answer, status int) {
+	f.Allocate()
+	check := func(a servicetest.Answer, status int) {
 		t.Helper()
 		if a.Status != status || !slices.Equal(a.Header[policy], []string{`"address";q=100;w=2`, `"user";q=1;w=1000`}) {
 			t.Errorf("%d %s: %q, want %d", a.Status, a.Body, a.Header[policy], status)
@@ -43,21 +41,21 @@ func TestRateLimitHeaders(t *testing.T) {
 			t.Errorf("%q", left)
 		}
 	}
-	first := f.Post(t, notsaletest.CheckoutPath("ann", 1))
+	first := f.Post(t, servicetest.CheckoutPath("ann", 1))
 	check(first, http.StatusOK)
 	if !strings.HasPrefix(first.Header[state][0], `"address";r=99;t=1`) {
 		t.Errorf("after one of a hundred: %q", first.Header[state])
 	}
-	var c notsaletest.Checkout
+	var c servicetest.Checkout
 	first.Decode(t, &c)
-	check(f.Post(t, notsaletest.CheckoutPath("ann", 2)), http.StatusTooManyRequests)
+	check(f.Post(t, servicetest.CheckoutPath("ann", 2)), http.StatusTooManyRequests)
 	check(f.Purchase(t, c.Code), http.StatusOK)
 	if a := f.Get(t, "/sales"); a.Header[policy] != nil || a.Header[state] != nil {
 		t.Errorf("a page says %v", a.Header)
 	}
 	free := newFront(t, nil)
 	free.OpenSale(20, 10)
-	if a := free.Post(t, notsaletest.CheckoutPath("ann", 1)); a.Header[policy] != nil || a.Header[state] != nil {
+	if a := free.Post(t, servicetest.CheckoutPath("ann", 1)); a.Header[policy] != nil || a.Header[state] != nil {
 		t.Errorf("without limits: %v", a.Header)
 	}
 }
@@ -68,8 +66,8 @@ func TestTheUserThatAProxyNames(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, func(c *edge.Config) { c.UserHeader, c.TrustedProxies = "x-auth-user", []string{"127.0.0.1"} })
 	f.OpenSale(20, 10)
-	f.allocate()
-	as := func(method, target string, users ...string) notsaletest.Answer {
+	f.Allocate()
+	as := func(method, target string, users ...string) servicetest.Answer {
 		t.Helper()
 		request, err := http.NewRequestWithContext(t.Context(), method, f.Base+target, nil)
 		if err != nil {
@@ -83,39 +81,39 @@ func TestTheUserThatAProxyNames(t *testing.T) {
 		return a
 	}
 	const post, get = http.MethodPost, http.MethodGet
-	var c notsaletest.Checkout
+	var c servicetest.Checkout
 	a := as(post, "/checkout?id=1", "ann@example.com")
 	expectation{status: 200, contains: `"user_id":"ann@example.com"`}.check(t, a)
 	a.Decode(t, &c)
-	expectation{status: 200, contains: `"user_id":"ann@example.com"`}.check(t, as(post, notsaletest.CheckoutPath("ann@example.com", 2), "ann@example.com"))
+	expectation{status: 200, contains: `"user_id":"ann@example.com"`}.check(t, as(post, servicetest.CheckoutPath("ann@example.com", 2), "ann@example.com"))
 	expectation{status: 400, slug: "invalid-parameter", contains: "id (or item_id) is missing"}.check(t, as(post, "/checkout", "ann@example.com"))
 	refused := expectation{status: 403, slug: "not-identified"}
-	for _, target := range []string{notsaletest.CheckoutPath("ann@example.com", 1), notsaletest.PurchasePath(c.Code)} {
+	for _, target := range []string{servicetest.CheckoutPath("ann@example.com", 1), servicetest.PurchasePath(c.Code)} {
 		for _, users := range [][]string{nil, {""}, {"a b"}, {"ann@example.com", "ann@example.com"}, {"ann@example.com,bob"}} {
 			refused.check(t, as(post, target, users...))
 		}
 	}
-	refused.check(t, as(get, notsaletest.PurchasePath(c.Code)))
-	for _, target := range []string{notsaletest.CheckoutPath("bob", 1), "/checkout?id=1&user_id=", "/checkout?id=1&user_id=ann@example.com&user_id=bob"} {
+	refused.check(t, as(get, servicetest.PurchasePath(c.Code)))
+	for _, target := range []string{servicetest.CheckoutPath("bob", 1), "/checkout?id=1&user_id=", "/checkout?id=1&user_id=ann@example.com&user_id=bob"} {
 		refused.check(t, as(post, target, "ann@example.com"))
 	}
 	for _, method := range []string{post, get} { // as one that there is not
-		stolen, none := as(method, notsaletest.PurchasePath(c.Code), "bob"), as(method, "/purchase?code=none", "bob")
+		stolen, none := as(method, servicetest.PurchasePath(c.Code), "bob"), as(method, "/purchase?code=none", "bob")
 		expectation{status: 400, slug: "invalid-code"}.check(t, stolen)
 		if !bytes.Equal(stolen.Body, none.Body) {
 			t.Errorf("%s, and of one that there is not: %s", stolen.Body, none.Body)
 		}
 	}
-	expectation{status: 404, slug: "no-decision-yet"}.check(t, as(get, notsaletest.PurchasePath(c.Code), "ann@example.com"))
-	sold := as(post, notsaletest.PurchasePath(c.Code), "ann@example.com")
+	expectation{status: 404, slug: "no-decision-yet"}.check(t, as(get, servicetest.PurchasePath(c.Code), "ann@example.com"))
+	sold := as(post, servicetest.PurchasePath(c.Code), "ann@example.com")
 	expectation{status: 200, contains: `"status":"success"`}.check(t, sold)
-	sameAnswer(t, "looked up", as(get, notsaletest.PurchasePath(c.Code), "ann@example.com"), sold)
+	edgetest.Same(t, "looked up", as(get, servicetest.PurchasePath(c.Code), "ann@example.com"), sold)
 	expectation{status: 200}.check(t, as(get, "/sales"))
 
 	stranger := newFront(t, func(c *edge.Config) { c.UserHeader, c.TrustedProxies = "x-auth-user", []string{"10.0.0.1"} })
 	stranger.OpenSale(20, 10)
 	for _, headers := range [][]string{nil, {"X-Auth-User", "ann"}, {"X-Auth-User", "ann", "X-Forwarded-For", "10.0.0.1"}} {
-		refused.check(t, must(t, stranger.Shop, post, notsaletest.CheckoutPath("ann", 1), headers...))
+		refused.check(t, must(t, stranger.Shop, post, servicetest.CheckoutPath("ann", 1), headers...))
 	}
 	if n := stranger.last(t, sale.Sale{ID: 1}); n != 1 {
 		t.Errorf("%d messages beside the opening", n-1)
@@ -219,7 +217,7 @@ func TestSlowConnectionsSlowNobodyDown(t *testing.T) {
 		times := make([]time.Duration, asks)
 		for i := range times {
 			started := time.Now()
-			f.Checkout(t, notsaletest.User(i), int64(of.FirstItem)+int64(i))
+			f.Checkout(t, servicetest.User(i), int64(of.FirstItem)+int64(i))
 			times[i] = time.Since(started)
 		}
 		slices.Sort(times)
@@ -253,7 +251,7 @@ func TestSlowConnectionsSlowNobodyDown(t *testing.T) {
 			}
 		})
 	}
-	notsaletest.Eventually(t, "the slow ones are there", func() bool { return int(connected.Load()) == slow })
+	servicetest.Eventually(t, "the slow ones are there", func() bool { return int(connected.Load()) == slow })
 	during := p99()
 	close(over)
 	crowd.Wait()
@@ -267,11 +265,11 @@ func TestOneCodeAtThreeEdges(t *testing.T) {
 	t.Parallel()
 	f := newFront(t, nil)
 	of := f.OpenSale(20, 10)
-	f.allocate()
-	edges := []*notsaletest.Shop{f.Shop, f.anotherEdge(t), f.anotherEdge(t)}
-	target := notsaletest.PurchasePath(f.Checkout(t, "ann", int64(of.FirstItem)).Code)
+	f.Allocate()
+	edges := []*servicetest.Shop{f.Shop, f.AnotherEdge(t), f.AnotherEdge(t)}
+	target := servicetest.PurchasePath(f.Checkout(t, "ann", int64(of.FirstItem)).Code)
 	posts := effort.Of(150, 1000)
-	answers := make([]notsaletest.Answer, posts)
+	answers := make([]servicetest.Answer, posts)
 	start := make(chan struct{})
 	var all sync.WaitGroup
 	for i := range posts {
@@ -290,153 +288,12 @@ func TestOneCodeAtThreeEdges(t *testing.T) {
 	close(start)
 	all.Wait()
 	for i := range answers {
-		sameAnswer(t, "a replay", answers[i], answers[0])
+		edgetest.Same(t, "a replay", answers[i], answers[0])
 	}
 	if n := f.Count(`SELECT count(*) FROM items WHERE user_id = 'ann'`); n != 1 {
 		t.Errorf("%d items are sold", n)
 	}
 	if n := f.Count(`SELECT count(*) FROM decisions`); n != 1 {
 		t.Errorf("%d decisions", n)
-	}
-}
-
-// Keys come and go while shoppers check out at one edge and buy at another, which
-// read the file at different times: no code is refused.
-func TestKeysAreChangedUnderLoad(t *testing.T) {
-	t.Parallel()
-	f := newFront(t, nil)
-	of := f.OpenSale(effort.Of(200, 2000), 10)
-	f.allocate()
-	other, second := f.unreadyEdge(t)
-	notsaletest.Eventually(t, "the other edge is ready", func() bool { return second.Ready(t.Context()) == nil })
-	shops, edges := []*notsaletest.Shop{f.Shop, other}, []*edge.Edge{f.edge, second}
-	path := t.TempDir() + "/keys.json"
-	writeKeys(t, path, 1)
-	var files []*keyFile
-	for _, e := range edges {
-		file, err := openKeys(path, time.Hour)
-		if err != nil {
-			t.Fatal(err)
-		}
-		e.UseKeys(file.ring)
-		files = append(files, file)
-	}
-	var next, bought, rounds atomic.Int64
-	var over atomic.Bool
-	var shoppers sync.WaitGroup
-	for n := range 8 {
-		shoppers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(of.Stock); i = next.Add(1) - 1 {
-				c := shops[n%2].Checkout(t, notsaletest.User(int(i)), int64(of.FirstItem)+i)
-				if a := shops[(n+1)%2].Purchase(t, c.Code); a.Status != http.StatusOK {
-					t.Errorf("a code is refused after %d changes: %d %s", rounds.Load(), a.Status, a.Body)
-				}
-				bought.Add(1)
-			}
-		})
-	}
-	go func() {
-		shoppers.Wait()
-		over.Store(true)
-	}()
-	now := time.Now()
-	for key := uint32(2); !over.Load(); key++ { // behind the one that signs; an hour later it signs, and the first goes
-		writeKeys(t, path, key-1, key)
-		for _, pause := range []time.Duration{0, time.Hour} {
-			now = now.Add(pause)
-			for i, file := range files {
-				file.follow(now, f.Log)
-				edges[i].UseKeys(file.ring)
-				// More than are under way are sold before the other edge reads it.
-				for from := bought.Load(); bought.Load() <= from+8 && !over.Load(); {
-					time.Sleep(time.Millisecond)
-				}
-			}
-		}
-		rounds.Add(1)
-	}
-	if n := rounds.Load(); n < 3 {
-		t.Errorf("only %d changes of keys", n)
-	}
-}
-
-// What the shop's listener does not serve, the operations listener does, which by
-// default only this machine reaches.
-func TestOperationsAreNotForShoppers(t *testing.T) {
-	t.Parallel()
-	host, _, err := net.SplitHostPort(newSettings().opsListen)
-	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-		t.Errorf("by default operations listen on %s", newSettings().opsListen)
-	}
-	f := newFront(t, nil)
-	for _, path := range []string{"/metrics", "/debug/pprof", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/vars"} {
-		if a := f.Get(t, path); a.Status != http.StatusNotFound {
-			t.Errorf("a shopper gets %s: %d", path, a.Status)
-		}
-	}
-}
-
-// Whatever is done in a sale, and however much is logged: neither users nor codes
-// nor passwords are; nor do children get secrets as arguments or variables.
-func TestLogsAndChildrenTellNoSecret(t *testing.T) {
-	t.Parallel()
-	p := runUpWith(t, []string{"NOTSALE_REDIS_CA=/nowhere"}, // of another Redis
-		"--sale-stock", "12", "--log-level", "debug", "--code-ttl", "2s", "--rate-per-user", "20")
-	of := p.FirstSale(t)
-	const user = "shopper-tell-nobody"
-	var texts []string
-	checkout := func(name string, item int64) notsaletest.Checkout {
-		t.Helper()
-		c := p.Checkout(t, name, item)
-		texts = append(texts, c.Code)
-		return c
-	}
-	late := checkout(user+"-late", of.LastItem)
-	for i := range int64(11) {
-		c, rival := checkout(user, of.FirstItem+i), checkout(user+"-rival", of.FirstItem+i)
-		p.Purchase(t, c.Code)
-		p.Purchase(t, rival.Code)
-		p.Purchase(t, rival.Code+"A")
-		p.Get(t, notsaletest.PurchasePath(rival.Code))
-	}
-	for range 50 {
-		p.Post(t, notsaletest.CheckoutPath(user+"-often", of.FirstItem))
-	}
-	notsaletest.Eventually(t, "a code has expired", func() bool { return time.Now().After(late.Expires) })
-	p.Purchase(t, late.Code)
-	p.Post(t, notsaletest.CheckoutPath(user+"-nowhere", 1e9))
-	p.Post(t, "/checkout?user_id="+url.QueryEscape(user+" with a space")+"&id=x")
-	p.Purchase(t, checkout(user+"-last", of.LastItem).Code)
-
-	secrets := []string{user, p.password("postgres"), p.password("redis"), p.password("nats")}
-	for _, text := range texts {
-		id, _, err := code.Read(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		secrets = append(secrets, text, id.String())
-	}
-	for id, name := range p.children() {
-		for _, of := range []string{"cmdline", "environ"} {
-			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", id, of))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, secret := range append(secrets, "REDIS_URL", "DATABASE_URL", "NATS_URL", asProgram) {
-				if bytes.Contains(text, []byte(secret)) {
-					t.Errorf("%s of %s holds a secret: %q", of, name, text)
-				}
-			}
-		}
-	}
-	p.stop()
-	log := p.output.String()
-	if !strings.Contains(log, "level=DEBUG") {
-		t.Error("nothing was logged at level debug")
-	}
-	for _, secret := range secrets {
-		if at := strings.Index(log, secret); at >= 0 {
-			t.Errorf("the log holds a secret: %q", log[max(0, at-200):min(len(log), at+200)])
-		}
 	}
 }

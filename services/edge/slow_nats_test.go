@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package edge_test
 
 import (
 	"bufio"
@@ -18,7 +18,7 @@ import (
 	"notsale/loadtest/faults/proxy"
 	"notsale/pkg/backends/backendstest/testlog"
 	"notsale/services/edge"
-	"notsale/services/notsale/notsaletest"
+	"notsale/services/servicetest"
 )
 
 // NATS acknowledges after more than a second, because its network is slow or
@@ -50,7 +50,7 @@ func TestANATSThatIsSlowToStoreSellsSlowly(t *testing.T) {
 
 func sellsSlowly(t *testing.T, between func(t *testing.T, target string) (address string, slow func())) {
 	t.Helper()
-	stage := notsaletest.New(t)
+	stage := servicetest.New(t)
 	direct := stage.NATSURL
 	through, err := url.Parse(direct)
 	if err != nil {
@@ -60,12 +60,12 @@ func sellsSlowly(t *testing.T, between func(t *testing.T, target string) (addres
 	through.Host = address
 	var log testlog.Log
 	stage.NATSURL, stage.Log = through.String(), slog.New(slog.NewTextHandler(io.MultiWriter(&log, t.Output()), nil))
-	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait, c.CheckoutWait = notsaletest.Patience, notsaletest.Patience })
+	f := frontOn(t, stage, func(c *edge.Config) { c.PurchaseWait, c.CheckoutWait = servicetest.Patience, servicetest.Patience })
 	stage.NATSURL = direct
 	of := f.OpenSale(5, 10)
-	f.allocate()
+	f.Allocate()
 	first := int64(of.FirstItem)
-	decided(t, f.Shop, f.code(f.keys, of, of.FirstItem, "ann", time.Hour)) // the edge and the allocator know the sale
+	decided(t, f.Shop, f.code(f.Keys, of, of.FirstItem, "ann", time.Hour)) // the edge and the allocator know the sale
 	slow()
 	var before int64
 	for n := range int64(2) {
@@ -77,7 +77,7 @@ func sellsSlowly(t *testing.T, between func(t *testing.T, target string) (addres
 			t.Errorf("%d %s, want 200 at the position after %d", a.Status, a.Body, before)
 		}
 		before = body.Position
-		if err := f.edge.Ready(t.Context()); err != nil {
+		if err := f.Edge.Ready(t.Context()); err != nil {
 			t.Errorf("it sells, and is not ready: %v", err)
 		}
 	}

@@ -1,4 +1,4 @@
-// Package notsaletest sets the stage for tests of the services: a migrated
+// Package servicetest sets the stage for tests of the services: a migrated
 // database, a NATS server and a Redis key space of the test's own, connections
 // to them, and a client that speaks to the shop as scripts do.
 //
@@ -13,4 +13,4 @@
 //
 // Failure behaviour: what cannot be set up fails the test at once. Waiting is
 // polling with a deadline (Eventually), never a sleep of a guessed length.
-package notsaletest
+package servicetest
