@@ -29,8 +29,8 @@ test: ## all tests in their short form, on real Postgres, Redis and NATS
 LONG = $(shell grep -rlE 'effort\.(Of|Long|NeedsLong)\b|pgregory.net/rapid' --include='*_test.go' loadtest pkg services | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: check
-check: ## the tests of packages that have a long form, in it; what vet says, lint says
-	NOTSALE_LONG=1 go test -vet=off -timeout 45m $(LONG)
+check: ## the tests that have a long form, in it; what vet says, lint says
+	NOTSALE_LONG=1 go test -vet=off -timeout 45m -run "$$(.ci/long $(LONG))" $(LONG)
 
 # Where tests measure something; each stands alone on the machine.
 MEASURED := ./pkg/ledger ./pkg/stream ./pkg/rejection ./loadtest/simulation ./services/auditor/archive ./loadtest/faults ./loadtest/faults/check

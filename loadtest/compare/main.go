@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -24,7 +26,6 @@ type options struct {
 	rounds  int
 	clients int
 	stock   int
-	limit   int
 	rest    time.Duration
 	notsale string // the program; empty: built from this module
 }
@@ -57,21 +58,20 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	fs.IntVar(&o.rounds, "rounds", 5, "measurements of each")
 	fs.IntVar(&o.clients, "clients", 256, "concurrent shoppers, one connection each")
 	fs.IntVar(&o.stock, "stock", 10_000, "items of the sale")
-	fs.IntVar(&o.limit, "limit", 10, "items that notsale sells to one user")
 	fs.DurationVar(&o.rest, "rest", 3*time.Second, "pause before each measurement, for the machine to finish what the one before left it to do")
 	fs.StringVar(&o.notsale, "notsale", "", "the notsale program; built from this module if not given")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
-	if o.rounds < 1 || o.clients < 1 || o.stock < 1 || o.limit < 1 || o.rest < 0 || fs.NArg() > 0 {
-		return nil, fmt.Errorf("rounds, clients, stock and limit are positive, and there are no other arguments: %q", args)
+	if o.rounds < 1 || o.clients < 1 || o.stock < 1 || o.rest < 0 || fs.NArg() > 0 {
+		return nil, fmt.Errorf("rounds, clients and stock are positive, and there are no other arguments: %q", args)
 	}
 	return o, nil
 }
 
 func (o *options) shopper(url string) shopper.Config {
 	cfg := shopper.DefaultConfig()
-	cfg.Target, cfg.Clients, cfg.Limit = url, o.clients, o.limit
+	cfg.Target, cfg.Clients = url, o.clients
 	return cfg
 }
 
@@ -89,7 +89,7 @@ func (o *options) compare(ctx context.Context, stdout, stderr io.Writer) (err er
 		return err
 	}
 	// The client's own first run is slower than its later ones; it does not count.
-	if _, err := o.measureBare(ctx, dir); err != nil {
+	if _, err := o.measureBare(ctx); err != nil {
 		return fmt.Errorf("warming up: %w", err)
 	}
 	var bare, sale []figures
@@ -121,7 +121,7 @@ func (o *options) round(ctx context.Context, dir string) (bare, sale figures, er
 	if err = os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // see compare
 		return bare, sale, err
 	}
-	if bare, err = o.measureBare(ctx, dir); err != nil {
+	if bare, err = o.measureBare(ctx); err != nil {
 		return bare, sale, err
 	}
 	if sale, err = o.measureSale(ctx, dir); err != nil {

@@ -1,19 +1,18 @@
+//go:build unix
+
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"notsale/loadtest/hammer/shopper"
+	"notsale/loadtest/process"
 	"notsale/pkg/client"
 )
 
@@ -51,11 +50,8 @@ func newFigures(res *shopper.Result) figures {
 }
 
 // measureBare sends the requests of a sell-out to the bare handler.
-func (o *options) measureBare(ctx context.Context, dir string) (f figures, err error) {
-	listen, err := freeAddress(ctx)
-	if err != nil {
-		return figures{}, err
-	}
+func (o *options) measureBare(ctx context.Context) (f figures, err error) {
+	listen := process.FreeAddress()
 	self, err := os.Executable()
 	if err != nil {
 		return figures{}, err
@@ -63,7 +59,7 @@ func (o *options) measureBare(ctx context.Context, dir string) (f figures, err e
 	if err := pause(ctx, o.rest); err != nil {
 		return figures{}, err
 	}
-	p, err := start(ctx, filepath.Join(dir, "bare.log"), listen, self,
+	p, err := start(ctx, listen, self,
 		serveBareCommand, "--listen", listen, "--stock", strconv.Itoa(o.stock))
 	if err != nil {
 		return figures{}, err
@@ -88,18 +84,11 @@ func (o *options) measureBare(ctx context.Context, dir string) (f figures, err e
 
 // measureSale sells out the first sale of a new installation.
 func (o *options) measureSale(ctx context.Context, dir string) (f figures, err error) {
-	listen, err := freeAddress(ctx)
-	if err != nil {
-		return figures{}, err
-	}
-	ops, err := freeAddress(ctx)
-	if err != nil {
-		return figures{}, err
-	}
+	listen, ops := process.FreeAddress(), process.FreeAddress()
 	if err := pause(ctx, o.rest); err != nil {
 		return figures{}, err
 	}
-	p, err := start(ctx, filepath.Join(dir, "notsale.log"), listen, o.notsale,
+	p, err := start(ctx, listen, o.notsale,
 		"up", "--listen", listen, "--ops-listen", ops, "--data", filepath.Join(dir, "data"), "--sale-stock", strconv.Itoa(o.stock))
 	if err != nil {
 		return figures{}, err
@@ -107,7 +96,7 @@ func (o *options) measureSale(ctx context.Context, dir string) (f figures, err e
 	defer func() {
 		stopErr := p.stop()
 		if err = errors.Join(err, stopErr); err != nil {
-			err = errors.Join(err, p.tail())
+			err = errors.Join(err, p.said())
 		}
 	}()
 	begin := time.Now()
@@ -116,7 +105,7 @@ func (o *options) measureSale(ctx context.Context, dir string) (f figures, err e
 		return figures{}, err
 	}
 	f = newFigures(res)
-	if err := f.awaitComplete(ctx, p.url, ops, begin, res); err != nil {
+	if err := f.awaitComplete(ctx, p.shop, ops, begin, res); err != nil {
 		return figures{}, err
 	}
 	for _, v := range shopper.Check(ctx, res) {
@@ -140,20 +129,9 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // awaitComplete fills in when the ledger and the attempts were complete.
-func (f *figures) awaitComplete(ctx context.Context, url, ops string, begin time.Time, res *shopper.Result) error {
+func (f *figures) awaitComplete(ctx context.Context, shop *client.Client, ops string, begin time.Time, res *shopper.Result) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, completeTime)
 	defer cancel()
-	shop, err := client.New(client.Config{Base: url})
-	if err != nil {
-		return err
-	}
-	defer shop.Close()
-	operations, err := client.New(client.Config{Base: "http://" + ops})
-	if err != nil {
-		return err
-	}
-	defer operations.Close()
-
 	f.ledger, err = until(ctx, begin, func() (bool, error) {
 		s, err := shop.Sale(ctx, res.Sale.ID)
 		return err == nil && s.Sold == s.Stock, err
@@ -163,9 +141,8 @@ func (f *figures) awaitComplete(ctx context.Context, url, ops string, begin time
 	}
 	recorded := 0.0
 	f.attempts, err = until(ctx, begin, func() (bool, error) {
-		n, err := attemptsRecorded(ctx, operations)
-		recorded = n
-		return err == nil && n >= float64(res.Attempts), err
+		recorded = process.Metric(ops, attemptsMetric)
+		return recorded >= float64(res.Attempts), nil
 	})
 	if err != nil {
 		return fmt.Errorf("%.0f of %d attempts are recorded: %w", recorded, res.Attempts, err)
@@ -188,40 +165,4 @@ func until(ctx context.Context, begin time.Time, done func() (bool, error)) (tim
 		case <-tick.C:
 		}
 	}
-}
-
-// attemptsRecorded asks the operations listener how many attempts the
-// recorder has put into the ledger.
-func attemptsRecorded(ctx context.Context, ops *client.Client) (float64, error) {
-	resp, err := ops.Do(ctx, http.MethodGet, "/metrics")
-	if err != nil {
-		return 0, err
-	}
-	if resp.Status != http.StatusOK {
-		return 0, fmt.Errorf("/metrics: status %d", resp.Status)
-	}
-	return sumMetric(resp.Body, attemptsMetric)
-}
-
-// sumMetric adds up a metric's samples in the Prometheus text format. A
-// counter that has no sample yet is 0.
-func sumMetric(text []byte, name string) (float64, error) {
-	sum := 0.0
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for lines.Scan() {
-		rest, ok := strings.CutPrefix(lines.Text(), name)
-		if !ok || rest == "" || (rest[0] != ' ' && rest[0] != '{') {
-			continue
-		}
-		fields := strings.Fields(rest[strings.LastIndexByte(rest, '}')+1:])
-		if len(fields) == 0 {
-			return 0, fmt.Errorf("metric %q has no value", lines.Text())
-		}
-		v, err := strconv.ParseFloat(fields[0], 64)
-		if err != nil {
-			return 0, err
-		}
-		sum += v
-	}
-	return sum, lines.Err()
 }

@@ -141,9 +141,9 @@ func TestAuditOfARunningSale(t *testing.T) {
 	var watched, quiet sold
 	for audit.Running() {
 		watched.during(position, moment)
-		audit.Freeze()
+		audit.Stop()
 		quiet.during(position, moment)
-		audit.Thaw()
+		audit.Continue()
 	}
 	r := audit.Wait()
 	if at := position(); at >= stock {

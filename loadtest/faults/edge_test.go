@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"notsale/loadtest/faults/cluster"
+	"notsale/loadtest/process"
 	"notsale/pkg/effort"
 	"notsale/services/servicetest"
 )
@@ -46,10 +47,10 @@ func TestEdgeTerminatedAndKilled(t *testing.T) {
 	a.Eventually("purchases wait", func() bool { waiting = leaving.Metric("notsale_edge_waiting"); return waiting >= 3 })
 	leaving.Terminate()
 	a.Eventually("it is not ready", func() bool {
-		status, _ := cluster.Ask(leaving.Address, "/readyz")
+		status, _ := process.Ask(leaving.Address, "/readyz")
 		return status == http.StatusServiceUnavailable
 	})
-	if status, body := cluster.Ask(leaving.Address, "/livez"); status != http.StatusOK {
+	if status, body := process.Ask(leaving.Address, "/livez"); status != http.StatusOK {
 		t.Errorf("not ready, and at once gone: %d %s", status, body)
 	}
 	allocators[0].Continue()

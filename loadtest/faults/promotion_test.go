@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"notsale/loadtest/faults/cluster"
+	"notsale/loadtest/process"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/effort"
 )
@@ -43,7 +44,7 @@ func TestPromotion(t *testing.T) {
 	known := a.Crowd(edges, cluster.CrowdOptions{Clients: 4, First: int64(stock) - apart + 1, Num: apart, Alone: true}).Finish()
 	for _, v := range known {
 		for _, e := range edges {
-			if status, body := cluster.Ask(e.Address, "/purchase?code="+url.QueryEscape(v.Code)); v.Status != http.StatusOK || status != http.StatusOK {
+			if status, body := process.Ask(e.Address, "/purchase?code="+url.QueryEscape(v.Code)); v.Status != http.StatusOK || status != http.StatusOK {
 				t.Errorf("item %d: %d, and %s knows of it %d %s", v.Item, v.Status, e.Name, status, body)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"notsale/loadtest/faults/cluster"
+	"notsale/loadtest/process"
 	"notsale/pkg/backends"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/effort"
@@ -53,7 +54,7 @@ func TestRedisLost(t *testing.T) {
 		rate := crowd.Rate(sample)
 		effort.Figure(t, "visits/s with Redis "+name, fmt.Sprintf("%.0f of %.0f", rate, before), fmt.Sprintf("%.0f%%", 100*leastShare))
 		checkHealth(t, edges[0], "redis", health)
-		if status, body := cluster.Ask(edges[0].Address, "/readyz"); status != http.StatusOK {
+		if status, body := process.Ask(edges[0].Address, "/readyz"); status != http.StatusOK {
 			t.Errorf("%s: readyz %d %s", name, status, body)
 		}
 	}

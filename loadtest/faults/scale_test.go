@@ -111,20 +111,16 @@ func settle(t *testing.T, all []*cluster.Process) {
 
 func cpuOf(all []*cluster.Process) (sum time.Duration) {
 	for _, p := range all {
-		u, _ := cluster.UsageOf(p.PID())
-		sum += u.CPU
+		sum += cluster.UsageOf(p.PID()).CPU
 	}
 	return sum
 }
 
 func usage(a *cluster.Cluster, all []*cluster.Process) (list []cluster.Usage) {
 	for _, p := range all {
-		u, _ := cluster.UsageOf(p.PID())
-		list = append(list, u)
+		list = append(list, cluster.UsageOf(p.PID()))
 	}
-	redis, _ := cluster.UsageOf(a.RedisPID())
-	own, _ := cluster.UsageOf(os.Getpid())
-	return append(list, cluster.FamilyUsage(a.PostgresPID()), redis, own)
+	return append(list, cluster.FamilyUsage(a.PostgresPID()), cluster.UsageOf(a.RedisPID()), cluster.UsageOf(os.Getpid()))
 }
 
 // A sale with many decisions, a million in the long form, changes hands: from nothing, and to a standby
@@ -177,7 +173,7 @@ func TestRecoveryOfAMillionDecisions(t *testing.T) {
 	t.Logf("warm: %v from the kill to the first decision", time.Since(killed).Round(time.Millisecond))
 	visits = append(visits, crowd.Finish()...)
 	for _, p := range []*cluster.Process{standby, edge} {
-		u, _ := cluster.UsageOf(p.PID())
+		u := cluster.UsageOf(p.PID())
 		t.Logf("%s holds %d MB", p.Name, u.RSS>>20)
 	}
 	for _, v := range visits {
@@ -188,7 +184,7 @@ func TestRecoveryOfAMillionDecisions(t *testing.T) {
 }
 
 // fill writes a history into the ledger: so many grants, then refusals. The
-// cursor still stands at the opening record, which is as in the stream.
+// cursor is still at the opening record, which is as in the stream.
 func fill(a *cluster.Cluster, decisions, sold int) {
 	const index = `CREATE UNIQUE INDEX decisions_code ON decisions (code_id) WHERE code_id IS NOT NULL`
 	a.Exec(`DROP INDEX decisions_code`)

@@ -14,13 +14,14 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"notsale/loadtest/faults/cluster"
+	"notsale/loadtest/process"
 	"notsale/pkg/backends/backendstest"
 )
 
 // saysOf waits until /health of a process says this of the database.
 func saysOf(a *cluster.Cluster, p *cluster.Process, want string) {
 	a.Eventually(p.Name+" says that the database is "+want, func() bool {
-		_, body := cluster.Ask(p.Ops, "/health")
+		_, body := process.Ask(p.Ops, "/health")
 		return strings.Contains(body, `"database":"`+want+`"`)
 	})
 }
@@ -67,7 +68,7 @@ func TestSessionsThatCannotWriteAreNotKept(t *testing.T) {
 }
 
 // Allocators have database roles of their own, neither a member of the other.
-// The holder stands still: the other may not end its sessions, and leads all the
+// The holder is stopped: the other may not end its sessions, and leads all the
 // same.
 func TestATakeoverNeedsNoPrivilege(t *testing.T) {
 	t.Parallel()
@@ -129,7 +130,7 @@ func TestAnAccountWithOneConsumer(t *testing.T) {
 	p := a.Start(cluster.Allocator)
 	const limit = "maximum consumers limit reached"
 	a.Eventually("it is not ready, and says why", func() bool {
-		status, body := cluster.Ask(p.Ops, "/readyz")
+		status, body := process.Ask(p.Ops, "/readyz")
 		return status == http.StatusServiceUnavailable && strings.Contains(body, "sale 1 is not decided") && strings.Contains(body, limit)
 	})
 	if n := strings.Count(p.Log(), limit); n != 1 {
@@ -182,7 +183,7 @@ func TestARedisThatIsNotNeededIsNotAsked(t *testing.T) {
 	a := cluster.New(t, cluster.Options{Stock: 100})
 	p := a.Start(cluster.Scheduler, cluster.Env("REDIS_URL", "rediss://127.0.0.1:1"))
 	a.Eventually("it is well", func() bool {
-		status, _ := cluster.Ask(p.Ops, "/health")
+		status, _ := process.Ask(p.Ops, "/health")
 		return status == http.StatusOK
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"notsale/loadtest/faults/cluster"
+	"notsale/loadtest/process"
 	"notsale/pkg/backends/backendstest"
 	"notsale/pkg/effort"
 )
@@ -23,7 +24,7 @@ func checkHealth(t *testing.T, edge *cluster.Process, store, want string) {
 	var text string
 	deadline := time.Now().Add(cluster.Patience)
 	for {
-		status, body := cluster.Ask(edge.Address, "/health")
+		status, body := process.Ask(edge.Address, "/health")
 		text = body
 		got := map[string]string{}
 		if json.Unmarshal([]byte(body), &got) == nil && got[store] == want {
@@ -56,7 +57,7 @@ func awayLong(a *cluster.Cluster, since time.Time) {
 }
 
 func isReady(edge *cluster.Process) bool {
-	status, _ := cluster.Ask(edge.Address, "/readyz")
+	status, _ := process.Ask(edge.Address, "/readyz")
 	return status == http.StatusOK
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"notsale/loadtest/faults/cluster"
+	"notsale/loadtest/process"
 	"notsale/pkg/effort"
 )
 
@@ -38,7 +39,7 @@ func (s *tails) crowd() *cluster.Crowd {
 // sell sells the next share, to the end.
 func (s *tails) sell() { s.visits = append(s.visits, s.crowd().Finish()...) }
 
-// cut stops NATS, takes what stands after a sequence, and starts it again.
+// cut stops NATS, takes away what comes after a sequence, and starts it again.
 func (s *tails) cut(keep func(cursor uint64) uint64) uint64 {
 	s.t.Helper()
 	s.StopNATS()
@@ -171,7 +172,7 @@ func TestLostStream(t *testing.T) {
 		if v.Status != http.StatusOK {
 			continue
 		}
-		status, body := cluster.Ask(edges[0].Address, "/purchase?code="+v.Code)
+		status, body := process.Ask(edges[0].Address, "/purchase?code="+v.Code)
 		if status != http.StatusOK || body != v.Body() {
 			t.Fatalf("item %d was sold; now %d %s", v.Item, status, body)
 		}

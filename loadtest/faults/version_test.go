@@ -8,7 +8,7 @@ import (
 	"notsale/loadtest/faults/cluster"
 )
 
-// A pack of a newer version comes to allocators of this one: what stands before
+// A pack of a newer version comes to allocators of this one: what comes before
 // it is decided, nothing behind it is, a person is told, and the lease is free
 // for an allocator that can read it.
 func TestNewerPackIsNotDecided(t *testing.T) {

@@ -20,9 +20,9 @@ import (
 // words joined by hyphens.
 const CrashAt = "NOTSALE_CRASH_AT"
 
-// Mortal has processes of a role die, as of SIGKILL, before or after a call to a
-// port: in the folder of the role's logic there are its ports in ports.go, and in
-// shell.go the literal of those that are real.
+// Mortal lets processes of a role die, by SIGKILL, before or after a call to a port.
+// The folder of the role's logic has the ports in ports.go, and in shell.go the literal
+// of the real ones.
 func (o *Overlay) Mortal(role, folder string) error {
 	ports, err := o.Read(path.Join(folder, "ports.go"))
 	if err != nil {
@@ -49,7 +49,7 @@ func (o *Overlay) Mortal(role, folder string) error {
 	return o.Write(path.Join(folder, "shell.go"), shell)
 }
 
-// wrapped returns a file in which the literal of type Ports is given to mortal.
+// wrapped returns a file in which the literal of type Ports is passed to mortal.
 func wrapped(text []byte) ([]byte, error) {
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, "", text, 0)
@@ -124,7 +124,7 @@ func wrappers(role string, ports, streams []byte) ([]byte, error) {
 	return format.Source(append(head.Bytes(), b.Bytes()...))
 }
 
-// dying is how a process dies.
+// dying is the code with which a process dies.
 const dying = `
 var crashPoint, crashTimes, _ = strings.Cut(os.Getenv(%q), ":")
 var crashReached atomic.Int64
@@ -150,7 +150,7 @@ func types(file *ast.File) map[string]ast.Expr {
 	return found
 }
 
-// wrapper writes a type that implements an interface of this name, and dies.
+// wrapper writes a type that implements an interface of this name, and may die.
 func wrapper(b *bytes.Buffer, files *token.FileSet, role, name, kind string, all map[string]ast.Expr) {
 	fmt.Fprintf(b, "type mortal%s struct{ port %s }\n", name, kind)
 	methods(b, files, role, name, all[name], all)

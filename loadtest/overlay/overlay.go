@@ -1,5 +1,5 @@
-// Package overlay builds the program with some of its files changed, which stay as
-// they are in the tree: `go build -overlay`.
+// Package overlay builds the program with some of its files changed, without changing
+// the tree: `go build -overlay`.
 package overlay
 
 import (
@@ -45,8 +45,13 @@ func (o *Overlay) Write(name string, text []byte) error {
 	return os.WriteFile(changed, text, 0o600)
 }
 
+// Remove takes a file away.
+func (o *Overlay) Remove(name string) {
+	o.files[filepath.Join(o.root, filepath.FromSlash(name))] = "" // as go build has it
+}
+
 // Patch applies a unified diff, in which line numbers do not count: what a hunk
-// takes away, with the lines around it, must stand in the file exactly once.
+// takes away, with the lines around it, must occur in the file exactly once.
 func (o *Overlay) Patch(path string) error {
 	diff, err := os.ReadFile(path)
 	if err != nil {
@@ -67,7 +72,7 @@ func (o *Overlay) Patch(path string) error {
 			return err
 		}
 		if n := bytes.Count(text, before.Bytes()); n != 1 {
-			return fmt.Errorf("%s does not apply any more: in %s these lines stand %d times:\n%s", path, name, n, &before)
+			return fmt.Errorf("%s does not apply any more: in %s these lines occur %d times:\n%s", path, name, n, &before)
 		}
 		return o.Write(name, bytes.Replace(text, before.Bytes(), after.Bytes(), 1))
 	}

@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"notsale/pkg/allocation"
@@ -26,7 +27,7 @@ type facts struct {
 }
 
 func newCache(w *world) *cache {
-	return &cache{service: service{w: w, name: "cache"}, facts: map[sale.UUID]*facts{}}
+	return &cache{service: service{w: w, away: errors.New("simulated: Redis does not answer")}, facts: map[sale.UUID]*facts{}}
 }
 
 func (c *cache) of(id sale.UUID) *facts {
@@ -38,45 +39,70 @@ func (c *cache) of(id sale.UUID) *facts {
 	return f
 }
 
-var errCache = errors.New("simulated: Redis does not answer")
+// cacheOf is the cache as a process sees it.
+type cacheOf struct {
+	*cache
+
+	by *process
+}
+
+// cached is a call to the cache.
+func cached[T any](ctx context.Context, c cacheOf, name string, do func() (T, error)) (T, error) {
+	return port(ctx, c.by, name, func() (x T, err error) {
+		if err := c.answers(); err != nil {
+			return x, err
+		}
+		return do()
+	})
+}
 
 // Mark implements allocator.Cache.
-func (c *cache) Mark(_ context.Context, id sale.UUID) (rejection.Mark, error) {
-	if !c.up() {
-		return rejection.Mark{}, errCache
-	}
-	return c.of(id).mark, nil
+func (c cacheOf) Mark(ctx context.Context, id sale.UUID) (rejection.Mark, error) {
+	return cached(ctx, c, "mark", func() (rejection.Mark, error) { return c.of(id).mark, nil })
 }
 
 // Learn implements allocator.Cache.
-func (c *cache) Learn(_ context.Context, id sale.UUID, from, upTo rejection.Mark, f *allocation.Facts) (rejection.Mark, error) {
-	of := c.of(id)
-	switch {
-	case len(f.Owners) == 0 && len(f.AtLimit) == 0 && !f.SoldOut:
-		return from, nil
-	case !c.up():
-		return upTo, errCache
-	case of.mark != from:
-		return upTo, rejection.ErrMoved
-	}
-	of.mark = upTo
-	for _, o := range f.Owners {
-		of.owners[o.Item] = o.Code
-	}
-	for _, u := range f.AtLimit {
-		of.grants[u.User] = slices.Clone(u.Codes)
-	}
-	of.sold = of.sold || f.SoldOut
-	return upTo, nil
+func (c cacheOf) Learn(ctx context.Context, id sale.UUID, from, upTo rejection.Mark, f *allocation.Facts) (rejection.Mark, error) {
+	return port(ctx, c.by, "learn", func() (rejection.Mark, error) {
+		of := c.of(id)
+		switch {
+		case len(f.Owners) == 0 && len(f.AtLimit) == 0 && !f.SoldOut:
+			return from, nil
+		case !c.up():
+			return upTo, c.away
+		case of.mark != from:
+			return upTo, rejection.ErrMoved
+		}
+		of.mark = upTo
+		for _, o := range f.Owners {
+			of.owners[o.Item] = o.Code
+		}
+		for _, u := range f.AtLimit {
+			of.grants[u.User] = slices.Clone(u.Codes)
+		}
+		of.sold = of.sold || f.SoldOut
+		return upTo, nil
+	})
 }
 
 // Forget implements allocator.Cache.
-func (c *cache) Forget(_ context.Context, id sale.UUID) error {
-	if !c.up() {
-		return errCache
-	}
-	delete(c.facts, id)
-	return nil
+func (c cacheOf) Forget(ctx context.Context, id sale.UUID) error {
+	_, err := cached(ctx, c, "forget", func() (none struct{}, err error) {
+		delete(c.facts, id)
+		return none, nil
+	})
+	return err
+}
+
+// Ask implements shop.Cache.
+func (c cacheOf) Ask(ctx context.Context, questions []rejection.Question) ([]rejection.Answer, error) {
+	return port(ctx, c.by, "ask", func() ([]rejection.Answer, error) {
+		answers := make([]rejection.Answer, len(questions))
+		for i := range questions {
+			answers[i] = c.ask(&questions[i])
+		}
+		return answers, nil
+	})
 }
 
 // ask answers as the cache would.
@@ -108,14 +134,7 @@ func (c *cache) empty() {
 func (c *cache) remember() {
 	c.snapshot = map[sale.UUID]*facts{}
 	for id, f := range c.facts {
-		old := &facts{owners: map[sale.ItemID]code.ID{}, grants: map[sale.UserID][]code.ID{}, sold: f.sold, mark: f.mark}
-		for k, v := range f.owners {
-			old.owners[k] = v
-		}
-		for k, v := range f.grants {
-			old.grants[k] = v
-		}
-		c.snapshot[id] = old
+		c.snapshot[id] = &facts{mark: f.mark, owners: maps.Clone(f.owners), grants: maps.Clone(f.grants), sold: f.sold}
 	}
 }
 

@@ -53,7 +53,7 @@ type Fault struct {
 	Amount int           // messages lost
 
 	// Point delays the fault until somebody reaches this point for the Nth
-	// time after At; see package crash. Empty: it strikes at once.
+	// time after At; see Points. Empty: it happens at once.
 	Point string
 	Nth   int
 }
@@ -90,7 +90,8 @@ func Draw(seed uint64) Config {
 	return c
 }
 
-// drawCrash draws a crash at a point, with what leads there.
+// drawCrash draws a crash at a point, with the fault without which the point is not
+// reached.
 func drawCrash(r *rand.Rand) []Fault {
 	points := Points()
 	f := Fault{

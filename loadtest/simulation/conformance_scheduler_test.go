@@ -3,7 +3,6 @@
 package simulation
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +22,12 @@ import (
 	"notsale/pkg/wire"
 	"notsale/services/scheduler"
 )
+
+// streams are what a scheduler calls of NATS: the model's, or the real one.
+type streams struct {
+	scheduler.Streams
+	scheduler.Directory
+}
 
 // agree fails unless the model and the real server say the same.
 func agree[T any](t *rapid.T, what string, model, real func() (T, error)) {
@@ -63,7 +68,7 @@ func TestTheModelOfTheStreamsIsNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := t.Context()
-	model, first := newBroker(newWorld(1), 0), sale.ID(0)
+	model, first := natsOf{newBroker(newWorld(1), 0), nil}, sale.ID(0)
 	rapid.Check(t, func(t *rapid.T) {
 		first += 2
 		defer func() {
@@ -80,65 +85,54 @@ func TestTheModelOfTheStreamsIsNATS(t *testing.T) {
 				OpensAt: epoch.Time(), Stock: 1, UserLimit: 1, FirstItem: 1, Rules: 1,
 			}
 		}
-		do := func(what string, modelled func(*broker, sale.Sale) error, real func(context.Context, sale.Sale) error) func(*rapid.T) {
+		do := func(what string, to func(streams, sale.Sale) error) func(*rapid.T) {
 			return func(t *rapid.T) {
 				of := one(t)
-				agree(t, what, func() (int, error) { return 0, modelled(model, of) }, func() (int, error) { return 0, real(ctx, of) })
+				agree(t, what, func() (int, error) { return 0, to(streams{model, model}, of) }, func() (int, error) { return 0, to(streams{client, directory}, of) })
 			}
 		}
 		seen := func(o stream.Opening, err error) (string, error) {
 			return fmt.Sprint(o.Sale.UUID, o.Message.Sequence, string(o.Message.Data)), err
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"checkouts": do("checkouts", func(b *broker, of sale.Sale) error { return b.create(b.attempts, of.ID) },
-				func(ctx context.Context, of sale.Sale) error { return client.CreateCheckouts(ctx, of.ID) }),
-			"purchases": do("purchases", func(b *broker, of sale.Sale) error { return b.create(b.sales, of.ID) },
-				func(ctx context.Context, of sale.Sale) error { return client.CreatePurchases(ctx, of.ID) }),
-			"opening": do("opening", (*broker).publishOpening, client.PublishOpening),
-			"claim": do("claim", func(b *broker, of sale.Sale) error { return b.claim(of.UUID) },
-				func(ctx context.Context, of sale.Sale) error { return directory.Claim(ctx, of.UUID) }),
+			"checkouts": do("checkouts", func(s streams, of sale.Sale) error { return s.CreateCheckouts(ctx, of.ID) }),
+			"purchases": do("purchases", func(s streams, of sale.Sale) error { return s.CreatePurchases(ctx, of.ID) }),
+			"opening":   do("opening", func(s streams, of sale.Sale) error { return s.PublishOpening(ctx, of) }),
+			"claim":     do("claim", func(s streams, of sale.Sale) error { return s.Claim(ctx, of.UUID) }),
 			"put": func(t *rapid.T) {
-				e := wire.Entry{Sale: one(t), State: rapid.SampledFrom([]sale.State{sale.Open, sale.SoldOut}).Draw(t, "state")}
-				agree(t, "put", func() (int, error) { return 0, model.put(e) }, func() (int, error) { return 0, directory.Put(ctx, e) })
+				state := rapid.SampledFrom([]sale.State{sale.Open, sale.SoldOut}).Draw(t, "state")
+				do("put", func(s streams, of sale.Sale) error { return s.Put(ctx, wire.Entry{Sale: of, State: state}) })(t)
 			},
 			"resize": func(t *rapid.T) {
 				name := fmt.Sprintf("SALE_%d", one(t).ID)
-				had, err := model.size(name)
+				had, err := model.Size(ctx, name)
 				if err != nil {
 					t.Skip("it is not there")
 				}
 				size := rapid.Int64Range(1, 4).Draw(t, "size") << 20
 				had.Bytes = 0 // the model's messages are larger
-				agree(t, "resize", func() (int, error) { return 0, model.resize(had, size) }, func() (int, error) { return 0, client.Resize(ctx, had, size) })
+				agree(t, "resize", func() (int, error) { return 0, model.Resize(ctx, had, size) }, func() (int, error) { return 0, client.Resize(ctx, had, size) })
 			},
 			"": func(t *rapid.T) {
 				of := one(t)
-				agree(t, "the opening", func() (string, error) { return seen(model.openingOf(of)) }, func() (string, error) { return seen(client.OpeningOf(ctx, of)) })
-				agree(t, "any opening", func() (string, error) { return seen(model.opening(of.ID)) }, func() (string, error) { return seen(client.Opening(ctx, of.ID)) })
+				agree(t, "the opening", func() (string, error) { return seen(model.OpeningOf(ctx, of)) }, func() (string, error) { return seen(client.OpeningOf(ctx, of)) })
+				agree(t, "any opening", func() (string, error) { return seen(model.Opening(ctx, of.ID)) }, func() (string, error) { return seen(client.Opening(ctx, of.ID)) })
 				ours := func(ids []sale.ID, err error) ([]sale.ID, error) {
 					return slices.DeleteFunc(ids, func(id sale.ID) bool { return id < first }), err
 				}
-				agree(t, "sales", func() ([]sale.ID, error) {
-					var ids []sale.ID
-					for _, s := range model.sizes() {
-						if s.Kind == stream.Purchases {
-							ids = append(ids, s.Sale)
-						}
-					}
-					return ours(ids, nil)
-				}, func() ([]sale.ID, error) { return ours(client.Sales(ctx)) })
+				agree(t, "sales", func() ([]sale.ID, error) { return ours(model.Sales(ctx)) }, func() ([]sale.ID, error) { return ours(client.Sales(ctx)) })
 				agree(t, "entry", func() (wire.Entry, error) { return model.listed[of.ID], nil }, func() (wire.Entry, error) {
 					entries, err := directory.Entries(ctx)
 					return entries[of.ID], err
 				})
 				if !model.owner.IsZero() { // the real one counts the claim
-					agree(t, "count", func() (int, error) { return len(model.listed), nil }, func() (int, error) { return directory.Count(ctx) })
+					agree(t, "count", func() (int, error) { return model.Count(ctx) }, func() (int, error) { return directory.Count(ctx) })
 				}
 				reserved := func(s stream.Size, err error) (string, error) {
 					return fmt.Sprint(s.Name, s.Subject, s.Kind, s.Sale, s.MaxBytes, s.Messages), err
 				}
 				name := fmt.Sprintf("SALE_%d", of.ID)
-				agree(t, "size", func() (string, error) { return reserved(model.size(name)) }, func() (string, error) { return reserved(client.Size(ctx, name)) })
+				agree(t, "size", func() (string, error) { return reserved(model.Size(ctx, name)) }, func() (string, error) { return reserved(client.Size(ctx, name)) })
 			},
 		})
 	})
@@ -155,7 +149,7 @@ func TestTheModelOpensSalesAsTheLedgerDoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := newWorld(1)
-		model := newBook(w)
+		model := bookOf{newBook(w), "twin", nil}
 		both := func(t *rapid.T, what string, do func(scheduler.Rows) (string, error)) {
 			agree(t, what, func() (string, error) { return do(model) }, func() (string, error) { return do(real) })
 		}
@@ -198,7 +192,7 @@ func TestTheModelOpensSalesAsTheLedgerDoes(t *testing.T) {
 					if !model.sale(id).opened {
 						continue
 					}
-					agree(t, "cursor", func() (ledger.Position, error) { return bookOf{model, "twin"}.Cursor(ctx, id) }, func() (ledger.Position, error) { return real.Cursor(ctx, id) })
+					agree(t, "cursor", func() (ledger.Position, error) { return model.Cursor(ctx, id) }, func() (ledger.Position, error) { return real.Cursor(ctx, id) })
 				}
 			},
 		})

@@ -47,9 +47,9 @@ func TestTheModelOfTheLedgerIsTheLedger(t *testing.T) {
 		model := newBook(w)
 		m := &twins{t: t, w: w, db: db}
 		for i, name := range names {
-			m.ledgers[i] = [2]statements{bookOf{model, name}, real[i]}
+			m.ledgers[i] = [2]statements{bookOf{model, name, nil}, real[i]}
 		}
-		m.open(model, real[0], rapid.IntRange(1, 5).Draw(t, "stock"))
+		m.open(bookOf{model, names[0], nil}, real[0], rapid.IntRange(1, 5).Draw(t, "stock"))
 		t.Repeat(map[string]func(*rapid.T){
 			"renew": m.renew, "take": m.take, "release": m.release, "expire": m.expire, "commit": m.commit,
 			"commit as if of another epoch": m.commitStale, "hole": m.openHole, "verdict": m.verdict, "": m.same,
@@ -96,7 +96,7 @@ type twins struct {
 // ttl is longer than a check takes: leases expire when they are told to.
 const ttl = time.Hour
 
-func (m *twins) open(model *book, real *ledger.Ledger, stock int) {
+func (m *twins) open(model bookOf, real *ledger.Ledger, stock int) {
 	ctx := context.Background()
 	t := ledger.Template{Every: time.Second, Stock: stock, UserLimit: 2, Seed: 1}
 	genesis := allocation.Genesis(allocation.Hash{1}, m.w.now)
@@ -161,7 +161,7 @@ func (m *twins) expire(t *rapid.T) {
 	}
 }
 
-// batch decides some packs from where the ledger stands.
+// batch decides some packs after the cursor of the ledger.
 func (m *twins) batch(t *rapid.T) *allocation.Batch {
 	d := m.ledgers[0][0]
 	pos, _ := d.Cursor(context.Background(), 1)
@@ -183,6 +183,17 @@ func (m *twins) batch(t *rapid.T) *allocation.Batch {
 		engine.Apply(p, b)
 	}
 	return b
+}
+
+// each yields decisions as a ledger does.
+func each(ds []allocation.Decision) func(func(allocation.Decision, error) bool) {
+	return func(yield func(allocation.Decision, error) bool) {
+		for _, d := range ds {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (m *twins) commit(t *rapid.T) { m.commitAs(t, 0) }

@@ -6,15 +6,14 @@
 // Purpose: find the interleavings that no test would think of, and replay each
 // from its printed seed.
 //
-// What runs here is the services' own logic: all of services/allocator,
-// services/edge/shop, services/recorder and services/scheduler but their shells, with
-// pkg/pack and pkg/follow, on coroutines of which each call of a port, and each wait,
-// gives way to the world. And rejection.Judge, the engine, the codes and the messages.
-// What is modelled is the world around it: a stream that can lose
-// messages, acknowledgements and its tail; a ledger that commits or not and may
-// not say which, and may be slow; a cache that forgets; processes that crash, stop and
-// go on; clocks that step. The models of the ledger and of the streams that schedulers make
-// are held against the real ones.
+// What runs here is the services' own logic: services/allocator, services/edge/shop,
+// services/recorder and services/scheduler without their shells, pkg/pack, pkg/follow,
+// rejection.Judge, the engine, the codes and the messages. It runs on coroutines: each
+// call of a port, and each wait, lets other events happen first. The servers are models:
+// streams that can lose messages, acknowledgements and their tail; a ledger that may be
+// slow, and may not say whether it has committed; a cache that forgets; clocks that
+// step. The models of the ledger, and of the streams as schedulers use them, pass the
+// same conformance tests as the real ones.
 //
 // Invariants: the same seed gives the same run, event by event, which its trace
 // hash shows. Nothing here reads a clock, starts a goroutine that runs beside

@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -10,32 +9,26 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"notsale/pkg/ledger"
-	"notsale/pkg/rejection"
-	"notsale/pkg/sale"
-	"notsale/pkg/stream"
-	"notsale/pkg/wire"
 	"notsale/services/edge/shop"
 )
 
 // edgeProcess is one edge.
 type edgeProcess struct {
-	process
+	*process
 
-	sim  *simulation
 	shop *shop.Shop
 	open []*operation // not yet answered, in order
 }
 
-func (e *edgeProcess) boot() {
-	e.start()
+// live begins a life of the edge.
+func (e *edgeProcess) live(p *process) {
 	e.died = e.hangUp
 	cfg := shop.DefaultConfig()
 	cfg.CodeTTL, cfg.Waiting = e.sim.cfg.CodeTTL, 1000
-	p := edgePorts{calls{&e.process, e.sim, "edge", e.boot}}
+	n := natsOf{e.sim.broker, p}
 	var err error
-	e.shop, err = shop.On(cfg, e.sim.keys, shop.Ports{Cache: p, Ledger: p, Publisher: p, Directory: p, Random: p},
-		simulated{&e.process}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	e.shop, err = shop.On(cfg, e.sim.keys, shop.Ports{Cache: cacheOf{e.sim.cache, p}, Ledger: bookOf{e.sim.book, e.name, p}, Publisher: n, Directory: n, Random: e},
+		simulated{p}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		panic(err)
 	}
@@ -86,7 +79,7 @@ func (e *edgeProcess) purchase(o *operation) {
 	if err != nil {
 		return
 	}
-	ctx, cancel := simulated{&e.process}.WithTimeout(context.Background(), clientPatience)
+	ctx, cancel := simulated{e.process}.WithTimeout(context.Background(), clientPatience)
 	defer cancel()
 	out, err := e.shop.Purchase(ctx, of, v)
 	if err == nil {
@@ -94,78 +87,12 @@ func (e *edgeProcess) purchase(o *operation) {
 	}
 }
 
-// edgePorts are the servers as an edge sees them.
-type edgePorts struct{ calls }
-
 // Read implements io.Reader: different bytes each time, and the same in each run.
-func (p edgePorts) Read(b []byte) (int, error) {
-	p.sim.drawn++
+func (e *edgeProcess) Read(b []byte) (int, error) {
+	e.sim.drawn++
 	clear(b)
 	var number [8]byte
-	binary.BigEndian.PutUint64(number[:], p.sim.drawn)
+	binary.BigEndian.PutUint64(number[:], e.sim.drawn)
 	copy(b, number[max(0, 8-len(b)):])
 	return len(b), nil
-}
-
-// Ask implements shop.Cache.
-func (p edgePorts) Ask(ctx context.Context, questions []rejection.Question) ([]rejection.Answer, error) {
-	return port(ctx, p.calls, "ask", func() ([]rejection.Answer, error) {
-		answers := make([]rejection.Answer, len(questions))
-		for i := range questions {
-			answers[i] = p.sim.cache.ask(&questions[i])
-		}
-		return answers, nil
-	})
-}
-
-// Verdicts implements shop.Ledger.
-func (p edgePorts) Verdicts(ctx context.Context, questions []ledger.Question, limits bool) ([]ledger.Verdict, error) {
-	return statement(ctx, p.calls, "verdicts", func() ([]ledger.Verdict, error) { return p.sim.book.Verdicts(ctx, questions, limits) })
-}
-
-// SalesOf implements shop.Ledger.
-func (p edgePorts) SalesOf(ctx context.Context, uuids []sale.UUID, items []sale.ItemID) ([]ledger.SaleRow, error) {
-	return statement(ctx, p.calls, "sales-of", func() ([]ledger.SaleRow, error) { return p.sim.book.SalesOf(ctx, uuids, items) })
-}
-
-// Sales implements shop.Ledger.
-func (p edgePorts) Sales(ctx context.Context, before sale.ID, limit int) ([]ledger.SaleRow, error) {
-	return statement(ctx, p.calls, "sales", func() ([]ledger.SaleRow, error) { return p.sim.book.Sales(ctx, before, limit) })
-}
-
-// MaxMessage implements shop.Publisher.
-func (p edgePorts) MaxMessage() int { return wire.MaxMessage }
-
-// PublishPack implements shop.Publisher.
-func (p edgePorts) PublishPack(ctx context.Context, id sale.ID, data []byte) error {
-	data = bytes.Clone(data)
-	return p.publish(ctx, "publish-pack", func() bool { return p.sim.storePack(id, data) })
-}
-
-// PublishAttempts implements shop.Publisher.
-func (p edgePorts) PublishAttempts(ctx context.Context, id sale.ID, data []byte) error {
-	data = bytes.Clone(data)
-	return p.publish(ctx, "publish-attempts", func() bool {
-		of := p.sim.broker.attempts[id]
-		if of != nil {
-			p.sim.broker.append(of, data)
-		}
-		return of != nil
-	})
-}
-
-func (p edgePorts) publish(ctx context.Context, name string, store func() bool) error {
-	_, err := port(ctx, p.calls, name, func() (struct{}, error) { return struct{}{}, p.sim.broker.publish(ctx, store) })
-	if err != nil && errors.Is(err, ctx.Err()) {
-		return stream.ErrAmbiguous
-	}
-	return err
-}
-
-// Connected implements shop.Directory.
-func (p edgePorts) Connected() bool { return p.sim.broker.up() }
-
-// Watch implements shop.Directory.
-func (p edgePorts) Watch(ctx context.Context, put func(wire.Entry), listed func()) error {
-	return p.directory(ctx, put, listed)
 }

@@ -28,7 +28,7 @@ func Points() (points []string) {
 // armed is a fault that waits for its point.
 type armed struct {
 	fault Fault
-	left  int // times that the point is still passed
+	left  int // times that it is still to be reached
 }
 
 // arm lets a fault wait for its point, until faults are over.
@@ -37,7 +37,7 @@ func (s *simulation) arm(f Fault) {
 	s.armed = append(s.armed, a)
 }
 
-// reach says that a process has come to a point, and reports whether it dies
+// reach is called when a process comes to a point, and reports whether it dies
 // there.
 func (s *simulation) reach(point string) (dies bool, away Fault) {
 	if s.w.now > healed {

@@ -32,7 +32,7 @@ type operation struct {
 	reply    wire.Reply
 }
 
-// final reports whether a purchase's answer is the last word on its code.
+// final reports whether a purchase's answer is final.
 func (o *operation) final() bool {
 	return !o.reset && (o.end == shop.Refused || o.end == shop.Decided)
 }
@@ -45,7 +45,7 @@ func (o *operation) verdict() allocation.Reason {
 	return o.reason
 }
 
-// clientPatience is when a shopper gives an answer up.
+// clientPatience is how long a shopper waits for an answer.
 const clientPatience = 8 * time.Second
 
 // ask sends an operation to any edge that lives.
@@ -97,7 +97,7 @@ func (s *simulation) answered(o *operation) {
 }
 
 // shopper tries to buy, again and again, and retries each code until it has
-// its last word.
+// its final answer.
 type shopper struct {
 	sim   *simulation
 	n     int
@@ -137,7 +137,7 @@ func (p *shopper) buy(of sale.Sale, item sale.ItemID, user sale.UserID, then fun
 	}})
 }
 
-// post posts a code until it has its last word; sometimes twice at once, and
+// post posts a code until it has its final answer; sometimes twice at once, and
 // sometimes once more afterwards.
 func (p *shopper) post(bought *operation, then func()) {
 	again := func(done func(*operation)) *operation {

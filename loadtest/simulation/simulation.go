@@ -11,7 +11,7 @@ import (
 	"notsale/pkg/stream"
 )
 
-// Result is what a run came to.
+// Result of a run.
 type Result struct {
 	Config     Config
 	Trace      uint64 // hash of every event; the same for the same configuration
@@ -33,10 +33,8 @@ type simulation struct {
 	broker *broker
 	cache  *cache
 
-	edges      []*edgeProcess
-	allocators []*allocatorProcess
-	schedulers []*schedulerProcess
-	recorders  []*recorderProcess
+	processes []*process // all, in the order of their starts
+	edges     []*edgeProcess
 
 	shopping         int // shoppers under way
 	lastBusy         sale.Instant
@@ -51,18 +49,12 @@ type simulation struct {
 
 // Times of a run.
 const (
-	healBy   = 14 * time.Second // every fault is over
-	sweepAt  = 15 * time.Second // the rest is bought, so that the sale must sell out
-	recallAt = 32 * time.Second // all winners ask again
+	healed   = epoch + 14_000_000 // every fault is over
+	sweepAt  = 15 * time.Second   // the rest is bought, so that the sale must sell out
+	recallAt = 32 * time.Second   // all winners ask again
 	runUntil = 60 * time.Second
 	settle   = 5 * time.Second // after which nobody has anything left to do
 )
-
-// healed is healBy as an instant.
-var healed = epoch + sale.Instant(healBy.Microseconds())
-
-// recalled is recallAt as an instant.
-var recalled = epoch + sale.Instant(recallAt.Microseconds())
 
 // Run runs one configuration to its end.
 func Run(cfg Config, verbose bool) Result { return run(cfg, verbose).result() }
@@ -96,10 +88,9 @@ func run(cfg Config, verbose bool) *simulation {
 	return s
 }
 
-// settled reports whether all shoppers have come to their end, and the services have
-// had a while since then.
+// settled reports whether all shoppers ended a while ago.
 func (s *simulation) settled() bool {
-	if s.shopping > 0 || s.w.now < recalled || s.book.opening() {
+	if s.shopping > 0 || s.w.now < epoch+sale.Instant(recallAt.Microseconds()) || s.book.opening() {
 		s.lastBusy = s.w.now
 	}
 	return s.w.now-s.lastBusy > sale.Instant(settle.Microseconds())
@@ -107,16 +98,7 @@ func (s *simulation) settled() bool {
 
 // stop ends all processes: no coroutine is left.
 func (s *simulation) stop() {
-	for _, e := range s.edges {
-		e.end()
-	}
-	for _, a := range s.allocators {
-		a.end()
-	}
-	for _, r := range s.recorders {
-		r.end()
-	}
-	for _, p := range s.schedulers {
+	for _, p := range s.processes {
 		p.end()
 	}
 	for _, t := range s.w.idle {
@@ -144,26 +126,34 @@ func keyring() *code.Keyring {
 }
 
 func (s *simulation) startProcesses() {
+	start := func(role string, n int, run func(*process)) *process {
+		p := &process{w: s.w, sim: s, role: role, name: fmt.Sprintf("%s%d", role, n), run: run}
+		s.processes = append(s.processes, p)
+		return p
+	}
 	for n := range s.cfg.Edges {
-		e := &edgeProcess{process: process{w: s.w, name: fmt.Sprintf("edge%d", n)}, sim: s}
+		e := &edgeProcess{}
+		e.process = start("edge", n, e.live)
 		s.edges = append(s.edges, e)
-		e.boot()
 	}
 	for n := range s.cfg.Allocators {
-		a := &allocatorProcess{process: process{w: s.w, name: fmt.Sprintf("allocator%d", n)}, sim: s}
-		s.allocators = append(s.allocators, a)
-		a.boot()
+		start("allocator", n, allocate)
 	}
 	for n := range 2 {
-		p := &schedulerProcess{process: process{w: s.w, name: fmt.Sprintf("scheduler%d", n)}, sim: s}
-		s.schedulers = append(s.schedulers, p)
+		start("scheduler", n, schedule)
+	}
+	for n := range 2 {
+		start("recorder", n, record)
+	}
+	for _, p := range s.processes {
 		p.boot()
 	}
-	for n := range 2 {
-		r := &recorderProcess{process: process{w: s.w, name: fmt.Sprintf("recorder%d", n)}, sim: s}
-		s.recorders = append(s.recorders, r)
-		r.boot()
-	}
+}
+
+// process returns one of those of a role.
+func (s *simulation) process(role string, n int) *process {
+	of := slices.DeleteFunc(slices.Clone(s.processes), func(p *process) bool { return p.role != role })
+	return of[n%len(of)]
 }
 
 // user returns the name of the n-th user.
@@ -199,13 +189,11 @@ func (s *simulation) strike(f Fault) {
 	s.w.note("fault", int64(f.Kind), int64(f.Target), int64(away))
 	switch f.Kind {
 	case CrashEdge:
-		e := s.edges[f.Target%len(s.edges)]
-		e.crashFor(away, e.boot)
+		s.process("edge", f.Target).crashFor(away)
 	case CrashAllocator:
-		a := s.allocators[f.Target%len(s.allocators)]
-		a.crashFor(away, a.boot)
+		s.process("allocator", f.Target).crashFor(away)
 	case FreezeAllocator:
-		s.allocators[f.Target%len(s.allocators)].frozen = until
+		s.process("allocator", f.Target).frozen = until
 	case StreamAway, StreamTailLost:
 		s.streamAway(f, until)
 	case LedgerAway:
@@ -223,11 +211,9 @@ func (s *simulation) strike(f Fault) {
 		s.broker.skew -= sale.Instant(f.Amount) * 300_000
 		s.w.hit(ClockStepped)
 	case CrashScheduler:
-		p := s.schedulers[f.Target%len(s.schedulers)]
-		p.crashFor(away, p.boot)
+		s.process("scheduler", f.Target).crashFor(away)
 	case CrashRecorder:
-		r := s.recorders[f.Target%len(s.recorders)]
-		r.crashFor(away, r.boot)
+		s.process("recorder", f.Target).crashFor(away)
 	}
 }
 

@@ -66,7 +66,7 @@ func TestSeeds(t *testing.T) {
 		}
 	}
 	effort.Figure(t, fmt.Sprintf("%d sales with %d items sold and %d crashes", n, sold, crashes), time.Since(started), time.Duration(n)*time.Minute/2000)
-	for _, s := range simulation.AllSometimes() {
+	for _, s := range simulation.AllSometimes {
 		t.Logf("%8d × %s", sometimes[s], s)
 		if sometimes[s] == 0 && effort.Long() {
 			t.Errorf("never reached: %s", s)

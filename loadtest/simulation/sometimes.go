@@ -5,42 +5,40 @@ package simulation
 type Sometimes string
 
 // The events that must be reached.
-const (
-	TakeoverInBatch     Sometimes = "takeover while a batch was being committed"
-	CommittedUnreported Sometimes = "committed, but the allocator was not told"
-	CommittedUnreplied  Sometimes = "committed, but the reply was lost"
-	ZombieFenced        Sometimes = "zombie fenced"
-	EpochBumped         Sometimes = "epoch bumped"
-	HoleOpened          Sometimes = "hole opened"
-	GenerationContinued Sometimes = "decided in a later generation"
-	TailLostUndecided   Sometimes = "tail lost beyond the cursor"
-	CacheRefused        Sometimes = "cache refused truly"
-	CacheProvedWinner   Sometimes = "cache proved a winner"
-	CacheForgot         Sometimes = "cache forgot"
-	DuplicatePack       Sometimes = "the same pack twice in the stream"
-	LatePack            Sometimes = "pack arrived after it was given up"
-	RepeatedCode        Sometimes = "repeated code answered from the record"
-	SoldOutReached      Sometimes = "sold out"
-	LimitReached        Sometimes = "limit reached"
-	CodeExpired         Sometimes = "code expired"
-	WinnerAskedAgain    Sometimes = "winner asked again after sold-out"
-	PendingAnswered     Sometimes = "answered 202"
-	UnqueuedAnswered    Sometimes = "answered 503"
-	OpeningInterrupted  Sometimes = "scheduler crashed between two steps of an opening"
-	OpeningRaced        Sometimes = "two schedulers published one opening record"
-	ClockStepped        Sometimes = "stream clock stepped back"
-	WarmTakeover        Sometimes = "takeover with a warm engine"
-	RecorderRepeated    Sometimes = "attempts recorded twice"
+var (
+	TakeoverInBatch     = event("takeover while a batch was being committed")
+	CommittedUnreported = event("committed, but the allocator was not told")
+	CommittedUnreplied  = event("committed, but the reply was lost")
+	ZombieFenced        = event("zombie fenced")
+	EpochBumped         = event("epoch bumped")
+	HoleOpened          = event("hole opened")
+	GenerationContinued = event("decided in a later generation")
+	TailLostUndecided   = event("tail lost beyond the cursor")
+	CacheRefused        = event("cache refused truly")
+	CacheProvedWinner   = event("cache proved a winner")
+	CacheForgot         = event("cache forgot")
+	DuplicatePack       = event("the same pack twice in the stream")
+	LatePack            = event("pack arrived after it was given up")
+	RepeatedCode        = event("repeated code answered from the record")
+	SoldOutReached      = event("sold out")
+	LimitReached        = event("limit reached")
+	CodeExpired         = event("code expired")
+	WinnerAskedAgain    = event("winner asked again after sold-out")
+	PendingAnswered     = event("answered 202")
+	UnqueuedAnswered    = event("answered 503")
+	OpeningInterrupted  = event("scheduler crashed between two steps of an opening")
+	OpeningRaced        = event("two schedulers published one opening record")
+	ClockStepped        = event("stream clock stepped back")
+	WarmTakeover        = event("takeover with a warm engine")
+	RecorderRepeated    = event("attempts recorded twice")
 )
 
-// AllSometimes lists them.
-func AllSometimes() []Sometimes {
-	return []Sometimes{
-		TakeoverInBatch, CommittedUnreported, CommittedUnreplied, ZombieFenced, EpochBumped, HoleOpened, GenerationContinued,
-		TailLostUndecided, CacheRefused, CacheProvedWinner, CacheForgot, DuplicatePack, LatePack, RepeatedCode, SoldOutReached,
-		LimitReached, CodeExpired, WinnerAskedAgain, PendingAnswered, UnqueuedAnswered, OpeningInterrupted, OpeningRaced,
-		ClockStepped, WarmTakeover, RecorderRepeated,
-	}
+// AllSometimes are these events.
+var AllSometimes []Sometimes
+
+func event(s Sometimes) Sometimes {
+	AllSometimes = append(AllSometimes, s)
+	return s
 }
 
 func (w *world) hit(s Sometimes) { w.sometimes[s]++ }

@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -30,12 +31,12 @@ type streamOf struct {
 	created  time.Time
 	room     int64            // bytes that it reserves
 	messages []stream.Message // sequence is index + 1
-	waiting  []func()         // readers that wait for a message
+	waiting  waiters          // readers that wait for a message
 }
 
 func newBroker(w *world, lossy int) *broker {
 	return &broker{
-		service: service{w: w, name: "stream"}, lossy: lossy, sales: map[sale.ID]*streamOf{},
+		service: service{w: w, away: errors.New("simulated: NATS does not answer")}, lossy: lossy, sales: map[sale.ID]*streamOf{},
 		attempts: map[sale.ID]*streamOf{0: {created: w.now.Time(), room: stream.MinStreamBytes}}, listed: map[sale.ID]wire.Entry{},
 	}
 }
@@ -44,12 +45,10 @@ func newBroker(w *world, lossy int) *broker {
 // which only a connection that breaks loses.
 const sessionEnds = time.Second
 
-var errBroker = errors.New("simulated: NATS does not answer")
-
 // append stores a message.
 func (b *broker) append(s *streamOf, data []byte) {
 	s.messages = append(s.messages, stream.Message{Sequence: uint64(len(s.messages)) + 1, Time: b.w.now + b.skew, Data: data})
-	s.wake()
+	s.waiting.wake()
 }
 
 // changed tells those who watch the directory.
@@ -59,32 +58,15 @@ func (b *broker) changed() {
 	}
 }
 
-// wake wakes who waits for a message.
-func (s *streamOf) wake() {
-	waiting := s.waiting
-	s.waiting = nil
-	for _, wake := range waiting {
-		wake()
-	}
-}
-
-// answers reports whether the broker does.
-func (b *broker) answers() error {
-	if !b.up() {
-		return errBroker
-	}
-	return nil
-}
-
 // goAway ends all sessions: whoever reads finds out.
 func (b *broker) goAway(until sale.Instant) {
 	b.down = max(b.down, until)
 	b.session++
 	for id := sale.ID(1); int(id) <= len(b.sales); id++ {
-		b.sales[id].wake()
+		b.sales[id].waiting.wake()
 	}
 	for _, id := range slices.Sorted(maps.Keys(b.attempts)) {
-		b.attempts[id].wake()
+		b.attempts[id].waiting.wake()
 	}
 	b.changed()
 }
@@ -136,4 +118,33 @@ func (b *broker) loseTail(amount int) {
 		b.w.note("tail lost", int64(id), int64(keep), int64(len(s.messages)))
 		s.messages = s.messages[:keep:keep]
 	}
+}
+
+func (b *broker) opening(id sale.ID) (stream.Opening, error) {
+	of := b.sales[id]
+	if of == nil || len(of.messages) == 0 {
+		return stream.Opening{}, stream.ErrLost
+	}
+	s, err := wire.DecodeOpening(of.messages[0].Data)
+	return stream.Opening{Sale: s, Message: of.messages[0], Created: of.created}, err
+}
+
+// messageBytes is what a message takes of the model's room: much, so that small sales
+// need streams that grow.
+const messageBytes = 32 << 10
+
+// sizes are those of all streams, in order.
+func (b *broker) sizes() (list []stream.Size) {
+	add := func(kind stream.Kind, name, subject string, of map[sale.ID]*streamOf) {
+		for _, id := range slices.Sorted(maps.Keys(of)) {
+			s := of[id]
+			list = append(list, stream.Size{
+				Name: fmt.Sprintf("%s_%d", name, id), Subject: fmt.Sprintf("%s.%d", subject, id), Kind: kind, Sale: id,
+				Bytes: int64(len(s.messages)) * messageBytes, MaxBytes: s.room, Messages: uint64(len(s.messages)), Replicas: 1, Created: s.created,
+			})
+		}
+	}
+	add(stream.Attempts, "CHECKOUTS", "checkouts", b.attempts)
+	add(stream.Purchases, "SALE", "purchases", b.sales)
+	return list
 }

@@ -202,17 +202,26 @@ func (h simulated) Inbox() host.Inbox { return &simulatedInbox{w: h.w} }
 type simulatedInbox struct {
 	w       *world
 	told    []any
-	waiting []func()
+	waiting waiters
+}
+
+// waiters are how to wake who waits for something.
+type waiters []func()
+
+func (w *waiters) add(wake func()) { *w = append(*w, wake) }
+
+func (w *waiters) wake() {
+	waiting := *w
+	*w = nil
+	for _, wake := range waiting {
+		wake()
+	}
 }
 
 // Put implements host.Inbox.
 func (i *simulatedInbox) Put(x any) {
 	i.told = append(i.told, x)
-	waiting := i.waiting
-	i.waiting = nil
-	for _, wake := range waiting {
-		wake()
-	}
+	i.waiting.wake()
 }
 
 // Take implements host.Inbox.
@@ -221,7 +230,7 @@ func (i *simulatedInbox) Take(ctx context.Context, patience time.Duration) (x an
 		if ctx.Err() != nil || i.w.now >= until {
 			return nil, false
 		}
-		i.w.await(ctx, until, func(wake func()) { i.waiting = append(i.waiting, wake) })
+		i.w.await(ctx, until, i.waiting.add)
 	}
 	x, i.told = i.told[0], i.told[1:]
 	return x, true
@@ -233,21 +242,19 @@ func (h simulated) Event() host.Event { return &simulatedEvent{w: h.w} }
 type simulatedEvent struct {
 	w        *world
 	happened bool
-	waiting  []func()
+	waiting  waiters
 }
 
 // Set implements host.Event.
 func (e *simulatedEvent) Set() {
 	e.happened = true
-	for _, wake := range e.waiting {
-		wake()
-	}
+	e.waiting.wake()
 }
 
 // Wait implements host.Event.
 func (e *simulatedEvent) Wait(ctx context.Context, patience time.Duration) bool {
 	for until := e.w.until(patience); !e.happened && ctx.Err() == nil && e.w.now < until; {
-		e.w.await(ctx, until, func(wake func()) { e.waiting = append(e.waiting, wake) })
+		e.w.await(ctx, until, e.waiting.add)
 	}
 	return e.happened
 }

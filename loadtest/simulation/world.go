@@ -101,62 +101,19 @@ func (w *world) between(low, high time.Duration) time.Duration {
 // oneIn is true once in n times on average; never for n = 0.
 func (w *world) oneIn(n int) bool { return n > 0 && w.rng.IntN(n) == 0 }
 
-// process is something that can crash and stop.
-type process struct {
-	w      *world
-	name   string
-	life   int          // number of its life; 0: never started
-	alive  bool         //
-	frozen sale.Instant // stopped until then: what is due waits, then goes on
-	tasks  []*task      // that have not ended, in the order in which they began
-	died   func()       // told of a crash; nil: nobody
-}
-
-// in lets something happen in this life of the process.
-func (p *process) in(d time.Duration, do func()) {
-	life := p.life
-	var due func()
-	due = func() {
-		switch {
-		case !p.alive || p.life != life:
-		case p.frozen > p.w.now:
-			p.w.in(time.Duration(p.frozen-p.w.now)*time.Microsecond, due)
-		default:
-			do()
-		}
-	}
-	p.w.in(d, due)
-}
-
-func (p *process) start() {
-	p.life++
-	p.alive, p.frozen = true, 0
-	p.w.note("start "+p.name, int64(p.life))
-}
-
-func (p *process) crash() {
-	p.alive = false
-	p.w.crashes++
-	p.w.note("crash "+p.name, int64(p.life))
-	p.endTasks()
-	if p.died != nil {
-		p.died()
-	}
-}
-
-// crashFor lets a process that lives crash, and begin its next life after a while.
-func (p *process) crashFor(away time.Duration, boot func()) {
-	if p.alive {
-		p.crash()
-		p.w.in(away, boot)
-	}
-}
-
 // service is a dependency that can be away.
 type service struct {
 	w    *world
-	name string
 	down sale.Instant // away until then
+	away error        // what a call gets meanwhile
 }
 
 func (s *service) up() bool { return s.w.now >= s.down }
+
+// answers is nil, or the error of a service that is away.
+func (s *service) answers() error {
+	if !s.up() {
+		return s.away
+	}
+	return nil
+}

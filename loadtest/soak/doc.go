@@ -1,9 +1,8 @@
 //go:build unix
 
-// Command soak lets a shop run for hours and looks whether anything piles up:
+// Package soak lets a shop run for hours and checks whether anything piles up:
 //
-//	go run ./loadtest/soak             # two hours
-//	go run ./loadtest/soak --for 10m   # the short form
+//	go test ./loadtest/soak -run TestSoak -v -timeout 0 -for 2h
 //
 // Sales of an hour are compressed to a minute. Real processes, two of each
 // role, on real and durable stores, each process behind proxies. In each slot:
@@ -21,6 +20,5 @@
 // goroutines and sessions of Postgres. At its end it prints the course of each
 // count and fails where one grew by more than the unsold sales explain, where a
 // sale was missed or opened late, where an answer was wrong, and where an audit
-// of any sale is not clean. Exit status: 0 all well, 1 something is not, 2 it
-// could not run.
-package main
+// of any sale is not clean.
+package soak

@@ -1,16 +1,20 @@
 //go:build unix
 
-package main
+package soak
 
 import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"sync"
+	"sync/atomic"
+	"testing"
 	"time"
 
 	"notsale/loadtest/faults/cluster"
 	"notsale/loadtest/faults/proxy"
+	"notsale/pkg/client"
 )
 
 // perRole is how many processes of each role run.
@@ -30,10 +34,13 @@ const archiveAfter = 2
 type house struct {
 	*cluster.Cluster
 
-	stage    *stage
+	t        testing.TB
+	found    atomic.Int64        // what is wrong
 	archives string              // folder
 	flags    map[string][]string // of each role
 	front    []string            // addresses of the edges, which outlive them
+	way      *http.Transport     // to the edges
+	shop     *client.Client      // of any edge
 
 	mu      sync.Mutex
 	members map[string][]*cluster.Process // guarded by mu
@@ -41,12 +48,18 @@ type house struct {
 }
 
 // open starts the whole house.
-func (o *options) open(s *stage, a *cluster.Cluster) *house {
-	h := &house{Cluster: a, stage: s, archives: s.TempDir(), members: map[string][]*cluster.Process{}}
+func (o *Options) open(t testing.TB, a *cluster.Cluster) *house {
+	t.Helper()
+	h := &house{Cluster: a, t: t, way: client.NewTransport(), archives: t.TempDir(), members: map[string][]*cluster.Process{}}
 	h.flags = map[string][]string{
-		cluster.Scheduler: {"--sale-every", o.slot.String()},
-		archiver:          {"--sale-every", o.slot.String(), "--archive-to", h.archives, "--archive-after", (archiveAfter * o.slot).String()},
+		cluster.Scheduler: {"--sale-every", o.Slot.String()},
+		archiver:          {"--sale-every", o.Slot.String(), "--archive-to", h.archives, "--archive-after", (archiveAfter * o.Slot).String()},
 	}
+	var err error
+	if h.shop, err = client.New(client.Config{Base: "http://shop", Timeout: requestTime, Transport: h}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.way.CloseIdleConnections)
 	for _, role := range roles {
 		for n := range perRole {
 			p := a.Start(role, cluster.Through, cluster.Flags(h.flags[role]...))
@@ -60,11 +73,29 @@ func (o *options) open(s *stage, a *cluster.Cluster) *house {
 	return h
 }
 
+// maxWrong is how many findings are shown: the first ones tell.
+const maxWrong = 50
+
+// wrongf fails the test for something that is wrong.
+func (h *house) wrongf(format string, args ...any) {
+	h.t.Helper()
+	if h.found.Add(1) <= maxWrong {
+		h.t.Errorf(format, args...)
+	}
+}
+
+// RoundTrip sends a request to any edge.
+func (h *house) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Host = h.front[random(len(h.front))]
+	return h.way.RoundTrip(r)
+}
+
 // watch reports a process that ends though nobody ended it.
 func (h *house) watch(role string, n int, p *cluster.Process) {
 	<-p.Ended()
 	if h.employs(role, n, p) {
-		h.stage.Errorf("%s ended by itself, status %d:\n%s", p.Name, p.Status(), p.Log())
+		h.wrongf("%s ended by itself, status %d:\n%s", p.Name, p.Status(), p.Log())
 	}
 }
 
@@ -99,8 +130,8 @@ func (h *house) all() map[string][]*cluster.Process {
 	return copied
 }
 
-// replace ends a process and starts another in its place: an edge where
-// shoppers know it.
+// replace ends a process and starts another in its place, an edge at the same
+// address.
 func (h *house) replace(role string, n int, end func(*cluster.Process)) {
 	h.mu.Lock()
 	old := h.members[role][n]
@@ -135,7 +166,7 @@ type fault struct {
 	do   func(*house, *rand.Rand)
 }
 
-// faults are all that may happen. Each role and each store is met.
+// faults are all that may happen, to each role and each store.
 func faults() (all []fault) {
 	for _, role := range roles {
 		all = append(all,
@@ -190,10 +221,10 @@ func (h *house) again(name string, kill func() error, restart func(context.Conte
 	err := kill()
 	time.Sleep(killPause)
 	if err == nil {
-		err = restart(h.stage.ctx)
+		err = restart(h.t.Context())
 	}
 	if err != nil {
-		h.stage.Fatalf("%s: %v", name, err)
+		h.t.Fatalf("%s: %v", name, err)
 	}
 }
 
@@ -202,7 +233,7 @@ func (h *house) pause(name string, stop, resume func() error) {
 	err := stop()
 	time.Sleep(faultTime)
 	if err = errors.Join(err, resume()); err != nil {
-		h.stage.Fatalf("%s: %v", name, err)
+		h.t.Fatalf("%s: %v", name, err)
 	}
 }
 
@@ -219,7 +250,7 @@ func (h *house) trouble(ctx context.Context, rng *rand.Rand, deck []fault, every
 			deck = faults()
 			rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 		}
-		h.stage.Logf("  %s", deck[0].name)
+		h.t.Logf("  %s", deck[0].name)
 		deck[0].do(h, rng)
 		deck = deck[1:]
 	}

@@ -1,10 +1,9 @@
 //go:build unix
 
-package main
+package soak
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -38,14 +37,14 @@ func allowanceOf(count string) allowance {
 	case count == descriptorsOf+storesName:
 		return allowance{floor: 40, share: 0.1, perSale: 6} // a stream's and its consumers' files
 	case count == memoryOf+archiver:
-		return allowance{floor: 24, share: 0.25} // of one process; unsold sales are nothing to it
+		return allowance{floor: 24, share: 0.25} // of one process, which has nothing to do with unsold sales
 	case strings.HasPrefix(count, goroutinesOf), strings.HasPrefix(count, descriptorsOf):
 		return allowance{floor: 40, share: 0.1}
 	}
-	return allowance{floor: 48, share: 0.25, perSale: 1} // memory; the collector lets it breathe
+	return allowance{floor: 48, share: 0.25, perSale: 1} // memory, which the garbage collector lets vary
 }
 
-// parts of a soak that are compared: a half of it is warm-up enough.
+// leastSamples are enough for four quarters.
 const leastSamples = 4
 
 // course is one count over the soak.
@@ -57,11 +56,10 @@ type course struct {
 	grown              bool
 }
 
-// courses compares the second quarter of the samples with the last. Of what could
-// not be counted in all of them, as the memory of archivers that have archived
-// something, the first quarter of those in which it was counted, but for the very
-// first quarter, is compared with the last such; it is left out where there are too
-// few.
+// courses compares the second quarter of the samples with the last. A count that some
+// samples lack, such as the memory of archivers that have archived something, is
+// compared over the samples that have it, without the first quarter of all; it is left
+// out where these are too few.
 func courses(samples []sample) (all []course) {
 	if len(samples) < leastSamples {
 		return nil
@@ -104,14 +102,16 @@ func median(samples []sample, count string) float64 {
 	return values[len(values)/2]
 }
 
-// printCourses prints a table of the counts.
-func printCourses(out io.Writer, all []course) {
-	fmt.Fprintln(out, "| count | first | second quarter | last quarter | most | allowed |\n|---|---:|---:|---:|---:|---:|")
+// table shows the counts.
+func table(all []course) string {
+	var out strings.Builder
+	fmt.Fprintln(&out, "| count | first | second quarter | last quarter | most | allowed |\n|---|---:|---:|---:|---:|---:|")
 	for _, c := range all {
 		mark := ""
 		if c.grown {
 			mark = " **grown**"
 		}
-		fmt.Fprintf(out, "| %s | %.0f | %.0f | %.0f%s | %.0f | %.0f |\n", c.count, c.first, c.early, c.late, mark, c.most, c.allowed)
+		fmt.Fprintf(&out, "| %s | %.0f | %.0f | %.0f%s | %.0f | %.0f |\n", c.count, c.first, c.early, c.late, mark, c.most, c.allowed)
 	}
+	return out.String()
 }

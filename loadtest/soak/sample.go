@@ -1,13 +1,13 @@
 //go:build unix
 
-package main
+package soak
 
 import (
 	"context"
 	"os"
-	"path/filepath"
-	"strconv"
 	"time"
+
+	"github.com/prometheus/procfs"
 
 	"notsale/loadtest/faults/cluster"
 )
@@ -36,17 +36,17 @@ const (
 	connectionsQuery = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
 )
 
-// look counts.
+// look takes a sample.
 func (h *house) look(of int64, unsold int) sample {
 	s := sample{sale: of, unsold: unsold, counts: map[string]float64{}}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.stage.ctx), sampleTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.t.Context()), sampleTime)
 	defer cancel()
 	if info, err := h.JetStream().AccountInfo(ctx); err == nil {
 		s.counts[countStreams] = float64(info.Streams)
 		s.counts[countReserved] = float64(info.ReservedStore) / mebibyte
 		s.counts[countConsumers] = float64(info.Consumers)
 	} else {
-		h.stage.Errorf("NATS does not say what it keeps: %v", err)
+		h.wrongf("NATS does not say what it keeps: %v", err)
 	}
 	s.counts[countSessions] = float64(h.Number(connectionsQuery))
 	s.counts[countStores] = resident(os.Getpid()) + resident(h.RedisPID())
@@ -55,7 +55,7 @@ func (h *house) look(of int64, unsold int) sample {
 			switch {
 			case role != archiver:
 				s.counts[memoryOf+role] += resident(p.PID())
-			case p.Metric(archivedMetric) > 0: // one at a time works; which have, the faults decide
+			case p.Metric(archivedMetric) > 0: // only one at a time works, and faults decide which
 				s.counts[memoryOf+role] = max(s.counts[memoryOf+role], resident(p.PID()))
 			}
 			s.counts[goroutinesOf+role] += p.Metric("go_goroutines")
@@ -67,12 +67,15 @@ func (h *house) look(of int64, unsold int) sample {
 }
 
 func resident(pid int) float64 {
-	u, _ := cluster.UsageOf(pid)
-	return float64(u.RSS) / mebibyte
+	return float64(cluster.UsageOf(pid).RSS) / mebibyte
 }
 
 // descriptors counts the open files of a process.
 func descriptors(pid int) float64 {
-	open, _ := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "fd"))
-	return float64(len(open))
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return 0
+	}
+	n, _ := p.FileDescriptorsLen() // 0: it has just ended
+	return float64(n)
 }

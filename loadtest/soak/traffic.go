@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package soak
 
 import (
 	"bytes"
@@ -36,30 +36,19 @@ type grant struct {
 
 // traffic is what comes from outside.
 type traffic struct {
-	o     *options
-	stage *stage
-	front []string
+	*house
 
 	mu     sync.Mutex
-	grants []grant        // a sample of all; guarded by mu
-	seen   int            // guarded by mu
-	unsold []client.Sale  // guarded by mu
-	counts map[string]int // requests, by kind and status; guarded by mu
-	rng    *rand.Rand     // guarded by mu
-}
-
-func (o *options) traffic(s *stage, front []string) *traffic {
-	return &traffic{
-		o: o, stage: s, front: front, counts: map[string]int{},
-		rng: rand.New(rand.NewPCG(o.seed, 1)), //nolint:gosec // repeatable, no secret
-	}
+	grants []grant       // a sample of all; guarded by mu
+	seen   int           // guarded by mu
+	unsold []client.Sale // guarded by mu
 }
 
 // sellOut sells a sale out and returns what must be checked once all is healed.
 func (t *traffic) sellOut(ctx context.Context, of int64) (*shopper.Result, error) {
 	cfg := shopper.DefaultConfig()
 	cfg.Target = "http://" + t.front[of%int64(len(t.front))]
-	cfg.Sale, cfg.Clients, cfg.Contention, cfg.Limit = of, t.o.clients, contention, t.o.limit
+	cfg.Sale, cfg.Clients, cfg.Contention, cfg.Limit = of, clients, contention, userLimit
 	cfg.Timeout, cfg.Seed, cfg.RunID = requestTime, uint64(of), strconv.FormatInt(of, 10)
 	res, err := shopper.Run(ctx, cfg)
 	if err != nil {
@@ -81,7 +70,7 @@ func (t *traffic) keep(code string, body []byte) {
 	g := grant{code, bytes.Clone(body)}
 	if len(t.grants) < keptGrants {
 		t.grants = append(t.grants, g)
-	} else if n := t.rng.IntN(t.seen); n < keptGrants {
+	} else if n := random(t.seen); n < keptGrants {
 		t.grants[n] = g
 	}
 }
@@ -100,87 +89,63 @@ func (t *traffic) left() int {
 }
 
 // pick returns a random grant and a random unsold sale, empty where there are
-// none yet, and a random number.
-func (t *traffic) pick() (g grant, of client.Sale, n int) {
+// none yet.
+func (t *traffic) pick() (g grant, of client.Sale) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.grants) > 0 {
-		g = t.grants[t.rng.IntN(len(t.grants))]
+		g = t.grants[random(len(t.grants))]
 	}
 	if len(t.unsold) > 0 {
-		of = t.unsold[t.rng.IntN(len(t.unsold))]
+		of = t.unsold[random(len(t.unsold))]
 	}
-	return g, of, t.rng.IntN(1 << 30)
+	return g, of
 }
 
-// visitor goes to any edge.
-type visitor struct {
-	*traffic
+func random(n int) int { return rand.IntN(n) } //nolint:gosec // no secret
 
-	shops []*client.Client
-}
-
-func (t *traffic) visitor() *visitor {
-	v := &visitor{traffic: t}
-	for _, address := range t.front {
-		v.shops = append(v.shops, t.stage.shop(address))
-	}
-	return v
-}
-
-func (v *visitor) close() {
-	for _, s := range v.shops {
-		s.Close()
-	}
-}
-
-// ask posts to any edge and counts the answer; status 0: none came.
-func (v *visitor) ask(ctx context.Context, kind, target string, n int) client.Answer {
-	a, err := v.shops[n%len(v.shops)].Do(ctx, http.MethodPost, target)
+// ask posts to any edge; status 0: no answer came.
+func (t *traffic) ask(ctx context.Context, kind, target string) client.Answer {
+	a, err := t.shop.Do(ctx, http.MethodPost, target)
 	if a.Status >= http.StatusInternalServerError && a.Status != http.StatusServiceUnavailable {
-		v.stage.Errorf("%s got %d %s (%v)", kind, a.Status, a.Body, err)
+		t.wrongf("%s got %d %s (%v)", kind, a.Status, a.Body, err)
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.counts[kind+" "+strconv.Itoa(a.Status)]++
 	return a
-}
-
-// run does one thing again and again until ctx ends.
-func (t *traffic) run(ctx context.Context, pause time.Duration, do func(*visitor)) {
-	v := t.visitor()
-	defer v.close()
-	for ctx.Err() == nil {
-		do(v)
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-	}
 }
 
 // beside starts what comes beside the sell-outs, until ctx ends.
 func (t *traffic) beside(ctx context.Context, wait *sync.WaitGroup) {
-	wait.Go(func() { t.run(ctx, repeatPause, func(v *visitor) { v.repeat(ctx) }) })
-	wait.Go(func() { t.run(ctx, badPause, func(v *visitor) { v.nonsense(ctx) }) })
-	wait.Go(func() { t.run(ctx, oldPause, func(v *visitor) { v.old(ctx) }) })
+	again := func(pause time.Duration, do func(context.Context)) {
+		wait.Go(func() {
+			for ctx.Err() == nil {
+				do(ctx)
+				select {
+				case <-ctx.Done():
+				case <-time.After(pause):
+				}
+			}
+		})
+	}
+	again(repeatPause, t.repeat)
+	again(badPause, t.nonsense)
+	again(oldPause, t.old)
 }
 
 // repeat sends a granted code again.
-func (v *visitor) repeat(ctx context.Context) {
-	g, _, n := v.pick()
+func (t *traffic) repeat(ctx context.Context) {
+	g, _ := t.pick()
 	if g.code == "" {
 		return
 	}
-	resp := v.ask(ctx, "repeat", client.PurchaseTarget(g.code), n)
+	resp := t.ask(ctx, "repeat", client.PurchaseTarget(g.code))
 	if resp.Final() && (resp.Status != http.StatusOK || !bytes.Equal(resp.Body, g.body)) {
-		v.stage.Errorf("a granted code got %d %s, before: %s", resp.Status, resp.Body, g.body)
+		t.wrongf("a granted code got %d %s, before: %s", resp.Status, resp.Body, g.body)
 	}
 }
 
 // nonsense sends what must be refused.
-func (v *visitor) nonsense(ctx context.Context) {
-	_, _, n := v.pick()
+func (t *traffic) nonsense(ctx context.Context) {
+	n := random(1 << 30)
 	targets := []struct {
 		target string
 		status int
@@ -190,37 +155,38 @@ func (v *visitor) nonsense(ctx context.Context) {
 		{"/checkout?user_id=" + url.QueryEscape(fmt.Sprintf("two words %d", n)) + "&id=1", http.StatusBadRequest},
 		{"/purchase?code=AQ" + strconv.Itoa(n), http.StatusBadRequest},
 	}
-	t := targets[n/2%len(targets)]
-	if resp := v.ask(ctx, "bad", t.target, n); resp.Final() && resp.Status != t.status {
-		v.stage.Errorf("%s got %d %s, want %d", t.target, resp.Status, resp.Body, t.status)
+	c := targets[n%len(targets)]
+	if resp := t.ask(ctx, "bad", c.target); resp.Final() && resp.Status != c.status {
+		t.wrongf("%s got %d %s, want %d", c.target, resp.Status, resp.Body, c.status)
 	}
 }
 
 // old buys an item of an unsold sale, where one is left to buy.
-func (v *visitor) old(ctx context.Context) {
-	_, of, n := v.pick()
+func (t *traffic) old(ctx context.Context) {
+	_, of := t.pick()
 	if of.ID == 0 {
 		return
 	}
-	v.buy(ctx, of, n)
+	t.buy(ctx, of)
 }
 
 // buy tries to buy any item of a sale.
-func (v *visitor) buy(ctx context.Context, of client.Sale, n int) {
+func (t *traffic) buy(ctx context.Context, of client.Sale) {
+	n := random(1 << 30)
 	item := of.FirstItem + int64(n)%int64(of.Stock)
-	checkout := v.ask(ctx, "old checkout", client.CheckoutTarget(fmt.Sprintf("old-%d", n), item), n)
+	checkout := t.ask(ctx, "old checkout", client.CheckoutTarget(fmt.Sprintf("old-%d", n), item))
 	code := checkout.Code()
 	switch {
 	case !checkout.Final(), checkout.Status == http.StatusConflict, checkout.Status == http.StatusGone:
 		return
 	case checkout.Status != http.StatusOK || code == "":
-		v.stage.Errorf("a checkout of item %d got %d %s", item, checkout.Status, checkout.Body)
+		t.wrongf("a checkout of item %d got %d %s", item, checkout.Status, checkout.Body)
 		return
 	}
-	switch resp := v.ask(ctx, "old purchase", client.PurchaseTarget(code), n); {
+	switch resp := t.ask(ctx, "old purchase", client.PurchaseTarget(code)); {
 	case resp.Status == http.StatusOK:
-		v.keep(code, resp.Body)
+		t.keep(code, resp.Body)
 	case resp.Final() && resp.Status != http.StatusConflict && resp.Status != http.StatusGone:
-		v.stage.Errorf("a purchase of item %d got %d %s", item, resp.Status, resp.Body)
+		t.wrongf("a purchase of item %d got %d %s", item, resp.Status, resp.Body)
 	}
 }

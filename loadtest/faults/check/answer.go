@@ -1,9 +1,10 @@
 package check
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
-	"regexp"
 	"time"
 
 	"notsale/pkg/allocation"
@@ -58,11 +59,11 @@ var problems = map[string]struct {
 	"urn:notsale:problem:limit-reached": {http.StatusTooManyRequests, allocation.LimitReached},
 }
 
-// limitWords stand in every refusal by the limit.
-var limitWords = regexp.MustCompile(`User has reached the maximum of \d+ items per sale`)
+// limitWords are part of every refusal by the sale's limit.
+const limitWords = "User has reached the maximum of %d items per sale"
 
-// read classifies the answer to a purchase or lookup.
-func read(o *Operation) answer {
+// read classifies the answer to a purchase or lookup in a sale with this limit.
+func read(o *Operation, limit int) answer {
 	if !o.Answered() {
 		return answer{}
 	}
@@ -72,7 +73,7 @@ func read(o *Operation) answer {
 	case http.StatusAccepted:
 		return answer{tells: pending}
 	case http.StatusBadRequest, http.StatusConflict, http.StatusGone, http.StatusTooManyRequests:
-		return readRefusal(o.Status, o.Body)
+		return readRefusal(o.Status, o.Body, limit)
 	case http.StatusNotFound:
 		if o.Kind == Lookup {
 			return answer{tells: undecided}
@@ -100,7 +101,7 @@ func readGrant(body []byte) answer {
 	return a
 }
 
-func readRefusal(status int, body []byte) answer {
+func readRefusal(status int, body []byte, limit int) answer {
 	var b bodyJSON
 	err := json.Unmarshal(body, &b)
 	p, known := problems[b.Type]
@@ -113,8 +114,8 @@ func readRefusal(status int, body []byte) answer {
 		return answer{tells: rejected, flaw: "it names no reason that belongs to its status"}
 	}
 	a := answer{tells: rejected, reason: p.reason, position: b.Position}
-	if p.reason == allocation.LimitReached && !limitWords.Match(body) {
-		a.flaw = "it lacks the words " + limitWords.String()
+	if words := fmt.Sprintf(limitWords, limit); p.reason == allocation.LimitReached && !bytes.Contains(body, []byte(words)) {
+		a.flaw = "it lacks the words: " + words
 	}
 	if b.Position > 0 {
 		at, ok := instant(b.Time)

@@ -12,8 +12,8 @@ var outcomes = map[wire.Outcome]int{
 	wire.UnknownItem: http.StatusNotFound, wire.ItemTaken: http.StatusConflict, wire.SoldOut: http.StatusGone,
 }
 
-// shelf is all checkouts with the same parameters, and all attempts with them.
-type shelf struct {
+// group is all checkouts with the same parameters, and all attempts with them.
+type group struct {
 	answered map[int][]*op // by status: each must have a row
 	maybe    []*op         // not known to be stored: each may have a row
 	rows     map[int]int   // by the status that belongs to the outcome
@@ -25,13 +25,13 @@ type parameters struct{ user, item string }
 // it; other rows are counted by parameters and outcome, for that is all that
 // the shopper and the row have in common.
 func (c *checker) checkAttempts() {
-	shelves, order := c.shelve()
+	groups, order := c.groupCheckouts()
 	rows, ids := map[string]*Attempt{}, map[string]bool{}
 	for i := range c.history.Attempts {
 		a := &c.history.Attempts[i]
 		status, known := outcomes[a.Outcome]
 		key := parameters{a.User, a.Item}
-		s := shelves[key]
+		s := groups[key]
 		switch {
 		case !known || (a.Code != "") != (a.Outcome == wire.Issued):
 			c.findf(I4, nil, "attempt %s has outcome %q and code %q", a.ID, a.Outcome, a.Code)
@@ -54,23 +54,23 @@ func (c *checker) checkAttempts() {
 	}
 	c.checkIssued(rows)
 	for _, key := range order {
-		c.checkShelf(key, shelves[key])
+		c.checkGroup(key, groups[key])
 	}
 }
 
-// shelve sorts the checkouts by their parameters.
-func (c *checker) shelve() (shelves map[parameters]*shelf, order []parameters) {
-	shelves = map[parameters]*shelf{}
+// groupCheckouts sorts the checkouts by their parameters.
+func (c *checker) groupCheckouts() (groups map[parameters]*group, order []parameters) {
+	groups = map[parameters]*group{}
 	for i := range c.ops {
 		o := &c.ops[i]
 		if o.Kind != Checkout {
 			continue
 		}
 		key := parameters{wire.Printable(o.User), wire.Printable(o.itemParam())}
-		s := shelves[key]
+		s := groups[key]
 		if s == nil {
-			s = &shelf{answered: map[int][]*op{}, rows: map[int]int{}}
-			shelves[key] = s
+			s = &group{answered: map[int][]*op{}, rows: map[int]int{}}
+			groups[key] = s
 			order = append(order, key)
 		}
 		switch o.Status {
@@ -80,7 +80,7 @@ func (c *checker) shelve() (shelves map[parameters]*shelf, order []parameters) {
 			s.maybe = append(s.maybe, o)
 		}
 	}
-	return shelves, order
+	return groups, order
 }
 
 // checkIssued: each code that was given has its row.
@@ -97,9 +97,9 @@ func (c *checker) checkIssued(rows map[string]*Attempt) {
 	}
 }
 
-// checkShelf: as many rows as answers, and for each checkout whose fate is not
+// checkGroup: as many rows as answers, and for each checkout whose fate is not
 // known at most one more.
-func (c *checker) checkShelf(key parameters, s *shelf) {
+func (c *checker) checkGroup(key parameters, s *group) {
 	surplus := 0
 	for _, status := range []int{http.StatusOK, http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusGone} {
 		n, rows := len(s.answered[status]), s.rows[status]

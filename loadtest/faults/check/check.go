@@ -12,59 +12,40 @@ import (
 type Options struct {
 	// Timeout is for porcupine as a whole. What is not known then is a failure.
 	Timeout time.Duration
-	// ClockTolerance is by how much the clients' clock and the stream's may
-	// differ. 0: they are not compared. It needs History.Origin.
-	ClockTolerance time.Duration
-	// Drained says that the system was idle before the ledger was read: what
-	// was answered 202 must be decided by then.
-	Drained bool
 	// SoldOut says that enough was asked for: sold must be the stock.
 	SoldOut bool
 	// MaxFindings is how many findings per invariant are listed; all count.
 	MaxFindings int
 }
 
-// DefaultOptions are for a run that has ended in peace.
+// DefaultOptions allow porcupine a minute, and list ten findings per invariant.
 func DefaultOptions() Options {
-	return Options{Timeout: time.Minute, Drained: true, MaxFindings: 10}
+	return Options{Timeout: time.Minute, MaxFindings: 10}
 }
 
-// Check judges a history: by the witness first, then by porcupine.
+// Check judges a history: by the order of the positions first, then by porcupine.
+// The system must have been idle before the ledger was read: what was answered 202
+// must be decided by then.
 func Check(h *History, o Options) *Report {
-	began := time.Now()
 	c := newChecker(h, o)
-	c.witness()
-	c.report.Witness = time.Since(began)
-	began = time.Now()
-	c.linearize(began.Add(o.Timeout))
-	c.report.Porcupine = time.Since(began)
-	c.report.conclude()
+	c.checkPositions()
+	c.linearize(time.Now().Add(o.Timeout))
 	return c.report
 }
 
-// Witness judges a history without porcupine.
-func Witness(h *History, o Options) *Report {
-	began := time.Now()
-	c := newChecker(h, o)
-	c.witness()
-	c.report.Witness = time.Since(began)
-	c.report.conclude()
-	return c.report
-}
-
-func (c *checker) witness() {
-	for _, b := range c.books {
+func (c *checker) checkPositions() {
+	for _, b := range c.ledgers {
 		c.checkLedger(b)
 		c.replay(b)
 	}
 	for _, s := range c.stories {
 		c.checkStory(s)
 	}
-	for _, b := range c.books {
+	for _, b := range c.ledgers {
 		c.checkTold(b)
 	}
 	c.checkCheckouts()
-	for _, b := range c.books {
+	for _, b := range c.ledgers {
 		c.checkOrder(b)
 		c.checkLookups(b)
 	}
@@ -77,7 +58,7 @@ type op struct {
 
 	number int
 	answer answer
-	book   *book // of its sale; nil: no ledger has it
+	ledger *ledger // of its sale; nil: no ledger has it
 }
 
 // mayBePublished reports whether the request may have reached the stream.
@@ -88,11 +69,11 @@ func (o *op) mayBePublished() bool {
 // story is all that is known of one code.
 type story struct {
 	code     string
-	book     *book  // nil: no ledger has its sale
-	ops      []*op  // purchases and lookups, by start
-	issued   []*op  // checkouts that gave it
-	sent     *op    // the first that may have been published
-	decision *entry // in the ledger; nil: none
+	ledger   *ledger // nil: no ledger has its sale
+	ops      []*op   // purchases and lookups, by start
+	issued   []*op   // checkouts that gave it
+	sent     *op     // the first that may have been published
+	decision *entry  // in the ledger; nil: none
 }
 
 // evidence are some operations about the code, to be printed.
@@ -150,15 +131,14 @@ var proofs = [...]struct {
 	byPromise: {I7, "was answered 202"},
 }
 
-// book is one sale's ledger, indexed.
-type book struct {
+// ledger is one sale's ledger, indexed.
+type ledger struct {
 	*Ledger
 
 	entries []entry                // by position
 	owner   map[sale.ItemID]*entry // grants
 	grants  map[string][]*entry    // grants of a user, by position
 	sold    []*entry               // grants, by position
-	times   []sale.Instant         // engine time of each of Packs
 }
 
 type checker struct {
@@ -166,8 +146,8 @@ type checker struct {
 	options Options
 	report  *Report
 	ops     []op
-	books   []*book
-	byID    map[sale.ID]*book
+	ledgers []*ledger
+	byID    map[sale.ID]*ledger
 	stories []*story // by first appearance
 	byCode  map[string]*story
 }
@@ -180,9 +160,8 @@ func (c *checker) findf(inv Invariant, ops []*op, format string, args ...any) {
 	}
 	f := Finding{Invariant: inv, Text: fmt.Sprintf(format, args...)}
 	for _, o := range ops {
-		if !slices.Contains(f.Numbers, o.number) {
-			f.Operations = append(f.Operations, o.String())
-			f.Numbers = append(f.Numbers, o.number)
+		if text := o.String(); !slices.Contains(f.Operations, text) {
+			f.Operations = append(f.Operations, text)
 		}
 	}
 	c.report.Findings = append(c.report.Findings, f)

@@ -3,7 +3,6 @@ package check
 import (
 	"bytes"
 	"slices"
-	"time"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/sale"
@@ -22,12 +21,12 @@ func (c *checker) checkStory(s *story) {
 			c.findf(flawed(o), []*op{o}, "the answer about code %s is none of the system's: %s", s.code, o.answer.flaw)
 		}
 	}
-	if s.book == nil {
+	if s.ledger == nil {
 		return
 	}
 	c.checkGranted(s)
 	c.checkRefused(s)
-	if i := s.first(pending); i != nil && s.decision == nil && s.book.Holes == 0 && c.options.Drained {
+	if i := s.first(pending); i != nil && s.decision == nil && s.ledger.Holes == 0 {
 		c.findf(Ack, []*op{i}, "code %s was answered 202, but was never decided", s.code)
 	}
 }
@@ -98,26 +97,12 @@ func (c *checker) checkGranted(s *story) {
 		c.findf(I5, []*op{g}, "code %s was told to be granted, the ledger says %v", s.code, e.Decision)
 	case a.position != e.Position || a.at != e.At:
 		c.findf(I5, []*op{g}, "code %s was told to be granted at position %d, %v, the ledger says %v", s.code, a.position, a.at, e.Decision)
-	case a.item != e.Item || a.user != e.User || a.sale != s.book.Sale:
+	case a.item != e.Item || a.user != e.User || a.sale != s.ledger.Sale:
 		c.findf(I5, []*op{g}, "code %s was told to buy item %v of sale %d for user %q, the ledger says %v", s.code, a.item, a.sale, a.user, e.Decision)
 	}
-	if owner := s.book.owner[g.Item]; owner != nil && owner.Code != s.code {
+	if owner := s.ledger.owner[g.Item]; owner != nil && owner.Code != s.code {
 		c.findf(I1, append([]*op{g}, owner.story.evidence()...), "code %s was told to own item %v, which belongs to code %s", s.code, g.Item, owner.Code)
 	}
-	if early := s.earliest(granted); c.wall(early.End) < a.at-c.tolerance() {
-		c.findf(I5, []*op{early}, "code %s was told to be granted at %v, before its decision at %v", s.code, c.wall(early.End), a.at)
-	}
-}
-
-// earliest returns the operation whose answer of this sort came first.
-func (s *story) earliest(which tells) *op {
-	var found *op
-	for _, o := range s.ops {
-		if o.answer.tells == which && (found == nil || o.End < found.End) {
-			found = o
-		}
-	}
-	return found
 }
 
 // checkRefused: refusals by the engine are in the ledger, and every reason is
@@ -146,7 +131,7 @@ func (c *checker) checkRefused(s *story) {
 func (c *checker) untrue(s *story, o *op) string {
 	switch a := &o.answer; a.reason {
 	case allocation.Malformed:
-		if s.book.contains(o.Item) {
+		if s.ledger.contains(o.Item) {
 			return "it is a request for an item of the sale"
 		}
 	case allocation.CodeExpired:
@@ -157,13 +142,13 @@ func (c *checker) untrue(s *story, o *op) string {
 			return "it expires at " + o.Expires.String()
 		}
 	default:
-		return s.book.untrueFact(a.reason, o.Item, o.User, s.code)
+		return s.ledger.untrueFact(a.reason, o.Item, o.User, s.code)
 	}
 	return ""
 }
 
 // untrueFact says why a reason that is a fact of the sale does not hold.
-func (b *book) untrueFact(reason allocation.Reason, item sale.ItemID, user, code string) string {
+func (b *ledger) untrueFact(reason allocation.Reason, item sale.ItemID, user, code string) string {
 	e := b.decisive(reason, item, user)
 	if e != nil && (e.Code != code || code == "") {
 		return ""
@@ -181,11 +166,11 @@ func (b *book) untrueFact(reason allocation.Reason, item sale.ItemID, user, code
 
 // checkTold checks the 200s of a sale by themselves, whatever the ledger says:
 // I1 and I2.
-func (c *checker) checkTold(b *book) {
+func (c *checker) checkTold(b *ledger) {
 	owner, buyers := map[sale.ItemID]*op{}, map[string][]*op{}
 	count := 0
 	for _, s := range c.stories {
-		if s.book != b {
+		if s.ledger != b {
 			continue
 		}
 		g := s.first(granted)
@@ -210,16 +195,4 @@ func (c *checker) checkTold(b *book) {
 			c.findf(I2, buyers[user], "user %q was told of %d items, the limit is %d", user, n, b.UserLimit)
 		}
 	}
-}
-
-// wall returns a time of the history by the clients' wall clock.
-func (c *checker) wall(ns int64) sale.Instant {
-	if c.history.Origin == 0 || c.options.ClockTolerance == 0 {
-		return 1<<63 - 1 // later than anything: nothing is found
-	}
-	return sale.InstantOf(time.Unix(0, c.history.Origin+ns))
-}
-
-func (c *checker) tolerance() sale.Instant {
-	return sale.Instant(c.options.ClockTolerance.Microseconds())
 }

@@ -1,15 +1,15 @@
 // Package check judges a finished run from two records: the history, every
 // operation that the clients sent with its times and its answer, and the
-// ledger as it stood after the run. It does no I/O but Write and Read, and reads
-// the clock only to time itself.
+// ledger as it stood after the run. It does no I/O, and reads the clock only
+// to end in time.
 //
 // Authority: none over the system, and none is taken from it. Whatever an
 // answer or the ledger says is a claim that the other record must bear out.
 //
-// # The witness
+// # Positions
 //
-// Positions are a total order that the system itself claims. The witness
-// checks in O(n log n) that this order explains every answer:
+// Positions are a total order that the system itself claims. It is checked in
+// O(n log n) that this order explains every answer:
 //
 //	Rules  replaying the decisions by position with a naive engine gives each
 //	       recorded reason (positions without a decision are repeats)
@@ -37,14 +37,13 @@
 //
 // The order is right if since(p) ≤ told(p) for every p. That is I7 for all
 // pairs at once (A answered before B was sent, yet behind B: sent(B) ≤
-// since(A)), and for the cache it is "no only after the ledger did" (I6)
-// without comparing clocks. A 202 counts only in a sale without holes: a lost
+// since(A)), and for the cache it is "no only after the ledger did" (I6).
+// No clocks are compared. A 202 counts only in a sale without holes: a lost
 // tail may take what it promised. In the other direction a lookup that says
 // "no decision yet" must have begun before the earliest proof of its own or of
-// any later position (I5): the ledger commits in order of position. Clocks are
-// compared only where Options.ClockTolerance says that they may be.
+// any later position (I5): the ledger commits in order of position.
 //
-// So the witness is a linearization: put decision p at the earliest proof of
+// So the positions are a linearization: put decision p at the earliest proof of
 // its own or of any later position that it is committed (at the end of time, if
 // there is none). These points follow the positions; each lies at or after
 // since(p), so after its request was sent, because since(p) ≤ since(q) ≤ told(q)
@@ -52,7 +51,7 @@
 // or a refusal from the cache, between that point and its end, and a lookup that
 // found nothing at its start. Every one of these places is verified to exist,
 // and the sequence to follow the rules of the sale; hence the purchases and
-// lookups as a whole are linearizable. Requests without a known outcome stand
+// lookups as a whole are linearizable. Requests without a known outcome are put
 // where the ledger has them, or nowhere.
 //
 // # Porcupine
@@ -63,7 +62,7 @@
 //
 //	item   a register: no owner → the owner's code. 409 needs another owner; 410
 //	       needs one for every item of the sale, so the first 410 to be answered
-//	       stands in every item's history (sold out means: all items owned)
+//	       is part of every item's history (sold out means: all items owned)
 //	user   a set of at most limit codes; limit-reached needs it full of others
 //	code   undecided → granted with these bytes, or refused with this decision;
 //	       a refusal from the cache bars a grant for ever; lookups read
@@ -72,7 +71,7 @@
 // ledger's and may take effect at any time after its start; where the ledger
 // has no decision it took none. A last operation reads the ledger. These
 // projections are necessary conditions, not sufficient together; they are there
-// because they rest on nothing of the witness but how it reads an answer.
+// because they have only the reading of an answer in common with the check of positions.
 //
 // Each item's, user's and code's history goes to porcupine whole if it is
 // small; one that is long, or that porcupine does not finish, goes in reduced

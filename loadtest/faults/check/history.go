@@ -23,22 +23,21 @@ const (
 // off is no answer.
 //
 // Codes are named by any text that tells them apart, the same in the ledger:
-// the code's ID in hexadecimal serves best. The secret code itself must not be
-// used; a history is made to be kept.
+// the code's ID in hexadecimal serves best.
 type Operation struct {
-	Client  int          `json:"client"`
-	Kind    Kind         `json:"kind"`
-	Edge    string       `json:"edge,omitempty"`
-	Start   int64        `json:"start"`           // ns, before the first byte was sent
-	End     int64        `json:"end,omitempty"`   // ns, after the last byte came; 0: no answer
-	Sale    sale.ID      `json:"sale,omitempty"`  // 0: not known, a checkout's follows from its item
-	Item    sale.ItemID  `json:"item,omitempty"`  // 0: not an item id, see Param
-	Param   string       `json:"param,omitempty"` // item as a checkout sent it, where Item is 0
-	User    string       `json:"user,omitempty"`  // as sent
-	Code    string       `json:"code,omitempty"`  // asked about; given, for a checkout answered 200
-	Expires sale.Instant `json:"expires,omitempty"`
-	Status  int          `json:"status,omitempty"` // 0: no answer
-	Body    []byte       `json:"-"`                // whole, where there was an answer
+	Client  int
+	Kind    Kind
+	Edge    string
+	Start   int64       // ns, before the first byte was sent
+	End     int64       // ns, after the last byte came; 0: no answer
+	Sale    sale.ID     // 0: not known, a checkout's follows from its item
+	Item    sale.ItemID // 0: not an item id, see Param
+	Param   string      // item as a checkout sent it, where Item is 0
+	User    string      // as sent
+	Code    string      // asked about; given, for a checkout answered 200
+	Expires sale.Instant
+	Status  int    // 0: no answer
+	Body    []byte // whole, where there was an answer
 }
 
 // Answered reports whether the client got an answer.
@@ -54,50 +53,43 @@ func (o *Operation) itemParam() string {
 
 // Decision is a row of decisions.
 type Decision struct {
-	Position int64             `json:"position"`
-	Code     string            `json:"code,omitempty"` // empty: the request could not be read
-	Item     sale.ItemID       `json:"item,omitempty"`
-	User     string            `json:"user,omitempty"`
-	Reason   allocation.Reason `json:"reason"`
-	At       sale.Instant      `json:"at"`
+	Position int64
+	Code     string // empty: the request could not be read
+	Item     sale.ItemID
+	User     string
+	Reason   allocation.Reason
+	At       sale.Instant
 }
 
 // Sold is a row of items: one with an owner.
 type Sold struct {
-	Item     sale.ItemID `json:"item"`
-	User     string      `json:"user"`
-	Code     string      `json:"code"`
-	Position int64       `json:"position"`
+	Item     sale.ItemID
+	User     string
+	Code     string
+	Position int64
 }
 
 // Attempt is a row of checkout_attempts.
 type Attempt struct {
-	ID      string       `json:"id,omitempty"` // empty: not told
-	Sale    sale.ID      `json:"sale,omitempty"`
-	User    string       `json:"user"`
-	Item    string       `json:"item"`
-	Outcome wire.Outcome `json:"outcome"`
-	Code    string       `json:"code,omitempty"` // of issued ones
-}
-
-// Pack is a message of a sale's stream.
-type Pack struct {
-	Position int64        `json:"position"` // of its last request
-	Time     sale.Instant `json:"time"`     // the stream's timestamp
+	ID      string // empty: not told
+	Sale    sale.ID
+	User    string
+	Item    string
+	Outcome wire.Outcome
+	Code    string // of issued ones
 }
 
 // Ledger is what the ledger says of one sale after the run.
 type Ledger struct {
-	Sale      sale.ID     `json:"sale"`
-	Stock     int         `json:"stock"`
-	UserLimit int         `json:"user_limit"`
-	FirstItem sale.ItemID `json:"first_item"`
-	Rules     int         `json:"rules"`
-	Holes     int         `json:"holes,omitempty"`
+	Sale      sale.ID
+	Stock     int
+	UserLimit int
+	FirstItem sale.ItemID
+	Rules     int
+	Holes     int
 
-	Decisions []Decision `json:"-"` // in any order
-	Sold      []Sold     `json:"-"` // in any order
-	Packs     []Pack     `json:"-"` // in stream order; may be left out
+	Decisions []Decision // in any order
+	Sold      []Sold     // in any order
 }
 
 // contains reports whether the item belongs to the sale.
@@ -108,9 +100,6 @@ func (l *Ledger) contains(item sale.ItemID) bool {
 // History is everything that is known of a run. It must hold all operations
 // that reached the sales of its ledgers, with times of one monotonic clock.
 type History struct {
-	// Origin is the wall clock at time 0 of the operations, in ns since the
-	// Unix epoch. 0: not known, then no clocks are compared.
-	Origin     int64
 	Ledgers    []Ledger
 	Attempts   []Attempt // of all sales, and of none
 	Operations []Operation

@@ -13,13 +13,13 @@ import (
 func newChecker(h *History, o Options) *checker {
 	c := &checker{
 		history: h, options: o, ops: make([]op, len(h.Operations)),
-		byID: map[sale.ID]*book{}, byCode: map[string]*story{},
-		report: &Report{Violated: map[Invariant]int{}, Findings: []Finding{}},
+		byID: map[sale.ID]*ledger{}, byCode: map[string]*story{},
+		report: &Report{Violated: map[Invariant]int{}},
 	}
 	for i := range h.Ledgers {
 		c.addLedger(&h.Ledgers[i])
 	}
-	memo := map[string]answer{}
+	memo := map[string]answer{} // many answers are the same
 	for i := range h.Operations {
 		c.addOperation(i, memo)
 	}
@@ -31,32 +31,35 @@ func newChecker(h *History, o Options) *checker {
 			}
 		}
 	}
-	for _, b := range c.books {
+	for _, b := range c.ledgers {
 		c.addDecisions(b)
 	}
-	c.count()
 	return c
 }
 
 func (c *checker) addLedger(l *Ledger) {
-	b := &book{Ledger: l, owner: make(map[sale.ItemID]*entry, len(l.Sold)), grants: map[string][]*entry{}, times: engineTimes(l.Rules, l.Packs)}
+	b := &ledger{Ledger: l, owner: make(map[sale.ItemID]*entry, len(l.Sold)), grants: map[string][]*entry{}}
 	if c.byID[l.Sale] != nil || l.Stock < 1 || l.UserLimit < 1 {
 		c.findf(Input, nil, "the ledger of sale %d is there twice, or without stock or limit", l.Sale)
 		return
 	}
 	c.byID[l.Sale] = b
-	c.books = append(c.books, b)
+	c.ledgers = append(c.ledgers, b)
 }
 
 func (c *checker) addOperation(i int, memo map[string]answer) {
 	o := &c.ops[i]
 	*o = op{Operation: &c.history.Operations[i], number: i}
-	o.book = c.bookOf(o.Operation)
+	o.ledger = c.ledgerOf(o.Operation)
 	if o.Kind != Checkout {
-		key := string(o.Kind) + fmt.Sprint(o.Status, o.End == 0) + string(o.Body)
+		limit := 0
+		if o.ledger != nil {
+			limit = o.ledger.UserLimit
+		}
+		key := string(o.Kind) + fmt.Sprint(o.Status, o.End == 0, limit) + string(o.Body)
 		a, known := memo[key]
 		if !known {
-			a = read(o.Operation)
+			a = read(o.Operation, limit)
 			memo[key] = a
 		}
 		o.answer = a
@@ -83,7 +86,7 @@ func senseless(o *op) string {
 		return "is of an unknown kind"
 	case o.Code == "" && o.answer.tells != invalid && o.answer.tells != nothing:
 		return "asks about no code, and was answered"
-	case o.Code != "" && o.book == nil:
+	case o.Code != "" && o.ledger == nil:
 		return "belongs to no sale whose ledger is known"
 	}
 	return ""
@@ -96,10 +99,10 @@ func (c *checker) tell(o *op) {
 	}
 	s := c.byCode[o.Code]
 	if s == nil {
-		s = &story{code: o.Code, book: o.book}
+		s = &story{code: o.Code, ledger: o.ledger}
 		c.byCode[o.Code] = s
 		c.stories = append(c.stories, s)
-	} else if first := s.claims(); first.Item != o.Item || first.User != o.User || first.book != o.book {
+	} else if first := s.claims(); first.Item != o.Item || first.User != o.User || first.ledger != o.ledger {
 		c.findf(Input, []*op{first, o}, "code %s is said to be for two items, users or sales", o.Code)
 	}
 	if o.Kind == Checkout {
@@ -109,12 +112,12 @@ func (c *checker) tell(o *op) {
 	}
 }
 
-// bookOf returns the ledger of an operation's sale.
-func (c *checker) bookOf(o *Operation) *book {
+// ledgerOf returns the ledger of an operation's sale.
+func (c *checker) ledgerOf(o *Operation) *ledger {
 	if o.Sale != 0 {
 		return c.byID[o.Sale]
 	}
-	for _, b := range c.books {
+	for _, b := range c.ledgers {
 		if b.contains(o.Item) {
 			return b
 		}
@@ -122,7 +125,7 @@ func (c *checker) bookOf(o *Operation) *book {
 	return nil
 }
 
-func (c *checker) addDecisions(b *book) {
+func (c *checker) addDecisions(b *ledger) {
 	b.entries = make([]entry, len(b.Decisions))
 	for i := range b.Decisions {
 		d := &b.Decisions[i]
@@ -143,7 +146,7 @@ func (c *checker) addDecisions(b *book) {
 	}
 }
 
-func (c *checker) addGrant(b *book, e *entry) {
+func (c *checker) addGrant(b *ledger, e *entry) {
 	b.sold = append(b.sold, e)
 	b.grants[e.User] = append(b.grants[e.User], e)
 	if first := b.owner[e.Item]; first != nil {
@@ -155,7 +158,7 @@ func (c *checker) addGrant(b *book, e *entry) {
 
 // decisive returns the grant that made a reason true for an item or user, or
 // nil if it never came true.
-func (b *book) decisive(reason allocation.Reason, item sale.ItemID, user string) *entry {
+func (b *ledger) decisive(reason allocation.Reason, item sale.ItemID, user string) *entry {
 	switch reason {
 	case allocation.ItemTaken:
 		return b.owner[item]
@@ -169,29 +172,4 @@ func (b *book) decisive(reason allocation.Reason, item sale.ItemID, user string)
 		}
 	}
 	return nil
-}
-
-func (c *checker) count() {
-	n := &c.report.Counts
-	n.Operations, n.Codes, n.Sales, n.Attempts = len(c.ops), len(c.stories), len(c.books), len(c.history.Attempts)
-	n.Answers = map[string]int{}
-	clients := map[int]bool{}
-	for i := range c.ops {
-		o := &c.ops[i]
-		clients[o.Client] = true
-		if o.Answered() {
-			n.Answers[fmt.Sprintf("%s %d", o.Kind, o.Status)]++
-		} else {
-			n.Answers[string(o.Kind)+" without answer"]++
-		}
-	}
-	n.Clients = len(clients)
-	for _, b := range c.books {
-		n.Decisions += len(b.entries)
-		n.Sold += len(b.sold)
-		n.Holes += b.Holes
-		if last := len(b.entries) - 1; last >= 0 {
-			n.Repeats += b.entries[last].Position - int64(len(b.entries))
-		}
-	}
 }

@@ -3,14 +3,13 @@ package check
 import (
 	"cmp"
 	"slices"
-	"sort"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/sale"
 )
 
 // checkLedger checks what the ledger says of itself: I1 and I2.
-func (c *checker) checkLedger(b *book) {
+func (c *checker) checkLedger(b *ledger) {
 	if n := len(b.sold); n > b.Stock {
 		last := b.sold[n-1]
 		c.findf(I1, last.story.evidence(), "sale %d sold %d of %d items, the last by %v", b.Sale, n, b.Stock, last.Decision)
@@ -46,8 +45,8 @@ func (c *checker) checkLedger(b *book) {
 
 // replay decides the sale again, by position, as the rules say, and goes on
 // from what is recorded.
-func (c *checker) replay(b *book) {
-	r := replayer{book: b, owned: map[sale.ItemID]bool{}, grants: map[string]int{}}
+func (c *checker) replay(b *ledger) {
+	r := replayer{ledger: b, owned: map[sale.ItemID]bool{}, grants: map[string]int{}}
 	for i := range b.entries {
 		e := &b.entries[i]
 		if why := r.disorder(e); why != "" {
@@ -69,18 +68,18 @@ func (c *checker) replay(b *book) {
 }
 
 // checkAsked: somebody asked for what was decided.
-func (c *checker) checkAsked(b *book, e *entry) {
+func (c *checker) checkAsked(b *ledger, e *entry) {
 	switch asked := e.story.claims(); {
 	case asked == nil || e.story.sent == nil:
 		c.findf(Rules, e.story.evidence(), "%v, but no client sent a request for it to the stream", e.Decision)
-	case asked.Item != e.Item || asked.User != e.User || asked.book != b:
+	case asked.Item != e.Item || asked.User != e.User || asked.ledger != b:
 		c.findf(Rules, []*op{asked}, "%v, but the code is for item %v, user %q of another sale or claim", e.Decision, asked.Item, asked.User)
 	}
 }
 
 // replayer is the naive engine.
 type replayer struct {
-	book     *book
+	ledger   *ledger
 	position int64
 	now      sale.Instant
 	sold     int
@@ -95,11 +94,8 @@ func (r *replayer) disorder(e *entry) string {
 	switch {
 	case e.Position < 1 || e.Position == last:
 		return "has no position of its own"
-	case e.At < before && r.book.Rules == 1:
+	case e.At < before && r.ledger.Rules == 1:
 		return "is decided before the one ahead of it, at " + before.String()
-	}
-	if now, known := r.book.engineTime(e.Position); known && now != e.At {
-		return "is not at the stream's time, " + now.String()
 	}
 	return ""
 }
@@ -108,42 +104,20 @@ func (r *replayer) disorder(e *entry) string {
 func (r *replayer) judge(e *entry) (want allocation.Reason, ok bool) {
 	asked := e.story.claims()
 	switch {
-	case e.Code == "" || !r.book.contains(e.Item):
+	case e.Code == "" || !r.ledger.contains(e.Item):
 		want = allocation.Malformed
 	case asked != nil && asked.Expires != 0 && e.At > asked.Expires:
 		want = allocation.CodeExpired
 	case e.Reason == allocation.CodeExpired && (asked == nil || asked.Expires == 0):
 		return e.Reason, true // nobody can tell
-	case r.sold >= r.book.Stock:
+	case r.sold >= r.ledger.Stock:
 		want = allocation.SoldOut
-	case r.grants[e.User] >= r.book.UserLimit:
+	case r.grants[e.User] >= r.ledger.UserLimit:
 		want = allocation.LimitReached
 	case r.owned[e.Item]:
 		want = allocation.ItemTaken
 	}
 	return want, e.Reason == want
-}
-
-// engineTime returns the engine time of the pack with the position, if the
-// history has the packs.
-func (b *book) engineTime(position int64) (sale.Instant, bool) {
-	i := sort.Search(len(b.Packs), func(i int) bool { return b.Packs[i].Position >= position })
-	if i == len(b.Packs) || b.Holes > 0 { // a lost tail took packs that were decided
-		return 0, false
-	}
-	return b.times[i], true
-}
-
-// engineTimes returns the time at which each pack is decided: under version 1 of
-// the rules the highest of the timestamps so far, else its own.
-func engineTimes(rules int, packs []Pack) []sale.Instant {
-	times := make([]sale.Instant, len(packs))
-	for i, p := range packs {
-		if times[i] = p.Time; rules == 1 && i > 0 {
-			times[i] = max(p.Time, times[i-1])
-		}
-	}
-	return times
 }
 
 // sorted returns the keys of a map in order, so that a report is the same for

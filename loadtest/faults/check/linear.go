@@ -42,7 +42,7 @@ type step struct {
 // linearize gives every projection to porcupine, until the deadline.
 func (c *checker) linearize(deadline time.Time) {
 	t := c.timeline()
-	for _, b := range c.books {
+	for _, b := range c.ledgers {
 		for _, p := range c.items(b, t) {
 			c.judge(&p, deadline)
 		}
@@ -68,15 +68,13 @@ func (c *checker) timeline() int64 {
 
 // judge gives one history to porcupine.
 func (c *checker) judge(p *projection, deadline time.Time) {
-	n := &c.report.Counts
-	n.Partitions++
-	n.Steps += len(p.steps)
+	c.report.Partitions++
 	result, steps := porcupine.Unknown, p.steps
 	if len(steps) <= wholeSize {
 		result = run(p.model, steps, min(wholeTime, time.Until(deadline)))
 	}
 	if result == porcupine.Unknown {
-		n.Reduced++
+		c.report.Reduced++
 		steps = reduce(p.steps)
 		result = run(p.model, steps, min(reducedTime, time.Until(deadline)))
 	}
@@ -225,10 +223,10 @@ func (s *set) number(code string) int {
 }
 
 // grantedCodes numbers all codes that somebody says were granted.
-func (c *checker) grantedCodes(b *book, of func(*story) string) map[string]map[string]int {
+func (c *checker) grantedCodes(b *ledger, of func(*story) string) map[string]map[string]int {
 	numbers := map[string]map[string]int{}
 	for _, s := range c.stories {
-		if s.book != b || s.first(granted) == nil && (s.decision == nil || s.decision.Reason != allocation.Granted) {
+		if s.ledger != b || s.first(granted) == nil && (s.decision == nil || s.decision.Reason != allocation.Granted) {
 			continue
 		}
 		key := of(s)
@@ -260,7 +258,7 @@ func (c *checker) outcome(o *op, never int64) (which tells, reason allocation.Re
 }
 
 // items returns the histories of all items of a sale.
-func (c *checker) items(b *book, never int64) []projection {
+func (c *checker) items(b *ledger, never int64) []projection {
 	numbers := c.grantedCodes(b, func(s *story) string { return s.claims().Item.String() })
 	model := owners(1)
 	sets := make([]set, b.Stock)
@@ -271,7 +269,7 @@ func (c *checker) items(b *book, never int64) []projection {
 	var gone *step // the first to end that says sold out
 	for i := range c.ops {
 		o := &c.ops[i]
-		if o.book != b || !b.contains(o.Item) {
+		if o.ledger != b || !b.contains(o.Item) {
 			continue
 		}
 		s := &sets[o.Item-b.FirstItem]
@@ -304,40 +302,42 @@ func (c *checker) items(b *book, never int64) []projection {
 
 // itemStep says what an operation does to its item.
 func (c *checker) itemStep(s *set, o *op, never int64) (st step, soldOut, ok bool) {
-	st = step{op: o, start: o.Start, end: o.End}
-	if reason := checkoutReason(o); reason != allocation.Granted {
-		st.input = act{verb: full, code: none}
-		return st, reason == allocation.SoldOut, true
-	}
 	if o.Kind == Checkout {
-		return st, false, false
+		reason := checkoutReason(o)
+		return step{op: o, start: o.Start, end: o.End, input: act{verb: full, code: none}}, reason == allocation.SoldOut, reason != allocation.Granted
 	}
+	st, reason, ok := c.ownerStep(s, o, never, allocation.ItemTaken, allocation.SoldOut)
+	return st, ok && reason == allocation.SoldOut, ok
+}
+
+// ownerStep says what an operation on a code does to its item, or to its user: a
+// refusal for one of these reasons says that there is no room for it.
+func (c *checker) ownerStep(s *set, o *op, never int64, noRoom ...allocation.Reason) (step, allocation.Reason, bool) {
 	which, reason, end := c.outcome(o, never)
-	st.end = end
-	number := s.number(o.Code)
+	a := act{code: s.number(o.Code)}
 	switch {
 	case which == granted && o.Kind == Lookup:
-		st.input = act{verb: has, code: number}
+		a.verb = has
 	case which == granted:
-		st.input = act{verb: grants, code: number}
+		a.verb = grants
 	case which == undecided:
-		st.input = act{verb: lacks, code: number}
-	case (which == refused || which == rejected) && (reason == allocation.ItemTaken || reason == allocation.SoldOut):
-		st.input = act{verb: full, code: number}
+		a.verb = lacks
+	case (which == refused || which == rejected) && slices.Contains(noRoom, reason):
+		a.verb = full
 	default:
-		return st, false, false
+		return step{}, reason, false
 	}
-	return st, reason == allocation.SoldOut, true
+	return step{op: o, start: o.Start, end: end, input: a}, reason, true
 }
 
 // users returns the histories of all users of a sale.
-func (c *checker) users(b *book, never int64) []projection {
+func (c *checker) users(b *ledger, never int64) []projection {
 	numbers := c.grantedCodes(b, func(s *story) string { return s.claims().User })
 	model := owners(b.UserLimit)
 	sets := map[string]*set{}
 	for i := range c.ops {
 		o := &c.ops[i]
-		if o.book != b || o.Kind == Checkout {
+		if o.ledger != b || o.Kind == Checkout {
 			continue
 		}
 		s := sets[o.User]
@@ -345,7 +345,7 @@ func (c *checker) users(b *book, never int64) []projection {
 			s = &set{projection{name: fmt.Sprintf("user %q", o.User), model: model}, numbers[o.User]}
 			sets[o.User] = s
 		}
-		if st, ok := c.userStep(s, o, never); ok {
+		if st, _, ok := c.ownerStep(s, o, never, allocation.LimitReached); ok {
 			s.steps = append(s.steps, st)
 		}
 	}
@@ -360,26 +360,6 @@ func (c *checker) users(b *book, never int64) []projection {
 		out = append(out, s.projection)
 	}
 	return out
-}
-
-// userStep says what an operation does to its user.
-func (c *checker) userStep(s *set, o *op, never int64) (step, bool) {
-	which, reason, end := c.outcome(o, never)
-	st := step{op: o, start: o.Start, end: end}
-	number := s.number(o.Code)
-	switch {
-	case which == granted && o.Kind == Lookup:
-		st.input = act{verb: has, code: number}
-	case which == granted:
-		st.input = act{verb: grants, code: number}
-	case which == undecided:
-		st.input = act{verb: lacks, code: number}
-	case (which == refused || which == rejected) && reason == allocation.LimitReached:
-		st.input = act{verb: full, code: number}
-	default:
-		return st, false
-	}
-	return st, true
 }
 
 // codeHistory returns the history of a code.

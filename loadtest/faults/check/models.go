@@ -135,7 +135,7 @@ func (e event) step(f fate) (bool, any) {
 	return false, f
 }
 
-// decide: the first decision stands, and everybody sees the same.
+// decide: the first decision is final, and everybody sees the same.
 func (e event) decide(f fate) (bool, any) {
 	if !f.decided {
 		next := e.fate

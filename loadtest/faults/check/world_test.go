@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 
 	"notsale/loadtest/faults/check"
 	"notsale/pkg/allocation"
@@ -81,7 +82,7 @@ func simulate(s setting) *check.History {
 	w := &world{
 		setting: s, Rand: rand.New(rand.NewPCG(s.seed, 7)), mine: make([][]ticket, s.clients),
 		sale:   sale.Sale{ID: s.sale, Stock: s.stock, UserLimit: s.limit, FirstItem: firstItem, Rules: 1},
-		ledger: map[code.ID]allocation.Decision{}, history: &check.History{Origin: origin},
+		ledger: map[code.ID]allocation.Decision{}, history: &check.History{},
 	}
 	w.forget()
 	w.engine = allocation.New(w.sale, allocation.Hash{}, w.instant())
@@ -164,6 +165,7 @@ func (w *world) begin(o check.Operation) int {
 
 // answer sends the answer to an operation, which may be lost on the way.
 func (w *world) answer(op, status int, body string, done func()) {
+	body = strings.Replace(body, "maximum of 10 ", fmt.Sprintf("maximum of %d ", w.setting.limit), 1)
 	if w.chance(w.setting.lost) {
 		w.after(20e6, done)
 		return
@@ -354,7 +356,6 @@ func (w *world) decide(e *edge, batch []*asked) {
 	b := w.engine.Begin()
 	w.engine.Apply(p, b)
 	l := &w.history.Ledgers[0]
-	l.Packs = append(l.Packs, check.Pack{Position: b.After.Position, Time: p.Time})
 	for _, d := range b.Decisions {
 		if d.Code.IsZero() {
 			l.Decisions = append(l.Decisions, check.Decision{Position: d.Position, Reason: d.Reason, At: d.At})
@@ -362,7 +363,7 @@ func (w *world) decide(e *edge, batch []*asked) {
 	}
 	delay := w.hop()
 	if w.chance(0.002) {
-		delay += 30e6 // the ledger stands still
+		delay += 30e6 // the ledger is stuck
 	}
 	w.commit = max(w.commit, w.now+delay)
 	w.after(w.commit-w.now, func() { w.committed(b, batch) })

@@ -50,10 +50,7 @@ func (a *Cluster) Findings(visits []*Visit, want Expect) []string {
 	}
 	o := check.DefaultOptions()
 	o.SoldOut, o.MaxFindings, o.Timeout = want.SoldOut, maxShown, Patience
-	r := check.Check(h, o)
-	for _, f := range r.Findings {
-		found = append(found, fmt.Sprintf("%s: %s %q", f.Invariant, f.Text, f.Operations))
-	}
+	found = append(found, check.Check(h, o).Texts()...)
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
 	a.audited = true
@@ -95,7 +92,10 @@ func answers(visits []*Visit) (found []string) {
 			}
 		}
 	}
-	return found[:min(len(found), maxShown)]
+	if more := len(found) - maxShown; more > 0 {
+		found = append(found[:maxShown], fmt.Sprintf("answer: %d more", more))
+	}
+	return found
 }
 
 func statuses(calls []Call) (list []int) {

@@ -31,7 +31,7 @@ const (
 	Patience  = effort.Patience
 	pollPause = 10 * time.Millisecond
 	setupTime = effort.Patience
-	queryTime = 20 * time.Second // after which a query that is asked again and again counts as failed
+	queryTime = 20 * time.Second // of one try of a query that is repeated
 )
 
 // Always is a slot that does not end during a test; Later is one that begins
@@ -48,7 +48,7 @@ type Options struct {
 	StreamStore  int64                 // JetStream's whole store, in a server of its own; 0: plenty
 	Stores       []backendstest.Option // such as backendstest.WithOwnPostgres
 	// Measured runs the program as it is built for use, also where GOFLAGS
-	// asks for the race detector: what it takes is the program's own.
+	// asks for the race detector: so that its time and memory are the program's own.
 	Measured bool
 }
 
@@ -63,7 +63,7 @@ type Cluster struct {
 	options Options
 	program string
 	keyFile string
-	audited bool // or no audit is due
+	audited bool // or must not be
 
 	mu        sync.Mutex
 	processes []*Process // guarded by mu
@@ -139,15 +139,21 @@ func New(t testing.TB, o Options) *Cluster {
 	return a
 }
 
+// must fails the test for an error.
+func (a *Cluster) must(err error) {
+	a.t.Helper()
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
 // smallStore takes another NATS server instead of the test's.
 func (a *Cluster) smallStore() {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
 	n, err := backends.StartNATS(ctx, backends.Config{Data: a.t.TempDir(), Ephemeral: true, StreamStore: a.options.StreamStore}, quiet())
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	a.t.Cleanup(func() { _ = n.Stop(context.Background()) })
 	a.NATS, a.NATSURL = n, n.URL()
 }
@@ -164,9 +170,7 @@ func (a *Cluster) makeKeys() {
 	if err == nil {
 		a.Keys, err = code.NewKeyring(keys)
 	}
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 }
 
 // Migrate brings the schema up to date.
@@ -174,9 +178,8 @@ func (a *Cluster) Migrate() {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
-	if _, err := ledger.Migrate(ctx, a.DatabaseURL); err != nil {
-		a.t.Fatal(err)
-	}
+	_, err := ledger.Migrate(ctx, a.DatabaseURL)
+	a.must(err)
 }
 
 func (a *Cluster) open() {
@@ -184,11 +187,9 @@ func (a *Cluster) open() {
 	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
 	defer cancel()
 	pool, err := pgxpool.New(ctx, a.DatabaseURL)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	a.DB = pool
-	a.Exec(`UPDATE installation SET id = gen_random_uuid()`) // no test is another's
+	a.Exec(`UPDATE installation SET id = gen_random_uuid()`) // each test has its own
 	a.t.Cleanup(pool.Close)
 }
 
@@ -200,27 +201,28 @@ func (a *Cluster) Stream() *stream.Client {
 	cfg := stream.DefaultConfig()
 	cfg.URL, cfg.Name = a.NATSURL, "test"
 	c, err := stream.Connect(ctx, cfg, quiet())
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	a.t.Cleanup(c.Close)
 	return c
+}
+
+// ledger opens the ledger, to be closed by the caller.
+func (a *Cluster) ledger() *ledger.Ledger {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+	defer cancel()
+	l, err := ledger.Open(ctx, ledger.Config{URL: a.DatabaseURL, Name: "test", Conns: 1, ReadOnly: true})
+	a.must(err)
+	return l
 }
 
 // Sale reads a sale's row.
 func (a *Cluster) Sale(id sale.ID) ledger.SaleRow {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
-	defer cancel()
-	l, err := ledger.Open(ctx, ledger.Config{URL: a.DatabaseURL, Name: "test", Conns: 1, ReadOnly: true})
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	l := a.ledger()
 	defer l.Close()
-	row, err := l.Sale(ctx, id)
-	if err != nil {
-		a.t.Fatalf("sale %d: %v", id, err)
-	}
+	row, err := l.Sale(context.Background(), id)
+	a.must(err)
 	return row
 }
 
@@ -242,10 +244,15 @@ func (a *Cluster) Number(query string, args ...any) int64 {
 
 // TryNumber is Number for a database that may not answer.
 func (a *Cluster) TryNumber(query string, args ...any) (n int64, err error) {
+	err = a.scan(&n, query, args...)
+	return n, err
+}
+
+// scan asks the database for one value.
+func (a *Cluster) scan(value any, query string, args ...any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), queryTime)
 	defer cancel()
-	err = a.DB.QueryRow(ctx, query, args...).Scan(&n)
-	return n, err
+	return a.DB.QueryRow(ctx, query, args...).Scan(value)
 }
 
 // Exec runs a statement.
@@ -279,25 +286,20 @@ func (a *Cluster) Sold(id sale.ID) int64 {
 }
 
 // LongestGap is the longest time between two commits of the sale from a moment
-// on, in which requests came all the time.
+// on. Requests must have come all the time.
 func (a *Cluster) LongestGap(id sale.ID, from time.Time) time.Duration {
 	a.t.Helper()
 	var seconds float64
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
-	defer cancel()
-	err := a.DB.QueryRow(ctx, `
+	a.must(a.scan(&seconds, `
 		SELECT coalesce(max(extract(epoch FROM gap)), 0)::float8 FROM (
 			SELECT committed_at, committed_at - lag(committed_at) OVER (ORDER BY committed_at) AS gap
 			FROM commits WHERE sale_id = $1) AS gaps
-		WHERE committed_at > $2`, id, from).Scan(&seconds)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+		WHERE committed_at > $2`, id, from))
 	return time.Duration(seconds * float64(time.Second))
 }
 
-// Eventually waits until the condition holds, and fails the test if it does
-// not within Patience. It returns how long that took.
+// Eventually waits until the condition holds, and returns how long that took. It
+// fails the test after Patience.
 func (a *Cluster) Eventually(what string, holds func() bool) time.Duration {
 	a.t.Helper()
 	return a.Within(Patience, what, holds)

@@ -1,38 +1,32 @@
-//go:build linux
+//go:build unix
 
 package cluster
 
 import (
 	"bytes"
 	"context"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strconv"
-	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
+
+	"notsale/loadtest/process"
 )
 
 // Ran is a command of the program that has ended.
 type Ran struct {
-	Status      int
-	Out, Err    string
-	Took        time.Duration
-	CPU         time.Duration // user and system
-	MostRSS     int64         // bytes, at its largest
-	Interrupted bool          // by the context
+	Status   int
+	Out, Err string
+	Took     time.Duration
+	MostRSS  int64 // bytes, at its largest
 }
 
 // Command is a command of the program that runs.
 type Command struct {
-	cmd       *exec.Cmd
+	*process.Process
+
 	out, errs bytes.Buffer
-	ctx       context.Context
-	started   time.Time
-	took      time.Duration // written before ended is closed
-	mostRSS   int64         // likewise
-	ended     chan struct{}
+	ran       chan Ran // gets it once
 }
 
 // Run runs a command of the program, such as audit, to its end.
@@ -44,74 +38,37 @@ func (a *Cluster) Run(ctx context.Context, args ...string) Ran {
 // Command starts a command of the program. It is killed when ctx ends.
 func (a *Cluster) Command(ctx context.Context, args ...string) *Command {
 	a.t.Helper()
-	c := &Command{cmd: exec.CommandContext(ctx, a.program, args...), ctx: ctx, started: time.Now(), ended: make(chan struct{})}
-	c.cmd.Env = environment(map[string]string{"DATABASE_URL": a.DatabaseURL, "REDIS_URL": a.RedisURL, "NATS_URL": a.NATSURL})
-	c.cmd.Stdout, c.cmd.Stderr = &c.out, &c.errs
-	if err := c.cmd.Start(); err != nil {
+	c := &Command{ran: make(chan Ran, 1)}
+	cmd := exec.CommandContext(ctx, a.program, args...)
+	cmd.Stdout, cmd.Stderr = &c.out, &c.errs
+	started := time.Now()
+	var err error
+	if c.Process, err = process.Start(cmd, a.urls()); err != nil {
 		a.t.Fatal(err)
 	}
-	go c.watch()
+	go func() {
+		most := c.watch()
+		c.ran <- Ran{Status: c.Status(), Out: c.out.String(), Err: c.errs.String(), Took: time.Since(started), MostRSS: int64(most)}
+	}()
 	return c
 }
 
-// watch waits for the end, and looks at the memory until then: what the system
-// says of a process that has ended counts its parent's memory, too.
-func (c *Command) watch() {
-	defer close(c.ended)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = c.cmd.Wait() // the status says how it ended
-		c.took = time.Since(c.started)
-	}()
-	for {
-		if most := mostRSS(c.cmd.Process.Pid); most > c.mostRSS {
-			c.mostRSS = most
+// watch reads the largest size in memory again and again until the command has ended:
+// what the system says afterwards includes the memory of the parent.
+func (c *Command) watch() (most uint64) {
+	for c.Running() {
+		if p, err := procfs.NewProc(c.PID()); err == nil {
+			if s, err := p.NewStatus(); err == nil {
+				most = max(most, s.VmHWM)
+			}
 		}
 		select {
-		case <-ended:
-			return
+		case <-c.Ended():
 		case <-time.After(pollPause):
 		}
 	}
+	return most
 }
 
-// mostRSS is the largest size in memory that a process has had, in bytes; 0 if
-// there is none.
-func mostRSS(pid int) int64 {
-	status, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
-	m := largestSize.FindSubmatch(status)
-	if m == nil {
-		return 0
-	}
-	n, _ := strconv.ParseInt(string(m[1]), 10, 64)
-	return n << 10 // Linux counts kibibytes
-}
-
-var largestSize = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
-
-// Running reports whether the command has not ended.
-func (c *Command) Running() bool {
-	select {
-	case <-c.ended:
-		return false
-	default:
-		return true
-	}
-}
-
-// Freeze stops the command where it is; Thaw lets it go on.
-func (c *Command) Freeze() { _ = c.cmd.Process.Signal(syscall.SIGSTOP) }
-
-// Thaw lets a frozen command go on.
-func (c *Command) Thaw() { _ = c.cmd.Process.Signal(syscall.SIGCONT) }
-
-// Wait waits for the command's end.
-func (c *Command) Wait() Ran {
-	<-c.ended
-	p := c.cmd.ProcessState
-	return Ran{
-		Status: p.ExitCode(), Out: c.out.String(), Err: c.errs.String(), Took: c.took,
-		CPU: p.UserTime() + p.SystemTime(), MostRSS: c.mostRSS, Interrupted: c.ctx.Err() != nil,
-	}
-}
+// Wait waits for the command's end. It is called once.
+func (c *Command) Wait() Ran { return <-c.ran }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"notsale/loadtest/process"
 	"notsale/pkg/client"
 	"notsale/pkg/sale"
 )
@@ -21,14 +22,13 @@ const (
 	requestTime = Patience     // longer than the edge's longest wait
 	firstRetry  = 20 * time.Millisecond
 	lastRetry   = 250 * time.Millisecond
-	lookAround  = 50 * time.Millisecond // between two looks of the balancer
 )
 
 // CrowdOptions say who comes. Zero values are 32 clients and one rival per item.
 type CrowdOptions struct {
 	Sale       sale.ID
 	Clients    int
-	Alone      bool          // nobody wants an item that another wants too
+	Alone      bool          // no rivals: each item is wanted by one user
 	First, Num int64         // items wanted; 0: all of the sale
 	Pace       time.Duration // pause of each client between two visits
 	Balanced   bool          // go only to edges that say that they are ready
@@ -74,9 +74,11 @@ type Crowd struct {
 	o       CrowdOptions
 	users   int
 	edges   []*Process
-	ready   []atomic.Bool // of edges; written by the balancer
 	pace    atomic.Int64
-	stopped atomic.Bool
+	tasks   chan task       // closed when all is done
+	left    atomic.Int64    // tasks that wait or are under way
+	stopped chan struct{}   // closed when nobody else may come
+	stop    func()          // closes it
 	ctx     context.Context // of every visit
 	leave   func()          // ends it
 	finals  atomic.Int64
@@ -84,8 +86,6 @@ type Crowd struct {
 	done    chan struct{}
 
 	mu     sync.Mutex // guards what follows
-	tasks  []task
-	busy   int
 	visits []*Visit
 	rng    *rand.Rand
 }
@@ -111,23 +111,28 @@ func (a *Cluster) Crowd(edges []*Process, o CrowdOptions) *Crowd {
 		o.First, o.Num = int64(of.FirstItem), int64(of.Stock)
 	}
 	c := &Crowd{
-		Prefix: fmt.Sprintf("c%d-", crowds.Add(1)), cluster: a, o: o, edges: edges, ready: make([]atomic.Bool, len(edges)),
-		users: int(o.Num)/of.UserLimit*3/2 + 10, done: make(chan struct{}), rng: rand.New(rand.NewPCG(o.Seed, 0)), //nolint:gosec // repeatable, no secret
+		Prefix: fmt.Sprintf("c%d-", crowds.Add(1)), cluster: a, o: o, edges: edges,
+		users: int(o.Num)/of.UserLimit*3/2 + 10, stopped: make(chan struct{}), done: make(chan struct{}), rng: rand.New(rand.NewPCG(o.Seed, 0)), //nolint:gosec // repeatable, no secret
 	}
 	c.pace.Store(int64(o.Pace))
 	c.ctx, c.leave = context.WithCancel(context.Background())
+	c.stop = sync.OnceFunc(func() { close(c.stopped) })
 	c.plan()
 	c.open()
 	return c
 }
 
-// plan puts rivals one behind the other, so that they meet.
+// plan puts the rivals for an item one behind the other, so that they compete.
 func (c *Crowd) plan() {
+	wanted := 2
+	if c.o.Alone {
+		wanted = 1
+	}
+	c.left.Store(c.o.Num * int64(wanted))
+	c.tasks = make(chan task, c.left.Load())
 	for _, n := range c.rng.Perm(int(c.o.Num)) {
-		item := c.o.First + int64(n)
-		c.tasks = append(c.tasks, task{item, c.anybody()})
-		if !c.o.Alone {
-			c.tasks = append(c.tasks, task{item, c.anybody()})
+		for range wanted {
+			c.tasks <- task{c.o.First + int64(n), c.anybody()}
 		}
 	}
 }
@@ -140,42 +145,18 @@ func (c *Crowd) open() {
 	for n := range c.o.Clients {
 		clients.Go(func() { c.come(n) })
 	}
-	balance, end := context.WithCancel(context.Background())
-	var balancer sync.WaitGroup
-	balancer.Go(func() { c.balance(balance) })
 	go func() {
 		clients.Wait()
 		c.leave()
-		end()
-		balancer.Wait()
 		close(c.done)
 	}()
 	c.cluster.t.Cleanup(func() {
-		c.stopped.Store(true)
+		c.stop()
 		select {
 		case <-c.done:
 		case <-time.After(visitTime + requestTime):
 		}
 	})
-}
-
-// balance asks the edges whether they are ready, as a balancer does.
-func (c *Crowd) balance(ctx context.Context) {
-	for {
-		for i, e := range c.edges {
-			ready := true
-			if c.o.Balanced {
-				status, _ := ask(looker, e.Address, "/readyz")
-				ready = status == http.StatusOK
-			}
-			c.ready[i].Store(ready)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(lookAround):
-		}
-	}
 }
 
 // shopper goes to one edge, and to another when it gets no final answer.
@@ -185,7 +166,7 @@ type shopper struct {
 	shop *client.Client
 	via  *http.Transport
 	rng  *rand.Rand
-	next int      // edge to go to, if it is ready
+	next int      // edge to go to
 	at   *Process // where the last request went
 }
 
@@ -202,16 +183,15 @@ func (c *Crowd) shopper(n int) *shopper {
 	return me
 }
 
-// RoundTrip sends a request to the next edge that is ready, if any is.
+// RoundTrip sends a request to the next edge, of those that are ready if the crowd is
+// balanced and any is.
 func (s *shopper) RoundTrip(r *http.Request) (*http.Response, error) {
-	n := s.next % len(s.edges)
-	for range s.edges {
-		if s.ready[n].Load() {
+	for n := range s.edges {
+		s.at = s.edges[(s.next+n)%len(s.edges)]
+		if !s.o.Balanced || process.Ready(s.at.Address) {
 			break
 		}
-		n = (n + 1) % len(s.edges)
 	}
-	s.at = s.edges[n]
 	r = r.Clone(r.Context())
 	r.URL.Host = s.at.Address
 	return s.via.RoundTrip(r)
@@ -221,45 +201,36 @@ func (c *Crowd) come(n int) {
 	me := c.shopper(n)
 	defer me.via.CloseIdleConnections()
 	for {
-		t, ok := c.take()
-		if !ok {
+		var pause time.Duration
+		if pace := c.pace.Load(); pace > 0 {
+			pause = time.Duration(pace)/2 + time.Duration(me.rng.Int64N(pace))
+		}
+		select {
+		case <-c.stopped:
 			return
+		case <-time.After(pause):
 		}
-		v := me.visit(t)
-		c.put(t, v)
-		if pace := c.pace.Load(); pace > 0 && !c.stopped.Load() {
-			time.Sleep(time.Duration(pace)/2 + time.Duration(me.rng.Int64N(pace)))
+		select {
+		case <-c.stopped:
+			return
+		case t, ok := <-c.tasks:
+			if !ok {
+				return
+			}
+			c.put(t, me.visit(t))
 		}
 	}
 }
 
-// take waits for a task; false: all is done, or stopped.
-func (c *Crowd) take() (task, bool) {
-	for {
-		c.mu.Lock()
-		if c.stopped.Load() || len(c.tasks) == 0 && c.busy == 0 {
-			c.mu.Unlock()
-			return task{}, false
-		}
-		if len(c.tasks) > 0 {
-			t := c.tasks[0]
-			c.tasks = c.tasks[1:]
-			c.busy++
-			c.mu.Unlock()
-			return t, true
-		}
-		c.mu.Unlock()
-		time.Sleep(pollPause) // somebody may be at the limit, and the item comes back
-	}
-}
-
+// put ends a task. An item that its user may not buy goes to another.
 func (c *Crowd) put(t task, v *Visit) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.busy--
 	c.visits = append(c.visits, v)
 	if v.Status == http.StatusTooManyRequests {
-		c.tasks = append(c.tasks, task{t.item, c.anybody()})
+		c.tasks <- task{t.item, c.anybody()}
+	} else if c.left.Add(-1) == 0 {
+		close(c.tasks)
 	}
 	c.finals.Add(1)
 }
@@ -345,7 +316,7 @@ func (c *Crowd) Finish() []*Visit {
 // Stop lets nobody else in, and waits until everybody has an answer.
 func (c *Crowd) Stop() []*Visit {
 	c.cluster.t.Helper()
-	c.stopped.Store(true)
+	c.stop()
 	return c.wait()
 }
 
@@ -361,7 +332,7 @@ func (c *Crowd) wait() []*Visit {
 	return c.visits
 }
 
-// Abandon ends the crowd at once: whoever has no answer goes without.
+// Abandon ends the crowd at once: whoever waits gets no answer.
 func (c *Crowd) Abandon() []*Visit {
 	c.cluster.t.Helper()
 	c.leave()
@@ -393,7 +364,7 @@ func Statuses(visits []*Visit, purchases bool) map[int]int {
 // so that the audit can compare the answers. It returns how many were asked.
 func (a *Cluster) AskAgain(visits []*Visit, edges []*Process, n int) int {
 	a.t.Helper()
-	c := &Crowd{cluster: a, edges: edges, ready: make([]atomic.Bool, len(edges))}
+	c := &Crowd{cluster: a, edges: edges}
 	me := c.shopper(0)
 	defer me.via.CloseIdleConnections()
 	asked := 0

@@ -4,15 +4,11 @@ package cluster
 
 import (
 	"context"
-	"encoding/hex"
 	"math"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"notsale/loadtest/faults/check"
 	"notsale/pkg/client"
-	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 )
 
@@ -31,7 +27,6 @@ func (a *Cluster) History(visits []*Visit, id sale.ID) *check.History {
 			}
 		}
 	}
-	h.Origin = first.UnixNano()
 	for n, v := range visits {
 		for i := range v.Checkouts {
 			c := &v.Checkouts[i]
@@ -54,8 +49,8 @@ func (a *Cluster) History(visits []*Visit, id sale.ID) *check.History {
 			}
 		}
 	}
-	h.Ledgers = []check.Ledger{a.ledgerOf(id)}
-	h.Attempts = a.attemptsOf(id)
+	l, attempts := a.recorded(id)
+	h.Ledgers, h.Attempts = []check.Ledger{l}, attempts
 	return h
 }
 
@@ -79,53 +74,36 @@ func (a *Cluster) codeID(text string, v *Visit) (string, sale.Instant) {
 	return claims.ID.String(), claims.Expires
 }
 
-func (a *Cluster) ledgerOf(id sale.ID) check.Ledger {
+// recorded is what the ledger says of a sale, and of its checkouts.
+func (a *Cluster) recorded(id sale.ID) (check.Ledger, []check.Attempt) {
 	a.t.Helper()
-	of := a.Sale(id).Sale
-	books, err := ledger.Open(context.Background(), ledger.Config{URL: a.DatabaseURL, Name: "test", Conns: 1})
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), setupTime)
+	defer cancel()
+	books := a.ledger()
 	defer books.Close()
-	l := check.Ledger{Sale: id, Stock: of.Stock, UserLimit: of.UserLimit, FirstItem: of.FirstItem, Rules: of.Rules}
-	l.Holes = int(a.Number(`SELECT count(*) FROM holes WHERE sale_id = $1`, id))
-	for d, err := range books.Decisions(context.Background(), id, 0, math.MaxInt64) {
-		if err != nil {
-			a.t.Fatal(err)
-		}
+	s, err := books.Snapshot(ctx, id)
+	a.must(err)
+	of := s.Sale.Sale
+	l := check.Ledger{Sale: id, Stock: of.Stock, UserLimit: of.UserLimit, FirstItem: of.FirstItem, Rules: of.Rules, Holes: len(s.Holes)}
+	for _, i := range s.Items {
+		l.Sold = append(l.Sold, check.Sold{Item: i.Item, User: string(i.User), Code: i.Code.String(), Position: i.Position})
+	}
+	for d, err := range books.Decisions(ctx, id, 0, math.MaxInt64) {
+		a.must(err)
 		row := check.Decision{Position: d.Position, Item: d.Item, User: string(d.User), Reason: d.Reason, At: d.At}
 		if !d.Code.IsZero() {
 			row.Code = d.Code.String()
 		}
 		l.Decisions = append(l.Decisions, row)
 	}
-	s, err := books.Snapshot(context.Background(), id)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	for _, i := range s.Items {
-		l.Sold = append(l.Sold, check.Sold{Item: i.Item, User: string(i.User), Code: i.Code.String(), Position: i.Position})
-	}
-	return l
-}
-
-func (a *Cluster) attemptsOf(id sale.ID) []check.Attempt {
-	a.t.Helper()
-	rows, err := a.DB.Query(context.Background(), `SELECT attempt_id::text, user_param, item_param, outcome, code_id FROM checkout_attempts WHERE sale_id = $1`, id)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	attempts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (check.Attempt, error) {
-		r := check.Attempt{Sale: id}
-		var code *[16]byte
-		err := row.Scan(&r.ID, &r.User, &r.Item, (*string)(&r.Outcome), &code)
-		if code != nil {
-			r.Code = hex.EncodeToString(code[:])
+	var attempts []check.Attempt
+	for r, err := range books.Attempts(ctx, id) {
+		a.must(err)
+		row := check.Attempt{ID: r.ID.String(), Sale: id, User: r.User, Item: r.Item, Outcome: r.Outcome}
+		if !r.Code.IsZero() {
+			row.Code = r.Code.String()
 		}
-		return r, err
-	})
-	if err != nil {
-		a.t.Fatal(err)
+		attempts = append(attempts, row)
 	}
-	return attempts
+	return l, attempts
 }

@@ -3,24 +3,16 @@
 package cluster
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"syscall"
-	"time"
 
 	"notsale/loadtest/faults/proxy"
-	"notsale/pkg/backends/backendstest/testlog"
+	"notsale/loadtest/process"
 )
 
 // The roles that processes have.
@@ -40,10 +32,9 @@ type Process struct {
 	// The way to each store, of processes started with Through.
 	ToPostgres, ToRedis, ToNATS *proxy.Proxy
 
-	cmd    *exec.Cmd
-	output *testlog.Log
-	pipe   *os.File      // the log of a process started with Unread
-	ended  chan struct{} // closed when the process has ended
+	*process.Process
+
+	pipe *os.File // the log of a process started with Unread
 }
 
 // start collects what Start was asked for.
@@ -81,39 +72,32 @@ func Unready(s *start) { s.wait = false }
 // others answer.
 func (a *Cluster) Start(role string, options ...Option) *Process {
 	a.t.Helper()
-	s := &start{program: a.program, wait: true, env: map[string]string{
-		"DATABASE_URL": a.DatabaseURL, "REDIS_URL": a.RedisURL, "NATS_URL": a.NATSURL,
-	}}
+	s := &start{program: a.program, wait: true, env: a.urls()}
 	for _, set := range options {
 		set(s)
 	}
-	p := &Process{Role: role, Ops: freeAddress(), output: &testlog.Log{}, ended: make(chan struct{})}
+	p := &Process{Role: role, Ops: process.FreeAddress()}
 	if s.routed {
 		a.route(p, s)
 	}
 	args := []string{role, "--ops-listen", p.Ops}
 	switch role {
 	case Edge:
-		p.Address = freeAddress()
+		p.Address = process.FreeAddress()
 		args = append(args, "--listen", p.Address, "--code-keys", a.keyFile)
 	case Scheduler:
 		args = append(args, "--sale-every", Always, "--sale-stock", strconv.Itoa(a.options.Stock), "--user-limit", strconv.Itoa(a.options.Limit),
 			"--sale-bytes", strconv.FormatInt(a.options.SaleBytes, 10), "--attempt-bytes", strconv.FormatInt(a.options.SaleBytes, 10))
 	}
-	p.cmd = exec.Command(s.program, append(args, s.args...)...)
-	p.cmd.Env = environment(s.env)
-	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
+	cmd := exec.Command(s.program, append(args, s.args...)...)
 	if s.unread {
 		p.pipe = a.unreadPipe()
-		p.cmd.Stderr = p.pipe
+		cmd.Stderr = p.pipe
 	}
-	if err := p.cmd.Start(); err != nil {
+	var err error
+	if p.Process, err = process.Start(cmd, s.env); err != nil {
 		a.t.Fatal(err)
 	}
-	go func() {
-		_ = p.cmd.Wait()
-		close(p.ended)
-	}()
 	a.mu.Lock()
 	a.processes = append(a.processes, p)
 	p.Name = fmt.Sprintf("%s-%d", role, len(a.processes))
@@ -150,10 +134,8 @@ func (a *Cluster) StartAll(schedulers, allocators, recorders, edges int) (shops 
 func (a *Cluster) awaitReady(p *Process) {
 	a.t.Helper()
 	a.Within(setupTime, p.Name+" is ready", func() bool {
-		select {
-		case <-p.ended:
+		if !p.Running() {
 			a.t.Fatalf("%s ended:\n%s", p.Name, p.Log())
-		default:
 		}
 		return p.Ready() && (p.Role != Edge || p.Metric("notsale_edge_sales") > 0)
 	})
@@ -167,175 +149,50 @@ func (a *Cluster) route(p *Process, s *start) {
 		to  **proxy.Proxy
 	}{{"DATABASE_URL", &p.ToPostgres}, {"REDIS_URL", &p.ToRedis}, {"NATS_URL", &p.ToNATS}} {
 		u, err := url.Parse(s.env[store.env])
-		if err != nil {
-			a.t.Fatal(err)
-		}
+		a.must(err)
 		way, err := proxy.New(u.Host, uint64(i))
-		if err != nil {
-			a.t.Fatal(err)
-		}
+		a.must(err)
 		a.t.Cleanup(way.Close)
 		*store.to, u.Host = way, way.Address()
 		s.env[store.env] = u.String()
 	}
 }
 
-// environment is the test's without what configures notsale, and with ours.
-func environment(ours map[string]string) (env []string) {
-	for _, v := range os.Environ() {
-		name, _, _ := strings.Cut(v, "=")
-		if _, set := ours[strings.TrimSuffix(name, "_FILE")]; !set && !strings.HasPrefix(name, "NOTSALE_") {
-			env = append(env, v)
-		}
-	}
-	for name, value := range ours {
-		env = append(env, name+"="+value)
-	}
-	return env
+func (a *Cluster) urls() map[string]string {
+	return map[string]string{"DATABASE_URL": a.DatabaseURL, "REDIS_URL": a.RedisURL, "NATS_URL": a.NATSURL}
 }
 
-// The ports that processes listen on: below those that the kernel gives to
-// outgoing connections, one of which might take a free port just before it is
-// used.
-const firstPort, lastPort = 20_000, 32_000
-
-var nextPort atomic.Int64
-
-// freeAddress is a loopback address that was free a moment ago.
-func freeAddress() string {
-	nextPort.CompareAndSwap(0, rand.Int64N(lastPort-firstPort)) //nolint:gosec // no secret
-	for {
-		address := net.JoinHostPort("127.0.0.1", strconv.FormatInt(firstPort+nextPort.Add(1)%(lastPort-firstPort), 10))
-		l, err := net.Listen("tcp", address)
-		if err == nil {
-			_ = l.Close()
-			return address
-		}
-	}
-}
-
-// Kill ends the process with SIGKILL.
-func (p *Process) Kill() {
-	_ = p.cmd.Process.Kill()
-	<-p.ended
-}
-
-// Stop stops the process (SIGSTOP); Continue undoes it.
-func (p *Process) Stop() { p.signal(syscall.SIGSTOP) }
-
-// Continue lets a stopped process run on.
-func (p *Process) Continue() { p.signal(syscall.SIGCONT) }
-
-// Terminate asks the process to end, and does not wait for it.
-func (p *Process) Terminate() { p.signal(syscall.SIGTERM) }
-
-func (p *Process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) } // one that has ended does not mind
-
-// Ended is closed when the process has ended; Status is its exit status then.
-func (p *Process) Ended() <-chan struct{} { return p.ended }
-
-// Status is the exit status of a process that has ended.
-func (p *Process) Status() int { return p.cmd.ProcessState.ExitCode() }
-
-// Killed reports whether a process that has ended did so by SIGKILL.
-func (p *Process) Killed() bool {
-	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
-}
-
-// PID is the process's id.
-func (p *Process) PID() int { return p.cmd.Process.Pid }
-
-// Log is what the process has said.
-func (p *Process) Log() string { return p.output.String() }
-
-// endAll ends every process and, for a failed test, shows what they said.
-func (a *Cluster) endAll() {
+// EndAll ends every process, with SIGKILL.
+func (a *Cluster) EndAll() {
 	a.mu.Lock()
-	processes := a.processes
-	a.mu.Unlock()
-	for _, p := range processes {
+	defer a.mu.Unlock()
+	for _, p := range a.processes {
 		p.Continue()
 		p.Kill()
 	}
-	for _, p := range processes {
-		text := p.Log()
+}
+
+// endAll ends every process and, for a failed test, shows what they said.
+func (a *Cluster) endAll() {
+	a.EndAll()
+	for _, p := range a.processes {
 		for _, bad := range []string{"DATA RACE", "panic:", "a request ended in a panic"} {
-			if strings.Contains(text, bad) {
+			if strings.Contains(p.Log(), bad) {
 				a.t.Errorf("%s says %q", p.Name, bad)
 			}
 		}
 		if a.t.Failed() {
-			a.t.Logf("%s said:\n%s", p.Name, tail(text))
+			a.t.Logf("%s said in the end:\n%s", p.Name, p.LogEnd())
 		}
 	}
-}
-
-const shownLog = 4000 // bytes of each process's log that a failed test shows
-
-func tail(text string) string {
-	if len(text) > shownLog {
-		return "…" + text[len(text)-shownLog:]
-	}
-	return text
-}
-
-// lookTime is how long a look at a process may take, of those that are repeated:
-// one that is stopped answers none.
-const lookTime = 3 * time.Second
-
-var (
-	asker  = &http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	looker = &http.Client{Timeout: lookTime, Transport: asker.Transport}
-)
-
-// Ask sends a GET and returns status and body; status 0: no answer.
-func Ask(address, path string) (int, string) { return ask(asker, address, path) }
-
-func ask(by *http.Client, address, path string) (int, string) {
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+address+path, http.NoBody)
-	if err != nil {
-		return 0, err.Error()
-	}
-	response, err := by.Do(request)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, err.Error()
-	}
-	return response.StatusCode, string(body)
 }
 
 // Ready reports whether the process says that it is ready.
-func (p *Process) Ready() bool {
-	status, _ := ask(looker, p.Ops, "/readyz")
-	return status == http.StatusOK
-}
+func (p *Process) Ready() bool { return process.Ready(p.Ops) }
 
-// Metric sums the samples of a metric whose labels contain all the texts, such
-// as `kind="lost-tail"`; 0 if there is none or the process does not answer.
-func (p *Process) Metric(name string, labels ...string) (sum float64) {
-	_, text := ask(looker, p.Ops, "/metrics")
-samples:
-	for line := range strings.Lines(text) {
-		sample, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		metric, rest, _ := strings.Cut(sample, "{")
-		if metric != name {
-			continue
-		}
-		for _, l := range labels {
-			if !strings.Contains(rest, l) {
-				continue samples
-			}
-		}
-		if n, err := strconv.ParseFloat(value, 64); err == nil {
-			sum += n
-		}
-	}
-	return sum
+// Metric is process.Metric of the process.
+func (p *Process) Metric(name string, labels ...string) float64 {
+	return process.Metric(p.Ops, name, labels...)
 }
 
 // Leads reports whether an allocator decides any sale.

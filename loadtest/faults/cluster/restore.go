@@ -32,11 +32,7 @@ func (a *Cluster) SavePostgres() (putBack func()) {
 
 func (a *Cluster) dataFolder() (dir string) {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
-	defer cancel()
-	if err := a.DB.QueryRow(ctx, `SELECT current_setting('data_directory')`).Scan(&dir); err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(a.scan(&dir, `SELECT current_setting('data_directory')`))
 	return filepath.Clean(dir)
 }
 
@@ -51,9 +47,7 @@ func (a *Cluster) whileStopped(do func() error) {
 	if err == nil {
 		err = a.Postgres.Restart(ctx)
 	}
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	a.Eventually("Postgres answers", func() bool { _, err := a.TryNumber(`SELECT 1`); return err == nil })
 }
 
@@ -63,28 +57,12 @@ func copyFolder(from, to string) error { return exec.Command("cp", "-a", from, t
 // DecisionsDigest is a hash over the decisions of a sale up to a position.
 func (a *Cluster) DecisionsDigest(id sale.ID, upTo int64) (digest string) {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
-	defer cancel()
-	err := a.DB.QueryRow(ctx, `SELECT md5(string_agg(concat_ws(',', position, code_id, item_id, user_id, reason, decided_at), ';' ORDER BY position))
-		FROM decisions WHERE sale_id = $1 AND position <= $2`, id, upTo).Scan(&digest)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(a.scan(&digest, `SELECT md5(string_agg(concat_ws(',', position, code_id, item_id, user_id, reason, decided_at), ';' ORDER BY position))
+		FROM decisions WHERE sale_id = $1 AND position <= $2`, id, upTo))
 	return digest
 }
 
-// EndAll ends every process, with SIGKILL.
-func (a *Cluster) EndAll() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, p := range a.processes {
-		p.Continue()
-		p.Kill()
-	}
-}
-
-// Wipe empties the database and makes the schema anew, as somebody does who
-// takes a new server and runs migrate.
+// Wipe empties the database and migrates it, as on a new server.
 func (a *Cluster) Wipe() {
 	a.t.Helper()
 	a.Exec(`DROP SCHEMA public CASCADE`)

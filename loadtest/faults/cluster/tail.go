@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -33,9 +33,9 @@ const (
 	hasHeaders = 1 << 31
 )
 
-// CutTail takes all messages after sequence keep out of the sale's stream,
-// while NATS is stopped, and returns how many that were. It is what remains of
-// a disk that forgot what it had acknowledged.
+// CutTail removes all messages after sequence keep from the sale's stream, while
+// NATS is stopped, and returns how many there were: a disk has lost what it had
+// acknowledged.
 func (a *Cluster) CutTail(id sale.ID, keep uint64) (cut int) {
 	a.t.Helper()
 	dir := filepath.Join(a.streamDir(id), "msgs")
@@ -50,19 +50,17 @@ func (a *Cluster) CutTail(id sale.ID, keep uint64) (cut int) {
 	sort.Slice(blocks, func(i, j int) bool { return blockNumber(blocks[i]) < blockNumber(blocks[j]) })
 	for _, path := range blocks {
 		n, err := cutBlock(path, keep)
-		if err != nil {
-			a.t.Fatal(err)
-		}
+		a.must(err)
 		cut += n
 	}
 	if cut == 0 {
-		a.t.Fatalf("nothing stands after message %d of sale %d", keep, id)
+		a.t.Fatalf("no message after %d in the stream of sale %d", keep, id)
 	}
 	return cut
 }
 
 func (a *Cluster) streamDir(id sale.ID) string {
-	return filepath.Join(a.NATS.Dir(), "jetstream", "$G", "streams", "SALE_"+id.String())
+	return filepath.Join(a.NATS.Dir(), "jetstream", "$G", "streams", streamOf(id))
 }
 
 func blockNumber(path string) int {
@@ -70,7 +68,7 @@ func blockNumber(path string) int {
 	return n
 }
 
-// cutBlock ends a block behind message keep. One that begins later goes.
+// cutBlock truncates a block after message keep. One that begins later is removed.
 func cutBlock(path string, keep uint64) (cut int, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -97,13 +95,13 @@ func cutBlock(path string, keep uint64) (cut int, err error) {
 	return cut, os.Truncate(path, int64(end))
 }
 
-// Cursor is the sale's last decided sequence, once nobody moves it any more.
+// Cursor waits until the sale's cursor no longer moves, and returns its sequence.
 func (a *Cluster) Cursor(id sale.ID) uint64 {
 	a.t.Helper()
 	const still = 300 * time.Millisecond
 	read := func() int64 { return a.Number(`SELECT sequence FROM cursors WHERE sale_id = $1`, id) }
 	last, since := read(), time.Now()
-	a.Eventually("the cursor stands still", func() bool {
+	a.Eventually("the cursor no longer moves", func() bool {
 		if now := read(); now != last {
 			last, since = now, time.Now()
 		}
@@ -115,66 +113,58 @@ func (a *Cluster) Cursor(id sale.ID) uint64 {
 // Last is the last sequence of the sale's stream, 0 while NATS does not say.
 func (a *Cluster) Last(id sale.ID) uint64 {
 	a.t.Helper()
-	js := a.jetStream()
 	ctx, cancel := context.WithTimeout(context.Background(), queryTime)
 	defer cancel()
-	s, err := js.Stream(ctx, "SALE_"+id.String())
+	s, err := a.JetStream().Stream(ctx, streamOf(id))
 	if err != nil {
 		return 0
 	}
 	return s.CachedInfo().State.LastSeq
 }
 
+func streamOf(id sale.ID) string { return "SALE_" + id.String() }
+
 // connect is the test's own connection to NATS, past pkg/stream.
 func (a *Cluster) connect() *nats.Conn {
 	a.t.Helper()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.nc != nil {
-		return a.nc
+	if a.nc == nil {
+		nc, err := nats.Connect(a.NATSURL, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.RetryOnFailedConnect(true))
+		a.must(err)
+		a.t.Cleanup(nc.Close)
+		a.nc = nc
 	}
-	nc, err := nats.Connect(a.NATSURL, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.RetryOnFailedConnect(true))
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.t.Cleanup(nc.Close)
-	a.nc = nc
-	return nc
-}
-
-func (a *Cluster) jetStream() jetstream.JetStream {
-	a.t.Helper()
-	js, err := jetstream.New(a.connect())
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return js
+	return a.nc
 }
 
 // JetStream is the test's own view of the streams.
-func (a *Cluster) JetStream() jetstream.JetStream { return a.jetStream() }
+func (a *Cluster) JetStream() jetstream.JetStream {
+	a.t.Helper()
+	js, err := jetstream.New(a.connect())
+	a.must(err)
+	return js
+}
 
 // Consumers is how many consumers NATS keeps.
 func (a *Cluster) Consumers() int {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), queryTime)
 	defer cancel()
-	info, err := a.jetStream().AccountInfo(ctx)
+	info, err := a.JetStream().AccountInfo(ctx)
 	if err != nil {
 		return 0
 	}
 	return info.Consumers
 }
 
-// Publish sends bytes to the sale's stream, as no edge would.
+// Publish stores a message in the sale's stream that no edge would send.
 func (a *Cluster) Publish(id sale.ID, data []byte) uint64 {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	ack, err := a.jetStream().Publish(ctx, "purchases."+id.String(), data)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	ack, err := a.JetStream().Publish(ctx, "purchases."+id.String(), data)
+	a.must(err)
 	return ack.Sequence
 }
 
@@ -189,16 +179,14 @@ func (a *Cluster) BackUp(id sale.ID) *Backup {
 	a.t.Helper()
 	nc, inbox := a.connect(), nats.NewInbox()
 	sub, err := nc.SubscribeSync(inbox)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	defer func() { _ = sub.Unsubscribe() }()
 	var head struct {
 		Config json.RawMessage `json:"config"`
 		State  json.RawMessage `json:"state"`
 		Error  any             `json:"error"`
 	}
-	a.ask("$JS.API.STREAM.SNAPSHOT.SALE_"+id.String(), map[string]any{"deliver_subject": inbox, "no_consumers": true}, &head)
+	a.ask("$JS.API.STREAM.SNAPSHOT."+streamOf(id), map[string]any{"deliver_subject": inbox, "no_consumers": true}, &head)
 	if head.Error != nil {
 		a.t.Fatalf("backup: %v", head.Error)
 	}
@@ -224,79 +212,44 @@ func (a *Cluster) OldBackUp(id sale.ID) *Backup {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	s, err := a.jetStream().Stream(ctx, "SALE_"+id.String())
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	s, err := a.JetStream().Stream(ctx, streamOf(id))
+	a.must(err)
 	config, err := json.Marshal(s.CachedInfo().Config)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	a.StopNATS()
 	files, err := archive(a.streamDir(id))
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	a.StartNATS()
-	b := &Backup{config: config, state: json.RawMessage("{}")}
-	for chunk := range slices.Chunk(files, chunkSize) {
-		b.chunks = append(b.chunks, chunk)
-	}
-	return b
+	return &Backup{config: config, state: json.RawMessage("{}"), chunks: slices.Collect(slices.Chunk(files, chunkSize))}
 }
 
 // chunkSize is what a backup is sent in; below the server's largest message.
 const chunkSize = 64 << 10
 
-// archive packs a stream's files as the old format has them: tar, in the
-// framing of snappy, whose chunks may be uncompressed.
+// archive packs a stream's files as the old format has them: tar, compressed.
 func archive(dir string) ([]byte, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "msgs", "*.blk"))
 	if err != nil {
 		return nil, err
 	}
-	names = append([]string{filepath.Join(dir, "meta.inf"), filepath.Join(dir, "meta.sum")}, names...)
 	var files bytes.Buffer
-	w := tar.NewWriter(&files)
-	for _, name := range names {
+	compressed := s2.NewWriter(&files)
+	w := tar.NewWriter(compressed)
+	for _, name := range append(names, filepath.Join(dir, "meta.inf"), filepath.Join(dir, "meta.sum")) {
 		data, err := os.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
-		relative, err := filepath.Rel(dir, name)
-		if err != nil {
-			return nil, err
-		}
-		if err := w.WriteHeader(&tar.Header{Name: relative, Mode: 0o600, Size: int64(len(data)), Typeflag: tar.TypeReg}); err != nil {
+		header := &tar.Header{Name: strings.TrimPrefix(name, dir+"/"), Mode: 0o600, Size: int64(len(data)), Typeflag: tar.TypeReg}
+		if err := w.WriteHeader(header); err != nil {
 			return nil, err
 		}
 		if _, err := w.Write(data); err != nil {
 			return nil, err
 		}
 	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return snappy(files.Bytes()), nil
-}
-
-// snappy frames data without compressing it (google/snappy's framing_format.txt).
-func snappy(data []byte) []byte {
-	const (
-		identifier   = "\xff\x06\x00\x00sNaPpY"
-		uncompressed = 0x01
-		largest      = 64 << 10
-		mask         = 0xa282ead8
-	)
-	framed := []byte(identifier)
-	for chunk := range slices.Chunk(data, largest) {
-		sum := crc32.Checksum(chunk, crc32.MakeTable(crc32.Castagnoli))
-		n := len(chunk) + crc32.Size
-		framed = append(framed, uncompressed, byte(n), byte(n>>8), byte(n>>16))
-		framed = binary.LittleEndian.AppendUint32(framed, (sum>>15|sum<<17)+mask)
-		framed = append(framed, chunk...)
-	}
-	return framed
+	err = errors.Join(w.Close(), compressed.Close())
+	return files.Bytes(), err
 }
 
 // Restore deletes the sale's stream and puts the backup in its place, while
@@ -314,7 +267,7 @@ func (a *Cluster) PutBack(id sale.ID, b *Backup) {
 		Subject string `json:"deliver_subject"`
 		Error   any    `json:"error"`
 	}
-	a.ask("$JS.API.STREAM.RESTORE.SALE_"+id.String(), map[string]any{"config": b.config, "state": b.state}, &answer)
+	a.ask("$JS.API.STREAM.RESTORE."+streamOf(id), map[string]any{"config": b.config, "state": b.state}, &answer)
 	if answer.Error != nil {
 		a.t.Fatalf("restore: %v", answer.Error)
 	}
@@ -331,17 +284,13 @@ func (a *Cluster) DeleteStream(id sale.ID) {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	if err := a.jetStream().DeleteStream(ctx, "SALE_"+id.String()); err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(a.JetStream().DeleteStream(ctx, streamOf(id)))
 }
 
 func (a *Cluster) ask(subject string, request, answer any) {
 	a.t.Helper()
 	text, err := json.Marshal(request)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	m, err := a.connect().Request(subject, text, Patience)
 	if err == nil {
 		err = json.Unmarshal(m.Data, answer)

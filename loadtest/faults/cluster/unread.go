@@ -9,27 +9,23 @@ import (
 	"syscall"
 )
 
-// unreadPipe is the end that is written of a pipe that is open at the other end
-// until the test ends.
+// unreadPipe returns the writing end of a pipe that nobody reads. Both ends are closed
+// when the test ends.
 func (a *Cluster) unreadPipe() *os.File {
 	a.t.Helper()
 	r, w, err := os.Pipe()
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	a.t.Cleanup(func() { _ = r.Close(); _ = w.Close() })
 	return w
 }
 
 // FillLog fills the log of a process that was started with Unread: whoever
-// writes to it from now on waits for ever.
+// writes to it from now on blocks.
 func (a *Cluster) FillLog(p *Process) {
 	a.t.Helper()
-	// The pipe again, so that only this end of it does not wait.
+	// Opened again, so that only these writes do not block.
 	fd, err := syscall.Open(fmt.Sprintf("/proc/self/fd/%d", p.pipe.Fd()), syscall.O_WRONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	defer func() { _ = syscall.Close(fd) }()
 	for _, size := range []int{4096, 1} {
 		for err = nil; err == nil; {

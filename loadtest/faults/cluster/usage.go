@@ -3,15 +3,12 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -24,52 +21,27 @@ type Usage struct {
 // ticksPerSecond is the unit of times in /proc, the same on every Linux.
 const ticksPerSecond = 100
 
-// UsageOf reads the usage of a process from /proc; false: there is none.
-func UsageOf(pid int) (u Usage, ok bool) {
-	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	fields, ok := statFields(dir)
-	if !ok {
-		return u, false
+// UsageOf reads the usage of a process from /proc; zero: there is none.
+func UsageOf(pid int) Usage {
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return Usage{}
 	}
-	for _, at := range []int{11, 12, 13, 14} { // utime, stime, and those of children that ended
-		n, _ := strconv.ParseInt(fields[at], 10, 64)
-		u.CPU += time.Duration(n) * time.Second / ticksPerSecond
+	s, err := p.Stat()
+	if err != nil {
+		return Usage{}
 	}
-	status, _ := os.ReadFile(filepath.Join(dir, "status"))
-	if m := residentSize.FindSubmatch(status); m != nil {
-		n, _ := strconv.ParseInt(string(m[1]), 10, 64)
-		u.RSS = n << 10
-	}
-	return u, true
-}
-
-var residentSize = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
-
-// statFields is /proc/<pid>/stat from the state on.
-func statFields(dir string) ([]string, bool) {
-	text, err := os.ReadFile(filepath.Join(dir, "stat"))
-	end := bytes.LastIndexByte(text, ')')
-	if err != nil || end < 0 {
-		return nil, false
-	}
-	fields := strings.Fields(string(text[end+1:]))
-	return fields, len(fields) > 20
+	ticks := int(s.UTime+s.STime) + s.CUTime + s.CSTime
+	return Usage{CPU: time.Duration(ticks) * time.Second / ticksPerSecond, RSS: int64(s.ResidentMemory())}
 }
 
 // FamilyUsage adds what living children use to a process's own.
-func FamilyUsage(pid int) (sum Usage) {
-	sum, _ = UsageOf(pid)
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range dirs {
-		fields, ok := statFields(dir)
-		if !ok || fields[1] != strconv.Itoa(pid) {
-			continue
-		}
-		child, err := strconv.Atoi(filepath.Base(dir))
-		if err != nil {
-			continue
-		}
-		if u, ok := UsageOf(child); ok {
+func FamilyUsage(pid int) Usage {
+	sum := UsageOf(pid)
+	all, _ := procfs.AllProcs() // none: only the process's own
+	for _, p := range all {
+		if s, err := p.Stat(); err == nil && s.PPID == pid {
+			u := UsageOf(s.PID)
 			sum.CPU += u.CPU
 			sum.RSS += u.RSS
 		}
@@ -80,36 +52,23 @@ func FamilyUsage(pid int) (sum Usage) {
 // PostgresPID is the postmaster of the test's own Postgres.
 func (a *Cluster) PostgresPID() int {
 	a.t.Helper()
-	text, err := os.ReadFile(filepath.Join(a.dataFolder(), "postmaster.pid"))
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return pid
+	return int(a.Number(`SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)::int`))
 }
 
 // RedisPID is the process that serves Redis.
 func (a *Cluster) RedisPID() int {
 	a.t.Helper()
 	o, err := redis.ParseURL(a.RedisURL)
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	o.DisableIdentity = true
 	c := redis.NewClient(o)
 	defer func() { _ = c.Close() }()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	text, err := c.Info(ctx, "server").Result()
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	a.must(err)
 	_, rest, _ := strings.Cut(text, "process_id:")
 	line, _, _ := strings.Cut(rest, "\r")
-	pid, _ := strconv.Atoi(line) // 0: the in-process stand-in, which has none
+	pid, _ := strconv.Atoi(line) // 0: Redis is in this process
 	return pid
 }

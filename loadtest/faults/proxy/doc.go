@@ -1,4 +1,4 @@
-// Package proxy is a small TCP proxy that stands between one process and one
+// Package proxy is a small TCP proxy between one process and one
 // store, so that a test can cut or slow that one path and no other.
 //
 // Purpose: network faults for real processes without rights on the machine's
@@ -12,7 +12,7 @@
 //	           the next Forward
 //	Reset      connections are reset, new ones as soon as they are accepted
 //
-// Freeze ends what passes on connections that are open, and only there.
+// Freeze stops the traffic of connections that are open, and of no others.
 //
 // Invariants: order is kept in each direction; a byte is forwarded once or,
 // where its connection ends, never. The delays' jitter comes from the seed.

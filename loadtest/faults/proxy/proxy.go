@@ -33,15 +33,14 @@ type Proxy struct {
 	done     sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
+	changed sync.Cond  // the mode, or what links there are
 	target  string
-	changed chan struct{}
 	mode    Mode
 	delay   time.Duration
 	jitter  time.Duration
 	rng     *rand.Rand
 	links   map[*link]bool
 	held    int // bytes from clients that were read and not forwarded
-	closed  bool
 }
 
 // link is one client's connection and, once dialled, the target's.
@@ -55,9 +54,10 @@ func New(target string, seed uint64) (*Proxy, error) {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	p := &Proxy{
-		target: target, listener: listener, changed: make(chan struct{}), links: map[*link]bool{},
+		target: target, listener: listener, links: map[*link]bool{},
 		rng: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // repeatable delays, no secret
 	}
+	p.changed.L = &p.mu
 	p.done.Go(p.accept)
 	return p, nil
 }
@@ -73,11 +73,11 @@ func (p *Proxy) Set(m Mode) {
 	if m == Reset {
 		p.resetAll()
 	}
-	p.wake()
+	p.changed.Broadcast()
 }
 
-// Freeze lets the connections that are open be, as if their other end had gone
-// without a word: none is read from any more. New ones are as the mode says.
+// Freeze stops reading from the connections that are open, as if their other end had
+// vanished. New ones follow the mode.
 func (p *Proxy) Freeze() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,19 +112,9 @@ func (p *Proxy) Held() int {
 
 // Close resets all connections, stops listening and waits until all has ended.
 func (p *Proxy) Close() {
-	p.mu.Lock()
-	p.closed = true
-	p.resetAll()
-	p.wake()
-	p.mu.Unlock()
 	_ = p.listener.Close()
+	p.Set(Reset)
 	p.done.Wait()
-}
-
-// wake lets everybody look at the mode again. The caller holds mu.
-func (p *Proxy) wake() {
-	close(p.changed)
-	p.changed = make(chan struct{})
 }
 
 // resetAll ends all connections with RST. The caller holds mu.
@@ -160,7 +150,7 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	defer p.leave(l)
-	if !p.pass(l) { // a hole swallows also the SYN
+	if !p.pass(l) { // in a Blackhole no connection is made
 		return
 	}
 	p.mu.Lock()
@@ -183,7 +173,7 @@ func (p *Proxy) serve(client net.Conn) {
 func (p *Proxy) enter(l *link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.mode == Reset {
+	if p.mode == Reset {
 		return false
 	}
 	p.links[l] = true
@@ -194,6 +184,7 @@ func (p *Proxy) leave(l *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.links, l)
+	p.changed.Broadcast()
 	reset(l.client)
 	reset(l.server)
 }
@@ -266,30 +257,19 @@ func (p *Proxy) wait() time.Duration {
 
 // untilEnd waits until the link is to end.
 func (p *Proxy) untilEnd(l *link) {
-	for {
-		p.mu.Lock()
-		ended, changed := p.closed || p.mode == Reset || !p.links[l], p.changed
-		p.mu.Unlock()
-		if ended {
-			return
-		}
-		<-changed
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.mode != Reset && p.links[l] {
+		p.changed.Wait()
 	}
 }
 
 // pass waits until bytes may pass; false: the link ends instead.
 func (p *Proxy) pass(l *link) bool {
-	for {
-		p.mu.Lock()
-		mode, closed, changed := p.mode, p.closed, p.changed
-		alive := p.links[l]
-		p.mu.Unlock()
-		switch {
-		case closed || mode == Reset || !alive:
-			return false
-		case mode == Forward:
-			return true
-		}
-		<-changed
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.mode == Blackhole && p.links[l] {
+		p.changed.Wait()
 	}
+	return p.mode == Forward && p.links[l]
 }

@@ -72,7 +72,7 @@ func (b *buyer) doPurchase(ctx context.Context, code string) client.Answer {
 }
 
 // final posts until the answer is final, and returns the zero Answer if none came
-// before ctx ended. What the end of the run cut off is no failure of the server.
+// before ctx ended. A request that the end of ctx cut off does not count.
 func (b *buyer) final(ctx context.Context, t *tally, target string) client.Answer {
 	for a, err := range b.shop.Tries(ctx, http.MethodPost, target) {
 		if err != nil && ctx.Err() != nil {

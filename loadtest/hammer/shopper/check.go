@@ -27,9 +27,9 @@ var (
 
 // Verdict is the result of one check.
 type Verdict struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail"`
+	Name   string
+	OK     bool
+	Detail string
 }
 
 // Check judges a run, and asks the system some more to do so. An error in
@@ -170,7 +170,7 @@ func (r *Result) checkStock(ctx context.Context, b *buyer) error {
 	})
 }
 
-// settled is when all that the system says must be of a sold-out sale.
+// settled is the time from which all answers must be those of a sold-out sale.
 func (r *Result) settled() time.Time { return time.Now().Add(r.Config.Settle) }
 
 // retry tries until there is no error, and for the last time at the deadline.
@@ -187,8 +187,8 @@ func retry(ctx context.Context, deadline time.Time, try func() error) error {
 	}
 }
 
-// checkSoldOut asks for what there is no more of. For a moment, or as long as the
-// cache was away, an item is refused as taken that is of a sale that is sold out.
+// checkSoldOut buys in the sold-out sale. For a moment, or as long as the cache was
+// away, the refusal may name the item's owner instead.
 func (r *Result) checkSoldOut(ctx context.Context, b *buyer) error {
 	var errs []error
 	deadline := r.settled()

@@ -24,8 +24,8 @@ type Config struct {
 	Contention int           // rivals who want the same item, per item
 	Seed       uint64        // order of the items, choice of the rivals
 	Timeout    time.Duration // of one request; longer than the system's own wait for a decision
-	Settle     time.Duration // how long after the last answer all that the system says must be of a sold-out sale
-	RunID      string        // part of every user id, so that a second run meets no user at the limit
+	Settle     time.Duration // after the last answer, until all answers must be those of a sold-out sale
+	RunID      string        // part of every user id, so that no user of a second run is at the limit already
 
 	// Pass is asked before each visit, with the visit's number from 0, and may
 	// wait: so a test holds a sale open until it has done what it must. Nil: nobody waits.

@@ -125,8 +125,7 @@ func (r *run) work(ctx context.Context, b *buyer) {
 	}
 }
 
-// rival picks any user, within its budget or not: that is what makes the
-// limit bite.
+// rival picks any user, within its budget or not: so some are refused by the limit.
 func (r *run) rival(k int64) string {
 	rng := rand.NewPCG(r.cfg.Seed, uint64(k))
 	return r.names[rng.Uint64()%uint64(len(r.names))]

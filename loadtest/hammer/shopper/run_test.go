@@ -55,7 +55,7 @@ func TestSellsOutWithAsFewUsersAsPossible(t *testing.T) {
 }
 
 // With rivals and no user to spare, every user must end at the limit, and
-// the home shoppers meet users whom rivals have brought there.
+// the home shoppers get users whom rivals have brought there.
 func TestSellsOutUnderContention(t *testing.T) {
 	s := &shoppertest.Server{Stock: 300, Limit: 3, First: 1}
 	res, failed := sellOut(t, s, func(c *shopper.Config) { c.Contention = 3 })

@@ -8,8 +8,8 @@ import (
 )
 
 // Guarded is a NATS server whose permissions a test changes by a reload, as an
-// operator does. Its users are edge, whom they bind, and others. What the server
-// warns of stands in the test's log.
+// operator does. Its users are edge, whom they bind, and others. The server's
+// warnings go to the test's log.
 type Guarded struct {
 	*Configured
 

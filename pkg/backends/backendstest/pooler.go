@@ -67,14 +67,21 @@ func Pooler(t testing.TB, databaseURL string, lines ...string) string {
 		_ = cmd.Wait()
 	})
 	u.Host = fmt.Sprintf("127.0.0.1:%d", port)
+	awaitListener(t, u.Host)
+	return u.String()
+}
+
+// awaitListener waits until somebody listens at an address.
+func awaitListener(t testing.TB, address string) {
+	t.Helper()
 	for deadline := time.Now().Add(startLimit); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", u.Host)
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 		if err == nil {
 			_ = conn.Close()
-			return u.String()
+			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("PgBouncer does not listen: %v", err)
+			t.Fatal(err)
 		}
 	}
 }

@@ -148,7 +148,7 @@ func (test *Test) LoseStandby() (found func()) {
 }
 
 // CancelWaits cancels the commits that wait for a synchronous standby, which then
-// stand in this server only, and returns how many.
+// are in this server only, and returns how many.
 func (test *Test) CancelWaits() (n int64) {
 	test.t.Helper()
 	err := connected(test.DatabaseURL, func(ctx context.Context, conn *pgx.Conn) error {

@@ -11,17 +11,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"notsale/pkg/backends"
-	"notsale/pkg/effort"
 )
 
 // redisPool hands out the numbered databases of one Redis. Number 0 is nobody's,
-// so that a test which forgets its number meets an empty one.
+// so that a test which forgets its number gets an empty one.
 type redisPool struct {
 	redis *backends.Redis
 	free  chan int
@@ -99,16 +97,8 @@ func RunRedis(t testing.TB, args ...string) *RawRedis {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Kill)
-	for deadline := time.Now().Add(effort.Patience); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", r.Address)
-		if err == nil {
-			_ = conn.Close()
-			return r
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("redis-server %v: %v", given, err)
-		}
-	}
+	awaitListener(t, r.Address)
+	return r
 }
 
 // RawRedis is a redis-server of the settings that a test needs.

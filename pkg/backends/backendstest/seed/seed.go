@@ -30,7 +30,7 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/sys/unix"
+	"github.com/gofrs/flock"
 
 	"notsale/pkg/effort"
 )
@@ -45,11 +45,11 @@ func Postgres(data string, build func(data string) error) error {
 	if err := openFolder(home); err != nil {
 		return fmt.Errorf("seed: %w", err)
 	}
-	free, err := lock(filepath.Join(home, "lock"))
-	if err != nil {
+	lock := flock.New(filepath.Join(home, "lock"))
+	if err := lock.Lock(); err != nil {
 		return fmt.Errorf("seed: %w", err)
 	}
-	defer free()
+	defer func() { _ = lock.Close() }()
 	model := filepath.Join(home, "data")
 	if _, err := os.Stat(model); errors.Is(err, fs.ErrNotExist) {
 		sweep()
@@ -76,18 +76,6 @@ func openFolder(path string) error {
 		return nil
 	}
 	return errors.Join(err, os.Chmod(path, 0o711)) //nolint:gosec // whatever the umask: another user's servers pass through it
-}
-
-// lock waits for the lock on a file. It ends with the process, too.
-func lock(path string) (free func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-	}
-	return func() { _ = f.Close() }, err
 }
 
 // sweep removes what runs that have ended left behind.
