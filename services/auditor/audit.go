@@ -95,11 +95,10 @@ func once(ctx context.Context, books Books, tape Tape, id sale.ID, o Options) (*
 		return nil, err
 	}
 	defer a.stopReading()
-	err := a.replay()
-	if err == nil {
-		err = a.finish()
+	if err := a.replay(); err != nil {
+		return nil, err
 	}
-	if err != nil && !errors.Is(err, errBroken) {
+	if err := a.finish(); err != nil {
 		return nil, err
 	}
 	if o.RequestsOnly {
@@ -107,9 +106,6 @@ func once(ctx context.Context, books Books, tape Tape, id sale.ID, o Options) (*
 	}
 	return a.report, a.attempts()
 }
-
-// errBroken ends a replay that cannot be continued, after its finding.
-var errBroken = errors.New("auditor: no history leads on from here")
 
 // audit is one audit under way.
 type audit struct {
@@ -124,7 +120,8 @@ type audit struct {
 	snapshot   ledger.Snapshot
 	generation int64 // to which the replay goes, as the cursor says, or else the commits
 	upTo       end
-	broken     bool // no holes lead there
+	unsound    map[int64]bool     // holes, by generation, of which not even the row is right
+	stopped    *allocation.Cursor // where the replay could not go on; nil: nowhere
 
 	opening stream.Opening
 	engine  *allocation.Engine
@@ -258,9 +255,6 @@ func possible(state sale.State, soldOut bool) bool {
 
 // replay applies the stream, generation by generation.
 func (a *audit) replay() error {
-	if a.broken {
-		return errBroken
-	}
 	holes := a.snapshot.Holes
 	for i := 0; ; i++ {
 		// What stands in the stream at a sequence belongs to the newest
@@ -276,7 +270,7 @@ func (a *audit) replay() error {
 		if i == len(holes) {
 			return nil
 		}
-		if err := a.cross(&holes[i]); err != nil {
+		if err := a.passHole(&holes[i]); err != nil || a.stopped != nil {
 			return err
 		}
 	}
@@ -340,11 +334,8 @@ func (a *audit) apply(m *stream.Message) error {
 // meet compares a decision with the next row of decisions.
 func (a *audit) meet(d *allocation.Decision, sequence uint64) error {
 	a.report.Decisions++
-	for a.haveDecision && a.decision.Position < d.Position {
-		a.report.add(Finding{Kind: Unfounded, Table: "decisions", Row: fmt.Sprint(a.decision.Position), Position: a.decision.Position})
-		if err := a.advanceDecision(); err != nil {
-			return err
-		}
+	if err := a.dropDecisions(d.Position); err != nil {
+		return err
 	}
 	l := &a.decision
 	if a.haveDecision && *l == *d {
@@ -364,20 +355,50 @@ func (a *audit) meet(d *allocation.Decision, sequence uint64) error {
 	return a.advanceDecision()
 }
 
-// finish compares what is left when the stream is at its end.
-func (a *audit) finish() error {
-	r, c, l := a.report, a.engine.Cursor(), a.snapshot.Position.Cursor
-	r.Generation, r.Sequence, r.Position, r.Sold, r.Chain = c.Generation, c.Sequence, c.Position, c.Sold, hex.EncodeToString(c.Chain[:])
-	for a.haveDecision {
-		r.add(Finding{Kind: Unfounded, Table: "decisions", Row: fmt.Sprint(a.decision.Position), Position: a.decision.Position})
+// dropDecisions reports the rows before a position that nothing has given.
+func (a *audit) dropDecisions(before int64) error {
+	for a.haveDecision && a.decision.Position < before {
+		a.report.add(Finding{Kind: Unfounded, Table: "decisions", Row: fmt.Sprint(a.decision.Position), Position: a.decision.Position})
 		if err := a.advanceDecision(); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// finish compares what is left when the replay has ended.
+func (a *audit) finish() error {
+	r, c := a.report, a.engine.Cursor()
+	if a.stopped != nil {
+		c = *a.stopped
+	} else {
+		r.Chain = hex.EncodeToString(c.Chain[:])
+		if err := a.finishRows(&c); err != nil {
+			return err
+		}
+	}
+	r.Generation, r.Sequence, r.Position, r.Sold = c.Generation, c.Sequence, c.Position, c.Sold
+	a.beyond()
+	for _, err := range a.tape.Messages(a.ctx, a.id, a.snapshot.Position.Cursor.Sequence+1, math.MaxUint64) {
+		if err != nil {
+			return err
+		}
+		r.Waiting++
+	}
+	a.items(c.Position)
+	a.engine, a.owners = nil, nil // a million decisions are 100 MB, which the attempts can have
+	return nil
+}
+
+// finishRows compares the rows that are left, and the cursor with the engine's.
+func (a *audit) finishRows(c *allocation.Cursor) error {
+	if err := a.dropDecisions(math.MaxInt64); err != nil {
+		return err
+	}
 	if err := a.finishCommits(); err != nil {
 		return err
 	}
-	a.beyond()
+	r, l := a.report, a.snapshot.Position.Cursor
 	at := Finding{Table: "cursors", Row: a.id.String(), Sequence: c.Sequence, Position: c.Position}
 	compare(r, at, "generation", l.Generation, c.Generation)
 	compare(r, at, "sequence", l.Sequence, c.Sequence)
@@ -387,43 +408,44 @@ func (a *audit) finish() error {
 	compare(r, at, "pack_hash", hex.EncodeToString(l.PackHash[:]), hex.EncodeToString(c.PackHash[:]))
 	compare(r, at, "pack_time", l.PackTime, c.PackTime)
 	compare(r, at, "engine_time", l.Now, c.Now)
-	a.compareState(&c)
-	a.missPublished(&c)
-	for _, err := range a.tape.Messages(a.ctx, a.id, l.Sequence+1, math.MaxUint64) {
-		if err != nil {
-			return err
-		}
-		r.Waiting++
-	}
-	a.items()
-	a.engine, a.owners = nil, nil // a million decisions are 100 MB, which the attempts can have
+	a.compareState(c)
+	a.missPublished(c)
 	return nil
 }
 
-// items compares the rows of items with the owners that the replay gives.
-func (a *audit) items() {
+// items compares the rows of items with the owners that the replay gives, up to
+// the position where it has ended.
+func (a *audit) items(upTo int64) {
 	for i := range a.snapshot.Items {
 		row := &a.snapshot.Items[i]
-		at := Finding{Table: "items", Row: row.Item.String(), Position: row.Position}
-		d, sold := a.owners[row.Item]
-		if row.Sale != a.id && !a.opening.Sale.Contains(row.Item) {
-			continue // of another sale: the row of sales claims too many items
+		switch d, sold := a.owners[row.Item]; {
+		case row.Sale != a.id && !a.opening.Sale.Contains(row.Item): // of another sale: the row of sales claims too many items
+		case sold:
+			a.compareItem(row, &d, 0)
+			delete(a.owners, row.Item)
+		case a.stopped == nil || row.Position <= upTo:
+			a.report.add(Finding{Kind: Unfounded, Table: "items", Row: row.Item.String(), Position: row.Position})
 		}
-		if !sold {
-			at.Kind = Unfounded
-			a.report.add(at)
-			continue
-		}
-		compare(a.report, at, "sale_id", row.Sale, a.id)
-		compare(a.report, at, "user_id", row.User, d.User)
-		compare(a.report, at, "code_id", row.Code, d.Code)
-		compare(a.report, at, "position", row.Position, d.Position)
-		compare(a.report, at, "sold_at", row.SoldAt, d.At)
-		delete(a.owners, row.Item)
 	}
 	for item := a.opening.Sale.FirstItem; item <= a.opening.Sale.LastItem(); item++ {
 		if d, left := a.owners[item]; left {
-			a.report.add(Finding{Kind: Missing, Table: "items", Row: item.String(), Position: d.Position})
+			a.compareItem(nil, &d, 0)
 		}
 	}
+}
+
+// compareItem compares the row of an item with the decision that granted it,
+// which lies in a hole or, where that is 0, in none. No row: nil.
+func (a *audit) compareItem(row *ledger.ItemRow, d *allocation.Decision, hole int64) {
+	at := Finding{Table: "items", Row: d.Item.String(), Position: d.Position, Hole: hole}
+	if row == nil {
+		at.Kind = Missing
+		a.report.add(at)
+		return
+	}
+	compare(a.report, at, "sale_id", row.Sale, a.id)
+	compare(a.report, at, "user_id", row.User, d.User)
+	compare(a.report, at, "code_id", row.Code, d.Code)
+	compare(a.report, at, "position", row.Position, d.Position)
+	compare(a.report, at, "sold_at", row.SoldAt, d.At)
 }

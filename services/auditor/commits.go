@@ -63,7 +63,7 @@ func (a *audit) compareMarks(at Finding, l *ledger.CommitRow) {
 		compare(a.report, at, "packs", fmt.Sprintf("%d bytes", len(l.Packs)), fmt.Sprintf("%d packs", len(here)))
 		return
 	case before > 0: // a row that ended in between is not there
-		a.missingCommit(l.Generation, l.Sequence-uint64(len(marks)))
+		a.missingCommit(l.Generation, l.Sequence-uint64(len(marks)), 0)
 		here = here[before:]
 	}
 	a.comparePacks(at, marks, here)
@@ -78,14 +78,15 @@ func (a *audit) comparePacks(at Finding, stored, here []allocation.Mark) {
 	}
 }
 
-func (a *audit) missingCommit(generation int64, sequence uint64) {
-	a.report.add(Finding{Kind: Missing, Table: "commits", Row: commitRow(generation, sequence), Sequence: sequence})
+// missingCommit reports a commit that lies in a hole or, where that is 0, in none.
+func (a *audit) missingCommit(generation int64, sequence uint64, hole int64) {
+	a.report.add(Finding{Kind: Missing, Table: "commits", Row: commitRow(generation, sequence), Sequence: sequence, Hole: hole})
 }
 
 // finishCommits looks at the rows that no replayed pack has met.
 func (a *audit) finishCommits() error {
 	if len(a.marks) > 0 {
-		a.missingCommit(a.generation, a.upTo.sequence)
+		a.missingCommit(a.generation, a.upTo.sequence, 0)
 	}
 	for a.haveCommit && (a.commit.Generation < a.generation || a.commit.Generation == a.generation && a.commit.Sequence <= a.upTo.sequence) {
 		at := atCommit(&a.commit)

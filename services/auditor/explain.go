@@ -43,7 +43,9 @@ const (
 	// NeverQueued: nothing in the stream asks with it. It was refused from the
 	// cache, or it was never sent.
 	NeverQueued Verdict = "never-queued"
-	Unknown     Verdict = "unknown" // the replay ended before the cursor
+	// Unknown: nothing was met before the place where the replay had to end. Of an
+	// item or a user: the same, and what is told is what came before.
+	Unknown Verdict = "unknown"
 )
 
 // Request is one request in the queue of a sale.
@@ -106,7 +108,7 @@ type Explanation struct {
 	Item      sale.ItemID `json:"item,omitempty"`
 	User      sale.UserID `json:"user,omitempty"`
 
-	Verdict  Verdict   `json:"verdict,omitempty"`        // of a code
+	Verdict  Verdict   `json:"verdict,omitempty"`        // of a code; else Unknown or empty
 	Requests []Request `json:"requests"`                 // those in question, the first of them
 	Total    int64     `json:"total_requests"`           // how many there are
 	Owner    *Request  `json:"owner,omitempty"`          // of an item
@@ -142,7 +144,7 @@ func Explain(ctx context.Context, books Books, tape Tape, desk Desk, id sale.ID,
 	if err := x.readQueue(ctx, tape, w); err != nil {
 		return nil, err
 	}
-	x.tell(w)
+	x.tell(w, report.stoppedAt > 0 || w.sequence < w.cursor.Sequence)
 	if err := x.compare(ctx, desk, w, report); err != nil {
 		return nil, err
 	}
@@ -198,36 +200,32 @@ func (x *Explanation) readQueue(ctx context.Context, tape Tape, w *witness) erro
 	return nil
 }
 
-// tell writes down what the witness has seen.
-func (x *Explanation) tell(w *witness) {
+// tell writes down what the witness has seen; short: of a part of the sale only.
+func (x *Explanation) tell(w *witness, short bool) {
 	x.UUID, x.Stock, x.UserLimit, x.Sold = w.sale.UUID, w.sale.Stock, w.sale.UserLimit, w.sold
 	x.Sequence, x.Position = w.sequence, w.position
 	x.Requests, x.Total = w.requests, w.total
 	q := &w.question
 	x.Item, x.User, x.Grants = q.Item, q.User, w.grants[q.User]
 	switch {
+	case q.Code.IsZero() && q.Item != 0:
+		if x.Owner = w.owners[q.Item]; x.Owner != nil {
+			return
+		}
 	case !q.Code.IsZero():
 		x.Code = q.Code.String()
-		x.judge(w)
-	case q.Item != 0:
-		x.Owner = w.owners[q.Item]
+		if w.decision != nil {
+			x.Verdict, x.Causes = w.verdict()
+			return
+		}
+		x.Causes = w.against()
+		if x.Verdict = NeverQueued; len(x.Waiting.Asked) > 0 {
+			x.Verdict = Waiting
+		}
 	}
-}
-
-// judge gives the verdict on a code and what it rests on.
-func (x *Explanation) judge(w *witness) {
-	switch {
-	case w.decision != nil:
-		x.Verdict, x.Causes = w.verdict()
-		return
-	case w.sequence < w.cursor.Sequence:
+	if short {
 		x.Verdict = Unknown
-	case len(x.Waiting.Asked) > 0:
-		x.Verdict = Waiting
-	default:
-		x.Verdict = NeverQueued
 	}
-	x.Causes = w.against()
 }
 
 // compare keeps the audit's findings that bear on the explanation.
@@ -255,7 +253,7 @@ func (x *Explanation) compare(ctx context.Context, desk Desk, w *witness, r *Rep
 	delete(positions, 0)
 	for _, f := range r.Findings {
 		switch {
-		case f.Kind == LostStream || f.Kind == Impossible,
+		case f.Kind == LostStream, f.Hole > 0 && f.Hole == r.stoppedAt,
 			(f.Table == "decisions" || f.Table == "items") && (positions[f.Position] || x.names(&f)):
 			x.Disagree = append(x.Disagree, f)
 		}

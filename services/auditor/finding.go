@@ -17,6 +17,9 @@ const (
 	Impossible Kind = "impossible" // a row that no history could give
 	Damaged    Kind = "damaged"    // a part of an archive is not as it was written
 	LostStream Kind = "lost"       // the stream lacks messages that were decided, and no hole says so
+	// NotAudited says after which position nothing was audited: the rows of a hole
+	// do not agree, and all that follows rests on them.
+	NotAudited Kind = "not audited"
 )
 
 // Finding is one mismatch.
@@ -26,6 +29,7 @@ type Finding struct {
 	Table    string  `json:"table"`
 	Row      string  `json:"row,omitempty"`   // key of the row
 	Field    string  `json:"field,omitempty"` // column
+	Hole     int64   `json:"hole,omitempty"`  // generation that the hole opens in which the row lies: no stream proves it
 	Sequence uint64  `json:"sequence,omitempty"`
 	Position int64   `json:"position,omitempty"`
 	Offset   int64   `json:"offset,omitempty"` // of the byte in an archive
@@ -39,8 +43,14 @@ func (f Finding) String() string {
 	if f.Kind == Damaged {
 		return fmt.Sprintf("sale %d: archive %s damaged: at byte %d is %s, want %s", f.Sale, f.Row, f.Offset, f.Ledger, f.Stream)
 	}
+	if f.Kind == NotAudited {
+		text += fmt.Sprintf(" after position %d", f.Position)
+	}
 	if f.Field != "" {
 		text += fmt.Sprintf(": %s is %s, the stream gives %s", f.Field, f.Ledger, f.Stream)
+	}
+	if f.Hole > 0 {
+		text += fmt.Sprintf(" (in hole %d)", f.Hole)
 	}
 	if f.Sequence > 0 {
 		text += fmt.Sprintf(" (sequence %d)", f.Sequence)
@@ -61,7 +71,7 @@ type Report struct {
 	Sequence         uint64    `json:"sequence"`
 	Position         int64     `json:"position"`
 	Sold             int       `json:"sold"`
-	Chain            string    `json:"chain"` // as replayed
+	Chain            string    `json:"chain"` // as replayed; empty: not to the end
 	Packs            int       `json:"packs"`
 	Requests         int64     `json:"requests"`
 	Decisions        int64     `json:"decisions"`
@@ -79,6 +89,7 @@ type Report struct {
 
 	began       int64 // generation at which the ledger stood when the audit began
 	ownAttempts int64 // of Attempts, those in the sale's own stream
+	stoppedAt   int64 // generation of the hole at which the replay stopped; 0: none
 }
 
 // Clean reports whether ledger and stream agree.

@@ -4,14 +4,12 @@ import (
 	"fmt"
 	"slices"
 
-	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
 )
 
-// settle looks, before anything is replayed, whether cursor and holes say how
-// far and by which generations the replay goes. Where they cannot be right, the
-// commits are asked, so that a wrong row is named and the others are not. Without
-// a hole for each generation there is no history to replay.
+// settle looks, before anything is replayed, whether cursor and holes say how far
+// and through which generations the replay goes. Where they cannot be right, the
+// commits are asked, so that a wrong row is named and the others are not.
 func (a *audit) settle() error {
 	cursor, holes := &a.snapshot.Position.Cursor, a.snapshot.Holes
 	a.generation, a.upTo = cursor.Generation, endOf(cursor)
@@ -55,51 +53,43 @@ func (a *audit) surveyCommits() (begins map[int64]uint64, err error) {
 	return begins, nil
 }
 
-// settleHoles drops the holes that open no generation, and reports them and
-// those that are missing.
+// settleHoles drops the holes that open no generation, and reports them and those
+// that are missing. In the place of a missing one stands a hole at which the
+// replay stops.
 func (a *audit) settleHoles(begins map[int64]uint64) {
 	var settled []ledger.HoleRow
-	next := int64(2)
+	a.unsound = map[int64]bool{}
+	missing := func(before int64) {
+		for g := int64(len(settled)) + 2; g < min(before, MaxFindings); g++ {
+			a.unsound[g] = true
+			settled = append(settled, ledger.HoleRow{Generation: g, Matching: max(begins[g], 1)})
+			a.report.add(Finding{Kind: Missing, Table: "holes", Row: fmt.Sprint(g), Hole: g})
+		}
+	}
 	for _, h := range a.snapshot.Holes {
-		if h.Generation < next || h.Generation > a.generation {
+		if h.Generation < int64(len(settled))+2 || h.Generation > a.generation {
 			at := atHole(&h)
-			at.Kind = Unfounded
+			at.Kind, at.Hole = Unfounded, 0
 			a.report.add(at)
 			continue
 		}
-		a.missingHoles(next, h.Generation)
-		next = h.Generation + 1
-		settled = append(settled, a.settleHole(h, begins))
+		missing(h.Generation)
+		begin, known := begins[h.Generation]
+		switch {
+		case h.Resume == h.Matching+1:
+		case known && begin+1 == h.Resume:
+			compare(a.report, atHole(&h), "matching_sequence", h.Matching, begin)
+			h.Matching = begin
+		default:
+			compare(a.report, atHole(&h), "resume_sequence", h.Resume, h.Matching+1)
+			if !known || begin != h.Matching {
+				a.unsound[h.Generation], h.Matching = true, min(h.Matching, h.Resume-1)
+			}
+		}
+		settled = append(settled, h)
 	}
-	a.missingHoles(next, a.generation+1)
+	missing(a.generation + 1)
 	a.snapshot.Holes = settled
-	a.broken = int64(len(settled)) != a.generation-1
-}
-
-// settleHole corrects where a hole begins, if its row says two things. The first
-// commit after it tells, or else the chain that stands next in the ledger.
-func (a *audit) settleHole(h ledger.HoleRow, begins map[int64]uint64) ledger.HoleRow {
-	if h.Resume == h.Matching+1 {
-		return h
-	}
-	begin, known := begins[h.Generation]
-	if !known {
-		hole := allocation.Hole{Generation: h.Generation, Matching: h.Resume - 1, Lost: allocation.Cursor{
-			Sequence: h.CursorSequence, Position: h.CursorPosition, Chain: chainOf(h.CursorChain),
-		}}
-		begin, known = hole.Matching, hole.Reopen().Chain == a.nextEnd(&h).chain
-	}
-	if known && begin+1 == h.Resume {
-		compare(a.report, atHole(&h), "matching_sequence", h.Matching, begin)
-		h.Matching = begin
-	}
-	return h // resume_sequence is compared when the hole is crossed
-}
-
-func (a *audit) missingHoles(from, before int64) {
-	for g := from; g < min(before, from+MaxFindings); g++ {
-		a.report.add(Finding{Kind: Missing, Table: "holes", Row: fmt.Sprint(g)})
-	}
 }
 
 // beyond reports the rows that no commit up to the cursor wrote. Where the cursor

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -292,7 +293,7 @@ func printReport(out io.Writer, r *auditor.Report, asJSON bool) error {
 		fmt.Fprintf(&b, "no sale: %s\n  %d attempts\n", verdict(r), r.Attempts)
 	} else {
 		fmt.Fprintf(&b, "sale %d: %s\n  %d packs, %d requests, %d decisions, %d sold, %d commits, %d holes, %d attempts\n  chain %s at sequence %d\n",
-			r.Sale, verdict(r), r.Packs, r.Requests, r.Decisions, r.Sold, r.Commits, r.Holes, r.Attempts, r.Chain, r.Sequence)
+			r.Sale, verdict(r), r.Packs, r.Requests, r.Decisions, r.Sold, r.Commits, r.Holes, r.Attempts, cmp.Or(r.Chain, "not known: the replay broke off"), r.Sequence)
 	}
 	if r.Waiting > 0 {
 		fmt.Fprintf(&b, "  %d messages stand in the stream beyond that: nothing of them is decided\n", r.Waiting)
