@@ -183,7 +183,7 @@ func (a *audit) open() error {
 		return err
 	}
 	var stop func()
-	a.nextDecision, stop = iter.Pull2(a.decisions())
+	a.nextDecision, stop = iter.Pull2(AllDecisions(a.ctx, a.books, a.id, a.upTo.position))
 	a.stops = append(a.stops, stop)
 	a.nextCommit, stop = iter.Pull2(a.books.Commits(a.ctx, a.id))
 	a.stops = append(a.stops, stop)
@@ -191,16 +191,16 @@ func (a *audit) open() error {
 }
 
 // decisionPage is how many positions are read at a time, so that no session of
-// the database is busy while a paced audit rests.
+// the database is busy while a paced audit rests, or an export compresses.
 const decisionPage = 10_000
 
-// decisions yields the rows of decisions up to the cursor.
-func (a *audit) decisions() iter.Seq2[allocation.Decision, error] {
+// AllDecisions yields the rows of decisions up to a position.
+func AllDecisions(ctx context.Context, books Books, id sale.ID, upTo int64) iter.Seq2[allocation.Decision, error] {
 	return func(yield func(allocation.Decision, error) bool) {
 		size := int64(decisionPage)
-		for after, upTo := int64(0), a.upTo.position; after < upTo; {
+		for after := int64(0); after < upTo; {
 			page, empty := after+min(size, upTo-after), true
-			for d, err := range a.books.Decisions(a.ctx, a.id, after, page) {
+			for d, err := range books.Decisions(ctx, id, after, page) {
 				if empty = false; !yield(d, err) || err != nil {
 					return
 				}

@@ -18,7 +18,7 @@ type codec[T any] struct {
 	write func(buf []byte, record *T) []byte
 	// read reads the first record of the text, and how many bytes it takes.
 	read func(text []byte) (record T, size int, ok bool)
-	// follows reports whether a record may come after another; nil: none.
+	// follows reports whether a record may come after another.
 	follows func(before, record *T) bool
 	// number is the record's sequence or position; nil: it has none.
 	number func(record *T) int64
@@ -51,7 +51,7 @@ var decisionCodec = rowsOf(func(r *row, d *allocation.Decision) {
 	unsigned(r, &d.Reason)
 	integer(r, &d.At)
 }, func(before, d *allocation.Decision) bool {
-	return before == nil || before.Position < d.Position
+	return before.Position < d.Position
 }, func(d *allocation.Decision) int64 { return d.Position })
 
 var commitCodec = rowsOf(func(r *row, c *ledger.CommitRow) {
@@ -63,7 +63,7 @@ var commitCodec = rowsOf(func(r *row, c *ledger.CommitRow) {
 	integer(r, &c.Epoch)
 	instant(r, &c.At)
 }, func(before, c *ledger.CommitRow) bool {
-	return before == nil || before.Generation < c.Generation || before.Generation == c.Generation && before.Sequence < c.Sequence
+	return before.Generation < c.Generation || before.Generation == c.Generation && before.Sequence < c.Sequence
 }, nil)
 
 var attemptCodec = rowsOf(func(r *row, a *ledger.RecordedAttempt) {
@@ -77,7 +77,7 @@ var attemptCodec = rowsOf(func(r *row, a *ledger.RecordedAttempt) {
 	integer(r, &a.Expires)
 	text(r, &a.Edge)
 }, func(before, a *ledger.RecordedAttempt) bool {
-	return before == nil || bytes.Compare(before.ID[:], a.ID[:]) < 0
+	return bytes.Compare(before.ID[:], a.ID[:]) < 0
 }, nil)
 
 // messageCodec is that of both streams.
@@ -88,7 +88,7 @@ var messageCodec = codec[stream.Message]{
 	},
 	read: readMessage,
 	follows: func(before, m *stream.Message) bool {
-		return before == nil || before.Sequence+1 == m.Sequence
+		return before.Sequence+1 == m.Sequence
 	},
 	number: func(m *stream.Message) int64 { return int64(m.Sequence) },
 }
@@ -119,37 +119,28 @@ type streams struct {
 
 // saleTables are the kinds of records in the section sale, in their order: one of
 // each of the first three, any number of the others.
-var saleTables = []string{"sales", "cursors", "streams", "holes", "items", "beyond"}
-
-// saleRecord returns an empty record of a kind.
-func saleRecord(table string) any {
-	switch table {
-	case "sales":
-		return new(ledger.SaleRow)
-	case "cursors":
-		return new(ledger.Position) // whose Mine depends on who asks, and is left out
-	case "streams":
-		return new(streams)
-	case "holes":
-		return new(ledger.HoleRow)
-	case "items":
-		return new(ledger.ItemRow)
-	case "beyond":
-		return new(ledger.RowKey)
-	}
-	return nil
+var saleTables = []struct {
+	name  string
+	empty func() any
+}{
+	{"sales", func() any { return new(ledger.SaleRow) }},
+	{"cursors", func() any { return new(ledger.Position) }}, // whose Mine depends on who asks, and is left out
+	{"streams", func() any { return new(streams) }},
+	{"holes", func() any { return new(ledger.HoleRow) }},
+	{"items", func() any { return new(ledger.ItemRow) }},
+	{"beyond", func() any { return new(ledger.RowKey) }},
 }
 
 // order returns the place of a record's kind in saleTables, and a number that goes
-// up among records of that kind.
+// up among records of that kind; 0: it has none.
 func order(record any) (kind int, number int64) {
 	switch s := record.(type) {
 	case *ledger.SaleRow:
-		return 0, 0
+		return 0, 1
 	case *ledger.Position:
-		return 1, 0
+		return 1, 1
 	case *streams:
-		return 2, 0
+		return 2, 1
 	case *ledger.HoleRow:
 		return 3, s.Generation
 	case *ledger.ItemRow:
@@ -159,14 +150,8 @@ func order(record any) (kind int, number int64) {
 }
 
 var saleCodec = rowsOf(saleFields, func(before, record *any) bool {
-	kind, number := order(*record)
-	if before == nil {
-		return kind == 0
-	}
 	was, last := order(*before)
-	if was < 2 {
-		return kind == was+1
-	}
+	kind, number := order(*record)
 	return kind > was || kind == was && (number > last || kind == 5)
 }, nil)
 
@@ -174,10 +159,14 @@ func saleFields(r *row, record *any) {
 	var table string
 	if !r.reading {
 		kind, _ := order(*record)
-		table = saleTables[kind]
+		table = saleTables[kind].name
 	}
 	if text(r, &table); r.reading {
-		*record = saleRecord(table)
+		for _, t := range saleTables {
+			if t.name == table {
+				*record = t.empty()
+			}
+		}
 	}
 	switch s := (*record).(type) {
 	case *ledger.SaleRow:

@@ -13,7 +13,6 @@ import (
 
 	_ "embed" // the description of the format
 
-	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
@@ -104,7 +103,11 @@ func (e *export) run() error {
 	if err := e.sections(&opening, recorded.Own); err != nil {
 		return err
 	}
-	if err := e.still(c.Generation); err != nil {
+	end, err := e.books.Snapshot(e.ctx, e.id)
+	if err == nil && end.Position.Cursor.Generation != c.Generation {
+		err = ErrMoved
+	}
+	if err != nil {
 		return err
 	}
 	return e.finish()
@@ -120,14 +123,16 @@ func (e *export) sections(opening *stream.Opening, floor uint64) error {
 	if counts.Commits, err = section(e, sectionCommits, commitCodec, e.commits()); err != nil {
 		return err
 	}
-	if counts.Decisions, err = section(e, sectionDecisions, decisionCodec, e.decisions()); err != nil {
+	decisions := auditor.AllDecisions(e.ctx, e.books, e.id, c.Position)
+	if counts.Decisions, err = section(e, sectionDecisions, decisionCodec, decisions); err != nil {
 		return err
 	}
 	e.before += uint64(c.Position)
 	if counts.Attempts, err = section(e, sectionAttempts, attemptCodec, e.books.Attempts(e.ctx, e.id)); err != nil {
 		return err
 	}
-	if counts.Messages, err = section(e, sectionStream, messageCodec, e.messages()); err != nil {
+	messages := e.tape.Messages(e.ctx, e.id, 1, max(c.Sequence, 1)) // the opening record at least
+	if counts.Messages, err = section(e, sectionStream, messageCodec, messages); err != nil {
 		return err
 	}
 	e.before += c.Sequence
@@ -141,15 +146,6 @@ func (e *export) tell(done uint64) {
 	if e.progress != nil && done < e.total {
 		e.progress(done, e.total)
 	}
-}
-
-// still makes sure that no hole was found meanwhile.
-func (e *export) still(generation int64) error {
-	s, err := e.books.Snapshot(e.ctx, e.id)
-	if err == nil && s.Position.Cursor.Generation != generation {
-		err = ErrMoved
-	}
-	return err
 }
 
 // finish writes the manifest and the end.
@@ -202,7 +198,7 @@ func section[T any](e *export, name string, c codec[T], records iter.Seq2[T, err
 		if err != nil {
 			return total, err
 		}
-		if !c.follows(before, &record) {
+		if before != nil && !c.follows(before, &record) {
 			return total, fmt.Errorf("archive: record %d of %s does not follow the one before", total+1, name)
 		}
 		before = &record
@@ -255,22 +251,17 @@ func (e *export) chunk(m *chunk) error {
 
 // sale yields the records of the section sale.
 func (e *export) sale(opening *stream.Opening, floor uint64) iter.Seq2[any, error] {
-	s := &e.snapshot
-	records := []any{&s.Sale, &s.Position, &streams{created: opening.Created, floor: floor}}
-	for i := range s.Holes {
-		records = append(records, &s.Holes[i])
-	}
-	for i := range s.Items {
-		records = append(records, &s.Items[i])
-	}
-	for i := range s.Beyond {
-		records = append(records, &s.Beyond[i])
-	}
 	return func(yield func(any, error) bool) {
-		for _, record := range records {
-			if !yield(record, nil) {
-				return
-			}
+		s := &e.snapshot
+		ok := yield(&s.Sale, nil) && yield(&s.Position, nil) && yield(&streams{created: opening.Created, floor: floor}, nil)
+		for i := 0; ok && i < len(s.Holes); i++ {
+			ok = yield(&s.Holes[i], nil)
+		}
+		for i := 0; ok && i < len(s.Items); i++ {
+			ok = yield(&s.Items[i], nil)
+		}
+		for i := 0; ok && i < len(s.Beyond); i++ {
+			ok = yield(&s.Beyond[i], nil)
 		}
 	}
 }
@@ -288,27 +279,4 @@ func (e *export) commits() iter.Seq2[ledger.CommitRow, error] {
 			}
 		}
 	}
-}
-
-// decisionPage is how many positions are read at a time, about as many as a member
-// holds, so that no session of the database is busy while many are compressed.
-const decisionPage = 50_000
-
-// decisions yields the decisions up to the cursor.
-func (e *export) decisions() iter.Seq2[allocation.Decision, error] {
-	upTo := e.snapshot.Position.Cursor.Position
-	return func(yield func(allocation.Decision, error) bool) {
-		for after := int64(0); after < upTo; after += decisionPage {
-			for d, err := range e.books.Decisions(e.ctx, e.id, after, min(after+decisionPage, upTo)) {
-				if !yield(d, err) || err != nil {
-					return
-				}
-			}
-		}
-	}
-}
-
-// messages yields the messages up to the cursor, the opening record at least.
-func (e *export) messages() iter.Seq2[stream.Message, error] {
-	return e.tape.Messages(e.ctx, e.id, 1, max(e.snapshot.Position.Cursor.Sequence, 1))
 }

@@ -48,22 +48,17 @@ func (c *record) soldChart(label string) chart {
 	return draw(func(f format) *canvas {
 		ticks, top := countTicks(stock, 5)
 		p := c.overTime(f, label, c.span(), scale{from: 0, to: top}, ticks, "items sold")
-		var line, area pathData
-		x, y := p.x.at(0), p.y.at(0)
-		line.put('M', x, y)
-		area.put('M', x, y)
+		var line pathData
+		line.put('M', p.x.at(0), p.y.at(0))
 		for i, at := range c.curve.times {
-			x, y = p.x.at(float64(at)), p.y.at(float64(c.curve.level(i+1)))
-			line.put('L', x, y)
-			area.put('L', x, y)
+			line.put('L', p.x.at(float64(at)), p.y.at(float64(c.curve.level(i+1))))
 		}
 		if _, out := c.curve.soldOut(); !out {
-			x, y = p.x.at(float64(c.curve.last)), p.y.at(float64(min(c.curve.sold, c.curve.stock)))
-			line.put('L', x, y)
-			area.put('L', x, y)
+			line.put('L', p.x.at(float64(c.curve.last)), p.y.at(float64(min(c.curve.sold, c.curve.stock))))
 		}
 		line.put('H', p.right)
-		area.put('H', p.right)
+		var area pathData
+		area.WriteString(line.String())
 		area.put('V', p.bottom)
 		area.WriteByte('z')
 		p.path("area", &area)
@@ -159,32 +154,14 @@ func flowTip(m *moment, from, width int64) string {
 // ones.
 func waitScale(low, high int64) (s scale, ticks []tick, unit string) {
 	if low >= 0 {
-		from, to := roundDown(math.Max(float64(low), 1)), -roundDown(-math.Max(float64(high), 10))
+		from := math.Pow(10, math.Floor(math.Log10(math.Max(float64(low), 1))))
+		to := math.Max(math.Pow(10, math.Ceil(math.Log10(math.Max(float64(high), 10)))), 10*from)
 		return scale{from: from, to: to, log: true}, decades(from, to), "logarithmic"
 	}
-	span := math.Max(float64(high), 0) - float64(low)
-	ticks, unit = timeTicks(float64(low)-span/20, math.Max(float64(high), 0)+span/20, 5)
-	return scale{from: float64(low) - span/20, to: math.Max(float64(high), 0) + span/20}, ticks, unit
-}
-
-// roundDown returns the next 1, 2 or 5 times a power of ten that is not above;
-// of a negative number, not below.
-func roundDown(v float64) float64 {
-	base := math.Pow(10, math.Floor(math.Log10(math.Abs(v))+1e-9))
-	if v < 0 {
-		for _, m := range []float64{1, 2, 5} {
-			if m*base >= -v*(1-1e-9) {
-				return -m * base
-			}
-		}
-		return -10 * base
-	}
-	for _, m := range []float64{5, 2} {
-		if m*base <= v*(1+1e-9) {
-			return m * base
-		}
-	}
-	return base
+	from, to := float64(low), math.Max(float64(high), 0)
+	from, to = from-(to-from)/20, to+(to-from)/20
+	ticks, unit = timeTicks(from, to, 5)
+	return scale{from: from, to: to}, ticks, unit
 }
 
 // waitChart is how long requests waited for their commit, over time.

@@ -307,7 +307,7 @@ func (c *Collector) drawDistributions(p *page) {
 		p.Wait = append(p.Wait, figure{Name: "longest", Value: lasting(c.waits.high)})
 		if c.waits.low < 0 {
 			p.WaitNote = fmt.Sprintf("%s committed before the stream had stored them, by the two clocks: the clocks disagree by %s or more.",
-				counted(countOf(c.waits.before), "request"), lasting(-c.waits.low))
+				counted(c.waits.negative, "request"), lasting(-c.waits.low))
 		}
 	}
 	if n := c.unmeasured + c.pending.requests; n > 0 {
