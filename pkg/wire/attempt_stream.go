@@ -24,10 +24,9 @@ func (s AttemptStream) String() string {
 // messagesPerPart bounds the messages of one stream, for numbering them all.
 const messagesPerPart = 1 << 40
 
-// Number returns the place of a message among all the messages that may hold
-// attempts of one sale: first those of its own stream, by their sequences, then
-// part by part those of no sale, where attempts to check out of a closed sale
-// are. It stays the same when early parts are removed.
+// Number returns the place of a message among all those of no sale, part by part,
+// which stays the same when early parts are removed; of a sale's stream it is the
+// sequence.
 func (s AttemptStream) Number(sequence uint64) uint64 {
 	if s.Sale == 0 {
 		return (uint64(s.Part)+1)*messagesPerPart + sequence
@@ -35,8 +34,8 @@ func (s AttemptStream) Number(sequence uint64) uint64 {
 	return sequence
 }
 
-// Numbered is what Number was made of. The part is -1 for a message of the
-// sale's own stream.
+// Numbered is what Number was made of. The part is -1 for a message of a
+// sale's stream.
 func Numbered(number uint64) (part int, sequence uint64) {
 	return int(number/messagesPerPart) - 1, number % messagesPerPart
 }

@@ -144,14 +144,14 @@ func (a *Archival) steps(ctx context.Context, steps ...func(context.Context) err
 
 // audit keeps a sale with findings from being archived.
 func (a *Archival) audit(ctx context.Context) error {
-	err := a.audited(ctx, a.Books, TapeOf(&a.row, a.Tape, a.Tape))
+	err := a.audited(ctx, a.Books, a.Tape)
 	if errors.Is(err, ErrFindings) {
 		return fmt.Errorf("the streams are kept: %w", err)
 	}
 	return err
 }
 
-func (a *Archival) audited(ctx context.Context, books auditor.Books, tape auditor.Tape) error {
+func (a *Archival) audited(ctx context.Context, books auditor.Ledger, tape auditor.Streams) error {
 	report, err := auditor.Audit(ctx, books, tape, a.Sale, auditor.Options{Progress: a.Progress, Share: a.Share})
 	if err != nil {
 		return err
@@ -219,7 +219,7 @@ func (a *Archival) export(ctx context.Context) error {
 	if a.gone {
 		return fmt.Errorf("%w: its streams are removed and there is no file %s: give the archive whose manifest has SHA-256 %x by --out", ErrFile, a.Path, a.Ends.Manifest)
 	}
-	own, err := NewOwnBooks(ctx, a.Books, a.Tape, a.Sale)
+	own, err := NewOwnLedger(ctx, a.Books, a.Tape, a.Sale)
 	if err != nil {
 		return err
 	}
@@ -292,7 +292,7 @@ func (a *Archival) verify(ctx context.Context) error {
 	if err := a.audited(ctx, file, file); err != nil {
 		return fmt.Errorf("%s: %w", a.Path, err)
 	}
-	return a.audited(ctx, a.Books, &LaterTape{Tape: file, Live: a.Tape})
+	return a.audited(ctx, a.Books, file)
 }
 
 // recordedAtOnce is how many checkouts are stored in one statement, as by a

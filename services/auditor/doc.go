@@ -8,7 +8,7 @@
 // Purpose: anyone with read access can show that a sale was right, and say what
 // became of one code (Explain). A replay takes no parameter from anywhere but
 // the stream's opening record. Package report makes a page of what an audit
-// meets, package archive a file from which it can be carried out offline,
+// replays, package archive a file from which it can be carried out offline,
 // package statement a signed note of what it came to.
 //
 // Authority: the engine (pkg/allocation), which is the one that decided, under
@@ -17,7 +17,7 @@
 // rewrites stream and ledger together, or makes up a hole in the ledger, leaves
 // no finding (though the hole's decisions count as unproved); that can only be
 // detected against a statement published before (Options.Against), which
-// nothing that lies in a hole can meet.
+// nothing in a hole can confirm.
 //
 // Invariants: the audit writes nothing. It covers the sale up to the cursor
 // that it read first, in one snapshot with all that may still change, so a

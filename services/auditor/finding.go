@@ -33,8 +33,8 @@ type Finding struct {
 	Sequence uint64  `json:"sequence,omitempty"`
 	Position int64   `json:"position,omitempty"`
 	Offset   int64   `json:"offset,omitempty"` // of the byte in an archive
-	Ledger   string  `json:"ledger,omitempty"` // what stands there
-	Stream   string  `json:"stream,omitempty"` // what should
+	Ledger   string  `json:"ledger,omitempty"` // what the row has
+	Stream   string  `json:"stream,omitempty"` // what it should have
 }
 
 // String returns the finding as one line.
@@ -56,6 +56,12 @@ func (f Finding) String() string {
 		text += fmt.Sprintf(" (sequence %d)", f.Sequence)
 	}
 	return text
+}
+
+// as returns a finding of that kind about the same row.
+func (f Finding) as(kind Kind) Finding {
+	f.Kind = kind
+	return f
 }
 
 // MaxFindings is how many findings a report lists; the rest is counted.
@@ -81,15 +87,14 @@ type Report struct {
 	UnprovedSold     int64     `json:"unproved_sold"`    // of these, the grants
 	Waiting          int64     `json:"waiting_messages"` // of the stream, beyond the cursor
 	Attempts         int64     `json:"attempts"`
-	AttemptsSequence uint64    `json:"attempts_sequence"`   // last message of the sale's own stream in which they were counted
+	AttemptsSequence uint64    `json:"attempts_sequence"`   // last message of the sale's stream in which they were counted
 	Unrecorded       int64     `json:"unrecorded_attempts"` // in the stream; no recorder has come to them yet
 	UnprovedAttempts int64     `json:"unproved_attempts"`   // rows whose messages went with an old stream of no sale, or with a lost tail
 	Findings         []Finding `json:"findings"`
 	Total            int       `json:"total_findings"`
 
-	began       int64 // generation at which the ledger stood when the audit began
-	ownAttempts int64 // of Attempts, those in the sale's own stream
-	stoppedAt   int64 // generation of the hole at which the replay stopped; 0: none
+	began     int64 // generation at which the ledger stood when the audit began
+	stoppedAt int64 // generation of the hole at which the replay stopped; 0: none
 }
 
 // Clean reports whether ledger and stream agree.

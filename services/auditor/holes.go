@@ -25,6 +25,7 @@ type lostTail struct {
 	hole   *ledger.HoleRow
 	before allocation.Cursor // of the last message that was replayed
 	times  []packTimes
+	vague  bool // under rules 1 the time goes on from that of a commit that is missing
 	items  map[sale.ItemID]*ledger.ItemRow
 	issued map[code.ID]wire.Attempt // checkouts that gave the codes
 	wrong  bool                     // rows do not agree
@@ -76,7 +77,7 @@ func (a *audit) passHole(h *ledger.HoleRow) error {
 		}
 	}
 	if a.o.Watcher != nil {
-		a.o.Watcher.Crossed(h, decided)
+		a.o.Watcher.Lost(h, decided)
 	}
 	return a.reopen(h, end)
 }
@@ -92,7 +93,7 @@ func (l *lostTail) stop() {
 // reopen moves the engine into the generation after a hole.
 func (a *audit) reopen(h *ledger.HoleRow, lost allocation.Cursor) error {
 	hole := allocation.Hole{Generation: lost.Generation + 1, Matching: h.Matching, Lost: lost}
-	for m, err := range a.tape.Messages(a.ctx, a.id, h.Matching, h.Matching) {
+	for m, err := range a.streams.Messages(a.ctx, a.id, h.Matching, h.Matching) {
 		if err != nil {
 			return err
 		}
@@ -100,7 +101,7 @@ func (a *audit) reopen(h *ledger.HoleRow, lost allocation.Cursor) error {
 	}
 	a.engine.Reopen(&hole)
 	reopened := a.engine.Cursor()
-	a.last, a.marks = endOf(&reopened), a.marks[:0]
+	a.last, a.packs = endOf(&reopened), a.packs[:0]
 	return nil
 }
 
@@ -135,19 +136,19 @@ func (l *lostTail) holeOf(sequence uint64) int64 {
 func (l *lostTail) commits() (now sale.Instant, err error) {
 	h := l.hole
 	now = l.before.Now
-	for l.haveCommit && l.commit.Generation <= l.before.Generation {
-		row, at := l.commit, atCommit(&l.commit)
+	for l.commit.more && l.commit.next.Generation <= l.before.Generation {
+		row, at := l.commit.next, atCommit(&l.commit.next)
 		l.report.Commits++
 		switch earlier := row.Generation < l.before.Generation; {
-		case earlier || row.Sequence > h.CursorSequence:
-			if at.Kind = Unfounded; !earlier {
+		case earlier || row.Sequence <= l.last.sequence || row.Sequence > h.CursorSequence:
+			if !earlier {
 				at.Hole = h.Generation
 			}
-			l.report.add(at)
+			l.report.add(at.as(Unfounded))
 		case !l.wrong:
 			now = l.commitRow(at, &row, now)
 		}
-		if err := l.advanceCommit(); err != nil {
+		if err := l.commit.advance(); err != nil {
 			return now, err
 		}
 	}
@@ -161,6 +162,9 @@ func (l *lostTail) commits() (now sale.Instant, err error) {
 		l.differs(atHole(h), "cursor_sequence", fmt.Sprint(h.CursorSequence), fmt.Sprint(l.last.sequence))
 		l.differs(atHole(h), "cursor_position", fmt.Sprint(h.CursorPosition), fmt.Sprint(l.last.position))
 		l.differs(atHole(h), "cursor_chain", fmt.Sprintf("%x", h.CursorChain), fmt.Sprintf("%x", l.last.chain))
+		if l.vague {
+			now = h.CursorTime
+		}
 		l.differs(atHole(h), "cursor_time", h.CursorTime.String(), now.String())
 	}
 	return now, nil
@@ -169,8 +173,8 @@ func (l *lostTail) commits() (now sale.Instant, err error) {
 // commitRow compares the row of a lost commit with the one before, and with those
 // of its packs that are not lost. It returns the engine time after it.
 func (l *lostTail) commitRow(at Finding, row *ledger.CommitRow, now sale.Instant) sale.Instant {
-	marks, ok := row.Marks()
-	n, expected := uint64(len(marks)), row.Sequence-l.last.sequence
+	packs, ok := row.Marks()
+	n, expected := uint64(len(packs)), row.Sequence-l.last.sequence
 	if !ok || n == 0 || n > expected {
 		l.differs(at, "packs", fmt.Sprintf("%d bytes", len(row.Packs)), fmt.Sprintf("%d packs", expected))
 		return now
@@ -179,9 +183,10 @@ func (l *lostTail) commitRow(at Finding, row *ledger.CommitRow, now sale.Instant
 	if n < expected { // what ended in between is not there
 		l.missingCommit(row.Generation, row.Sequence-n, l.holeOf(row.Sequence-n))
 		times.after = row.Position - int64(n)
+		l.vague = l.opening.Sale.Rules == 1
 	}
-	if skip := expected - n; skip < uint64(len(l.marks)) {
-		l.comparePacks(at, marks, l.marks[skip:])
+	if skip := expected - n; skip < uint64(len(l.packs)) {
+		l.comparePacks(at, packs, l.packs[skip:])
 	}
 	if len(row.Chain) != len(allocation.Hash{}) {
 		l.differs(at, "chain", fmt.Sprintf("%d bytes", len(row.Chain)), fmt.Sprintf("%d bytes", len(allocation.Hash{})))
@@ -191,14 +196,16 @@ func (l *lostTail) commitRow(at Finding, row *ledger.CommitRow, now sale.Instant
 	if row.Position < least || row.Position > most {
 		l.impossible(at, "position", fmt.Sprint(row.Position), fmt.Sprintf("%d to %d", least, most))
 	}
-	for _, m := range marks {
+	for _, m := range packs {
 		if now = max(now, m.Time); l.opening.Sale.Rules > 1 { // under version 1 the highest time so far decides
 			now = m.Time
 		}
 		times.times = append(times.times, now)
 	}
-	l.times = append(l.times, times)
-	l.last, l.marks = endOfRow(row), l.marks[:0]
+	if !l.vague {
+		l.times = append(l.times, times)
+	}
+	l.last, l.packs = endOfRow(row), l.packs[:0]
 	return now
 }
 
@@ -221,12 +228,12 @@ func (l *lostTail) decisions() (decided []allocation.Decision, err error) {
 		return nil, err
 	}
 	var rows []allocation.Decision
-	for l.haveDecision && l.decision.Position <= l.hole.CursorPosition {
-		rows = append(rows, l.decision)
-		if l.report.Unproved++; l.decision.Reason == allocation.Granted {
+	for l.decision.more && l.decision.next.Position <= l.hole.CursorPosition {
+		rows = append(rows, l.decision.next)
+		if l.report.Unproved++; l.decision.next.Reason == allocation.Granted {
 			l.report.UnprovedSold++
 		}
-		if err := l.advanceDecision(); err != nil {
+		if err := l.decision.advance(); err != nil {
 			return nil, err
 		}
 	}
@@ -265,7 +272,7 @@ func (l *lostTail) findIssued(rows []allocation.Decision) error {
 	}
 	l.issued = map[code.ID]wire.Attempt{}
 	c := comparison{audit: l.audit}
-	_, err := c.each(l.ctx, 1, math.MaxUint64, func(_ uint64, r ledger.RecordedAttempt) {
+	_, err := c.each(1, math.MaxUint64, func(_ uint64, r ledger.RecordedAttempt) {
 		if _, twice := stored[r.ID]; !twice && r.Outcome == wire.Issued && wanted[r.Code] {
 			stored[r.ID], l.issued[r.Code] = r, r.Attempt
 		}
@@ -273,7 +280,7 @@ func (l *lostTail) findIssued(rows []allocation.Decision) error {
 	if err != nil {
 		return err
 	}
-	for row, err := range l.books.Attempts(l.ctx, l.id) {
+	for row, err := range l.ledger.Attempts(l.ctx, l.id) {
 		if err != nil {
 			return err
 		}
@@ -334,8 +341,8 @@ func (l *lostTail) claims(at Finding, d *allocation.Decision) (expires sale.Inst
 	return math.MaxInt64
 }
 
-// missingGrants reports the items that were sold in the hole by their rows, where
-// no decision stands, and none grants them later.
+// missingGrants reports the items that were sold in the hole by their rows, at
+// positions that have no decision, if none grants them later.
 func (l *lostTail) missingGrants(rows []allocation.Decision) error {
 	sold := map[int64]sale.ItemID{} // by position
 	for item, row := range l.items {
@@ -351,7 +358,7 @@ func (l *lostTail) missingGrants(rows []allocation.Decision) error {
 		return nil
 	}
 	later := map[sale.ItemID]bool{}
-	for d, err := range l.books.Decisions(l.ctx, l.id, l.hole.CursorPosition, l.upTo.position) {
+	for d, err := range l.ledger.Decisions(l.ctx, l.id, l.hole.CursorPosition, l.upTo.position) {
 		if err != nil {
 			return err
 		}

@@ -29,17 +29,17 @@ func (a *audit) settle() error {
 }
 
 // surveyCommits returns after which message the commits of each generation
-// begin. The commit that has the cursor's chain tells where the cursor stands,
+// begin. The commit that has the cursor's chain tells where the cursor is,
 // if it fits to the row before it, or to its hole.
 func (a *audit) surveyCommits() (begins map[int64]uint64, err error) {
 	begins = map[int64]uint64{}
 	var before ledger.CommitRow
-	for c, err := range a.books.Commits(a.ctx, a.id) {
+	for c, err := range a.ledger.Commits(a.ctx, a.id) {
 		if err != nil {
 			return nil, err
 		}
-		marks, _ := c.Marks()
-		begin := c.Sequence - uint64(len(marks))
+		packs, _ := c.Marks()
+		begin := c.Sequence - uint64(len(packs))
 		if _, known := begins[c.Generation]; !known {
 			begins[c.Generation] = begin
 		}
@@ -54,8 +54,8 @@ func (a *audit) surveyCommits() (begins map[int64]uint64, err error) {
 }
 
 // settleHoles drops the holes that open no generation, and reports them and those
-// that are missing. In the place of a missing one stands a hole at which the
-// replay stops.
+// that are missing. A missing one is replaced by a hole at which the replay
+// stops.
 func (a *audit) settleHoles(begins map[int64]uint64) {
 	var settled []ledger.HoleRow
 	a.unsound = map[int64]bool{}
@@ -93,16 +93,16 @@ func (a *audit) settleHoles(begins map[int64]uint64) {
 }
 
 // beyond reports the rows that no commit up to the cursor wrote. Where the cursor
-// itself is wrong, the replay has met those that it founds.
+// itself is wrong, those that the stream gives were compared.
 func (a *audit) beyond() {
 	for _, row := range a.snapshot.Beyond {
 		var generation int64
 		var sequence uint64
-		met := row.Table == "decisions" && row.Position >= 1 && row.Position <= a.upTo.position
+		compared := row.Table == "decisions" && row.Position >= 1 && row.Position <= a.upTo.position
 		if n, err := fmt.Sscanf(row.Key, "%d/%d", &generation, &sequence); err == nil && n == 2 {
-			met = generation < a.generation || generation == a.generation && sequence <= a.upTo.sequence
+			compared = generation < a.generation || generation == a.generation && sequence <= a.upTo.sequence
 		}
-		if !met {
+		if !compared {
 			a.report.add(Finding{Kind: Unfounded, Table: row.Table, Row: row.Key, Position: row.Position})
 		}
 	}

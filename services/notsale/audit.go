@@ -76,7 +76,7 @@ func newAudit() *cobra.Command {
 	f.BoolVar(&a.all, "all", false, "audit every sale, and what belongs to none")
 	f.StringVar(&a.of.archive, "archive", "", "archive of a sale, as 'audit export' makes it; audited offline")
 	f.BoolVar(&a.of.ledger, "ledger", false, "with --archive: audit the archived streams against the ledger, not against the rows in the archive")
-	f.StringVar(&a.against, "against", "", "file of a statement that was published about the sale: the replay must come by it")
+	f.StringVar(&a.against, "against", "", "file of a statement that was published about the sale: the replay must confirm it")
 	f.StringVar(&a.verifier, "verifier", "", "public key of who published it, or its file (default statement.key.pub in the data folder)")
 	f.BoolVar(&a.asJSON, "json", false, "print one JSON report per line")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return asAudit(err) })
@@ -192,7 +192,7 @@ func (a *auditing) oneOfAll(ctx context.Context, row *ledger.SaleRow, books *led
 		fmt.Fprintf(os.Stderr, "sale %d is archived: audit its archive with --archive FILE --ledger\n", id)
 		return nil
 	}
-	err := a.one(ctx, &evidence{sale: id, books: books, tape: archiver.TapeOf(row, tape, tape)}, auditor.Options{Share: a.share})
+	err := a.one(ctx, &evidence{sale: id, books: books, tape: tape}, auditor.Options{Share: a.share})
 	if row.State == sale.Preparing && (errors.Is(err, ledger.ErrNotFound) || errors.Is(err, stream.ErrLost)) {
 		return nil // it was never opened
 	}

@@ -24,10 +24,12 @@ type evidenceOf struct {
 // evidence is both sides of an audit.
 type evidence struct {
 	sale  sale.ID
-	books auditor.Books
-	tape  auditor.Tape
-	desk  auditor.Desk
+	books auditor.Ledger
+	tape  auditor.Streams
+	desk  auditor.Lookup
 	close func()
+
+	closed bool // the sale's streams are closed, or will be
 }
 
 func (of evidenceOf) open(ctx context.Context, s *settings) (*evidence, error) {
@@ -57,11 +59,11 @@ func (of evidenceOf) open(ctx context.Context, s *settings) (*evidence, error) {
 	if of.sale != 0 && of.sale != id {
 		return nil, errors.Join(fmt.Errorf("%s is the archive of sale %d, not of sale %d", of.archive, id, of.sale), a.Close())
 	}
-	e := &evidence{sale: id, books: a, tape: a, desk: auditor.NewDesk(a, id), close: func() { _ = a.Close() }}
+	e := &evidence{sale: id, books: a, tape: a, desk: auditor.NewLookup(a, id), close: func() { _ = a.Close() }}
 	if !of.ledger {
 		return e, nil
 	}
-	books, live, closeBoth, err := openEvidence(ctx, s)
+	books, _, closeBoth, err := openEvidence(ctx, s)
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -69,7 +71,7 @@ func (of evidenceOf) open(ctx context.Context, s *settings) (*evidence, error) {
 		closeBoth()
 		return nil, errors.Join(err, a.Close())
 	}
-	e.books, e.tape, e.desk = books, &archiver.LaterTape{Tape: a, Live: live}, books
+	e.books, e.tape, e.desk = books, a, books
 	e.close = func() { closeBoth(); _ = a.Close() }
 	return e, nil
 }
@@ -116,7 +118,7 @@ func liveEvidence(ctx context.Context, id sale.ID, books *ledger.Ledger, tape *s
 	if err != nil {
 		return nil, err
 	}
-	return &evidence{sale: id, books: books, tape: archiver.TapeOf(&row, tape, tape), desk: books, close: closeBoth}, nil
+	return &evidence{sale: id, books: books, tape: tape, desk: books, close: closeBoth, closed: row.State.Closed()}, nil
 }
 
 // theArchive reports, for an archived sale, whether the archive is the one that
@@ -132,15 +134,13 @@ func theArchive(ctx context.Context, books *ledger.Ledger, m *archive.Manifest) 
 	return err
 }
 
-// own is the evidence without what came after the sale's own streams were closed:
-// what belongs into its archive.
-func (e *evidence) own(ctx context.Context) (auditor.Books, auditor.Tape, error) {
-	later, ok := e.tape.(*archiver.LaterTape)
-	if !ok {
+// own is the evidence that belongs into the sale's archive.
+func (e *evidence) own(ctx context.Context) (auditor.Ledger, auditor.Streams, error) {
+	if !e.closed {
 		return e.books, e.tape, nil
 	}
-	books, err := archiver.NewOwnBooks(ctx, e.books, later.Tape, e.sale)
-	return books, later.Tape, err
+	books, err := archiver.NewOwnLedger(ctx, e.books, e.tape, e.sale)
+	return books, e.tape, err
 }
 
 // stillThere returns the sale's row, or says what to do about a sale whose

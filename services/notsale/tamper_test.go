@@ -406,7 +406,7 @@ func match(found, want []string) bool {
 
 // find audits everything and returns each finding as sale, table, row, kind and
 // field.
-func (e *exhibit) find(t *testing.T, tape auditor.Library) (found []string) {
+func (e *exhibit) find(t *testing.T, tape auditor.AllStreams) (found []string) {
 	t.Helper()
 	for _, id := range []sale.ID{e.of.ID, e.other.ID, 0} {
 		r, err := e.audits(t, tape, id)
@@ -429,7 +429,7 @@ func (e *exhibit) find(t *testing.T, tape auditor.Library) (found []string) {
 }
 
 // audits carries out one audit: of a sale, or (0) of the rest.
-func (e *exhibit) audits(t *testing.T, tape auditor.Library, id sale.ID) (*auditor.Report, error) {
+func (e *exhibit) audits(t *testing.T, tape auditor.AllStreams, id sale.ID) (*auditor.Report, error) {
 	t.Helper()
 	if id == 0 {
 		return auditor.AuditRest(t.Context(), e.books, tape)

@@ -26,22 +26,22 @@ var readme []byte
 // so that what was read at the end is not what the beginning spoke of. Try again.
 var ErrMoved = errors.New("archive: a hole was found in the sale's stream while it was exported")
 
-// Write writes the archive of a sale, up to the cursor that stands there when it
-// begins. progress may be nil; it is told how many of how many positions and
+// Write writes the archive of a sale, up to the cursor that the ledger has when
+// it begins. progress may be nil; it is told how many of how many positions and
 // messages were written. After an error what was written is of no use.
-func Write(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.Tape, id sale.ID, progress auditor.Progress) (Manifest, error) {
-	return write(ctx, w, books, tape, id, progress, chunkSize)
+func Write(ctx context.Context, w io.Writer, l auditor.Ledger, streams auditor.Streams, id sale.ID, progress auditor.Progress) (Manifest, error) {
+	return write(ctx, w, l, streams, id, progress, chunkSize)
 }
 
 // write is Write with members that end at another size.
-func write(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.Tape, id sale.ID, progress auditor.Progress, cut int) (Manifest, error) {
+func write(ctx context.Context, w io.Writer, l auditor.Ledger, streams auditor.Streams, id sale.ID, progress auditor.Progress, cut int) (Manifest, error) {
 	enc, err := compressor()
 	if err != nil {
 		return Manifest{}, fmt.Errorf("archive: %w", err)
 	}
 	defer func() { _ = enc.Close() }()
 	var stored []byte // reused
-	e := newExport(ctx, w, books, tape, id)
+	e := newExport(ctx, w, l, streams, id)
 	e.progress, e.cut = progress, cut
 	e.compress = func(_ string, records []byte) ([]byte, error) {
 		stored = enc.EncodeAll(records, stored[:0])
@@ -56,8 +56,8 @@ func write(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.T
 // export is one export under way.
 type export struct {
 	ctx      context.Context
-	books    auditor.Books
-	tape     auditor.Tape
+	ledger   auditor.Ledger
+	streams  auditor.Streams
 	id       sale.ID
 	progress auditor.Progress
 	out      *tar.Writer
@@ -70,27 +70,27 @@ type export struct {
 	before   uint64   // of these in the sections that are written
 }
 
-func newExport(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.Tape, id sale.ID) *export {
-	return &export{ctx: ctx, books: books, tape: tape, id: id, out: tar.NewWriter(w), manifest: Manifest{Format: format, Members: []Member{}}}
+func newExport(ctx context.Context, w io.Writer, l auditor.Ledger, streams auditor.Streams, id sale.ID) *export {
+	return &export{ctx: ctx, ledger: l, streams: streams, id: id, out: tar.NewWriter(w), manifest: Manifest{Format: format, Members: []Member{}}}
 }
 
 func (e *export) run() error {
 	var err error
-	if e.snapshot, err = e.books.Snapshot(e.ctx, e.id); err != nil {
+	if e.snapshot, err = e.ledger.Snapshot(e.ctx, e.id); err != nil {
 		return err
 	}
 	if e.snapshot.Sale.Sale.ID != e.id {
 		return fmt.Errorf("archive: asked for sale %d, the ledger gives sale %d", e.id, e.snapshot.Sale.Sale.ID)
 	}
-	opening, err := e.tape.Opening(e.ctx, e.id)
+	opening, err := e.streams.Opening(e.ctx, e.id)
 	if err != nil {
 		return err
 	}
-	recorded, err := e.books.Recorded(e.ctx, e.id)
+	recorded, err := e.ledger.Recorded(e.ctx, e.id)
 	if err != nil {
 		return err
 	}
-	last, err := e.tape.LastAttempt(e.ctx, e.id)
+	last, err := e.streams.LastAttempt(e.ctx, e.id)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (e *export) run() error {
 	if err := e.sections(&opening, recorded.Own); err != nil {
 		return err
 	}
-	end, err := e.books.Snapshot(e.ctx, e.id)
+	end, err := e.ledger.Snapshot(e.ctx, e.id)
 	if err == nil && end.Position.Cursor.Generation != c.Generation {
 		err = ErrMoved
 	}
@@ -112,6 +112,10 @@ func (e *export) run() error {
 	}
 	return e.finish()
 }
+
+// decisionPage is how many positions are read at a time, about as many as a member
+// holds, so that no session of the database is busy while many are compressed.
+const decisionPage = 50_000
 
 // sections writes them in an order that holds for a sale under way, too.
 func (e *export) sections(opening *stream.Opening, floor uint64) error {
@@ -123,20 +127,20 @@ func (e *export) sections(opening *stream.Opening, floor uint64) error {
 	if counts.Commits, err = section(e, sectionCommits, commitCodec, e.commits()); err != nil {
 		return err
 	}
-	decisions := auditor.AllDecisions(e.ctx, e.books, e.id, c.Position)
+	decisions := auditor.AllDecisions(e.ctx, e.ledger, e.id, c.Position, decisionPage)
 	if counts.Decisions, err = section(e, sectionDecisions, decisionCodec, decisions); err != nil {
 		return err
 	}
 	e.before += uint64(c.Position)
-	if counts.Attempts, err = section(e, sectionAttempts, attemptCodec, e.books.Attempts(e.ctx, e.id)); err != nil {
+	if counts.Attempts, err = section(e, sectionAttempts, attemptCodec, e.ledger.Attempts(e.ctx, e.id)); err != nil {
 		return err
 	}
-	messages := e.tape.Messages(e.ctx, e.id, 1, max(c.Sequence, 1)) // the opening record at least
+	messages := e.streams.Messages(e.ctx, e.id, 1, max(c.Sequence, 1)) // the opening record at least
 	if counts.Messages, err = section(e, sectionStream, messageCodec, messages); err != nil {
 		return err
 	}
 	e.before += c.Sequence
-	counts.AttemptMessages, err = section(e, sectionAttemptsStream, messageCodec, e.tape.AttemptMessages(e.ctx, e.id, 1, math.MaxUint64))
+	counts.AttemptMessages, err = section(e, sectionAttemptsStream, messageCodec, e.streams.AttemptMessages(e.ctx, e.id, 1, math.MaxUint64))
 	return err
 }
 
@@ -203,7 +207,7 @@ func section[T any](e *export, name string, c codec[T], records iter.Seq2[T, err
 		}
 		before = &record
 		if m.records == 0 && c.number != nil {
-			m.first = c.number(&record)
+			m.first = c.number(record)
 		}
 		size := len(m.text)
 		if m.text = c.write(m.text, &record); len(m.text)-size > maxRecord {
@@ -217,7 +221,7 @@ func section[T any](e *export, name string, c codec[T], records iter.Seq2[T, err
 			}
 		}
 		if c.number != nil {
-			e.tell(e.before + uint64(c.number(&record)))
+			e.tell(e.before + uint64(c.number(record)))
 		}
 	}
 	return total, e.chunk(&m)
@@ -253,7 +257,7 @@ func (e *export) chunk(m *chunk) error {
 func (e *export) sale(opening *stream.Opening, floor uint64) iter.Seq2[any, error] {
 	return func(yield func(any, error) bool) {
 		s := &e.snapshot
-		ok := yield(&s.Sale, nil) && yield(&s.Position, nil) && yield(&streams{created: opening.Created, floor: floor}, nil)
+		ok := yield(&s.Sale, nil) && yield(&s.Position, nil) && yield(&streams{created: opening.Created.UnixNano(), floor: floor}, nil)
 		for i := 0; ok && i < len(s.Holes); i++ {
 			ok = yield(&s.Holes[i], nil)
 		}
@@ -270,7 +274,7 @@ func (e *export) sale(opening *stream.Opening, floor uint64) iter.Seq2[any, erro
 func (e *export) commits() iter.Seq2[ledger.CommitRow, error] {
 	end := &e.snapshot.Position.Cursor
 	return func(yield func(ledger.CommitRow, error) bool) {
-		for c, err := range e.books.Commits(e.ctx, e.id) {
+		for c, err := range e.ledger.Commits(e.ctx, e.id) {
 			if err == nil && (c.Generation > end.Generation || c.Generation == end.Generation && c.Sequence > end.Sequence) {
 				return
 			}

@@ -64,7 +64,7 @@ func (c *record) soldChart(label string) chart {
 		p.path("area", &area)
 		p.line("stock", p.left, p.y.at(stock), p.right, p.y.at(stock))
 		p.path("curve", &line)
-		c.marks(p)
+		c.drawIncidents(p)
 		c.soldTips(p, f)
 		c.lastSold(p)
 		return p.canvas
@@ -130,7 +130,7 @@ func (c *record) flowChart(label string, t *timeline, span int64) chart {
 		for k := range kinds {
 			p.path("fill "+kinds[k].class, &paths[k])
 		}
-		c.marks(p)
+		c.drawIncidents(p)
 		for i := range columns {
 			if columns[i].total() > 0 {
 				p.column(float64(i)*float64(width), float64(i+1)*float64(width), flowTip(&columns[i], int64(i)*width, width))
@@ -191,7 +191,7 @@ func (c *record) waitChart(label string) chart {
 		p.path("median", &median)
 		p.path("high", &high)
 		p.path("most", &most)
-		c.marks(p)
+		c.drawIncidents(p)
 		for i := range columns {
 			w := &columns[i].waits
 			if w.count() > 0 {
@@ -229,69 +229,50 @@ func (t *timeline) waits() (low, high int64) {
 	return low, high
 }
 
-// marks draws the takeovers and the holes into a plot over time. Those that
-// stand close to each other share a label.
-func (c *record) marks(p *plot) {
-	var near labels
-	for i, name := range c.names() {
-		in := &c.incidents[i]
-		x := p.x.at(math.Min(math.Max(float64(in.offset), 0), p.x.to))
-		class := "takeover"
-		if in.hole != nil {
-			class = "hole"
-		}
-		p.add(shape{Tag: "line", Class: "mark " + class, X: px(x), Y: px(p.top - 4), W: px(x), H: px(p.bottom), Tip: name + ": " + in.what()})
-		if len(near.names) > 0 && x-near.x > labelRoom {
-			near.draw(p)
-			near = labels{}
-		}
-		if len(near.names) == 0 {
-			near.x, near.class = x, class
-		}
-		if class == "hole" {
-			near.class = class
-		}
-		near.names = append(near.names, name)
-	}
-	near.draw(p)
-}
-
-// labels are those of incidents that stand close to each other.
-type labels struct {
-	x     float64 // of the first one
-	class string  // a hole's, if there is one
-	names []string
-}
-
 // labelRoom is how far a label is from the one before, at least: three names
 // are 8 characters.
 const labelRoom = 9 * charWidth
 
-func (l *labels) draw(p *plot) {
-	text := strings.Join(l.names, " ")
-	if n := len(l.names); n > 2 {
-		text = l.names[0] + "…" + l.names[n-1]
+// drawIncidents draws the takeovers and the holes into a plot over time. Those
+// that are close to each other share a label, a hole's if there is one.
+func (c *record) drawIncidents(p *plot) {
+	var names []string // that share a label
+	var first float64  // place of the first of them
+	var kind string
+	label := func() {
+		text := strings.Join(names, " ")
+		if n := len(names); n > 2 {
+			text = names[0] + "…" + names[n-1]
+		}
+		half := float64(len([]rune(text))) * charWidth / 2
+		if text != "" {
+			p.text(math.Min(math.Max(first, half), float64(p.W)-half), p.top-8, kind+"-name", "middle", text)
+		}
+		names, kind = nil, ""
 	}
-	half := float64(len([]rune(text))) * charWidth / 2
-	if text != "" {
-		p.text(math.Min(math.Max(l.x, half), float64(p.W)-half), p.top-8, l.class+"-name", "middle", text)
-	}
-}
-
-// names are what the incidents are called: T1 for a takeover, H1 for a hole.
-func (c *record) names() []string {
-	var list []string
-	takeovers, holes := 0, 0
 	for i := range c.incidents {
-		if c.incidents[i].hole != nil {
-			holes++
-			list = append(list, fmt.Sprintf("H%d", holes))
-		} else {
-			takeovers++
-			list = append(list, fmt.Sprintf("T%d", takeovers))
+		in := &c.incidents[i]
+		x := p.x.at(math.Min(math.Max(float64(in.offset), 0), p.x.to))
+		p.add(shape{Tag: "line", Class: "mark " + in.class(), X: px(x), Y: px(p.top - 4), W: px(x), H: px(p.bottom), Tip: in.name + ": " + in.what()})
+		if len(names) > 0 && x-first > labelRoom {
+			label()
+		}
+		if len(names) == 0 {
+			first = x
+		}
+		if names = append(names, in.name); kind != "hole" {
+			kind = in.class()
 		}
 	}
-	return list
+	label()
+}
+
+// class is what the style calls it.
+func (i *incident) class() string {
+	if i.hole != nil {
+		return "hole"
+	}
+	return "takeover"
 }
 
 // what says what happened.

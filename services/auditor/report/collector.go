@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -42,7 +43,7 @@ type record struct {
 	race     []contest // by item
 
 	waits      waits // of requests, from the stream's time to the commit's
-	unmeasured int64 // requests whose commit was not met
+	unmeasured int64 // requests whose commit is not known
 	pending    pending
 
 	commitPacks, commitRequests, commitDecisions sizes
@@ -89,6 +90,7 @@ const maxIncidents = 64
 
 // incident is a takeover or a hole.
 type incident struct {
+	name   string    // T1 of the first takeover, H1 of the first hole
 	at     time.Time // Postgres's clock
 	offset int64
 	pause  time.Duration // since the commit before; 0: not known
@@ -134,7 +136,7 @@ func (c *curve) soldOut() (offset int64, ok bool) {
 	return c.times[len(c.times)-1], true
 }
 
-// peak finds the busiest stretch of peakWidth.
+// peak finds the busiest peakWidth.
 type peak struct {
 	slot, n, most int64
 }
@@ -149,7 +151,7 @@ func (p *peak) add(offset, n int64) {
 	p.most = max(p.most, p.n)
 }
 
-// perSecond returns the rate of the busiest stretch.
+// perSecond returns the rate of the busiest one.
 func (p *peak) perSecond() int64 { return p.most * int64(time.Second/peakWidth) }
 
 // Opened starts anew.
@@ -266,7 +268,7 @@ func (c *Collector) Committed(l *ledger.CommitRow) {
 func (c *record) term(epoch int64, at time.Time) {
 	if c.epoch != 0 && c.epoch != epoch {
 		c.takeovers++
-		taken := incident{at: at, from: c.epoch, to: epoch}
+		taken := incident{name: fmt.Sprintf("T%d", c.takeovers), at: at, from: c.epoch, to: epoch}
 		if !c.committed.IsZero() {
 			taken.pause = at.Sub(c.committed)
 		}
@@ -282,8 +284,8 @@ func (c *record) note(i incident) {
 	}
 }
 
-// Crossed adds a hole and what the ledger says was decided in it.
-func (c *Collector) Crossed(h *ledger.HoleRow, unproved []allocation.Decision) {
+// Lost adds a hole and what the ledger says was decided in it.
+func (c *Collector) Lost(h *ledger.HoleRow, unproved []allocation.Decision) {
 	for i := range unproved {
 		c.decide(&unproved[i], c.offset(unproved[i].At))
 	}
@@ -291,7 +293,7 @@ func (c *Collector) Crossed(h *ledger.HoleRow, unproved []allocation.Decision) {
 	c.term(h.Epoch, h.FoundAt)
 	c.holes++
 	lost := h.CursorSequence - min(h.Matching, h.CursorSequence)
-	c.note(incident{at: h.FoundAt, from: h.Epoch, to: h.Epoch, hole: &hole{generation: h.Generation, messages: lost, unproved: int64(len(unproved))}})
+	c.note(incident{name: fmt.Sprintf("H%d", c.holes), at: h.FoundAt, from: h.Epoch, to: h.Epoch, hole: &hole{generation: h.Generation, messages: lost, unproved: int64(len(unproved))}})
 	c.unmeasured += c.pending.requests
 	c.pending = pending{list: c.pending.list[:0]}
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// smallFormat is that of the charts which stand side by side.
+// smallFormat is that of charts side by side.
 var smallFormat = format{class: "small", width: 340, height: 210}
 
 // bar is a column of a distribution: how many there were of what it is called.
@@ -39,7 +39,7 @@ func distribution(f format, label string, x scale, list []bar, noun string, xTic
 }
 
 // spreadChart is how long requests waited for their commit, by length. Those
-// below zero stand in a column of their own.
+// below zero have a column of their own.
 func (w *waits) spreadChart(label string) chart {
 	var list []bar
 	bins, negative := w.bins()

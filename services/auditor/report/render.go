@@ -140,14 +140,17 @@ func (c *Collector) verdict(r *auditor.Report) verdict {
 		v.Findings = append(v.Findings, c.findingRow(&r.Findings[i]))
 	}
 	v.More = r.Total - len(v.Findings)
-	if r.Unproved > 0 {
-		v.Reservations = append(v.Reservations, fmt.Sprintf("%s in holes: the messages are lost, the ledger alone speaks for them.", counted(r.Unproved, "unproved decision")))
-	}
-	if r.Unrecorded > 0 {
-		v.Reservations = append(v.Reservations, fmt.Sprintf("%s to check out: in the stream, and no recorder has come to them yet.", counted(r.Unrecorded, "unrecorded attempt")))
-	}
-	if r.UnprovedAttempts > 0 {
-		v.Reservations = append(v.Reservations, fmt.Sprintf("%s to check out: their stream is removed, or has lost its tail; the ledger alone speaks for them.", counted(r.UnprovedAttempts, "unproved attempt")))
+	for _, x := range []struct {
+		n         int64
+		what, why string
+	}{
+		{r.Unproved, "unproved decision", " in holes: the messages are lost, the ledger alone speaks for them."},
+		{r.Unrecorded, "unrecorded attempt", " to check out: in the stream, and no recorder has come to them yet."},
+		{r.UnprovedAttempts, "unproved attempt", " to check out: their stream is removed, or has lost its tail; the ledger alone speaks for them."},
+	} {
+		if x.n > 0 {
+			v.Reservations = append(v.Reservations, counted(x.n, x.what)+x.why)
+		}
 	}
 	return v
 }
@@ -176,7 +179,7 @@ func (c *Collector) findingRow(f *auditor.Finding) findingRow {
 	return row
 }
 
-// notKnown stands where there is no figure.
+// notKnown is shown where there is no figure.
 const notKnown = "–"
 
 func (c *Collector) figures() []figure {
@@ -229,13 +232,9 @@ func (c *Collector) kindRows() []kindRow {
 
 func (c *Collector) trouble() []incidentRow {
 	var rows []incidentRow
-	for i, name := range c.names() {
+	for i := range c.incidents {
 		in := &c.incidents[i]
-		row := incidentRow{Class: "takeover", Name: name, When: lasting(in.offset), Clock: clock(in.at), What: in.what()}
-		if in.hole != nil {
-			row.Class = "hole"
-		}
-		rows = append(rows, row)
+		rows = append(rows, incidentRow{Class: in.class(), Name: in.name, When: lasting(in.offset), Clock: clock(in.at), What: in.what()})
 	}
 	return rows
 }

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"math"
 	"sort"
+	"time"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
@@ -16,8 +17,8 @@ import (
 )
 
 var (
-	_ auditor.Books = (*Archive)(nil)
-	_ auditor.Tape  = (*Archive)(nil)
+	_ auditor.Ledger  = (*Archive)(nil)
+	_ auditor.Streams = (*Archive)(nil)
 )
 
 // check says whether the archive can be asked about the sale.
@@ -51,7 +52,8 @@ func records[T any](ctx context.Context, a *Archive, id sale.ID, members []membe
 				err = ctx.Err()
 			}
 			for n := 1; err == nil && len(text) > 0; n++ {
-				record, size, ok := c.read(text)
+				var record T
+				size, ok := c.read(text, &record)
 				if !ok || before != nil && !c.follows(before, &record) {
 					err = a.damage(members[i].at, fmt.Sprintf("a record in its place as number %d", n), "something else")
 					break
@@ -75,10 +77,10 @@ func between[T any](ctx context.Context, a *Archive, id sale.ID, section string,
 			return
 		}
 		for record, err := range records(ctx, a, id, a.from(section, first), c) {
-			if err == nil && c.number(&record) < first {
+			if err == nil && c.number(record) < first {
 				continue
 			}
-			if err == nil && c.number(&record) > last || !yield(record, err) || err == nil && c.number(&record) == last {
+			if err == nil && c.number(record) > last || !yield(record, err) || err == nil && c.number(record) == last {
 				return
 			}
 		}
@@ -151,7 +153,7 @@ func (a *Archive) Opening(ctx context.Context, id sale.ID) (stream.Opening, erro
 		if err != nil {
 			return stream.Opening{}, fmt.Errorf("archive: sale %d: %w", id, err)
 		}
-		return stream.Opening{Sale: s, Message: m, Created: of.created}, nil
+		return stream.Opening{Sale: s, Message: m, Created: time.Unix(0, of.created).UTC()}, nil
 	}
 	return stream.Opening{}, fmt.Errorf("%w: the archive has no messages of the sale", stream.ErrLost)
 }
