@@ -252,31 +252,31 @@ func (c *record) drawIncidents(p *plot) {
 	}
 	for i := range c.incidents {
 		in := &c.incidents[i]
-		x := p.x.at(math.Min(math.Max(float64(in.offset), 0), p.x.to))
-		p.add(shape{Tag: "line", Class: "mark " + in.class(), X: px(x), Y: px(p.top - 4), W: px(x), H: px(p.bottom), Tip: in.name + ": " + in.what()})
+		x := p.x.at(math.Min(math.Max(float64(in.Offset), 0), p.x.to))
+		p.add(shape{Tag: "line", Class: "mark " + in.Class(), X: px(x), Y: px(p.top - 4), W: px(x), H: px(p.bottom), Tip: in.Name + ": " + in.What()})
 		if len(names) > 0 && x-first > labelRoom {
 			label()
 		}
 		if len(names) == 0 {
 			first = x
 		}
-		if names = append(names, in.name); kind != "hole" {
-			kind = in.class()
+		if names = append(names, in.Name); kind != "hole" {
+			kind = in.Class()
 		}
 	}
 	label()
 }
 
-// class is what the style calls it.
-func (i *incident) class() string {
+// Class is what the style calls it.
+func (i incident) Class() string {
 	if i.hole != nil {
 		return "hole"
 	}
 	return "takeover"
 }
 
-// what says what happened.
-func (i *incident) what() string {
+// What says what happened.
+func (i incident) What() string {
 	if h := i.hole; h != nil {
 		return fmt.Sprintf("a hole in the stream: %s that had been decided were lost; generation %d begins, and the ledger alone speaks for %s",
 			counted(int64(h.messages), "message"), h.generation, counted(h.unproved, "decision"))

@@ -60,8 +60,8 @@ type record struct {
 
 // edge is what came from one edge.
 type edge struct {
-	name            string
-	packs, requests int64
+	Name            string
+	Packs, Requests int64
 }
 
 // maxEdges bounds how many edges are told apart: anybody who may publish can
@@ -90,9 +90,9 @@ const maxIncidents = 64
 
 // incident is a takeover or a hole.
 type incident struct {
-	name   string    // T1 of the first takeover, H1 of the first hole
-	at     time.Time // Postgres's clock
-	offset int64
+	Name   string    // T1 of the first takeover, H1 of the first hole
+	At     time.Time // Postgres's clock
+	Offset int64
 	pause  time.Duration // since the commit before; 0: not known
 	from   int64         // epoch before
 	to     int64
@@ -187,8 +187,8 @@ func (c *Collector) Packed(m *stream.Message, p *allocation.Pack, b *allocation.
 	c.packRequests.add(n)
 	c.packBytes.add(int64(len(m.Data)))
 	from := c.edge(p.Edge)
-	from.packs++
-	from.requests += n
+	from.Packs++
+	from.Requests += n
 	c.pending.packs++
 	c.pending.requests += n
 	c.pending.decide += int64(len(b.Decisions))
@@ -203,8 +203,8 @@ func (c *record) edge(name string) *edge {
 		return &c.moreEdges
 	}
 	if e == nil {
-		e = &edge{name: strings.Clone(name)}
-		c.edges[e.name] = e
+		e = &edge{Name: strings.Clone(name)}
+		c.edges[e.Name] = e
 	}
 	return e
 }
@@ -268,7 +268,7 @@ func (c *Collector) Committed(l *ledger.CommitRow) {
 func (c *record) term(epoch int64, at time.Time) {
 	if c.epoch != 0 && c.epoch != epoch {
 		c.takeovers++
-		taken := incident{name: fmt.Sprintf("T%d", c.takeovers), at: at, from: c.epoch, to: epoch}
+		taken := incident{Name: fmt.Sprintf("T%d", c.takeovers), At: at, from: c.epoch, to: epoch}
 		if !c.committed.IsZero() {
 			taken.pause = at.Sub(c.committed)
 		}
@@ -278,7 +278,7 @@ func (c *record) term(epoch int64, at time.Time) {
 }
 
 func (c *record) note(i incident) {
-	i.offset = int64(sale.InstantOf(i.at) - c.first)
+	i.Offset = int64(sale.InstantOf(i.At) - c.first)
 	if len(c.incidents) < maxIncidents {
 		c.incidents = append(c.incidents, i)
 	}
@@ -293,7 +293,7 @@ func (c *Collector) Lost(h *ledger.HoleRow, unproved []allocation.Decision) {
 	c.term(h.Epoch, h.FoundAt)
 	c.holes++
 	lost := h.CursorSequence - min(h.Matching, h.CursorSequence)
-	c.note(incident{name: fmt.Sprintf("H%d", c.holes), at: h.FoundAt, from: h.Epoch, to: h.Epoch, hole: &hole{generation: h.Generation, messages: lost, unproved: int64(len(unproved))}})
+	c.note(incident{Name: fmt.Sprintf("H%d", c.holes), At: h.FoundAt, from: h.Epoch, to: h.Epoch, hole: &hole{generation: h.Generation, messages: lost, unproved: int64(len(unproved))}})
 	c.unmeasured += c.pending.requests
 	c.pending = pending{list: c.pending.list[:0]}
 }
@@ -314,7 +314,7 @@ func (c *record) busiest() []*edge {
 		list = append(list, e)
 	}
 	slices.SortFunc(list, func(x, y *edge) int {
-		return cmp.Or(cmp.Compare(y.requests, x.requests), strings.Compare(x.name, y.name))
+		return cmp.Or(cmp.Compare(y.Requests, x.Requests), strings.Compare(x.Name, y.Name))
 	})
 	return list
 }
