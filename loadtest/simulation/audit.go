@@ -116,10 +116,10 @@ func (b booksOf) Attempts(_ context.Context, id sale.ID) iter.Seq2[ledger.Record
 	}
 }
 
-// Strays implements auditor.Estate: the model has no row of a sale that is not.
+// Strays implements auditor.AllSales: the model has no row of a sale that is not.
 func (b booksOf) Strays(context.Context, int) ([]ledger.RowKey, error) { return nil, nil }
 
-// Sale implements auditor.Estate.
+// Sale implements auditor.AllSales.
 func (b booksOf) Sale(_ context.Context, id sale.ID) (ledger.SaleRow, error) {
 	of := b.sale(id)
 	if of == nil {
@@ -131,7 +131,7 @@ func (b booksOf) Sale(_ context.Context, id sale.ID) (ledger.SaleRow, error) {
 // tapeOf is the model's streams, as an audit reads them.
 type tapeOf struct{ *broker }
 
-// Sales implements auditor.Library.
+// Sales implements auditor.AllStreams.
 func (b tapeOf) Sales(context.Context) ([]sale.ID, error) {
 	return slices.Sorted(maps.Keys(b.sales)), nil
 }

@@ -24,10 +24,9 @@ func (s AttemptStream) String() string {
 // messagesPerPart is more than one stream ever has, so that Number is unique.
 const messagesPerPart = 1 << 40
 
-// Number numbers all messages that may hold attempts of one sale: first those of its
-// own stream, by their sequences, then, part by part, those of no sale, which have the
-// attempts that came after the sale was closed. A number stays the same when early
-// parts are removed.
+// Number returns the place of a message among all those of no sale, part by part,
+// which stays the same when early parts are removed; of a sale's stream it is the
+// sequence.
 func (s AttemptStream) Number(sequence uint64) uint64 {
 	if s.Sale == 0 {
 		return (uint64(s.Part)+1)*messagesPerPart + sequence
@@ -35,7 +34,8 @@ func (s AttemptStream) Number(sequence uint64) uint64 {
 	return sequence
 }
 
-// Numbered reverses Number. The part is -1 for a message of the sale's own stream.
+// Numbered is what Number was made of. The part is -1 for a message of a
+// sale's stream.
 func Numbered(number uint64) (part int, sequence uint64) {
 	return int(number/messagesPerPart) - 1, number % messagesPerPart
 }

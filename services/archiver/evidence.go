@@ -29,10 +29,11 @@ var ErrArchived = errors.New("the streams were archived")
 type Evidence struct {
 	Sale sale.ID
 
-	rows     auditor.Books
-	lookup   auditor.Desk
-	messages auditor.Tape
+	rows     auditor.Ledger
+	lookup   auditor.Lookup
+	messages auditor.Streams
 	file     *archive.Archive // nil: all is in the stores
+	closed   bool             // the sale's streams are closed
 }
 
 // Evidence is that of a sale in the stores. ErrArchived: its streams are removed.
@@ -51,11 +52,7 @@ func (s Stores) Evidence(ctx context.Context, id sale.ID) (*Evidence, error) {
 }
 
 func (s Stores) evidence(row *ledger.SaleRow) *Evidence {
-	e := &Evidence{Sale: row.Sale.ID, rows: s.Ledger, lookup: s.Ledger, messages: s.Streams}
-	if row.State.Closed() {
-		e.messages = laterToo{s.Streams, s.Streams}
-	}
-	return e
+	return &Evidence{Sale: row.Sale.ID, rows: s.Ledger, lookup: s.Ledger, messages: s.Streams, closed: row.State.Closed()}
 }
 
 // unremoved fails with ErrArchived once the streams of an archived sale are
@@ -84,7 +81,7 @@ func Open(path string, id sale.ID) (*Evidence, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &Evidence{Sale: m.Number, rows: file, lookup: auditor.NewDesk(file, m.Number), messages: file, file: file}, nil
+	return &Evidence{Sale: m.Number, rows: file, lookup: auditor.NewLookup(file, m.Number), messages: file, file: file}, nil
 }
 
 // Close closes the archive, if there is one.
@@ -108,7 +105,7 @@ func (e *Evidence) UseLedger(ctx context.Context, s Stores) error {
 	if sum := m.Sum(); err == nil && kept.Manifest != sum {
 		return fmt.Errorf("%w: the ledger's archive of sale %d has a manifest with SHA-256 %x, this one %v", ErrFindings, e.Sale, kept.Manifest, sum)
 	}
-	e.rows, e.lookup, e.messages = s.Ledger, s.Ledger, laterToo{e.file, s.Streams}
+	e.rows, e.lookup = s.Ledger, s.Ledger
 	return nil
 }
 
@@ -138,49 +135,26 @@ func Damage(ctx context.Context, path string) (*auditor.Report, error) {
 // Export writes an archive of the sale's own streams, and of the rows that were
 // made of them, as archive.Create does.
 func (e *Evidence) Export(ctx context.Context, path string, progress auditor.Progress) (archive.Manifest, error) {
-	later, ok := e.messages.(laterToo)
-	if !ok {
-		return archive.Create(ctx, path, e.rows, e.messages, e.Sale, progress)
-	}
-	own, err := ownRows(ctx, e.rows, later.Tape, e.Sale)
-	if err != nil {
-		return archive.Manifest{}, err
-	}
-	return archive.Create(ctx, path, own, later.Tape, e.Sale, progress)
-}
-
-// laterToo is the messages of a closed sale together with its later attempts: those
-// that were made after its stream was closed are in the streams of no sale.
-type laterToo struct {
-	auditor.Tape // the sale's own streams, in NATS or in an archive
-
-	streams *stream.Client
-}
-
-// AttemptMessages yields the sale's own messages, then those of the streams of no
-// sale, whose numbers are higher.
-func (t laterToo) AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
-	return func(yield func(stream.Message, error) bool) {
-		for _, messages := range [...]iter.Seq2[stream.Message, error]{
-			t.Tape.AttemptMessages(ctx, id, first, last), t.streams.AttemptMessages(ctx, 0, first, last),
-		} {
-			for m, err := range messages {
-				if !yield(m, err) || err != nil {
-					return
-				}
-			}
+	rows := e.rows
+	if e.closed {
+		own, err := ownRows(ctx, rows, e.messages, e.Sale)
+		if err != nil {
+			return archive.Manifest{}, err
 		}
+		rows = own
 	}
+	return archive.Create(ctx, path, rows, e.messages, e.Sale, progress)
 }
 
-// withoutLater is the rows of a closed sale without its later attempts.
-type withoutLater struct {
-	auditor.Books
+// closedRows are the rows of a closed sale, without attempts whose messages its
+// stream has lost.
+type closedRows struct {
+	auditor.Ledger
 
 	own map[sale.UUID]bool // the attempts in the sale's own stream
 }
 
-func ownRows(ctx context.Context, rows auditor.Books, messages auditor.Tape, id sale.ID) (auditor.Books, error) {
+func ownRows(ctx context.Context, rows auditor.Ledger, messages auditor.Streams, id sale.ID) (auditor.Ledger, error) {
 	own := map[sale.UUID]bool{}
 	for m, err := range messages.AttemptMessages(ctx, id, 1, math.MaxUint64) {
 		if err != nil {
@@ -191,13 +165,13 @@ func ownRows(ctx context.Context, rows auditor.Books, messages auditor.Tape, id 
 			own[list[i].ID] = true
 		}
 	}
-	return withoutLater{rows, own}, nil
+	return closedRows{rows, own}, nil
 }
 
 // Snapshot is the same whether the sale is being archived, or will be, or was:
 // so is its archive.
-func (w withoutLater) Snapshot(ctx context.Context, id sale.ID) (ledger.Snapshot, error) {
-	s, err := w.Books.Snapshot(ctx, id)
+func (w closedRows) Snapshot(ctx context.Context, id sale.ID) (ledger.Snapshot, error) {
+	s, err := w.Ledger.Snapshot(ctx, id)
 	if s.Sale.State.Closed() {
 		s.Sale.State = sale.SoldOut
 	}
@@ -205,9 +179,9 @@ func (w withoutLater) Snapshot(ctx context.Context, id sale.ID) (ledger.Snapshot
 }
 
 // Attempts yields the rows whose attempts are in the sale's own stream.
-func (w withoutLater) Attempts(ctx context.Context, id sale.ID) iter.Seq2[ledger.RecordedAttempt, error] {
+func (w closedRows) Attempts(ctx context.Context, id sale.ID) iter.Seq2[ledger.RecordedAttempt, error] {
 	return func(yield func(ledger.RecordedAttempt, error) bool) {
-		for row, err := range w.Books.Attempts(ctx, id) {
+		for row, err := range w.Ledger.Attempts(ctx, id) {
 			if (err != nil || w.own[row.ID]) && !yield(row, err) {
 				return
 			}

@@ -20,10 +20,10 @@ import (
 func (a *audit) attempts() error {
 	c := comparison{audit: a, seed: maphash.MakeSeed()}
 	var err error
-	if c.recorded, err = a.books.Recorded(a.ctx, a.id); err != nil {
+	if c.recorded, err = a.ledger.Recorded(a.ctx, a.id); err != nil {
 		return err
 	}
-	end, err := c.index(1)
+	end, err := c.index()
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,6 @@ type comparison struct {
 
 	seed     maphash.Seed
 	recorded ledger.Recorded // when the audit began
-	own      uint64          // last message of the sale's own stream that was read
 	stored   []storedAttempt // by id
 	seen     []bool          // whether stored has a row
 	lone     []ledger.RecordedAttempt
@@ -68,68 +67,61 @@ func (c *comparison) digest(r ledger.RecordedAttempt) uint64 { return maphash.Co
 
 // each calls do with the attempts of the sale, message by message, and returns
 // the last sequence. What nobody can read is passed over, as the recorder does.
-func (c *comparison) each(ctx context.Context, first, last uint64, do func(uint64, ledger.RecordedAttempt)) (uint64, error) {
+func (c *comparison) each(first, last uint64, do func(uint64, ledger.RecordedAttempt)) (uint64, error) {
 	end := first - 1
-	for m, err := range c.tape.AttemptMessages(ctx, c.id, first, last) {
+	for m, err := range c.streams.AttemptMessages(c.ctx, c.id, first, last) {
 		if err != nil {
 			return end, err
 		}
 		end = m.Sequence
-		if part, sequence := wire.Numbered(end); part < 0 {
-			c.own = max(c.own, sequence)
-		}
 		c.pace.work()
 		edge, list, _ := wire.DecodeAttempts(m.Data)
 		for i := range list {
+			if c.id == 0 { // whatever sale it names: that one's own stream took nothing more
+				list[i].Sale = 0
+			}
 			if list[i].Sale == c.id {
 				do(m.Sequence, ledger.RecordedAttempt{Attempt: list[i], Edge: edge})
 			}
 		}
-		if err := c.pace.rest(ctx); err != nil {
+		if err := c.pace.rest(c.ctx); err != nil {
 			return end, err
 		}
 	}
 	return end, nil
 }
 
-// index reads the stream from a message on. An attempt that was published twice
+// index reads the stream. An attempt that was published twice
 // counts once, as first stored.
-func (c *comparison) index(first uint64) (end uint64, err error) {
-	end, err = c.each(c.ctx, first, math.MaxUint64, func(sequence uint64, r ledger.RecordedAttempt) {
+func (c *comparison) index() (end uint64, err error) {
+	end, err = c.each(1, math.MaxUint64, func(sequence uint64, r ledger.RecordedAttempt) {
 		c.stored = append(c.stored, storedAttempt{id: r.ID, digest: c.digest(r), sequence: sequence})
 	})
 	slices.SortStableFunc(c.stored, func(x, y storedAttempt) int { return bytes.Compare(x.id[:], y.id[:]) })
 	c.stored = slices.CompactFunc(c.stored, func(x, y storedAttempt) bool { return x.id == y.id })
 	c.seen = make([]bool, len(c.stored))
 	c.report.Attempts = int64(len(c.stored))
-	c.countOwn()
-	c.meetPublishedAttempts()
+	if c.id != 0 {
+		c.report.AttemptsSequence = end
+	}
+	c.comparePublishedAttempts()
 	return end, err
 }
 
-// countOwn counts the attempts in the sale's own stream.
-func (c *comparison) countOwn() {
-	for i := range c.stored {
-		if part, _ := wire.Numbered(c.stored[i].sequence); part < 0 {
-			c.report.ownAttempts++
-		}
-	}
-	c.report.AttemptsSequence = c.own
-}
-
-func (c *comparison) find(id sale.UUID) (int, bool) {
-	return slices.BinarySearchFunc(c.stored, id, func(s storedAttempt, id sale.UUID) int { return bytes.Compare(s.id[:], id[:]) })
-}
-
-// rows compares the rows that stand in the ledger.
+// rows compares the rows of the ledger.
 func (c *comparison) rows() error {
-	for row, err := range c.books.Attempts(c.ctx, c.id) {
+	for row, err := range c.ledger.Attempts(c.ctx, c.id) {
 		if err != nil {
 			return err
 		}
 		c.pace.work()
-		if err := c.row(&row); err != nil {
-			return err
+		i, ok := slices.BinarySearchFunc(c.stored, row.ID, func(s storedAttempt, id sale.UUID) int { return bytes.Compare(s.id[:], id[:]) })
+		if !ok {
+			c.lone = append(c.lone, row)
+		} else if c.seen[i] = true; c.digest(row) != c.stored[i].digest {
+			if err := c.compare(&row, &c.stored[i]); err != nil {
+				return err
+			}
 		}
 		if err := c.pace.rest(c.ctx); err != nil {
 			return err
@@ -138,26 +130,13 @@ func (c *comparison) rows() error {
 	return nil
 }
 
-func (c *comparison) row(row *ledger.RecordedAttempt) error {
-	i, ok := c.find(row.ID)
-	if !ok {
-		c.lone = append(c.lone, *row)
-		return nil
-	}
-	c.seen[i] = true
-	if c.digest(*row) == c.stored[i].digest {
-		return nil
-	}
-	return c.compare(row, &c.stored[i])
-}
-
 // compare names the fields in which a row and its stored attempt differ.
 func (c *comparison) compare(row *ledger.RecordedAttempt, stored *storedAttempt) error {
 	if c.report.Total >= MaxFindings { // it is counted, nobody reads more of it
 		c.report.Total++
 		return nil
 	}
-	_, err := c.each(c.ctx, stored.sequence, stored.sequence, func(_ uint64, s ledger.RecordedAttempt) {
+	_, err := c.each(stored.sequence, stored.sequence, func(_ uint64, s ledger.RecordedAttempt) {
 		if s.ID == row.ID {
 			c.compareAttempt(row, &s, stored.sequence)
 		}
@@ -174,7 +153,7 @@ func (c *comparison) late(first uint64) error {
 	for i := range c.lone {
 		lone[c.lone[i].ID] = &c.lone[i]
 	}
-	_, err := c.each(c.ctx, first, math.MaxUint64, func(sequence uint64, s ledger.RecordedAttempt) {
+	_, err := c.each(first, math.MaxUint64, func(sequence uint64, s ledger.RecordedAttempt) {
 		if row := lone[s.ID]; row != nil {
 			c.compareAttempt(row, &s, sequence)
 			delete(lone, s.ID)
@@ -214,9 +193,9 @@ func (c *comparison) compareAttempt(l, s *ledger.RecordedAttempt, sequence uint6
 	compare(c.report, at, "edge", l.Edge, s.Edge)
 }
 
-// Estate is a ledger of many sales.
-type Estate interface {
-	Books
+// AllSales is a ledger of many sales.
+type AllSales interface {
+	Ledger
 	// Sale returns a sale's row, or ledger.ErrNotFound.
 	Sale(ctx context.Context, id sale.ID) (ledger.SaleRow, error)
 	// Strays returns rows, at most so many, that name a sale which does not
@@ -224,9 +203,9 @@ type Estate interface {
 	Strays(ctx context.Context, most int) ([]ledger.RowKey, error)
 }
 
-// Library is the streams of many sales.
-type Library interface {
-	Tape
+// AllStreams is the streams of many sales.
+type AllStreams interface {
+	Streams
 	// Sales returns the numbers of the sales that have a stream.
 	Sales(ctx context.Context) ([]sale.ID, error)
 }
@@ -236,21 +215,21 @@ type Library interface {
 // sales that the ledger does not know, or knows as another sale that was never
 // opened (what was opened has an audit of its own, which compares them). The
 // report is that of sale 0.
-func AuditRest(ctx context.Context, books Estate, tape Library) (*Report, error) {
-	a := &audit{ctx: ctx, books: books, tape: tape, report: &Report{Findings: []Finding{}}, pace: newPace(0, sale.Open)}
-	strays, err := books.Strays(ctx, MaxFindings)
+func AuditRest(ctx context.Context, l AllSales, streams AllStreams) (*Report, error) {
+	a := &audit{ctx: ctx, ledger: l, streams: streams, report: &Report{Findings: []Finding{}}, pace: newPace(0, sale.Open)}
+	strays, err := l.Strays(ctx, MaxFindings)
 	if err != nil {
 		return nil, err
 	}
 	for _, row := range strays {
 		a.report.add(Finding{Kind: Unfounded, Table: row.Table, Row: row.Key})
 	}
-	ids, err := tape.Sales(ctx)
+	ids, err := streams.Sales(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, id := range ids {
-		if err := a.unopened(books, id); err != nil {
+		if err := a.unopened(l, id); err != nil {
 			return nil, err
 		}
 	}
@@ -259,8 +238,8 @@ func AuditRest(ctx context.Context, books Estate, tape Library) (*Report, error)
 
 // unopened compares the stream of a sale that the ledger has not opened with what
 // it knows of it.
-func (a *audit) unopened(books Estate, id sale.ID) error {
-	row, err := books.Sale(a.ctx, id)
+func (a *audit) unopened(l AllSales, id sale.ID) error {
+	row, err := l.Sale(a.ctx, id)
 	if errors.Is(err, ledger.ErrNotFound) {
 		row.State, err = sale.Preparing, nil
 	}
@@ -271,7 +250,7 @@ func (a *audit) unopened(books Estate, id sale.ID) error {
 	if row.Sale.UUID.IsZero() {
 		at.Kind, at.Ledger = Missing, "none"
 	}
-	opening, err := a.tape.Opening(a.ctx, id)
+	opening, err := a.streams.Opening(a.ctx, id)
 	switch at.Stream = opening.Sale.UUID.String(); {
 	case errors.Is(err, stream.ErrLost) && at.Kind == Differs:
 		return nil // its opening is under way

@@ -16,9 +16,9 @@ import (
 	"notsale/services/auditor/statement"
 )
 
-// Books is the ledger, as an audit reads it: a database, or an archive.
-type Books interface {
-	// Snapshot returns what stands of the sale at one instant.
+// Ledger is the ledger, as an audit reads it: a database, or an archive.
+type Ledger interface {
+	// Snapshot returns the sale's rows, but for those below, at one instant.
 	Snapshot(ctx context.Context, id sale.ID) (ledger.Snapshot, error)
 	// Decisions yields the decisions above a position, up to another, in order.
 	Decisions(ctx context.Context, id sale.ID, after, upTo int64) iter.Seq2[allocation.Decision, error]
@@ -27,32 +27,31 @@ type Books interface {
 	Commits(ctx context.Context, id sale.ID) iter.Seq2[ledger.CommitRow, error]
 	// Attempts yields the sale's checkout attempts by id.
 	Attempts(ctx context.Context, id sale.ID) iter.Seq2[ledger.RecordedAttempt, error]
-	// Recorded returns how far the streams are recorded that may hold the sale's
-	// attempts. Those that it names are among Attempts that are read afterwards.
+	// Recorded returns how far the streams of the sale's attempts are recorded. Those
+	// that it names are among Attempts that are read afterwards.
 	Recorded(ctx context.Context, id sale.ID) (ledger.Recorded, error)
 }
 
-// Tape is a sale's streams, as an audit reads them: in NATS, or in an archive.
-type Tape interface {
+// Streams is a sale's streams, as an audit reads them: in NATS, or in an archive.
+type Streams interface {
 	Opening(ctx context.Context, id sale.ID) (stream.Opening, error)
 	// Messages yields the messages from first to last; where the stream ends
 	// before, it ends.
 	Messages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error]
-	// AttemptMessages is Messages for the sale's stream of attempts, and for those
-	// of no sale where its attempts may be in them. The sequence of a message is
-	// its wire.AttemptStream.Number.
+	// AttemptMessages is Messages for the sale's stream of attempts, or for those of
+	// no sale (0). The sequence of a message is its wire.AttemptStream.Number.
 	AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error]
-	// LastAttempt returns the last message of the sale's own stream of attempts.
+	// LastAttempt returns the last message of the sale's stream of attempts.
 	LastAttempt(ctx context.Context, id sale.ID) (uint64, error)
 }
 
-// Watcher is told what an audit meets, in order. It must not keep what it is
+// Watcher is told what an audit replays, in order. It must not keep what it is
 // given. Opened may come again: the audit has begun anew.
 type Watcher interface {
 	Opened(o *stream.Opening, s *ledger.Snapshot)
 	Packed(m *stream.Message, p *allocation.Pack, b *allocation.Batch)
 	Committed(c *ledger.CommitRow) // of the packs since the commit before
-	Crossed(h *ledger.HoleRow, unproved []allocation.Decision)
+	Lost(h *ledger.HoleRow, unproved []allocation.Decision)
 }
 
 // Progress is told how many of how many messages were replayed.
@@ -62,7 +61,7 @@ type Progress func(done, total uint64)
 type Options struct {
 	Progress Progress             // may be nil
 	Watcher  Watcher              // may be nil
-	Against  *statement.Statement // published before: the replay must come by it; nil: none is known
+	Against  *statement.Statement // published before: the replay must confirm it; nil: none is known
 	// Share is the part of the time in which the audit works, so that a sale
 	// under way has the machine; 0: OpenShare while the sale sells, else all.
 	Share float64
@@ -75,31 +74,31 @@ type Options struct {
 const maxTries = 3
 
 // Audit replays a sale and compares it with the ledger, up to the cursor that
-// stands there when it begins.
-func Audit(ctx context.Context, books Books, tape Tape, id sale.ID, o Options) (*Report, error) {
+// the ledger has when it begins.
+func Audit(ctx context.Context, l Ledger, streams Streams, id sale.ID, o Options) (*Report, error) {
 	for tries := 1; ; tries++ {
-		report, err := once(ctx, books, tape, id, o)
+		report, err := once(ctx, l, streams, id, o)
 		if err != nil || report.Clean() || tries == maxTries {
 			return report, err
 		}
-		s, err := books.Snapshot(ctx, id)
+		s, err := l.Snapshot(ctx, id)
 		if err != nil || s.Position.Cursor.Generation == report.began {
 			return report, err
 		}
 	}
 }
 
-func once(ctx context.Context, books Books, tape Tape, id sale.ID, o Options) (*Report, error) {
-	a := &audit{ctx: ctx, books: books, tape: tape, id: id, o: o, report: &Report{Sale: id, Findings: []Finding{}}}
+func once(ctx context.Context, l Ledger, streams Streams, id sale.ID, o Options) (*Report, error) {
+	a := &audit{ctx: ctx, ledger: l, streams: streams, id: id, o: o, report: &Report{Sale: id, Findings: []Finding{}}}
 	if err := a.open(); err != nil {
 		return nil, err
 	}
-	defer a.stopReading()
-	err := a.replay()
-	if err == nil {
-		err = a.finish()
+	defer a.decision.stop()
+	defer a.commit.stop()
+	if err := a.replay(); err != nil {
+		return nil, err
 	}
-	if err != nil && !errors.Is(err, errBroken) {
+	if err := a.finish(); err != nil {
 		return nil, err
 	}
 	if o.RequestsOnly {
@@ -108,38 +107,49 @@ func once(ctx context.Context, books Books, tape Tape, id sale.ID, o Options) (*
 	return a.report, a.attempts()
 }
 
-// errBroken ends a replay that cannot be continued, after its finding.
-var errBroken = errors.New("auditor: no history leads on from here")
-
 // audit is one audit under way.
 type audit struct {
-	ctx    context.Context
-	books  Books
-	tape   Tape
-	id     sale.ID
-	o      Options
-	pace   pace
-	report *Report
+	ctx     context.Context
+	ledger  Ledger
+	streams Streams
+	id      sale.ID
+	o       Options
+	pace    pace
+	report  *Report
 
 	snapshot   ledger.Snapshot
 	generation int64 // to which the replay goes, as the cursor says, or else the commits
 	upTo       end
-	broken     bool // no holes lead there
+	unsound    map[int64]bool     // holes, by generation, of which not even the row is right
+	stopped    *allocation.Cursor // where the replay could not go on; nil: nowhere
 
 	opening stream.Opening
 	engine  *allocation.Engine
 	owners  map[sale.ItemID]allocation.Decision
-	met     bool // the replay came by what was published
+	reached bool // what was published, in the replay
 
-	nextDecision func() (allocation.Decision, error, bool)
-	decision     allocation.Decision // next row of decisions
-	haveDecision bool
-	nextCommit   func() (ledger.CommitRow, error, bool)
-	commit       ledger.CommitRow // next row of commits
-	haveCommit   bool
-	last         end               // of the last commit
-	marks        []allocation.Mark // packs since then
-	stops        []func()
+	decision rows[allocation.Decision]
+	commit   rows[ledger.CommitRow]
+	last     end               // of the last commit
+	packs    []allocation.Mark // packs since then
+}
+
+// rows are the rows of a table, one after the other.
+type rows[T any] struct {
+	next T
+	more bool // there is one
+	pull func() (T, error, bool)
+	stop func()
+}
+
+func (r *rows[T]) read(all iter.Seq2[T, error]) error {
+	r.pull, r.stop = iter.Pull2(all)
+	return r.advance()
+}
+
+func (r *rows[T]) advance() (err error) {
+	r.next, err, r.more = r.pull()
+	return err
 }
 
 // end is where a commit ended.
@@ -153,19 +163,13 @@ func endOf(c *allocation.Cursor) end {
 	return end{sequence: c.Sequence, position: c.Position, chain: c.Chain}
 }
 
-func (a *audit) stopReading() {
-	for _, stop := range a.stops {
-		stop()
-	}
-}
-
 // open reads what the audit begins with.
 func (a *audit) open() error {
 	var err error
-	if a.snapshot, err = a.books.Snapshot(a.ctx, a.id); err != nil {
+	if a.snapshot, err = a.ledger.Snapshot(a.ctx, a.id); err != nil {
 		return err
 	}
-	if a.opening, err = a.tape.Opening(a.ctx, a.id); err != nil {
+	if a.opening, err = a.streams.Opening(a.ctx, a.id); err != nil {
 		return err
 	}
 	if !allocation.KnownRules(a.opening.Sale.Rules) {
@@ -181,29 +185,24 @@ func (a *audit) open() error {
 	a.engine = allocation.New(a.opening.Sale, a.opening.Message.Hash(), a.opening.Message.Time)
 	genesis := a.engine.Cursor()
 	a.last = endOf(&genesis)
-	a.meetPublished(&genesis)
+	a.comparePublished(&genesis)
 	if err := a.settle(); err != nil {
 		return err
 	}
-	var stop func()
-	a.nextDecision, stop = iter.Pull2(a.decisions())
-	a.stops = append(a.stops, stop)
-	a.nextCommit, stop = iter.Pull2(a.books.Commits(a.ctx, a.id))
-	a.stops = append(a.stops, stop)
-	return errors.Join(a.advanceDecision(), a.advanceCommit())
+	return errors.Join(a.decision.read(AllDecisions(a.ctx, a.ledger, a.id, a.upTo.position, decisionPage)), a.commit.read(a.ledger.Commits(a.ctx, a.id)))
 }
 
 // decisionPage is how many positions are read at a time, so that no session of
 // the database is busy while a paced audit rests.
 const decisionPage = 10_000
 
-// decisions yields the rows of decisions up to the cursor.
-func (a *audit) decisions() iter.Seq2[allocation.Decision, error] {
+// AllDecisions yields the rows of decisions up to a position. It reads so many
+// positions at a time.
+func AllDecisions(ctx context.Context, l Ledger, id sale.ID, upTo, size int64) iter.Seq2[allocation.Decision, error] {
 	return func(yield func(allocation.Decision, error) bool) {
-		size := int64(decisionPage)
-		for after, upTo := int64(0), a.upTo.position; after < upTo; {
+		for after := int64(0); after < upTo; {
 			page, empty := after+min(size, upTo-after), true
-			for d, err := range a.books.Decisions(a.ctx, a.id, after, page) {
+			for d, err := range l.Decisions(ctx, id, after, page) {
 				if empty = false; !yield(d, err) || err != nil {
 					return
 				}
@@ -213,11 +212,6 @@ func (a *audit) decisions() iter.Seq2[allocation.Decision, error] {
 			}
 		}
 	}
-}
-
-func (a *audit) advanceDecision() (err error) {
-	a.decision, err, a.haveDecision = a.nextDecision()
-	return err
 }
 
 // compareSale compares the row of sales with the opening record.
@@ -258,34 +252,31 @@ func possible(state sale.State, soldOut bool) bool {
 
 // replay applies the stream, generation by generation.
 func (a *audit) replay() error {
-	if a.broken {
-		return errBroken
-	}
 	holes := a.snapshot.Holes
 	for i := 0; ; i++ {
-		// What stands in the stream at a sequence belongs to the newest
+		// A message of the stream belongs to the newest
 		// generation that reads it, so a generation is replayed up to where the
 		// earliest loss after it begins.
 		last := a.upTo.sequence
 		for _, h := range holes[i:] {
 			last = min(last, h.Matching)
 		}
-		if err := a.stretch(a.engine.Cursor().Sequence+1, last); err != nil {
+		if err := a.replayMessages(a.engine.Cursor().Sequence+1, last); err != nil {
 			return err
 		}
 		if i == len(holes) {
 			return nil
 		}
-		if err := a.cross(&holes[i]); err != nil {
+		if err := a.passHole(&holes[i]); err != nil || a.stopped != nil {
 			return err
 		}
 	}
 }
 
-// stretch applies the messages from first to last.
-func (a *audit) stretch(first, last uint64) error {
+// replayMessages applies the messages from first to last.
+func (a *audit) replayMessages(first, last uint64) error {
 	next := first
-	for m, err := range a.tape.Messages(a.ctx, a.id, first, last) {
+	for m, err := range a.streams.Messages(a.ctx, a.id, first, last) {
 		if err != nil {
 			return err
 		}
@@ -328,32 +319,28 @@ func (a *audit) apply(m *stream.Message) error {
 		if d.Reason == allocation.Granted {
 			a.owners[d.Item] = *d
 		}
-		if err := a.meet(d, p.Sequence); err != nil {
+		if err := a.compareDecision(d, p.Sequence); err != nil {
 			return err
 		}
 	}
-	a.marks = append(a.marks, ledger.Short(b.Packs[0]))
-	a.meetPublished(&b.After)
-	return a.meetCommit(&b.After)
+	a.packs = append(a.packs, ledger.Short(b.Packs[0]))
+	a.comparePublished(&b.After)
+	return a.compareCommits(&b.After)
 }
 
-// meet compares a decision with the next row of decisions.
-func (a *audit) meet(d *allocation.Decision, sequence uint64) error {
+// compareDecision compares a decision with the next row of decisions.
+func (a *audit) compareDecision(d *allocation.Decision, sequence uint64) error {
 	a.report.Decisions++
-	for a.haveDecision && a.decision.Position < d.Position {
-		a.report.add(Finding{Kind: Unfounded, Table: "decisions", Row: fmt.Sprint(a.decision.Position), Position: a.decision.Position})
-		if err := a.advanceDecision(); err != nil {
-			return err
-		}
+	if err := a.dropDecisions(d.Position); err != nil {
+		return err
 	}
-	l := &a.decision
-	if a.haveDecision && *l == *d {
-		return a.advanceDecision()
+	l := &a.decision.next
+	if a.decision.more && *l == *d {
+		return a.decision.advance()
 	}
 	at := Finding{Table: "decisions", Row: fmt.Sprint(d.Position), Sequence: sequence, Position: d.Position}
-	if !a.haveDecision || l.Position > d.Position {
-		at.Kind = Missing
-		a.report.add(at)
+	if !a.decision.more || l.Position > d.Position {
+		a.report.add(at.as(Missing))
 		return nil
 	}
 	compare(a.report, at, "code_id", l.Code, d.Code)
@@ -361,23 +348,53 @@ func (a *audit) meet(d *allocation.Decision, sequence uint64) error {
 	compare(a.report, at, "user_id", l.User, d.User)
 	compare(a.report, at, "reason", l.Reason, d.Reason)
 	compare(a.report, at, "decided_at", l.At, d.At)
-	return a.advanceDecision()
+	return a.decision.advance()
 }
 
-// finish compares what is left when the stream is at its end.
-func (a *audit) finish() error {
-	r, c, l := a.report, a.engine.Cursor(), a.snapshot.Position.Cursor
-	r.Generation, r.Sequence, r.Position, r.Sold, r.Chain = c.Generation, c.Sequence, c.Position, c.Sold, hex.EncodeToString(c.Chain[:])
-	for a.haveDecision {
-		r.add(Finding{Kind: Unfounded, Table: "decisions", Row: fmt.Sprint(a.decision.Position), Position: a.decision.Position})
-		if err := a.advanceDecision(); err != nil {
+// dropDecisions reports the rows before a position that nothing has given.
+func (a *audit) dropDecisions(before int64) error {
+	for a.decision.more && a.decision.next.Position < before {
+		a.report.add(Finding{Kind: Unfounded, Table: "decisions", Row: fmt.Sprint(a.decision.next.Position), Position: a.decision.next.Position})
+		if err := a.decision.advance(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// finish compares what is left when the replay has ended.
+func (a *audit) finish() error {
+	r, c := a.report, a.engine.Cursor()
+	if a.stopped != nil {
+		c = *a.stopped
+	} else {
+		r.Chain = hex.EncodeToString(c.Chain[:])
+		if err := a.finishRows(&c); err != nil {
+			return err
+		}
+	}
+	r.Generation, r.Sequence, r.Position, r.Sold = c.Generation, c.Sequence, c.Position, c.Sold
+	a.beyond()
+	for _, err := range a.streams.Messages(a.ctx, a.id, a.snapshot.Position.Cursor.Sequence+1, math.MaxUint64) {
+		if err != nil {
+			return err
+		}
+		r.Waiting++
+	}
+	a.items(c.Position)
+	a.engine, a.owners = nil, nil // a million decisions are 100 MB, which the attempts can have
+	return nil
+}
+
+// finishRows compares the rows that are left, and the cursor with the engine's.
+func (a *audit) finishRows(c *allocation.Cursor) error {
+	if err := a.dropDecisions(math.MaxInt64); err != nil {
+		return err
 	}
 	if err := a.finishCommits(); err != nil {
 		return err
 	}
-	a.beyond()
+	r, l := a.report, a.snapshot.Position.Cursor
 	at := Finding{Table: "cursors", Row: a.id.String(), Sequence: c.Sequence, Position: c.Position}
 	compare(r, at, "generation", l.Generation, c.Generation)
 	compare(r, at, "sequence", l.Sequence, c.Sequence)
@@ -387,43 +404,43 @@ func (a *audit) finish() error {
 	compare(r, at, "pack_hash", hex.EncodeToString(l.PackHash[:]), hex.EncodeToString(c.PackHash[:]))
 	compare(r, at, "pack_time", l.PackTime, c.PackTime)
 	compare(r, at, "engine_time", l.Now, c.Now)
-	a.compareState(&c)
-	a.missPublished(&c)
-	for _, err := range a.tape.Messages(a.ctx, a.id, l.Sequence+1, math.MaxUint64) {
-		if err != nil {
-			return err
-		}
-		r.Waiting++
-	}
-	a.items()
-	a.engine, a.owners = nil, nil // a million decisions are 100 MB, which the attempts can have
+	a.compareState(c)
+	a.missedPublished(c)
 	return nil
 }
 
-// items compares the rows of items with the owners that the replay gives.
-func (a *audit) items() {
+// items compares the rows of items with the owners that the replay gives, up to
+// the position where it has ended.
+func (a *audit) items(upTo int64) {
 	for i := range a.snapshot.Items {
 		row := &a.snapshot.Items[i]
-		at := Finding{Table: "items", Row: row.Item.String(), Position: row.Position}
-		d, sold := a.owners[row.Item]
-		if row.Sale != a.id && !a.opening.Sale.Contains(row.Item) {
-			continue // of another sale: the row of sales claims too many items
+		switch d, sold := a.owners[row.Item]; {
+		case row.Sale != a.id && !a.opening.Sale.Contains(row.Item): // of another sale: the row of sales claims too many items
+		case sold:
+			a.compareItem(row, &d, 0)
+			delete(a.owners, row.Item)
+		case a.stopped == nil || row.Position <= upTo:
+			a.report.add(Finding{Kind: Unfounded, Table: "items", Row: row.Item.String(), Position: row.Position})
 		}
-		if !sold {
-			at.Kind = Unfounded
-			a.report.add(at)
-			continue
-		}
-		compare(a.report, at, "sale_id", row.Sale, a.id)
-		compare(a.report, at, "user_id", row.User, d.User)
-		compare(a.report, at, "code_id", row.Code, d.Code)
-		compare(a.report, at, "position", row.Position, d.Position)
-		compare(a.report, at, "sold_at", row.SoldAt, d.At)
-		delete(a.owners, row.Item)
 	}
 	for item := a.opening.Sale.FirstItem; item <= a.opening.Sale.LastItem(); item++ {
 		if d, left := a.owners[item]; left {
-			a.report.add(Finding{Kind: Missing, Table: "items", Row: item.String(), Position: d.Position})
+			a.compareItem(nil, &d, 0)
 		}
 	}
+}
+
+// compareItem compares the row of an item with the decision that granted it,
+// which lies in a hole or, where that is 0, in none. No row: nil.
+func (a *audit) compareItem(row *ledger.ItemRow, d *allocation.Decision, hole int64) {
+	at := Finding{Table: "items", Row: d.Item.String(), Position: d.Position, Hole: hole}
+	if row == nil {
+		a.report.add(at.as(Missing))
+		return
+	}
+	compare(a.report, at, "sale_id", row.Sale, a.id)
+	compare(a.report, at, "user_id", row.User, d.User)
+	compare(a.report, at, "code_id", row.Code, d.Code)
+	compare(a.report, at, "position", row.Position, d.Position)
+	compare(a.report, at, "sold_at", row.SoldAt, d.At)
 }

@@ -22,8 +22,8 @@ type Question struct {
 	Expires sale.Instant
 }
 
-// Desk answers what an explanation asks the ledger besides the audit.
-type Desk interface {
+// Lookup answers what an explanation asks the ledger besides the audit.
+type Lookup interface {
 	// DecisionOf returns the recorded decision of a code, or ErrNotFound.
 	DecisionOf(ctx context.Context, id code.ID) (sale.ID, allocation.Decision, error)
 	// AttemptOf returns the checkout that gave the code, or ErrNotFound.
@@ -43,7 +43,9 @@ const (
 	// NeverQueued: nothing in the stream asks with it. It was refused from the
 	// cache, or it was never sent.
 	NeverQueued Verdict = "never-queued"
-	Unknown     Verdict = "unknown" // the replay ended before the cursor
+	// Unknown: the replay had to end before the cursor, and up to there nothing was
+	// found. Of a user it is said beside what was found.
+	Unknown Verdict = "unknown"
 )
 
 // Request is one request in the queue of a sale.
@@ -73,7 +75,7 @@ type Cause struct {
 	LostTo *Request `json:"lost_to,omitempty"` // the grant that made it true
 	Grants int      `json:"grants,omitempty"`  // sold in all, or to the user
 	// Expires and Engine: the code expired before the time at which the request
-	// was decided, or the sale stands.
+	// was decided, or of the sale.
 	Expires string `json:"code_expires,omitempty"`
 	Engine  string `json:"engine_time,omitempty"`
 }
@@ -85,7 +87,7 @@ type Checkout struct {
 	Expires string `json:"code_expires"`
 }
 
-// Queue is what stands in the stream beyond the cursor, undecided.
+// Queue is what the stream has beyond the cursor, undecided.
 type Queue struct {
 	Messages int64     `json:"messages"`
 	Requests int64     `json:"requests"`
@@ -106,7 +108,7 @@ type Explanation struct {
 	Item      sale.ItemID `json:"item,omitempty"`
 	User      sale.UserID `json:"user,omitempty"`
 
-	Verdict  Verdict   `json:"verdict,omitempty"`        // of a code
+	Verdict  Verdict   `json:"verdict,omitempty"`        // of a code; else Unknown or empty
 	Requests []Request `json:"requests"`                 // those in question, the first of them
 	Total    int64     `json:"total_requests"`           // how many there are
 	Owner    *Request  `json:"owner,omitempty"`          // of an item
@@ -126,24 +128,24 @@ type Outcomes map[wire.Outcome]int
 func (x *Explanation) Agree() bool { return len(x.Disagree) == 0 }
 
 // Explain audits the sale and says what the replay shows about the question,
-// up to the cursor that stands there when it begins. Of the options, those hold
+// up to the cursor that the ledger has when it begins. Of the options, those hold
 // that say how to work.
-func Explain(ctx context.Context, books Books, tape Tape, desk Desk, id sale.ID, q Question, o Options) (*Explanation, error) {
-	w := &witness{question: q}
-	o.Watcher, o.Against, o.RequestsOnly = w, nil, true
+func Explain(ctx context.Context, l Ledger, streams Streams, lookup Lookup, id sale.ID, q Question, o Options) (*Explanation, error) {
+	t := &trail{question: q}
+	o.Watcher, o.Against, o.RequestsOnly = t, nil, true
 	x := &Explanation{Sale: id}
-	if err := x.readCheckouts(ctx, desk, w); err != nil {
+	if err := x.readCheckouts(ctx, lookup, t); err != nil {
 		return nil, err
 	}
-	report, err := Audit(ctx, books, tape, id, o)
+	report, err := Audit(ctx, l, streams, id, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := x.readQueue(ctx, tape, w); err != nil {
+	if err := x.readQueue(ctx, streams, t); err != nil {
 		return nil, err
 	}
-	x.tell(w)
-	if err := x.compare(ctx, desk, w, report); err != nil {
+	x.tell(t, report.stoppedAt > 0 || t.sequence < t.cursor.Sequence)
+	if err := x.compare(ctx, lookup, t, report); err != nil {
 		return nil, err
 	}
 	return x, nil
@@ -151,15 +153,15 @@ func Explain(ctx context.Context, books Books, tape Tape, desk Desk, id sale.ID,
 
 // readCheckouts reads what the ledger knows of checkouts. A code of which only
 // the id is given gets its claims from there.
-func (x *Explanation) readCheckouts(ctx context.Context, desk Desk, w *witness) (err error) {
-	q := &w.question
+func (x *Explanation) readCheckouts(ctx context.Context, lookup Lookup, t *trail) (err error) {
+	q := &t.question
 	if q.Code.IsZero() {
 		if q.User != "" {
-			x.Outcomes, err = desk.Outcomes(ctx, x.Sale, q.User)
+			x.Outcomes, err = lookup.Outcomes(ctx, x.Sale, q.User)
 		}
 		return err
 	}
-	a, err := desk.AttemptOf(ctx, x.Sale, q.Code)
+	a, err := lookup.AttemptOf(ctx, x.Sale, q.Code)
 	if errors.Is(err, ledger.ErrNotFound) {
 		return nil
 	}
@@ -174,10 +176,10 @@ func (x *Explanation) readCheckouts(ctx context.Context, desk Desk, w *witness) 
 	return nil
 }
 
-// readQueue looks through what stands beyond the cursor.
-func (x *Explanation) readQueue(ctx context.Context, tape Tape, w *witness) error {
-	position := w.cursor.Position
-	for m, err := range tape.Messages(ctx, x.Sale, w.cursor.Sequence+1, math.MaxUint64) {
+// readQueue reads the stream beyond the cursor.
+func (x *Explanation) readQueue(ctx context.Context, streams Streams, t *trail) error {
+	position := t.cursor.Position
+	for m, err := range streams.Messages(ctx, x.Sale, t.cursor.Sequence+1, math.MaxUint64) {
 		if err != nil {
 			return err
 		}
@@ -189,49 +191,46 @@ func (x *Explanation) readQueue(ctx context.Context, tape Tape, w *witness) erro
 		for i := range p.Requests {
 			x.Waiting.Requests++
 			position++
-			if r := &p.Requests[i]; w.concerns(r.Code, r.Item, r.User) && len(x.Waiting.Asked) < w.shown() {
+			if r := &p.Requests[i]; t.concerns(r.Code, r.Item, r.User) && len(x.Waiting.Asked) < t.shown() {
 				x.Waiting.Asked = append(x.Waiting.Asked, asked(&m, p.Edge, position, r))
-				w.learn(r)
+				t.learn(r)
 			}
 		}
 	}
 	return nil
 }
 
-// tell writes down what the witness has seen.
-func (x *Explanation) tell(w *witness) {
-	x.UUID, x.Stock, x.UserLimit, x.Sold = w.sale.UUID, w.sale.Stock, w.sale.UserLimit, w.sold
-	x.Sequence, x.Position = w.sequence, w.position
-	x.Requests, x.Total = w.requests, w.total
-	q := &w.question
-	x.Item, x.User, x.Grants = q.Item, q.User, w.grants[q.User]
+// tell writes down what was replayed; short: of a part of the sale only.
+func (x *Explanation) tell(t *trail, short bool) {
+	x.UUID, x.Stock, x.UserLimit, x.Sold = t.sale.UUID, t.sale.Stock, t.sale.UserLimit, len(t.grants)
+	x.Sequence, x.Position = t.sequence, t.position
+	x.Requests, x.Total = t.requests, t.total
+	q := &t.question
+	x.Item, x.User = q.Item, q.User
+	_, x.Grants = t.granted(0, func(r *Request) bool { return r.User == q.User })
 	switch {
+	case q.Code.IsZero() && q.Item != 0:
+		if x.Owner, _ = t.granted(1, func(r *Request) bool { return r.Item == q.Item }); x.Owner != nil {
+			return
+		}
 	case !q.Code.IsZero():
 		x.Code = q.Code.String()
-		x.judge(w)
-	case q.Item != 0:
-		x.Owner = w.owners[q.Item]
+		if t.decision != nil {
+			x.Verdict, x.Causes = t.verdict()
+			return
+		}
+		x.Causes = t.against()
+		if x.Verdict = NeverQueued; len(x.Waiting.Asked) > 0 {
+			x.Verdict = Waiting
+		}
 	}
-}
-
-// judge gives the verdict on a code and what it rests on.
-func (x *Explanation) judge(w *witness) {
-	switch {
-	case w.decision != nil:
-		x.Verdict, x.Causes = w.verdict()
-		return
-	case w.sequence < w.cursor.Sequence:
+	if short {
 		x.Verdict = Unknown
-	case len(x.Waiting.Asked) > 0:
-		x.Verdict = Waiting
-	default:
-		x.Verdict = NeverQueued
 	}
-	x.Causes = w.against()
 }
 
 // compare keeps the audit's findings that bear on the explanation.
-func (x *Explanation) compare(ctx context.Context, desk Desk, w *witness, r *Report) error {
+func (x *Explanation) compare(ctx context.Context, lookup Lookup, t *trail, r *Report) error {
 	positions := map[int64]bool{}
 	if x.Owner != nil {
 		positions[x.Owner.Position] = true
@@ -245,8 +244,8 @@ func (x *Explanation) compare(ctx context.Context, desk Desk, w *witness, r *Rep
 		}
 	}
 	if x.Code != "" {
-		// A decision that the stream does not give stands somewhere else.
-		_, d, err := desk.DecisionOf(ctx, w.question.Code)
+		// A decision that the stream does not give is at another position.
+		_, d, err := lookup.DecisionOf(ctx, t.question.Code)
 		if err != nil && !errors.Is(err, ledger.ErrNotFound) {
 			return err
 		}
@@ -255,7 +254,7 @@ func (x *Explanation) compare(ctx context.Context, desk Desk, w *witness, r *Rep
 	delete(positions, 0)
 	for _, f := range r.Findings {
 		switch {
-		case f.Kind == LostStream || f.Kind == Impossible,
+		case f.Kind == LostStream, f.Hole > 0 && f.Hole == r.stoppedAt,
 			(f.Table == "decisions" || f.Table == "items") && (positions[f.Position] || x.names(&f)):
 			x.Disagree = append(x.Disagree, f)
 		}

@@ -17,6 +17,9 @@ const (
 	Impossible Kind = "impossible" // a row that no history could give
 	Damaged    Kind = "damaged"    // a part of an archive is not as it was written
 	LostStream Kind = "lost"       // the stream lacks messages that were decided, and no hole says so
+	// NotAudited says after which position nothing was audited: the rows of a hole
+	// do not agree, and all that follows rests on them.
+	NotAudited Kind = "not audited"
 )
 
 // Finding is one mismatch.
@@ -26,11 +29,12 @@ type Finding struct {
 	Table    string  `json:"table"`
 	Row      string  `json:"row,omitempty"`   // key of the row
 	Field    string  `json:"field,omitempty"` // column
+	Hole     int64   `json:"hole,omitempty"`  // generation that the hole opens in which the row lies: no stream proves it
 	Sequence uint64  `json:"sequence,omitempty"`
 	Position int64   `json:"position,omitempty"`
 	Offset   int64   `json:"offset,omitempty"` // of the byte in an archive
-	Ledger   string  `json:"ledger,omitempty"` // what stands there
-	Stream   string  `json:"stream,omitempty"` // what should
+	Ledger   string  `json:"ledger,omitempty"` // what the row has
+	Stream   string  `json:"stream,omitempty"` // what it should have
 }
 
 // String returns the finding as one line.
@@ -39,13 +43,25 @@ func (f Finding) String() string {
 	if f.Kind == Damaged {
 		return fmt.Sprintf("sale %d: archive %s damaged: at byte %d is %s, want %s", f.Sale, f.Row, f.Offset, f.Ledger, f.Stream)
 	}
+	if f.Kind == NotAudited {
+		text += fmt.Sprintf(" after position %d", f.Position)
+	}
 	if f.Field != "" {
 		text += fmt.Sprintf(": %s is %s, the stream gives %s", f.Field, f.Ledger, f.Stream)
+	}
+	if f.Hole > 0 {
+		text += fmt.Sprintf(" (in hole %d)", f.Hole)
 	}
 	if f.Sequence > 0 {
 		text += fmt.Sprintf(" (sequence %d)", f.Sequence)
 	}
 	return text
+}
+
+// as returns a finding of that kind about the same row.
+func (f Finding) as(kind Kind) Finding {
+	f.Kind = kind
+	return f
 }
 
 // MaxFindings is how many findings a report lists; the rest is counted.
@@ -61,7 +77,7 @@ type Report struct {
 	Sequence         uint64    `json:"sequence"`
 	Position         int64     `json:"position"`
 	Sold             int       `json:"sold"`
-	Chain            string    `json:"chain"` // as replayed
+	Chain            string    `json:"chain"` // as replayed; empty: not to the end
 	Packs            int       `json:"packs"`
 	Requests         int64     `json:"requests"`
 	Decisions        int64     `json:"decisions"`
@@ -71,14 +87,14 @@ type Report struct {
 	UnprovedSold     int64     `json:"unproved_sold"`    // of these, the grants
 	Waiting          int64     `json:"waiting_messages"` // of the stream, beyond the cursor
 	Attempts         int64     `json:"attempts"`
-	AttemptsSequence uint64    `json:"attempts_sequence"`   // last message of the sale's own stream in which they were counted
+	AttemptsSequence uint64    `json:"attempts_sequence"`   // last message of the sale's stream in which they were counted
 	Unrecorded       int64     `json:"unrecorded_attempts"` // in the stream; no recorder has come to them yet
 	UnprovedAttempts int64     `json:"unproved_attempts"`   // rows whose messages went with an old stream of no sale, or with a lost tail
 	Findings         []Finding `json:"findings"`
 	Total            int       `json:"total_findings"`
 
-	began       int64 // generation at which the ledger stood when the audit began
-	ownAttempts int64 // of Attempts, those in the sale's own stream
+	began     int64 // generation at which the ledger stood when the audit began
+	stoppedAt int64 // generation of the hole at which the replay stopped; 0: none
 }
 
 // Clean reports whether ledger and stream agree.

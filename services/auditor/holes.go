@@ -2,229 +2,211 @@ package auditor
 
 import (
 	"fmt"
-	"iter"
+	"maps"
+	"math"
 	"slices"
+	"strconv"
 
 	"notsale/pkg/allocation"
+	"notsale/pkg/code"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/wire"
 )
 
-func atHole(h *ledger.HoleRow) Finding {
-	return Finding{Table: "holes", Row: fmt.Sprint(h.Generation), Sequence: h.Resume, Position: h.CursorPosition}
+// lostTail is what the ledger says of a hole. The messages are lost, so nothing
+// in it can be proved: its rows are taken from the ledger, counted as unproved,
+// and compared with the rules, the attempts, each other, and where the generation
+// ended. If they do not agree, nobody can tell which of them is wrong, and all
+// that follows rests on them: the audit stops there.
+type lostTail struct {
+	*audit
+
+	hole   *ledger.HoleRow
+	before allocation.Cursor // of the last message that was replayed
+	times  []packTimes
+	vague  bool // under rules 1 the time goes on from that of a commit that is missing
+	items  map[sale.ItemID]*ledger.ItemRow
+	issued map[code.ID]wire.Attempt // checkouts that gave the codes
+	wrong  bool                     // rows do not agree
 }
 
-// cross goes over a hole: what lies in it is taken from the ledger, as far as
-// its rows agree with each other, the rules, and the attempts.
-func (a *audit) cross(h *ledger.HoleRow) error {
+// packTimes are the engine times at which the packs of a lost commit were decided.
+type packTimes struct {
+	after, upTo int64 // positions
+	times       []sale.Instant
+}
+
+func atHole(h *ledger.HoleRow) Finding {
+	return Finding{Table: "holes", Row: fmt.Sprint(h.Generation), Hole: h.Generation, Sequence: h.Resume, Position: h.CursorPosition}
+}
+
+// passHole takes what lies in a hole from the ledger, and moves the engine into
+// the generation after it.
+func (a *audit) passHole(h *ledger.HoleRow) error {
+	l := lostTail{audit: a, hole: h, before: a.engine.Cursor(), items: map[sale.ItemID]*ledger.ItemRow{}}
+	if a.unsound[h.Generation] {
+		l.stop()
+		return nil
+	}
 	a.report.Holes++
-	before := a.engine.Cursor()
-	compare(a.report, atHole(h), "resume_sequence", h.Resume, h.Matching+1)
-	rows, err := a.endedCommits(before.Generation)
+	now, err := l.commits()
 	if err != nil {
 		return err
 	}
-	lost, err := a.settleEnd(h, rows)
+	decided, err := l.decisions()
 	if err != nil {
 		return err
-	}
-	stamps := a.crossCommits(rows, lost)
-	decisions, err := a.lostDecisions(lost.position)
-	if err != nil {
-		return err
-	}
-	settle := a.settleTime
-	if a.opening.Sale.Rules == 1 {
-		settle = a.settleHighest
-	}
-	now := settle(h, before.Now, stamps, decisions)
-	if decisions, err = a.crossDecisions(decisions, stamps); err != nil {
-		return err
-	}
-	if a.o.Watcher != nil {
-		a.o.Watcher.Crossed(h, decisions)
 	}
 	end := allocation.Cursor{
-		Generation: before.Generation, Sequence: lost.sequence, Position: lost.position, Sold: a.engine.Cursor().Sold,
-		Chain: lost.chain, PackHash: before.PackHash, PackTime: before.PackTime, Now: now,
+		Generation: l.before.Generation, Sequence: h.CursorSequence, Position: h.CursorPosition, Sold: a.engine.Cursor().Sold,
+		Chain: chainOf(h.CursorChain), PackHash: l.before.PackHash, PackTime: l.before.PackTime, Now: now,
 	}
-	if err := a.engine.Extend(end, each(nil)); err != nil {
-		at := atHole(h)
-		at.Kind, at.Ledger = Impossible, err.Error()
-		a.report.add(at)
-		return errBroken
+	if !l.wrong {
+		if err := a.engine.Extend(end, nothing); err != nil {
+			l.impossible(atHole(h), "cursor_position", fmt.Sprint(h.CursorPosition), err.Error())
+		}
+	}
+	if l.wrong {
+		l.stop()
+		return nil
+	}
+	for i := range decided {
+		if decided[i].Reason == allocation.Granted {
+			a.owners[decided[i].Item] = decided[i]
+		}
+	}
+	if a.o.Watcher != nil {
+		a.o.Watcher.Lost(h, decided)
 	}
 	return a.reopen(h, end)
 }
 
+// stop ends the replay at a hole: what follows cannot be audited.
+func (l *lostTail) stop() {
+	at := atHole(l.hole)
+	at.Kind, at.Sequence, at.Position = NotAudited, l.before.Sequence, l.before.Position
+	l.report.add(at)
+	l.report.stoppedAt, l.stopped = l.hole.Generation, &l.before
+}
+
 // reopen moves the engine into the generation after a hole.
-func (a *audit) reopen(h *ledger.HoleRow, lost allocation.Cursor) (err error) {
+func (a *audit) reopen(h *ledger.HoleRow, lost allocation.Cursor) error {
 	hole := allocation.Hole{Generation: lost.Generation + 1, Matching: h.Matching, Lost: lost}
-	if hole.Mark, err = a.one(h.Matching); err != nil {
-		return err
+	for m, err := range a.streams.Messages(a.ctx, a.id, h.Matching, h.Matching) {
+		if err != nil {
+			return err
+		}
+		hole.Mark = allocation.Mark{Time: m.Time, Hash: m.Hash()}
 	}
 	a.engine.Reopen(&hole)
 	reopened := a.engine.Cursor()
-	a.last, a.marks = endOf(&reopened), a.marks[:0]
+	a.last, a.packs = endOf(&reopened), a.packs[:0]
 	return nil
 }
 
-// endedCommits returns the rows of the generation that ended which no replayed
-// pack has met: their packs are lost.
-func (a *audit) endedCommits(generation int64) (rows []ledger.CommitRow, err error) {
-	for a.haveCommit && a.commit.Generation <= generation {
-		rows = append(rows, a.commit)
-		if err := a.advanceCommit(); err != nil {
-			return nil, err
-		}
+// differs reports a row of the hole that does not agree with another one.
+func (l *lostTail) differs(at Finding, field, is, want string) {
+	if is != want {
+		l.add(at, Differs, field, is, want)
 	}
-	return rows, nil
 }
 
-// settleEnd returns where the generation ended. The hole says it, and so does
-// the last commit; where they differ, what was chained on afterwards tells which
-// is right. Where that is lost, too, the commits are believed: they are more. A
-// wrong or missing commit is reported when it is crossed.
-func (a *audit) settleEnd(h *ledger.HoleRow, rows []ledger.CommitRow) (end, error) {
-	stored, committed := end{sequence: h.CursorSequence, position: h.CursorPosition, chain: chainOf(h.CursorChain)}, a.last
-	if n := len(rows); n > 0 {
-		committed = endOfRow(&rows[n-1])
-	}
-	if stored == committed {
-		return stored, nil
-	}
-	right, err := a.leadsOn(h, stored)
-	if err != nil || right {
-		return stored, err
-	}
-	missing := stored.sequence > committed.sequence && stored.position > committed.position && stored.chain != committed.chain
-	if missing || committed.position > a.nextEnd(h).position {
-		return stored, nil
-	}
-	at := atHole(h)
-	compare(a.report, at, "cursor_sequence", stored.sequence, committed.sequence)
-	compare(a.report, at, "cursor_position", stored.position, committed.position)
-	a.compareChain(at, "cursor_chain", h.CursorChain, committed.chain)
-	return committed, nil
+func (l *lostTail) impossible(at Finding, field, is, want string) {
+	l.add(at, Impossible, field, is, want)
 }
 
-// nextEnd is the first end that the ledger has after a hole: of a commit, at the
-// next hole, or where the cursor stands.
-func (a *audit) nextEnd(h *ledger.HoleRow) end {
-	if a.haveCommit && a.commit.Generation == h.Generation {
-		return endOfRow(&a.commit)
-	}
-	for i := range a.snapshot.Holes {
-		if next := &a.snapshot.Holes[i]; next.Generation == h.Generation+1 {
-			return end{sequence: next.CursorSequence, position: next.CursorPosition, chain: chainOf(next.CursorChain)}
-		}
-	}
-	return a.upTo
+func (l *lostTail) add(at Finding, kind Kind, field, is, want string) {
+	at.Kind, at.Field, at.Ledger, at.Stream, at.Hole = kind, field, is, want, l.hole.Generation
+	l.report.add(at)
+	l.wrong = true
 }
 
-// leadsOn reports whether a generation that ended so gives the next chain that
-// the ledger has. It does not where the messages in between are lost, too.
-func (a *audit) leadsOn(h *ledger.HoleRow, lost end) (bool, error) {
-	c := a.engine.Cursor()
-	next := a.nextEnd(h)
-	if next.sequence < h.Matching || next.sequence > a.upTo.sequence {
-		return false, nil
+// holeOf returns the hole's generation for a message that lies in it, else 0.
+func (l *lostTail) holeOf(sequence uint64) int64 {
+	if sequence > l.before.Sequence {
+		return l.hole.Generation
 	}
-	hole := allocation.Hole{Generation: h.Generation, Matching: h.Matching, Lost: allocation.Cursor{
-		Generation: c.Generation, Sequence: lost.sequence, Position: lost.position, Chain: lost.chain, Now: h.CursorTime,
-	}}
-	var known []allocation.Decision
-	for d, err := range a.books.Decisions(a.ctx, a.id, 0, lost.position) {
-		if err != nil {
-			return false, err
-		}
-		known = append(known, d)
-		if d.Reason == allocation.Granted {
-			hole.Lost.Sold++
-		}
-	}
-	engine, err := allocation.Restore(a.opening.Sale, hole.Reopen(), each(known), len(known))
-	if err != nil {
-		return false, nil // what cannot be restored leads nowhere
-	}
-	for m, err := range a.tape.Messages(a.ctx, a.id, hole.Resume(), next.sequence) {
-		if err != nil {
-			return false, err
-		}
-		p, err := wire.ReadPack(m.Sequence, m.Time, m.Data)
-		if err != nil {
-			return false, err
-		}
-		engine.Apply(p, engine.Begin())
-	}
-	return engine.Cursor().Chain == next.chain, nil
+	return 0
 }
 
-// stamp is at which times the packs of a lost commit came.
-type stamp struct {
-	row   Finding
-	upTo  int64          // position
-	times []sale.Instant // none: not known
-}
-
-// crossCommits goes over the rows of commits whose packs are lost: they must
-// lead to where the generation ended.
-func (a *audit) crossCommits(rows []ledger.CommitRow, lost end) (stamps []stamp) {
-	generation := a.engine.Cursor().Generation
-	for i := range rows {
-		at := atCommit(&rows[i])
-		a.report.Commits++
-		if rows[i].Generation < generation || rows[i].Sequence > lost.sequence {
-			at.Kind = Unfounded
-			a.report.add(at)
-			continue
+// commits compares the rows of lost commits: they must lead to where the hole says
+// that the generation ended. It returns the engine time there. A row that is
+// missing is no reason to stop: the hole itself says where all of them lead.
+func (l *lostTail) commits() (now sale.Instant, err error) {
+	h := l.hole
+	now = l.before.Now
+	for l.commit.more && l.commit.next.Generation <= l.before.Generation {
+		row, at := l.commit.next, atCommit(&l.commit.next)
+		l.report.Commits++
+		switch earlier := row.Generation < l.before.Generation; {
+		case earlier || row.Sequence <= l.last.sequence || row.Sequence > h.CursorSequence:
+			if !earlier {
+				at.Hole = h.Generation
+			}
+			l.report.add(at.as(Unfounded))
+		case !l.wrong:
+			now = l.commitRow(at, &row, now)
 		}
-		stamps = append(stamps, a.lostCommit(at, &rows[i], lost)...)
+		if err := l.commit.advance(); err != nil {
+			return now, err
+		}
 	}
-	if a.last.sequence < lost.sequence {
-		a.missingCommit(generation, lost.sequence)
-		stamps = append(stamps, stamp{upTo: lost.position})
-	}
-	return stamps
-}
-
-// lostCommit compares what a row says of lost packs with the row before, with
-// the packs that are still there, and with where the generation ended.
-func (a *audit) lostCommit(at Finding, l *ledger.CommitRow, lost end) (stamps []stamp) {
-	marks, ok := l.Marks()
-	expected := l.Sequence - a.last.sequence
-	switch n := uint64(len(marks)); {
-	case !ok || n == 0 || n > expected:
-		compare(a.report, at, "packs", fmt.Sprintf("%d bytes", len(l.Packs)), fmt.Sprintf("%d packs", expected))
-		marks = nil
-	case n < expected:
-		a.missingCommit(l.Generation, l.Sequence-n)
-		stamps = append(stamps, stamp{upTo: l.Position - int64(n)})
+	chain := chainOf(h.CursorChain)
+	switch {
+	case l.wrong:
+	case h.CursorSequence > l.last.sequence && h.CursorPosition > l.last.position && chain != l.last.chain:
+		l.missingCommit(l.before.Generation, h.CursorSequence, h.Generation)
+		now = h.CursorTime
 	default:
-		a.comparePacks(at, marks, a.marks)
+		l.differs(atHole(h), "cursor_sequence", fmt.Sprint(h.CursorSequence), fmt.Sprint(l.last.sequence))
+		l.differs(atHole(h), "cursor_position", fmt.Sprint(h.CursorPosition), fmt.Sprint(l.last.position))
+		l.differs(atHole(h), "cursor_chain", fmt.Sprintf("%x", h.CursorChain), fmt.Sprintf("%x", l.last.chain))
+		if l.vague {
+			now = h.CursorTime
+		}
+		l.differs(atHole(h), "cursor_time", h.CursorTime.String(), now.String())
 	}
-	here := endOfRow(l)
-	if here.sequence == lost.sequence {
-		compare(a.report, at, "position", here.position, lost.position)
-		a.compareChain(at, "chain", l.Chain, lost.chain)
-		here = lost
-	} else if len(l.Chain) != len(here.chain) {
-		compare(a.report, at, "chain", fmt.Sprintf("%d bytes", len(l.Chain)), fmt.Sprintf("%d bytes", len(here.chain)))
+	return now, nil
+}
+
+// commitRow compares the row of a lost commit with the one before, and with those
+// of its packs that are not lost. It returns the engine time after it.
+func (l *lostTail) commitRow(at Finding, row *ledger.CommitRow, now sale.Instant) sale.Instant {
+	packs, ok := row.Marks()
+	n, expected := uint64(len(packs)), row.Sequence-l.last.sequence
+	if !ok || n == 0 || n > expected {
+		l.differs(at, "packs", fmt.Sprintf("%d bytes", len(row.Packs)), fmt.Sprintf("%d packs", expected))
+		return now
 	}
-	s := stamp{row: at, upTo: here.position}
-	for _, m := range marks {
-		s.times = append(s.times, m.Time)
+	times := packTimes{after: l.last.position, upTo: row.Position}
+	if n < expected { // what ended in between is not there
+		l.missingCommit(row.Generation, row.Sequence-n, l.holeOf(row.Sequence-n))
+		times.after = row.Position - int64(n)
+		l.vague = l.opening.Sale.Rules == 1
+	}
+	if skip := expected - n; skip < uint64(len(l.packs)) {
+		l.comparePacks(at, packs, l.packs[skip:])
+	}
+	if len(row.Chain) != len(allocation.Hash{}) {
+		l.differs(at, "chain", fmt.Sprintf("%d bytes", len(row.Chain)), fmt.Sprintf("%d bytes", len(allocation.Hash{})))
 	}
 	// Each pack has a request at least.
-	least, most := a.last.position+int64(len(marks)), lost.position-int64(lost.sequence-l.Sequence)
-	if here.position < least || here.position > most {
-		at.Kind, at.Field, at.Ledger, at.Stream = Impossible, "position", fmt.Sprint(l.Position), fmt.Sprintf("%d to %d", least, most)
-		a.report.add(at)
-		here.position, s = least, stamp{upTo: most}
+	least, most := l.last.position+int64(expected), l.hole.CursorPosition-int64(l.hole.CursorSequence-row.Sequence)
+	if row.Position < least || row.Position > most {
+		l.impossible(at, "position", fmt.Sprint(row.Position), fmt.Sprintf("%d to %d", least, most))
 	}
-	a.last, a.marks = here, a.marks[:0]
-	return append(stamps, s)
+	for _, m := range packs {
+		if now = max(now, m.Time); l.opening.Sale.Rules > 1 { // under version 1 the highest time so far decides
+			now = m.Time
+		}
+		times.times = append(times.times, now)
+	}
+	if !l.vague {
+		l.times = append(l.times, times)
+	}
+	l.last, l.packs = endOfRow(row), l.packs[:0]
+	return now
 }
 
 func endOfRow(l *ledger.CommitRow) end {
@@ -239,90 +221,156 @@ func chainOf(stored []byte) (chain allocation.Hash) {
 	return chain
 }
 
-// settleTime returns the time of the last pack of the generation. The hole says
-// it, and so does the commit of that pack; where they differ, a decision confirms
-// the hole.
-func (a *audit) settleTime(h *ledger.HoleRow, before sale.Instant, stamps []stamp, decisions []allocation.Decision) sale.Instant {
-	last := &stamp{times: []sale.Instant{before}}
-	if n := len(stamps); n > 0 {
-		last = &stamps[n-1]
+// decisions takes the lost decisions from the ledger, and lets the engine decide
+// them again. It returns what came out.
+func (l *lostTail) decisions() (decided []allocation.Decision, err error) {
+	if err := l.dropDecisions(l.before.Position + 1); err != nil {
+		return nil, err
 	}
-	if len(last.times) == 0 { // nothing else says it
-		return h.CursorTime
-	}
-	now := last.times[len(last.times)-1]
-	if now != h.CursorTime && slices.ContainsFunc(decisions, func(d allocation.Decision) bool { return d.At == h.CursorTime }) {
-		compare(a.report, last.row, "packs", now, h.CursorTime)
-		last.times = nil
-		return h.CursorTime
-	}
-	compare(a.report, atHole(h), "cursor_time", h.CursorTime, now)
-	return now
-}
-
-// settleHighest is settleTime under version 1 of the rules, whose engine time is
-// the highest of the packs' times. It makes engine times of those in stamps.
-// Where hole and lost packs differ, a decision or another pack confirms the hole.
-func (a *audit) settleHighest(h *ledger.HoleRow, before sale.Instant, stamps []stamp, decisions []allocation.Decision) sale.Instant {
-	latest, complete := before, true
-	confirmed := slices.ContainsFunc(decisions, func(d allocation.Decision) bool { return d.At == h.CursorTime })
-	for _, s := range stamps {
-		complete = complete && len(s.times) > 0
-		confirmed = confirmed || slices.Contains(s.times, h.CursorTime)
-		for _, t := range s.times {
-			latest = max(latest, t)
+	var rows []allocation.Decision
+	for l.decision.more && l.decision.next.Position <= l.hole.CursorPosition {
+		rows = append(rows, l.decision.next)
+		if l.report.Unproved++; l.decision.next.Reason == allocation.Granted {
+			l.report.UnprovedSold++
+		}
+		if err := l.decision.advance(); err != nil {
+			return nil, err
 		}
 	}
-	end := h.CursorTime
+	if l.wrong {
+		return nil, nil
+	}
+	if err := l.findIssued(rows); err != nil {
+		return nil, err
+	}
+	for i := range l.snapshot.Items {
+		l.items[l.snapshot.Items[i].Item] = &l.snapshot.Items[i]
+	}
+	if err := l.missingGrants(rows); err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		if l.wrong {
+			return nil, nil
+		}
+		d, err := l.decide(&rows[i])
+		if err != nil {
+			return nil, err
+		}
+		decided = append(decided, d)
+	}
+	return decided, nil
+}
+
+// findIssued looks for the checkouts that gave the codes. One may be missing: the
+// stream of attempts may have lost its tail, too. Where the ledger has another
+// attempt than the stream, neither is believed: that is a finding of its own.
+func (l *lostTail) findIssued(rows []allocation.Decision) error {
+	wanted, stored := map[code.ID]bool{}, map[sale.UUID]ledger.RecordedAttempt{}
+	for i := range rows {
+		wanted[rows[i].Code] = !rows[i].Code.IsZero()
+	}
+	l.issued = map[code.ID]wire.Attempt{}
+	c := comparison{audit: l.audit}
+	_, err := c.each(1, math.MaxUint64, func(_ uint64, r ledger.RecordedAttempt) {
+		if _, twice := stored[r.ID]; !twice && r.Outcome == wire.Issued && wanted[r.Code] {
+			stored[r.ID], l.issued[r.Code] = r, r.Attempt
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for row, err := range l.ledger.Attempts(l.ctx, l.id) {
+		if err != nil {
+			return err
+		}
+		if s, known := stored[row.ID]; known && s != row {
+			delete(l.issued, s.Code)
+		}
+	}
+	return nil
+}
+
+// decide puts a lost request to the engine, in a pack of its own, and compares
+// the row with what comes out, and an item that was sold with its row.
+func (l *lostTail) decide(row *allocation.Decision) (d allocation.Decision, err error) {
+	at := Finding{Table: "decisions", Row: fmt.Sprint(row.Position), Position: row.Position}
+	c := l.engine.Cursor()
+	c.Position = row.Position - 1
+	if err := l.engine.Extend(c, nothing); err != nil {
+		return d, err
+	}
+	b := l.engine.Begin()
+	l.engine.Apply(allocation.Pack{Sequence: c.Sequence + 1, Time: row.At, Requests: []allocation.Request{{
+		Code: row.Code, Item: row.Item, User: row.User, Expires: l.claims(at, row),
+	}}}, b)
+	if len(b.Decisions) == 0 {
+		l.impossible(at, "code_id", row.Code.String(), "an earlier decision for it")
+		return d, nil
+	}
+	d = b.Decisions[0]
+	l.differs(at, "reason", row.Reason.String(), d.Reason.String())
+	l.differs(at, "decided_at", row.At.String(), d.At.String())
+	i := slices.IndexFunc(l.times, func(t packTimes) bool { return row.Position > t.after && row.Position <= t.upTo })
+	if i >= 0 && !slices.Contains(l.times[i].times, row.At) {
+		l.impossible(at, "decided_at", row.At.String(), fmt.Sprint(l.times[i].times))
+	}
+	if d.Reason == allocation.Granted && !l.wrong {
+		found := l.report.Total
+		l.compareItem(l.items[d.Item], &d, l.hole.Generation)
+		l.wrong = l.report.Total > found
+	}
+	return d, nil
+}
+
+// claims compares a row with the checkout that gave its code, if that is known,
+// and returns when the code expired. Without it, the reason tells.
+func (l *lostTail) claims(at Finding, d *allocation.Decision) (expires sale.Instant) {
+	if d.Code.IsZero() != (d.Item == 0) || d.Code.IsZero() != (d.User == "") {
+		l.impossible(at, "code_id, item_id, user_id", "some of a request", "all three, or none where it could not be read")
+	}
+	attempt, known := l.issued[d.Code]
 	switch {
-	case latest == end || latest < end && !complete: // the missing rows may say it
-	case !confirmed:
-		compare(a.report, atHole(h), "cursor_time", end, latest)
-		end = latest
-	case latest < end:
-		last := &stamps[len(stamps)-1]
-		compare(a.report, last.row, "packs", latest, end)
-		last.times = nil
+	case known:
+		l.differs(at, "item_id", strconv.FormatInt(int64(d.Item), 10), attempt.Item)
+		l.differs(at, "user_id", string(d.User), attempt.User)
+		return attempt.Expires
+	case d.Reason == allocation.CodeExpired:
+		return d.At - 1
 	}
-	a.engineTimes(stamps, decisions, before, end)
-	return end
+	return math.MaxInt64
 }
 
-// engineTimes makes engine times of the packs' times: none is before another,
-// or after the end.
-func (a *audit) engineTimes(stamps []stamp, decisions []allocation.Decision, now, end sale.Instant) {
-	for i := range stamps {
-		s := &stamps[i]
-		if len(s.times) > 0 && slices.Max(s.times) > end {
-			compare(a.report, s.row, "packs", slices.Max(s.times), end)
-			s.times = nil
-		}
-		for j := range s.times {
-			now = max(now, s.times[j])
-			s.times[j] = now
-		}
-		for j := range decisions { // the clock may have been set back after a time that is not known
-			if len(s.times) == 0 && decisions[j].Position <= s.upTo {
-				now = max(now, min(decisions[j].At, end))
-			}
+// missingGrants reports the items that were sold in the hole by their rows, at
+// positions that have no decision, if none grants them later.
+func (l *lostTail) missingGrants(rows []allocation.Decision) error {
+	sold := map[int64]sale.ItemID{} // by position
+	for item, row := range l.items {
+		_, before := l.owners[item]
+		if !before && l.opening.Sale.Contains(item) && row.Position > l.before.Position && row.Position <= l.hole.CursorPosition {
+			sold[row.Position] = item
 		}
 	}
+	for i := range rows {
+		delete(sold, rows[i].Position)
+	}
+	if len(sold) == 0 {
+		return nil
+	}
+	later := map[sale.ItemID]bool{}
+	for d, err := range l.ledger.Decisions(l.ctx, l.id, l.hole.CursorPosition, l.upTo.position) {
+		if err != nil {
+			return err
+		}
+		later[d.Item] = later[d.Item] || d.Reason == allocation.Granted
+	}
+	for _, position := range slices.Sorted(maps.Keys(sold)) {
+		if !later[sold[position]] {
+			l.add(Finding{Table: "decisions", Row: fmt.Sprint(position), Position: position}, Missing, "", "", "")
+		}
+	}
+	return nil
 }
 
-// one returns the mark of one message of the stream.
-func (a *audit) one(sequence uint64) (allocation.Mark, error) {
-	for m, err := range a.tape.Messages(a.ctx, a.id, sequence, sequence) {
-		return allocation.Mark{Time: m.Time, Hash: m.Hash()}, err
-	}
-	return allocation.Mark{}, nil
-}
-
-func each(ds []allocation.Decision) iter.Seq2[allocation.Decision, error] {
-	return func(yield func(allocation.Decision, error) bool) {
-		for _, d := range ds {
-			if !yield(d, nil) {
-				return
-			}
-		}
-	}
-}
+// nothing is no decisions.
+func nothing(func(allocation.Decision, error) bool) {}

@@ -8,20 +8,20 @@ import (
 	"notsale/services/auditor/statement"
 )
 
-// tablePublished stands for the statement in findings.
+// tablePublished is the table of the statement in findings.
 const tablePublished = "statement"
 
 func atPublished(p *statement.Statement) Finding {
 	return Finding{Table: tablePublished, Row: p.UUID.String(), Sequence: p.Sequence, Position: p.Position}
 }
 
-// meetPublished compares the replay with what was published, where it comes by.
-func (a *audit) meetPublished(c *allocation.Cursor) {
+// comparePublished compares the replay with what was published, when it is there.
+func (a *audit) comparePublished(c *allocation.Cursor) {
 	p := a.o.Against
 	if p == nil || p.Generation != c.Generation || p.Sequence != c.Sequence {
 		return
 	}
-	a.met = true
+	a.reached = true
 	r, at, s := a.report, atPublished(p), a.opening.Sale
 	compare(r, at, "installation", p.Installation, s.Installation)
 	compare(r, at, "sale", p.Sale, s.ID)
@@ -32,11 +32,11 @@ func (a *audit) meetPublished(c *allocation.Cursor) {
 	compare(r, at, "chain", hex.EncodeToString(p.Chain[:]), hex.EncodeToString(c.Chain[:]))
 }
 
-// missPublished says so if the replay has ended without having come by what was
-// published. What lies in a hole nothing proves: what the ledger says of its
+// missedPublished says so if the replay has not been where the statement was made.
+// What lies in a hole nothing proves: what the ledger says of its
 // chain counts for nothing.
-func (a *audit) missPublished(c *allocation.Cursor) {
-	if p := a.o.Against; p != nil && !a.met {
+func (a *audit) missedPublished(c *allocation.Cursor) {
+	if p := a.o.Against; p != nil && !a.reached {
 		at := atPublished(p)
 		at.Kind, at.Field = Missing, "sequence"
 		at.Ledger, at.Stream = fmt.Sprintf("%d/%d", p.Generation, p.Sequence), fmt.Sprintf("%d/%d", c.Generation, c.Sequence)
@@ -47,16 +47,16 @@ func (a *audit) missPublished(c *allocation.Cursor) {
 	}
 }
 
-// meetPublishedAttempts compares how many attempts there are with how many were
+// comparePublishedAttempts compares how many attempts there are with how many were
 // published.
-func (c *comparison) meetPublishedAttempts() {
+func (c *comparison) comparePublishedAttempts() {
 	p := c.o.Against
 	if p == nil || p.AttemptsSequence == 0 {
 		return
 	}
 	var n int64
 	for i := range c.stored {
-		if c.stored[i].sequence <= p.AttemptsSequence { // those of no sale have higher numbers
+		if c.stored[i].sequence <= p.AttemptsSequence {
 			n++
 		}
 	}
@@ -70,7 +70,7 @@ func (r *Report) Statement() (statement.Statement, error) {
 	}
 	s := statement.Statement{
 		Installation: r.Installation, Sale: r.Sale, UUID: r.UUID, Generation: r.Generation, Sequence: r.Sequence, Position: r.Position,
-		Stock: r.Stock, Sold: r.Sold, Holes: r.Holes, Unproved: r.Unproved, Attempts: r.ownAttempts, AttemptsSequence: r.AttemptsSequence,
+		Stock: r.Stock, Sold: r.Sold, Holes: r.Holes, Unproved: r.Unproved, Attempts: r.Attempts, AttemptsSequence: r.AttemptsSequence,
 		Final: r.Sold == r.Stock,
 	}
 	if _, err := hex.Decode(s.Chain[:], []byte(r.Chain)); err != nil {

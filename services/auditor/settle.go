@@ -4,14 +4,12 @@ import (
 	"fmt"
 	"slices"
 
-	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
 )
 
-// settle looks, before anything is replayed, whether cursor and holes say how
-// far and by which generations the replay goes. Where they cannot be right, the
-// commits are asked, so that a wrong row is named and the others are not. Without
-// a hole for each generation there is no history to replay.
+// settle looks, before anything is replayed, whether cursor and holes say how far
+// and through which generations the replay goes. Where they cannot be right, the
+// commits are asked, so that a wrong row is named and the others are not.
 func (a *audit) settle() error {
 	cursor, holes := &a.snapshot.Position.Cursor, a.snapshot.Holes
 	a.generation, a.upTo = cursor.Generation, endOf(cursor)
@@ -31,17 +29,17 @@ func (a *audit) settle() error {
 }
 
 // surveyCommits returns after which message the commits of each generation
-// begin. The commit that has the cursor's chain tells where the cursor stands,
+// begin. The commit that has the cursor's chain tells where the cursor is,
 // if it fits to the row before it, or to its hole.
 func (a *audit) surveyCommits() (begins map[int64]uint64, err error) {
 	begins = map[int64]uint64{}
 	var before ledger.CommitRow
-	for c, err := range a.books.Commits(a.ctx, a.id) {
+	for c, err := range a.ledger.Commits(a.ctx, a.id) {
 		if err != nil {
 			return nil, err
 		}
-		marks, _ := c.Marks()
-		begin := c.Sequence - uint64(len(marks))
+		packs, _ := c.Marks()
+		begin := c.Sequence - uint64(len(packs))
 		if _, known := begins[c.Generation]; !known {
 			begins[c.Generation] = begin
 		}
@@ -55,64 +53,56 @@ func (a *audit) surveyCommits() (begins map[int64]uint64, err error) {
 	return begins, nil
 }
 
-// settleHoles drops the holes that open no generation, and reports them and
-// those that are missing.
+// settleHoles drops the holes that open no generation, and reports them and those
+// that are missing. A missing one is replaced by a hole at which the replay
+// stops.
 func (a *audit) settleHoles(begins map[int64]uint64) {
 	var settled []ledger.HoleRow
-	next := int64(2)
+	a.unsound = map[int64]bool{}
+	missing := func(before int64) {
+		for g := int64(len(settled)) + 2; g < min(before, MaxFindings); g++ {
+			a.unsound[g] = true
+			settled = append(settled, ledger.HoleRow{Generation: g, Matching: max(begins[g], 1)})
+			a.report.add(Finding{Kind: Missing, Table: "holes", Row: fmt.Sprint(g), Hole: g})
+		}
+	}
 	for _, h := range a.snapshot.Holes {
-		if h.Generation < next || h.Generation > a.generation {
+		if h.Generation < int64(len(settled))+2 || h.Generation > a.generation {
 			at := atHole(&h)
-			at.Kind = Unfounded
+			at.Kind, at.Hole = Unfounded, 0
 			a.report.add(at)
 			continue
 		}
-		a.missingHoles(next, h.Generation)
-		next = h.Generation + 1
-		settled = append(settled, a.settleHole(h, begins))
+		missing(h.Generation)
+		begin, known := begins[h.Generation]
+		switch {
+		case h.Resume == h.Matching+1:
+		case known && begin+1 == h.Resume:
+			compare(a.report, atHole(&h), "matching_sequence", h.Matching, begin)
+			h.Matching = begin
+		default:
+			compare(a.report, atHole(&h), "resume_sequence", h.Resume, h.Matching+1)
+			if !known || begin != h.Matching {
+				a.unsound[h.Generation], h.Matching = true, min(h.Matching, h.Resume-1)
+			}
+		}
+		settled = append(settled, h)
 	}
-	a.missingHoles(next, a.generation+1)
+	missing(a.generation + 1)
 	a.snapshot.Holes = settled
-	a.broken = int64(len(settled)) != a.generation-1
-}
-
-// settleHole corrects where a hole begins, if its row says two things. The first
-// commit after it tells, or else the chain that stands next in the ledger.
-func (a *audit) settleHole(h ledger.HoleRow, begins map[int64]uint64) ledger.HoleRow {
-	if h.Resume == h.Matching+1 {
-		return h
-	}
-	begin, known := begins[h.Generation]
-	if !known {
-		hole := allocation.Hole{Generation: h.Generation, Matching: h.Resume - 1, Lost: allocation.Cursor{
-			Sequence: h.CursorSequence, Position: h.CursorPosition, Chain: chainOf(h.CursorChain),
-		}}
-		begin, known = hole.Matching, hole.Reopen().Chain == a.nextEnd(&h).chain
-	}
-	if known && begin+1 == h.Resume {
-		compare(a.report, atHole(&h), "matching_sequence", h.Matching, begin)
-		h.Matching = begin
-	}
-	return h // resume_sequence is compared when the hole is crossed
-}
-
-func (a *audit) missingHoles(from, before int64) {
-	for g := from; g < min(before, from+MaxFindings); g++ {
-		a.report.add(Finding{Kind: Missing, Table: "holes", Row: fmt.Sprint(g)})
-	}
 }
 
 // beyond reports the rows that no commit up to the cursor wrote. Where the cursor
-// itself is wrong, the replay has met those that it founds.
+// itself is wrong, those that the stream gives were compared.
 func (a *audit) beyond() {
 	for _, row := range a.snapshot.Beyond {
 		var generation int64
 		var sequence uint64
-		met := row.Table == "decisions" && row.Position >= 1 && row.Position <= a.upTo.position
+		compared := row.Table == "decisions" && row.Position >= 1 && row.Position <= a.upTo.position
 		if n, err := fmt.Sscanf(row.Key, "%d/%d", &generation, &sequence); err == nil && n == 2 {
-			met = generation < a.generation || generation == a.generation && sequence <= a.upTo.sequence
+			compared = generation < a.generation || generation == a.generation && sequence <= a.upTo.sequence
 		}
-		if !met {
+		if !compared {
 			a.report.add(Finding{Kind: Unfounded, Table: row.Table, Row: row.Key, Position: row.Position})
 		}
 	}

@@ -58,7 +58,7 @@ func newAudit() *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&a.all, "all", false, "audit every sale, and what belongs to none")
 	f.BoolVar(&a.withLedger, "ledger", false, "with --archive: audit the archived streams against the ledger, not against the rows in the archive")
-	f.StringVar(&a.against, "against", "", "file of a statement that was published about the sale, with which the replay must agree")
+	f.StringVar(&a.against, "against", "", "file of a statement that was published about the sale, which the replay must confirm")
 	f.StringVar(&a.verifier, "verifier", "", "public key of who published it, or its file (default statement.key.pub in the data folder)")
 	f.BoolVar(&a.asJSON, "json", false, "print one JSON report per line")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return asAudit(err) })
@@ -174,7 +174,7 @@ func printReport(out io.Writer, r *auditor.Report, asJSON bool) error {
 		fmt.Fprintf(&b, "no sale: %s\n  %d attempts\n", verdict(r), r.Attempts)
 	} else {
 		fmt.Fprintf(&b, "sale %d: %s\n  %d packs, %d requests, %d decisions, %d sold, %d commits, %d holes, %d attempts\n  chain %s at sequence %d\n",
-			r.Sale, verdict(r), r.Packs, r.Requests, r.Decisions, r.Sold, r.Commits, r.Holes, r.Attempts, r.Chain, r.Sequence)
+			r.Sale, verdict(r), r.Packs, r.Requests, r.Decisions, r.Sold, r.Commits, r.Holes, r.Attempts, cmp.Or(r.Chain, "not known: the replay broke off"), r.Sequence)
 	}
 	if r.Waiting > 0 {
 		fmt.Fprintf(&b, "  %d messages after that are not decided\n", r.Waiting)

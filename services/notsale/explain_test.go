@@ -493,7 +493,7 @@ func TestExplainAcrossAHole(t *testing.T) {
 	f := newFront(t, nil)
 	of := f.OpenSale(3, 2)
 	lost, late, after := f.Sign(of, 1, "ann", time.Hour), f.Sign(of, 1, "bob", time.Hour), f.Sign(of, 2, "bob", time.Hour)
-	f.Enqueue(t, of, after)
+	f.Enqueue(t, of, after, after)
 	l, s := f.Ledger("allocator"), f.Stream("allocator")
 	if _, err := l.Renew(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
@@ -539,13 +539,36 @@ func TestExplainAcrossAHole(t *testing.T) {
 	commit(pack(3))
 
 	x, text := f.explain(t, "--code", late.Text)
-	if x.Verdict != auditor.Refused || x.Requests[0].Position != 3 || !x.Causes[0].LostTo.Unproved || x.Causes[0].LostTo.Position != 2 || x.Causes[0].LostTo.User != "ann" ||
+	if x.Verdict != auditor.Refused || x.Requests[0].Position != 4 || !x.Causes[0].LostTo.Unproved || x.Causes[0].LostTo.Position != 3 || x.Causes[0].LostTo.User != "ann" ||
 		!strings.Contains(text, "lost in a hole") {
 		t.Errorf("%+v\n%s", x, text)
 	}
 	x, text = f.explain(t, "--code", lost.Text)
-	if x.Verdict != auditor.Granted || x.Total != 2 || !x.Requests[0].Unproved || x.Requests[1].Unproved || !x.Requests[1].Repeat() || x.Requests[1].Decided != 2 {
+	if x.Verdict != auditor.Granted || x.Total != 2 || !x.Requests[0].Unproved || x.Requests[1].Unproved || !x.Requests[1].Repeat() || x.Requests[1].Decided != 3 {
 		t.Errorf("%+v\n%s", x, text)
+	}
+
+	f.exec(t, `INSERT INTO decisions (sale_id, position, reason, decided_at) VALUES (1, 2, 1, now())`)
+	if r := f.audit(t, of.ID); r.Total != 1 || r.Findings[0].Kind != auditor.Unfounded || r.Findings[0].Hole != 0 {
+		t.Errorf("a decision made up where a repeat was, before the hole: %v", r.Findings)
+	}
+}
+
+// A wrong row in a hole ends the evidence there: what came before is told, and of
+// what came after nothing is claimed.
+func TestExplainUpToAWrongRowInAHole(t *testing.T) {
+	t.Parallel()
+	e := audited(t)
+	e.exec(t, `UPDATE decisions SET user_id = 'friend' WHERE sale_id = 1 AND position = 9`)
+	of := func(ask string) string { return fmt.Sprintf("--sale 1 --code %v", e.issued[ask].Code) }
+	for args, want := range map[string]string{
+		"--item 1": "sold to user ann", of("ann 3"): "REFUSED at position 7",
+		"--item 3": notKnown, "--item 6": notKnown, "--user kim --sale 1": notKnown, of("fay 5"): notKnown, of("hal 3"): notKnown, of("zoe 1"): notKnown,
+	} {
+		text, err := e.explainError(t, strings.Fields(args)...)
+		if !errors.Is(err, errFindings) || !strings.Contains(text, want) || !strings.Contains(text, "not audited after position 8") || !strings.Contains(text, "decisions 9 differs: user_id is friend") {
+			t.Errorf("%s: %v, want %q\n%s", args, err, want, text)
+		}
 	}
 }
 

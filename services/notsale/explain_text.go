@@ -50,6 +50,9 @@ func writeCode(b *strings.Builder, x *auditor.Explanation, signature string) {
 	}
 }
 
+// notKnown is said where the replay had to end.
+const notKnown = "NOT KNOWN: the replay ends before the ledger's cursor."
+
 // verdictText says what became of a code.
 func verdictText(x *auditor.Explanation) string {
 	would := "It would be refused:"
@@ -67,7 +70,7 @@ func verdictText(x *auditor.Explanation) string {
 		return "NEVER REACHED THE QUEUE: refused by an edge from the cache, or not sent. " + would
 	case auditor.Unknown:
 	}
-	return "NOT KNOWN: the replay ends before the ledger's cursor. " + would
+	return notKnown + " " + would
 }
 
 // causeText says what a refusal rests on.
@@ -93,6 +96,10 @@ func causeText(x *auditor.Explanation, c *auditor.Cause) string {
 
 func writeItem(b *strings.Builder, x *auditor.Explanation) {
 	fmt.Fprintf(b, "item %d of sale %d\n", x.Item, x.Sale)
+	if x.Owner == nil && x.Verdict == auditor.Unknown {
+		fmt.Fprintf(b, "  %s Up to there nobody bought it\n", notKnown)
+		return
+	}
 	if x.Owner == nil {
 		fmt.Fprintln(b, "  nobody's")
 		return
@@ -102,6 +109,9 @@ func writeItem(b *strings.Builder, x *auditor.Explanation) {
 
 func writeUser(b *strings.Builder, x *auditor.Explanation) {
 	fmt.Fprintf(b, "user %s in sale %d\n  %d items granted, of at most %d\n", x.User, x.Sale, x.Grants, x.UserLimit)
+	if x.Verdict == auditor.Unknown {
+		fmt.Fprintf(b, "  %s What came after is not counted\n", notKnown)
+	}
 	counts := make([]string, 0, len(x.Outcomes))
 	for _, outcome := range slices.Sorted(maps.Keys(x.Outcomes)) {
 		counts = append(counts, fmt.Sprintf("%d %s", x.Outcomes[outcome], outcome))

@@ -24,7 +24,7 @@ type recording struct {
 }
 
 // recordTape copies the streams of sales (0: only the attempts of no sale).
-func recordTape(t *testing.T, tape auditor.Tape, ids ...sale.ID) *recording {
+func recordTape(t *testing.T, tape auditor.Streams, ids ...sale.ID) *recording {
 	t.Helper()
 	r := &recording{
 		openings: map[sale.ID]stream.Opening{}, packs: map[sale.ID][]stream.Message{},
@@ -44,7 +44,7 @@ func recordTape(t *testing.T, tape auditor.Tape, ids ...sale.ID) *recording {
 	return r
 }
 
-// Sales implements auditor.Library.
+// Sales implements auditor.AllStreams.
 func (r *recording) Sales(context.Context) ([]sale.ID, error) {
 	return slices.Sorted(maps.Keys(r.openings)), nil
 }

@@ -27,7 +27,7 @@ type stamped struct {
 
 const year = 365 * 24 * time.Hour
 
-// Messages implements auditor.Tape.
+// Messages implements auditor.Streams.
 func (s stamped) Messages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
 	return func(yield func(stream.Message, error) bool) {
 		for m, err := range s.Client.Messages(ctx, id, first, last) {
@@ -90,7 +90,7 @@ func TestAPackStampedAYearAheadSpoilsOnlyItself(t *testing.T) {
 
 // decide decides what waits in a sale's stream as an allocator does, a pack a
 // commit.
-func (f *front) decide(t *testing.T, of sale.Sale, tape auditor.Tape) {
+func (f *front) decide(t *testing.T, of sale.Sale, tape auditor.Streams) {
 	t.Helper()
 	opening, err := tape.Opening(t.Context(), of.ID)
 	if err == nil {

@@ -148,6 +148,9 @@ func (l *loop) gather() (b batch, err error) {
 			l.log.Error("attempts that cannot be read are passed over", "stream", l.of, "message", m.Sequence, "error", err)
 		}
 		for i := range attempts {
+			if l.of.Sale == 0 { // of a sale whose own stream takes nothing more it is an attempt of no sale
+				attempts[i].Sale = 0
+			}
 			b.attempts = append(b.attempts, ledger.RecordedAttempt{Attempt: attempts[i], Edge: edge})
 		}
 		b.to = ledger.AttemptCursor(follow.Cursor(b.to).At(m))

@@ -190,6 +190,9 @@ func (a *Archive) plain(m *member) ([]byte, error) {
 	if err != nil {
 		return nil, a.damage(m.at, "a zstd frame", err.Error())
 	}
+	if sum := Sum(sha256.Sum256(plain)); sum != m.said.PlainSum || int64(len(plain)) != m.said.Plain {
+		return nil, a.damage(m.at, fmt.Sprintf("%d bytes decompressed, with SHA-256 %v", m.said.Plain, m.said.PlainSum), fmt.Sprintf("%d bytes, with %v", len(plain), sum))
+	}
 	a.recent[section] = recent{name: m.name, plain: plain}
 	return plain, nil
 }

@@ -24,9 +24,9 @@ import (
 	"notsale/services/servicetest"
 )
 
-func audit(t *testing.T, books auditor.Books, tape auditor.Tape, id sale.ID) *auditor.Report {
+func audit(t *testing.T, l auditor.Ledger, streams auditor.Streams, id sale.ID) *auditor.Report {
 	t.Helper()
-	r, err := auditor.Audit(t.Context(), books, tape, id, auditor.Options{})
+	r, err := auditor.Audit(t.Context(), l, streams, id, auditor.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,14 +40,14 @@ func TestAnArchiveIsAuditedAsItsSaleIs(t *testing.T) {
 		t.Error(d)
 	}
 	a := opened(t, file)
-	live, offline := audit(t, s.books, s.tape, s.of.ID), audit(t, a, a, s.of.ID)
+	live, offline := audit(t, s.ledger, s.streams, s.of.ID), audit(t, a, a, s.of.ID)
 	if !live.Clean() || live.Holes != 1 || live.Unproved != 2 || live.Attempts != 4 || live.Unrecorded != 1 {
 		t.Errorf("live %+v", live)
 	}
 	if !reflect.DeepEqual(live, offline) {
 		t.Errorf("live    %+v\noffline %+v", live, offline)
 	}
-	want, err := s.books.Snapshot(t.Context(), s.of.ID)
+	want, err := s.ledger.Snapshot(t.Context(), s.of.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestExportImportExportGivesTheSameBytes(t *testing.T) {
 	}
 	for _, cut := range []int{1, 100, 300} { // many members
 		var out bytes.Buffer
-		if _, err := write(t.Context(), &out, s.books, s.tape, s.of.ID, nil, cut); err != nil {
+		if _, err := write(t.Context(), &out, s.ledger, s.streams, s.of.ID, nil, cut); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(out.Bytes(), again(out.Bytes(), cut)) {
@@ -126,7 +126,7 @@ func TestAnArchiveOfATamperedSaleHasTheSameFindings(t *testing.T) {
 		t.Error(d)
 	}
 	a := opened(t, file)
-	live, offline := audit(t, s.books, s.tape, s.of.ID), audit(t, a, a, s.of.ID)
+	live, offline := audit(t, s.ledger, s.streams, s.of.ID), audit(t, a, a, s.of.ID)
 	if live.Total < 6 || !reflect.DeepEqual(live, offline) {
 		t.Errorf("live    %+v\noffline %+v", live, offline)
 	}
@@ -141,11 +141,11 @@ func TestAnArchiveOfAShortStreamSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	var file bytes.Buffer
-	if _, err := Write(t.Context(), &file, s.books, s.tape, s.of.ID, nil); err != nil {
+	if _, err := Write(t.Context(), &file, s.ledger, s.streams, s.of.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	a := opened(t, file.Bytes())
-	live, offline := audit(t, s.books, s.tape, s.of.ID), audit(t, a, a, s.of.ID)
+	live, offline := audit(t, s.ledger, s.streams, s.of.ID), audit(t, a, a, s.of.ID)
 	if live.Clean() || !reflect.DeepEqual(live, offline) {
 		t.Errorf("live    %+v\noffline %+v", live, offline)
 	}
@@ -153,37 +153,37 @@ func TestAnArchiveOfAShortStreamSaysSo(t *testing.T) {
 
 // meanwhile lets something happen after each thing that an export reads.
 type meanwhile struct {
-	auditor.Books
-	auditor.Tape
+	auditor.Ledger
+	auditor.Streams
 
 	happens func()
 }
 
 func (m *meanwhile) Snapshot(ctx context.Context, id sale.ID) (ledger.Snapshot, error) {
 	defer m.happens()
-	return m.Books.Snapshot(ctx, id)
+	return m.Ledger.Snapshot(ctx, id)
 }
 
 func (m *meanwhile) Recorded(ctx context.Context, id sale.ID) (ledger.Recorded, error) {
 	defer m.happens()
-	return m.Books.Recorded(ctx, id)
+	return m.Ledger.Recorded(ctx, id)
 }
 
 func (m *meanwhile) Commits(ctx context.Context, id sale.ID) iter.Seq2[ledger.CommitRow, error] {
 	m.happens() // it yields what was committed since, too
-	return m.Books.Commits(ctx, id)
+	return m.Ledger.Commits(ctx, id)
 }
 
 func (m *meanwhile) Attempts(ctx context.Context, id sale.ID) iter.Seq2[ledger.RecordedAttempt, error] {
 	return func(yield func(ledger.RecordedAttempt, error) bool) {
-		m.Books.Attempts(ctx, id)(yield)
+		m.Ledger.Attempts(ctx, id)(yield)
 		m.happens()
 	}
 }
 
 func (m *meanwhile) AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
 	return func(yield func(stream.Message, error) bool) {
-		m.Tape.AttemptMessages(ctx, id, first, last)(yield)
+		m.Streams.AttemptMessages(ctx, id, first, last)(yield)
 		m.happens()
 	}
 }
@@ -201,7 +201,7 @@ func TestASaleUnderWayIsExportedUpToItsSnapshot(t *testing.T) {
 		s.attempt(user, item, wire.ItemTaken) // waits
 	}
 	sell()
-	both := &meanwhile{s.books, s.tape, sell}
+	both := &meanwhile{s.ledger, s.streams, sell}
 	var file bytes.Buffer
 	m, err := Write(t.Context(), &file, both, both, s.of.ID, nil)
 	if err != nil {
@@ -223,7 +223,7 @@ func TestAHoleFoundMeanwhileIsAnError(t *testing.T) {
 	s := newStory(t, 3)
 	s.publish(ask(1, 1, "ann"))
 	s.decide(2)
-	both := &meanwhile{s.books, s.tape, sync.OnceFunc(func() { s.lose(ask(2, 2, "bob")) })}
+	both := &meanwhile{s.ledger, s.streams, sync.OnceFunc(func() { s.lose(ask(2, 2, "bob")) })}
 	if _, err := Write(t.Context(), &bytes.Buffer{}, both, both, s.of.ID, nil); !errors.Is(err, ErrMoved) {
 		t.Errorf("error %v", err)
 	}
@@ -267,7 +267,7 @@ func TestAnyStretchCanBeRead(t *testing.T) {
 	s := everything(t)
 	var file bytes.Buffer
 	const cut = 1 // each record is a member
-	if _, err := write(t.Context(), &file, s.books, s.tape, s.of.ID, nil, cut); err != nil {
+	if _, err := write(t.Context(), &file, s.ledger, s.streams, s.of.ID, nil, cut); err != nil {
 		t.Fatal(err)
 	}
 	a := opened(t, file.Bytes())
@@ -297,7 +297,7 @@ func TestAnyStretchCanBeRead(t *testing.T) {
 				}
 				got = append(got, d.Position)
 			}
-			for d, err := range s.books.Decisions(t.Context(), s.of.ID, after, upTo) {
+			for d, err := range s.ledger.Decisions(t.Context(), s.of.ID, after, upTo) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -315,7 +315,7 @@ func TestAFileIsThereWholeOrNotAtAll(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "sale.tar")
 	var told [2]uint64
-	m, err := Create(t.Context(), path, s.books, s.tape, s.of.ID, func(done, total uint64) { told = [2]uint64{done, total} })
+	m, err := Create(t.Context(), path, s.ledger, s.streams, s.of.ID, func(done, total uint64) { told = [2]uint64{done, total} })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // Create writes the archive of a sale into a new file, as Write does. The file
 // is there whole and durable, or not at all; only its owner can read it. An error that wraps fs.ErrExist: a
 // file of this name exists, and was not touched.
-func Create(ctx context.Context, path string, books auditor.Books, tape auditor.Tape, id sale.ID, progress auditor.Progress) (m Manifest, err error) {
+func Create(ctx context.Context, path string, l auditor.Ledger, streams auditor.Streams, id sale.ID, progress auditor.Progress) (m Manifest, err error) {
 	if err := absent(path); err != nil {
 		return Manifest{}, err
 	}
@@ -29,7 +29,7 @@ func Create(ctx context.Context, path string, books auditor.Books, tape auditor.
 	defer os.Remove(file.Name())        //nolint:errcheck // it is gone where all went well
 	defer func() { _ = file.Close() }() // closed before, where all went well
 	buffered := bufio.NewWriterSize(file, 1<<20)
-	if m, err = Write(ctx, buffered, books, tape, id, progress); err != nil {
+	if m, err = Write(ctx, buffered, l, streams, id, progress); err != nil {
 		return Manifest{}, err
 	}
 	if err := errors.Join(buffered.Flush(), file.Sync(), file.Close()); err != nil {

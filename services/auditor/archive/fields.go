@@ -3,128 +3,111 @@ package archive
 import (
 	"bytes"
 	"encoding/hex"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
+	"notsale/pkg/allocation"
 	"notsale/pkg/code"
 	"notsale/pkg/sale"
 )
 
-// row is a line of fields, which is written or read: the same functions do both,
-// so that what a record is made of is said once. Reading may accept other
+// A row is a line of fields. It is written from and read into the same list of
+// pointers, so that what a record is made of is said once. Reading may accept other
 // spellings than those that are written.
-type row struct {
-	reading bool
-	buf     []byte // what is written, or left to read without its line feed
-	begun   bool   // a field was written
-	over    bool   // the last field was read
-	bad     bool   // a field could not be read; all after it cannot either
-}
-
-// next reads a field.
-func (r *row) next() []byte {
-	if r.over {
-		r.bad = true
-		return nil
-	}
-	field, rest, more := bytes.Cut(r.buf, []byte{'\t'})
-	r.buf, r.over = rest, !more
-	return field
-}
-
-// put begins to write a field, and returns where.
-func (r *row) put() []byte {
-	if r.begun {
-		return append(r.buf, '\t')
-	}
-	r.begun = true
-	return r.buf
-}
-
-func integer[T ~int | ~int64](r *row, n *T) {
-	if !r.reading {
-		r.buf = strconv.AppendInt(r.put(), int64(*n), 10)
-		return
-	}
-	read, err := strconv.ParseInt(string(r.next()), 10, 64)
-	*n, r.bad = T(read), r.bad || err != nil
-}
-
-func unsigned[T ~uint8 | ~uint64](r *row, n *T) {
-	if !r.reading {
-		r.buf = strconv.AppendUint(r.put(), uint64(*n), 10)
-		return
-	}
-	read, err := strconv.ParseUint(string(r.next()), 10, 64)
-	*n = T(read)
-	r.bad = r.bad || err != nil || uint64(*n) != read
-}
-
-func instant(r *row, t *time.Time) {
-	at := sale.InstantOf(*t)
-	if integer(r, &at); r.reading {
-		*t = at.Time()
-	}
-}
-
-func hexed(r *row, b *[]byte) {
-	if !r.reading {
-		r.buf = hex.AppendEncode(r.put(), *b)
-		return
-	}
-	read, err := hex.AppendDecode(nil, r.next())
-	*b, r.bad = read, r.bad || err != nil
-}
-
-// fixed is hexed for bytes of a fixed number.
-func fixed(r *row, b []byte) {
-	if !r.reading {
-		hexed(r, &b)
-		return
-	}
-	field := r.next()
-	if len(field) != hex.EncodedLen(len(b)) {
-		r.bad = true
-		return
-	}
-	_, err := hex.Decode(b, field)
-	r.bad = r.bad || err != nil
-}
-
-// codeID is fixed for a code's id, which may be missing.
-func codeID(r *row, id *code.ID) {
-	switch {
-	case !r.reading && id.IsZero():
-		r.buf = r.put()
-	case r.reading && !r.over && (len(r.buf) == 0 || r.buf[0] == '\t'):
-		r.next()
-	default:
-		fixed(r, id[:])
-	}
-}
-
-func uuid(r *row, id *sale.UUID) {
-	if !r.reading {
-		r.buf = append(r.put(), id.String()...)
-		return
-	}
-	read, err := sale.ParseUUID(string(r.next()))
-	*id, r.bad = read, r.bad || err != nil
-}
 
 var (
 	escape   = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`)
 	unescape = strings.NewReplacer(`\\`, `\`, `\t`, "\t", `\n`, "\n", `\r`, "\r")
 )
 
-// text escapes what would end a field or a row.
-func text[T ~string](r *row, s *T) {
-	if !r.reading {
-		r.buf = append(r.put(), escape.Replace(string(*s))...)
-		return
+// appendRow writes a row.
+func appendRow(buf []byte, fields []any) []byte {
+	for i, field := range fields {
+		if i > 0 {
+			buf = append(buf, '\t')
+		}
+		switch f := field.(type) {
+		case *code.ID:
+			if !f.IsZero() {
+				buf = hex.AppendEncode(buf, f[:])
+			}
+		case *allocation.Hash:
+			buf = hex.AppendEncode(buf, f[:])
+		case *[]byte:
+			buf = hex.AppendEncode(buf, *f)
+		case *sale.UUID:
+			buf = append(buf, f.String()...)
+		case *time.Time:
+			buf = strconv.AppendInt(buf, int64(sale.InstantOf(*f)), 10)
+		default:
+			switch v := reflect.ValueOf(f).Elem(); {
+			case v.CanInt():
+				buf = strconv.AppendInt(buf, v.Int(), 10)
+			case v.CanUint():
+				buf = strconv.AppendUint(buf, v.Uint(), 10)
+			default:
+				buf = append(buf, escape.Replace(v.String())...)
+			}
+		}
 	}
-	if *s = T(r.next()); strings.Contains(string(*s), `\`) {
-		*s = T(unescape.Replace(string(*s)))
+	return append(buf, '\n')
+}
+
+// readRow reads a row, without its line feed, and reports whether it is one.
+func readRow(line []byte, fields []any) bool {
+	for i, field := range fields {
+		text, rest, more := bytes.Cut(line, []byte{'\t'})
+		if more != (i+1 < len(fields)) || !readField(text, field) {
+			return false
+		}
+		line = rest
 	}
+	return len(fields) > 0
+}
+
+func readField(text []byte, field any) bool {
+	switch f := field.(type) {
+	case *code.ID:
+		return len(text) == 0 || decodeHex(f[:], text) // it may be missing
+	case *allocation.Hash:
+		return decodeHex(f[:], text)
+	case *[]byte:
+		var err error
+		*f, err = hex.AppendDecode(nil, text)
+		return err == nil
+	case *sale.UUID:
+		var err error
+		*f, err = sale.ParseUUID(string(text))
+		return err == nil
+	case *time.Time:
+		var at sale.Instant
+		ok := readField(text, &at)
+		*f = at.Time()
+		return ok
+	}
+	switch v := reflect.ValueOf(field).Elem(); {
+	case v.CanInt():
+		n, err := strconv.ParseInt(string(text), 10, 64)
+		v.SetInt(n)
+		return err == nil
+	case v.CanUint():
+		n, err := strconv.ParseUint(string(text), 10, v.Type().Bits())
+		v.SetUint(n)
+		return err == nil
+	case bytes.IndexByte(text, '\\') >= 0:
+		v.SetString(unescape.Replace(string(text)))
+	default:
+		v.SetString(string(text))
+	}
+	return true
+}
+
+func decodeHex(to, text []byte) bool {
+	if len(text) != hex.EncodedLen(len(to)) {
+		return false
+	}
+	_, err := hex.Decode(to, text)
+	return err == nil
 }

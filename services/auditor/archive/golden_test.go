@@ -25,7 +25,7 @@ var recorded = map[string]string{
 func TestRecordedArchivesStayReadable(t *testing.T) {
 	if *record != "" {
 		s := everything(t)
-		if _, err := Create(t.Context(), filepath.Join("testdata", *record), s.books, s.tape, s.of.ID, nil); err != nil {
+		if _, err := Create(t.Context(), filepath.Join("testdata", *record), s.ledger, s.streams, s.of.ID, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -123,7 +123,7 @@ type Member struct {
 	PlainSum Sum    `json:"decoded_sha256"`
 }
 
-// Encode returns the manifest as it stands in the archive.
+// Encode returns the manifest as it is written.
 func (m *Manifest) Encode() []byte {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -132,7 +132,7 @@ func (m *Manifest) Encode() []byte {
 	return append(text, '\n')
 }
 
-// Sum returns the SHA-256 of the manifest, which stands for the whole archive.
+// Sum returns the SHA-256 of the manifest, by which the whole archive is known.
 func (m *Manifest) Sum() Sum { return sha256.Sum256(m.Encode()) }
 
 // SoldOut reports whether nothing was left to buy when the sale was exported.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
-	"time"
 
 	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
@@ -16,68 +15,45 @@ import (
 type codec[T any] struct {
 	// write appends a record.
 	write func(buf []byte, record *T) []byte
-	// read reads the first record of the text, and how many bytes it takes.
-	read func(text []byte) (record T, size int, ok bool)
-	// follows reports whether a record may come after another; nil: none.
+	// read reads the first record of the text, and returns how many bytes it takes.
+	read func(text []byte, record *T) (size int, ok bool)
+	// follows reports whether a record may come after another.
 	follows func(before, record *T) bool
 	// number is the record's sequence or position; nil: it has none.
-	number func(record *T) int64
+	number func(record T) int64
 }
 
-// rowsOf is the codec of rows that have these fields.
-func rowsOf[T any](fields func(*row, *T), follows func(before, record *T) bool, number func(*T) int64) codec[T] {
+// rowsOf is the codec of rows that have these fields. They are asked for with the
+// first field of the row that is read, or nil.
+func rowsOf[T any](fields func(record *T, first []byte) []any, follows func(before, record *T) bool, number func(T) int64) codec[T] {
 	return codec[T]{
-		write: func(buf []byte, record *T) []byte {
-			r := row{buf: buf}
-			fields(&r, record)
-			return append(r.buf, '\n')
-		},
-		read: func(text []byte) (record T, size int, ok bool) {
+		write: func(buf []byte, record *T) []byte { return appendRow(buf, fields(record, nil)) },
+		read: func(text []byte, record *T) (size int, ok bool) {
 			line, _, ended := bytes.Cut(text, []byte{'\n'})
-			r := row{reading: true, buf: line}
-			fields(&r, &record)
-			return record, len(line) + 1, ended && r.over && !r.bad
+			first, _, _ := bytes.Cut(line, []byte{'\t'})
+			return len(line) + 1, ended && readRow(line, fields(record, first))
 		},
 		follows: follows,
 		number:  number,
 	}
 }
 
-var decisionCodec = rowsOf(func(r *row, d *allocation.Decision) {
-	integer(r, &d.Position)
-	codeID(r, &d.Code)
-	integer(r, &d.Item)
-	text(r, &d.User)
-	unsigned(r, &d.Reason)
-	integer(r, &d.At)
+var decisionCodec = rowsOf(func(d *allocation.Decision, _ []byte) []any {
+	return []any{&d.Position, &d.Code, &d.Item, &d.User, &d.Reason, &d.At}
 }, func(before, d *allocation.Decision) bool {
-	return before == nil || before.Position < d.Position
-}, func(d *allocation.Decision) int64 { return d.Position })
+	return before.Position < d.Position
+}, func(d allocation.Decision) int64 { return d.Position })
 
-var commitCodec = rowsOf(func(r *row, c *ledger.CommitRow) {
-	integer(r, &c.Generation)
-	unsigned(r, &c.Sequence)
-	integer(r, &c.Position)
-	hexed(r, &c.Chain)
-	hexed(r, &c.Packs)
-	integer(r, &c.Epoch)
-	instant(r, &c.At)
+var commitCodec = rowsOf(func(c *ledger.CommitRow, _ []byte) []any {
+	return []any{&c.Generation, &c.Sequence, &c.Position, &c.Chain, &c.Packs, &c.Epoch, &c.At}
 }, func(before, c *ledger.CommitRow) bool {
-	return before == nil || before.Generation < c.Generation || before.Generation == c.Generation && before.Sequence < c.Sequence
+	return before.Generation < c.Generation || before.Generation == c.Generation && before.Sequence < c.Sequence
 }, nil)
 
-var attemptCodec = rowsOf(func(r *row, a *ledger.RecordedAttempt) {
-	uuid(r, &a.ID)
-	integer(r, &a.Sale)
-	integer(r, &a.At)
-	text(r, &a.User)
-	text(r, &a.Item)
-	text(r, &a.Outcome)
-	codeID(r, &a.Code)
-	integer(r, &a.Expires)
-	text(r, &a.Edge)
+var attemptCodec = rowsOf(func(a *ledger.RecordedAttempt, _ []byte) []any {
+	return []any{&a.ID, &a.Sale, &a.At, &a.User, &a.Item, &a.Outcome, &a.Code, &a.Expires, &a.Edge}
 }, func(before, a *ledger.RecordedAttempt) bool {
-	return before == nil || bytes.Compare(before.ID[:], a.ID[:]) < 0
+	return bytes.Compare(before.ID[:], a.ID[:]) < 0
 }, nil)
 
 // messageCodec is that of both streams.
@@ -88,13 +64,13 @@ var messageCodec = codec[stream.Message]{
 	},
 	read: readMessage,
 	follows: func(before, m *stream.Message) bool {
-		return before == nil || before.Sequence+1 == m.Sequence
+		return before.Sequence+1 == m.Sequence
 	},
-	number: func(m *stream.Message) int64 { return int64(m.Sequence) },
+	number: func(m stream.Message) int64 { return int64(m.Sequence) },
 }
 
 // readMessage gives a message whose data is a part of the text.
-func readMessage(text []byte) (m stream.Message, size int, ok bool) {
+func readMessage(text []byte, m *stream.Message) (size int, ok bool) {
 	head, rest, _ := bytes.Cut(text, []byte{'\n'})
 	sequence, head, _ := bytes.Cut(head, []byte{' '})
 	at, length, _ := bytes.Cut(head, []byte{' '})
@@ -105,23 +81,23 @@ func readMessage(text []byte) (m stream.Message, size int, ok bool) {
 	t, errs[1] = strconv.ParseInt(string(at), 10, 64)
 	n, errs[2] = strconv.ParseUint(string(length), 10, 32)
 	if errs != [3]error{} || n >= uint64(len(rest)) || rest[n] != '\n' {
-		return stream.Message{}, 0, false
+		return 0, false
 	}
 	m.Time, m.Data = sale.Instant(t), rest[:n:n]
-	return m, len(text) - len(rest) + int(n) + 1, true
+	return len(text) - len(rest) + int(n) + 1, true
 }
 
 // streams is what is known of the streams beside their messages.
 type streams struct {
-	created time.Time // of the sale's stream
-	floor   uint64    // see ledger.Recorded.Own
+	created int64  // of the sale's stream, in nanoseconds
+	floor   uint64 // see ledger.Recorded.Own
 }
 
 // saleTables are the kinds of records in the section sale, in their order: one of
 // each of the first three, any number of the others.
 var saleTables = []string{"sales", "cursors", "streams", "holes", "items", "beyond"}
 
-// saleRecord returns an empty record of a kind.
+// saleRecord returns an empty record of a kind; nil: of none that is known.
 func saleRecord(table string) any {
 	switch table {
 	case "sales":
@@ -159,90 +135,32 @@ func order(record any) (kind int, number int64) {
 }
 
 var saleCodec = rowsOf(saleFields, func(before, record *any) bool {
-	kind, number := order(*record)
-	if before == nil {
-		return kind == 0
-	}
 	was, last := order(*before)
-	if was < 2 {
-		return kind == was+1
-	}
+	kind, number := order(*record)
 	return kind > was || kind == was && (number > last || kind == 5)
 }, nil)
 
-func saleFields(r *row, record *any) {
-	var table string
-	if !r.reading {
-		kind, _ := order(*record)
-		table = saleTables[kind]
+func saleFields(record *any, table []byte) []any {
+	if *record == nil {
+		*record = saleRecord(string(table))
 	}
-	if text(r, &table); r.reading {
-		*record = saleRecord(table)
-	}
+	kind, _ := order(*record)
+	name := saleTables[kind]
 	switch s := (*record).(type) {
 	case *ledger.SaleRow:
-		saleRowFields(r, s)
+		o := &s.Sale
+		return []any{&name, &o.ID, &o.UUID, &o.Installation, &o.OpensAt, &o.Stock, &o.UserLimit, &o.FirstItem, &o.Seed, &o.Rules, &s.State, &s.Sold}
 	case *ledger.Position:
-		cursorFields(r, s)
+		c := &s.Cursor
+		return []any{&name, &s.Epoch, &c.Generation, &c.Sequence, &c.Position, &c.Sold, &c.Chain, &c.PackHash, &c.PackTime, &c.Now, &s.StreamCreated}
 	case *streams:
-		nanoseconds := s.created.UnixNano()
-		integer(r, &nanoseconds)
-		s.created = time.Unix(0, nanoseconds).UTC()
-		unsigned(r, &s.floor)
+		return []any{&name, &s.created, &s.floor}
 	case *ledger.HoleRow:
-		holeFields(r, s)
+		return []any{&name, &s.Generation, &s.Matching, &s.CursorSequence, &s.CursorPosition, &s.CursorChain, &s.Resume, &s.Epoch, &s.FoundAt, &s.CursorTime}
 	case *ledger.ItemRow:
-		integer(r, &s.Item)
-		integer(r, &s.Sale)
-		text(r, &s.User)
-		codeID(r, &s.Code)
-		integer(r, &s.Position)
-		integer(r, &s.SoldAt)
+		return []any{&name, &s.Item, &s.Sale, &s.User, &s.Code, &s.Position, &s.SoldAt}
 	case *ledger.RowKey:
-		text(r, &s.Table)
-		text(r, &s.Key)
-		integer(r, &s.Position)
-	default:
-		r.bad = true
+		return []any{&name, &s.Table, &s.Key, &s.Position}
 	}
-}
-
-func saleRowFields(r *row, s *ledger.SaleRow) {
-	integer(r, &s.Sale.ID)
-	uuid(r, &s.Sale.UUID)
-	uuid(r, &s.Sale.Installation)
-	instant(r, &s.Sale.OpensAt)
-	integer(r, &s.Sale.Stock)
-	integer(r, &s.Sale.UserLimit)
-	integer(r, &s.Sale.FirstItem)
-	unsigned(r, &s.Sale.Seed)
-	integer(r, &s.Sale.Rules)
-	text(r, &s.State)
-	integer(r, &s.Sold)
-}
-
-func cursorFields(r *row, p *ledger.Position) {
-	c := &p.Cursor
-	integer(r, &p.Epoch)
-	integer(r, &c.Generation)
-	unsigned(r, &c.Sequence)
-	integer(r, &c.Position)
-	integer(r, &c.Sold)
-	fixed(r, c.Chain[:])
-	fixed(r, c.PackHash[:])
-	integer(r, &c.PackTime)
-	integer(r, &c.Now)
-	instant(r, &p.StreamCreated)
-}
-
-func holeFields(r *row, h *ledger.HoleRow) {
-	integer(r, &h.Generation)
-	unsigned(r, &h.Matching)
-	unsigned(r, &h.CursorSequence)
-	integer(r, &h.CursorPosition)
-	hexed(r, &h.CursorChain)
-	unsigned(r, &h.Resume)
-	integer(r, &h.Epoch)
-	instant(r, &h.FoundAt)
-	integer(r, &h.CursorTime)
+	return nil
 }

@@ -23,12 +23,12 @@ import (
 type story struct {
 	*servicetest.Stage
 
-	t      *testing.T
-	of     sale.Sale
-	books  *ledger.Ledger
-	tape   *stream.Client
-	epoch  int64
-	engine *allocation.Engine
+	t       *testing.T
+	of      sale.Sale
+	ledger  *ledger.Ledger
+	streams *stream.Client
+	epoch   int64
+	engine  *allocation.Engine
 
 	attempts byte                 // made so far, for their ids
 	recorded ledger.AttemptCursor // of their stream
@@ -39,13 +39,13 @@ func newStory(t *testing.T, stock int) *story {
 	t.Helper()
 	s := &story{Stage: servicetest.New(t), t: t}
 	s.of = s.OpenSale(stock, 2)
-	s.books, s.tape = s.Ledger("archivist"), s.Stream("archivist")
-	leases, err := s.books.Take(t.Context(), time.Hour, nil, 1)
+	s.ledger, s.streams = s.Ledger("archivist"), s.Stream("archivist")
+	leases, err := s.ledger.Take(t.Context(), time.Hour, nil, 1)
 	if err != nil || len(leases) != 1 {
 		t.Fatalf("leases %v, %v", leases, err)
 	}
 	s.epoch = leases[0].Epoch
-	opening, err := s.tape.Opening(t.Context(), s.of.ID)
+	opening, err := s.streams.Opening(t.Context(), s.of.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func (s *story) publish(requests ...allocation.Request) {
 
 func (s *story) raw(data []byte) {
 	s.t.Helper()
-	if err := s.tape.PublishPack(s.t.Context(), s.of.ID, data); err != nil {
+	if err := s.streams.PublishPack(s.t.Context(), s.of.ID, data); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -103,7 +103,7 @@ func (s *story) decide(sequences ...uint64) {
 	s.t.Helper()
 	b := s.engine.Begin()
 	for _, sequence := range sequences {
-		m, err := s.tape.Message(s.t.Context(), s.of.ID, sequence)
+		m, err := s.streams.Message(s.t.Context(), s.of.ID, sequence)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -118,7 +118,7 @@ func (s *story) decide(sequences ...uint64) {
 
 func (s *story) commit(b *allocation.Batch) {
 	s.t.Helper()
-	if err := s.books.Commit(s.t.Context(), s.of.ID, s.epoch, b); err != nil {
+	if err := s.ledger.Commit(s.t.Context(), s.of.ID, s.epoch, b); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -135,7 +135,7 @@ func (s *story) lose(requests ...allocation.Request) {
 		Generation: 2, Matching: matching.Sequence, Lost: s.engine.Cursor(),
 		Mark: allocation.Mark{Time: matching.PackTime, Hash: matching.PackHash},
 	}
-	if err := s.books.OpenGeneration(s.t.Context(), s.of.ID, s.epoch, h); err != nil {
+	if err := s.ledger.OpenGeneration(s.t.Context(), s.of.ID, s.epoch, h); err != nil {
 		s.t.Fatal(err)
 	}
 	s.engine.Reopen(h)
@@ -150,7 +150,7 @@ func (s *story) attempt(user string, item sale.ItemID, outcome wire.Outcome) {
 	if outcome == wire.Issued {
 		a.Code, a.Expires = code.ID{s.attempts, 1}, a.At+1
 	}
-	if err := s.tape.PublishAttempts(s.t.Context(), s.of.ID, wire.AppendAttempts(nil, "edge-1", []wire.Attempt{a})); err != nil {
+	if err := s.streams.PublishAttempts(s.t.Context(), s.of.ID, wire.AppendAttempts(nil, "edge-1", []wire.Attempt{a})); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -159,13 +159,13 @@ func (s *story) attempt(user string, item sale.ItemID, outcome wire.Outcome) {
 func (s *story) record(messages int) {
 	s.t.Helper()
 	of := wire.AttemptStream{Sale: s.of.ID}
-	info, err := s.tape.AttemptInfo(s.t.Context(), of)
+	info, err := s.streams.AttemptInfo(s.t.Context(), of)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.recorded.Created = sale.InstantOf(info.Created)
 	for range messages {
-		m, err := s.tape.AttemptMessage(s.t.Context(), of, s.recorded.Sequence+1)
+		m, err := s.streams.AttemptMessage(s.t.Context(), of, s.recorded.Sequence+1)
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -174,7 +174,7 @@ func (s *story) record(messages int) {
 			s.t.Fatal(err)
 		}
 		to := ledger.AttemptCursor{Sequence: m.Sequence, Time: m.Time, Hash: m.Hash(), Created: s.recorded.Created}
-		if _, err := s.books.RecordAttempts(s.t.Context(), of, s.recorded, to, []ledger.RecordedAttempt{{Attempt: list[0], Edge: edge}}); err != nil {
+		if _, err := s.ledger.RecordAttempts(s.t.Context(), of, s.recorded, to, []ledger.RecordedAttempt{{Attempt: list[0], Edge: edge}}); err != nil {
 			s.t.Fatal(err)
 		}
 		s.recorded = to
@@ -185,7 +185,7 @@ func (s *story) record(messages int) {
 func (s *story) export() []byte {
 	s.t.Helper()
 	var file bytes.Buffer
-	m, err := Write(s.t.Context(), &file, s.books, s.tape, s.of.ID, nil)
+	m, err := Write(s.t.Context(), &file, s.ledger, s.streams, s.of.ID, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -256,6 +256,12 @@ func regions(t testing.TB, file []byte) (all []region) {
 // a section's text.
 func rebuilt(t testing.TB, file []byte, section string, change func(text []byte) []byte) []byte {
 	t.Helper()
+	return rebuiltWith(t, file, section, change, func(*Member) {})
+}
+
+// rebuiltWith is rebuilt, and changes what the manifest says of each member.
+func rebuiltWith(t testing.TB, file []byte, section string, change func(text []byte) []byte, say func(*Member)) []byte {
+	t.Helper()
 	a := opened(t, file)
 	enc, err := compressor()
 	if err != nil {
@@ -281,6 +287,7 @@ func rebuilt(t testing.TB, file []byte, section string, change func(text []byte)
 		if err := e.member(m.name, stored, plain, m.said.Records, m.said.First); err != nil {
 			t.Fatal(err)
 		}
+		say(&e.manifest.Members[i])
 	}
 	if err := e.finish(); err != nil {
 		t.Fatal(err)

@@ -138,6 +138,42 @@ func TestADamagedMemberIsNotRead(t *testing.T) {
 	}
 }
 
+// Records that are not those whose sum the manifest has are not read, though the
+// compressed bytes have theirs.
+func TestAMemberOfOtherRecordsIsNotRead(t *testing.T) {
+	s := everything(t)
+	file := s.export()
+	for name, say := range map[string]func(m *Member){
+		"sum":  func(m *Member) { m.PlainSum[5] ^= 1 },
+		"size": func(m *Member) { m.Plain++ },
+	} {
+		for _, section := range sections {
+			a := opened(t, rebuiltWith(t, file, "none", nil, func(m *Member) {
+				if sectionOf(m.Name) == section {
+					say(m)
+				}
+			}))
+			if _, err := auditor.Audit(t.Context(), a, a, s.of.ID, auditor.Options{}); !errors.Is(err, ErrDamaged) || sectionOf(damageOf(err).Member) != section {
+				t.Errorf("another %s of %s: error %v", name, section, err)
+			}
+		}
+	}
+}
+
+// Without one of the records that there is one of, the section sale is damaged,
+// not read as if that were zero.
+func TestASaleWithoutItsCursorIsNotRead(t *testing.T) {
+	file := everything(t).export()
+	for i, table := range []string{"sales", "cursors", "streams"} {
+		a := opened(t, rebuilt(t, file, sectionSale, func(text []byte) []byte {
+			return slices.Concat(slices.Delete(bytes.SplitAfter(text, []byte("\n")), i, i+1)...)
+		}))
+		if _, err := a.Snapshot(t.Context(), 1); !errors.Is(err, ErrDamaged) {
+			t.Errorf("without %s: error %v", table, err)
+		}
+	}
+}
+
 func damageOf(err error) *DamageError {
 	if d, ok := errors.AsType[*DamageError](err); ok {
 		return d
@@ -248,7 +284,7 @@ func TestABombIsNotDecompressed(t *testing.T) {
 func TestOthersReadAnArchive(t *testing.T) {
 	s := everything(t)
 	path := filepath.Join(t.TempDir(), "sale.tar")
-	m, err := Create(t.Context(), path, s.books, s.tape, s.of.ID, nil)
+	m, err := Create(t.Context(), path, s.ledger, s.streams, s.of.ID, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

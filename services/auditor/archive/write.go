@@ -13,7 +13,6 @@ import (
 
 	_ "embed" // the description of the format
 
-	"notsale/pkg/allocation"
 	"notsale/pkg/ledger"
 	"notsale/pkg/sale"
 	"notsale/pkg/stream"
@@ -27,22 +26,22 @@ var readme []byte
 // so that what was read at the end is not what the beginning spoke of. Try again.
 var ErrMoved = errors.New("archive: a hole was found in the sale's stream while it was exported")
 
-// Write writes the archive of a sale, up to the cursor that stands there when it
-// begins. progress may be nil; it is told how many of how many positions and
+// Write writes the archive of a sale, up to the cursor that the ledger has when
+// it begins. progress may be nil; it is told how many of how many positions and
 // messages were written. After an error what was written is of no use.
-func Write(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.Tape, id sale.ID, progress auditor.Progress) (Manifest, error) {
-	return write(ctx, w, books, tape, id, progress, chunkSize)
+func Write(ctx context.Context, w io.Writer, l auditor.Ledger, streams auditor.Streams, id sale.ID, progress auditor.Progress) (Manifest, error) {
+	return write(ctx, w, l, streams, id, progress, chunkSize)
 }
 
 // write is Write with members that end at another size.
-func write(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.Tape, id sale.ID, progress auditor.Progress, cut int) (Manifest, error) {
+func write(ctx context.Context, w io.Writer, l auditor.Ledger, streams auditor.Streams, id sale.ID, progress auditor.Progress, cut int) (Manifest, error) {
 	enc, err := compressor()
 	if err != nil {
 		return Manifest{}, fmt.Errorf("archive: %w", err)
 	}
 	defer func() { _ = enc.Close() }()
 	var stored []byte // reused
-	e := newExport(ctx, w, books, tape, id)
+	e := newExport(ctx, w, l, streams, id)
 	e.progress, e.cut = progress, cut
 	e.compress = func(_ string, records []byte) ([]byte, error) {
 		stored = enc.EncodeAll(records, stored[:0])
@@ -57,8 +56,8 @@ func write(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.T
 // export is one export under way.
 type export struct {
 	ctx      context.Context
-	books    auditor.Books
-	tape     auditor.Tape
+	ledger   auditor.Ledger
+	streams  auditor.Streams
 	id       sale.ID
 	progress auditor.Progress
 	out      *tar.Writer
@@ -71,27 +70,27 @@ type export struct {
 	before   uint64   // of these in the sections that are written
 }
 
-func newExport(ctx context.Context, w io.Writer, books auditor.Books, tape auditor.Tape, id sale.ID) *export {
-	return &export{ctx: ctx, books: books, tape: tape, id: id, out: tar.NewWriter(w), manifest: Manifest{Format: format, Members: []Member{}}}
+func newExport(ctx context.Context, w io.Writer, l auditor.Ledger, streams auditor.Streams, id sale.ID) *export {
+	return &export{ctx: ctx, ledger: l, streams: streams, id: id, out: tar.NewWriter(w), manifest: Manifest{Format: format, Members: []Member{}}}
 }
 
 func (e *export) run() error {
 	var err error
-	if e.snapshot, err = e.books.Snapshot(e.ctx, e.id); err != nil {
+	if e.snapshot, err = e.ledger.Snapshot(e.ctx, e.id); err != nil {
 		return err
 	}
 	if e.snapshot.Sale.Sale.ID != e.id {
 		return fmt.Errorf("archive: asked for sale %d, the ledger gives sale %d", e.id, e.snapshot.Sale.Sale.ID)
 	}
-	opening, err := e.tape.Opening(e.ctx, e.id)
+	opening, err := e.streams.Opening(e.ctx, e.id)
 	if err != nil {
 		return err
 	}
-	recorded, err := e.books.Recorded(e.ctx, e.id)
+	recorded, err := e.ledger.Recorded(e.ctx, e.id)
 	if err != nil {
 		return err
 	}
-	last, err := e.tape.LastAttempt(e.ctx, e.id)
+	last, err := e.streams.LastAttempt(e.ctx, e.id)
 	if err != nil {
 		return err
 	}
@@ -104,11 +103,19 @@ func (e *export) run() error {
 	if err := e.sections(&opening, recorded.Own); err != nil {
 		return err
 	}
-	if err := e.still(c.Generation); err != nil {
+	end, err := e.ledger.Snapshot(e.ctx, e.id)
+	if err == nil && end.Position.Cursor.Generation != c.Generation {
+		err = ErrMoved
+	}
+	if err != nil {
 		return err
 	}
 	return e.finish()
 }
+
+// decisionPage is how many positions are read at a time, about as many as a member
+// holds, so that no session of the database is busy while many are compressed.
+const decisionPage = 50_000
 
 // sections writes them in an order that holds for a sale under way, too.
 func (e *export) sections(opening *stream.Opening, floor uint64) error {
@@ -120,18 +127,20 @@ func (e *export) sections(opening *stream.Opening, floor uint64) error {
 	if counts.Commits, err = section(e, sectionCommits, commitCodec, e.commits()); err != nil {
 		return err
 	}
-	if counts.Decisions, err = section(e, sectionDecisions, decisionCodec, e.decisions()); err != nil {
+	decisions := auditor.AllDecisions(e.ctx, e.ledger, e.id, c.Position, decisionPage)
+	if counts.Decisions, err = section(e, sectionDecisions, decisionCodec, decisions); err != nil {
 		return err
 	}
 	e.before += uint64(c.Position)
-	if counts.Attempts, err = section(e, sectionAttempts, attemptCodec, e.books.Attempts(e.ctx, e.id)); err != nil {
+	if counts.Attempts, err = section(e, sectionAttempts, attemptCodec, e.ledger.Attempts(e.ctx, e.id)); err != nil {
 		return err
 	}
-	if counts.Messages, err = section(e, sectionStream, messageCodec, e.messages()); err != nil {
+	messages := e.streams.Messages(e.ctx, e.id, 1, max(c.Sequence, 1)) // the opening record at least
+	if counts.Messages, err = section(e, sectionStream, messageCodec, messages); err != nil {
 		return err
 	}
 	e.before += c.Sequence
-	counts.AttemptMessages, err = section(e, sectionAttemptsStream, messageCodec, e.tape.AttemptMessages(e.ctx, e.id, 1, math.MaxUint64))
+	counts.AttemptMessages, err = section(e, sectionAttemptsStream, messageCodec, e.streams.AttemptMessages(e.ctx, e.id, 1, math.MaxUint64))
 	return err
 }
 
@@ -141,15 +150,6 @@ func (e *export) tell(done uint64) {
 	if e.progress != nil && done < e.total {
 		e.progress(done, e.total)
 	}
-}
-
-// still makes sure that no hole was found meanwhile.
-func (e *export) still(generation int64) error {
-	s, err := e.books.Snapshot(e.ctx, e.id)
-	if err == nil && s.Position.Cursor.Generation != generation {
-		err = ErrMoved
-	}
-	return err
 }
 
 // finish writes the manifest and the end.
@@ -202,12 +202,12 @@ func section[T any](e *export, name string, c codec[T], records iter.Seq2[T, err
 		if err != nil {
 			return total, err
 		}
-		if !c.follows(before, &record) {
+		if before != nil && !c.follows(before, &record) {
 			return total, fmt.Errorf("archive: record %d of %s does not follow the one before", total+1, name)
 		}
 		before = &record
 		if m.records == 0 && c.number != nil {
-			m.first = c.number(&record)
+			m.first = c.number(record)
 		}
 		size := len(m.text)
 		if m.text = c.write(m.text, &record); len(m.text)-size > maxRecord {
@@ -221,7 +221,7 @@ func section[T any](e *export, name string, c codec[T], records iter.Seq2[T, err
 			}
 		}
 		if c.number != nil {
-			e.tell(e.before + uint64(c.number(&record)))
+			e.tell(e.before + uint64(c.number(record)))
 		}
 	}
 	return total, e.chunk(&m)
@@ -255,22 +255,17 @@ func (e *export) chunk(m *chunk) error {
 
 // sale yields the records of the section sale.
 func (e *export) sale(opening *stream.Opening, floor uint64) iter.Seq2[any, error] {
-	s := &e.snapshot
-	records := []any{&s.Sale, &s.Position, &streams{created: opening.Created, floor: floor}}
-	for i := range s.Holes {
-		records = append(records, &s.Holes[i])
-	}
-	for i := range s.Items {
-		records = append(records, &s.Items[i])
-	}
-	for i := range s.Beyond {
-		records = append(records, &s.Beyond[i])
-	}
 	return func(yield func(any, error) bool) {
-		for _, record := range records {
-			if !yield(record, nil) {
-				return
-			}
+		s := &e.snapshot
+		ok := yield(&s.Sale, nil) && yield(&s.Position, nil) && yield(&streams{created: opening.Created.UnixNano(), floor: floor}, nil)
+		for i := 0; ok && i < len(s.Holes); i++ {
+			ok = yield(&s.Holes[i], nil)
+		}
+		for i := 0; ok && i < len(s.Items); i++ {
+			ok = yield(&s.Items[i], nil)
+		}
+		for i := 0; ok && i < len(s.Beyond); i++ {
+			ok = yield(&s.Beyond[i], nil)
 		}
 	}
 }
@@ -279,7 +274,7 @@ func (e *export) sale(opening *stream.Opening, floor uint64) iter.Seq2[any, erro
 func (e *export) commits() iter.Seq2[ledger.CommitRow, error] {
 	end := &e.snapshot.Position.Cursor
 	return func(yield func(ledger.CommitRow, error) bool) {
-		for c, err := range e.books.Commits(e.ctx, e.id) {
+		for c, err := range e.ledger.Commits(e.ctx, e.id) {
 			if err == nil && (c.Generation > end.Generation || c.Generation == end.Generation && c.Sequence > end.Sequence) {
 				return
 			}
@@ -288,27 +283,4 @@ func (e *export) commits() iter.Seq2[ledger.CommitRow, error] {
 			}
 		}
 	}
-}
-
-// decisionPage is how many positions are read at a time, about as many as a member
-// holds, so that no session of the database is busy while many are compressed.
-const decisionPage = 50_000
-
-// decisions yields the decisions up to the cursor.
-func (e *export) decisions() iter.Seq2[allocation.Decision, error] {
-	upTo := e.snapshot.Position.Cursor.Position
-	return func(yield func(allocation.Decision, error) bool) {
-		for after := int64(0); after < upTo; after += decisionPage {
-			for d, err := range e.books.Decisions(e.ctx, e.id, after, min(after+decisionPage, upTo)) {
-				if !yield(d, err) || err != nil {
-					return
-				}
-			}
-		}
-	}
-}
-
-// messages yields the messages up to the cursor, the opening record at least.
-func (e *export) messages() iter.Seq2[stream.Message, error] {
-	return e.tape.Messages(e.ctx, e.id, 1, max(e.snapshot.Position.Cursor.Sequence, 1))
 }

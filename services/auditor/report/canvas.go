@@ -177,17 +177,20 @@ func step(span float64, most int) float64 {
 	return 10 * base
 }
 
-// countTicks returns ticks from 0 that reach the value, and where they end.
-// Counts have no fractions.
-func countTicks(most float64, n int) ([]tick, float64) {
-	by := math.Max(step(math.Max(most, 1), n), 1)
+// ticksTo returns ticks from 0 that reach the value, and where they end.
+func ticksTo(most, by float64, text func(float64) string) ([]tick, float64) {
 	var ticks []tick
 	for v := 0.0; ; v += by {
-		ticks = append(ticks, tick{v, short(v)})
+		ticks = append(ticks, tick{v, text(v)})
 		if v >= most-by*1e-9 {
 			return ticks, v
 		}
 	}
+}
+
+// countTicks returns those for a count, which has no fractions.
+func countTicks(most float64, n int) ([]tick, float64) {
+	return ticksTo(most, math.Max(step(math.Max(most, 1), n), 1), short)
 }
 
 // timeTicks returns ticks from a time to another one, both in microseconds, in

@@ -48,28 +48,23 @@ func (c *record) soldChart(label string) chart {
 	return draw(func(f format) *canvas {
 		ticks, top := countTicks(stock, 5)
 		p := c.overTime(f, label, c.span(), scale{from: 0, to: top}, ticks, "items sold")
-		var line, area pathData
-		x, y := p.x.at(0), p.y.at(0)
-		line.put('M', x, y)
-		area.put('M', x, y)
+		var line pathData
+		line.put('M', p.x.at(0), p.y.at(0))
 		for i, at := range c.curve.times {
-			x, y = p.x.at(float64(at)), p.y.at(float64(c.curve.level(i+1)))
-			line.put('L', x, y)
-			area.put('L', x, y)
+			line.put('L', p.x.at(float64(at)), p.y.at(float64(c.curve.level(i+1))))
 		}
 		if _, out := c.curve.soldOut(); !out {
-			x, y = p.x.at(float64(c.curve.last)), p.y.at(float64(min(c.curve.sold, c.curve.stock)))
-			line.put('L', x, y)
-			area.put('L', x, y)
+			line.put('L', p.x.at(float64(c.curve.last)), p.y.at(float64(min(c.curve.sold, c.curve.stock))))
 		}
 		line.put('H', p.right)
-		area.put('H', p.right)
+		var area pathData
+		area.WriteString(line.String())
 		area.put('V', p.bottom)
 		area.WriteByte('z')
 		p.path("area", &area)
 		p.line("stock", p.left, p.y.at(stock), p.right, p.y.at(stock))
 		p.path("curve", &line)
-		c.marks(p)
+		c.drawIncidents(p)
 		c.soldTips(p, f)
 		c.lastSold(p)
 		return p.canvas
@@ -135,7 +130,7 @@ func (c *record) flowChart(label string, t *timeline, span int64) chart {
 		for k := range kinds {
 			p.path("fill "+kinds[k].class, &paths[k])
 		}
-		c.marks(p)
+		c.drawIncidents(p)
 		for i := range columns {
 			if columns[i].total() > 0 {
 				p.column(float64(i)*float64(width), float64(i+1)*float64(width), flowTip(&columns[i], int64(i)*width, width))
@@ -159,32 +154,14 @@ func flowTip(m *moment, from, width int64) string {
 // ones.
 func waitScale(low, high int64) (s scale, ticks []tick, unit string) {
 	if low >= 0 {
-		from, to := roundDown(math.Max(float64(low), 1)), -roundDown(-math.Max(float64(high), 10))
+		from := math.Pow(10, math.Floor(math.Log10(math.Max(float64(low), 1))))
+		to := math.Max(math.Pow(10, math.Ceil(math.Log10(math.Max(float64(high), 10)))), 10*from)
 		return scale{from: from, to: to, log: true}, decades(from, to), "logarithmic"
 	}
-	span := math.Max(float64(high), 0) - float64(low)
-	ticks, unit = timeTicks(float64(low)-span/20, math.Max(float64(high), 0)+span/20, 5)
-	return scale{from: float64(low) - span/20, to: math.Max(float64(high), 0) + span/20}, ticks, unit
-}
-
-// roundDown returns the next 1, 2 or 5 times a power of ten that is not above;
-// of a negative number, not below.
-func roundDown(v float64) float64 {
-	base := math.Pow(10, math.Floor(math.Log10(math.Abs(v))+1e-9))
-	if v < 0 {
-		for _, m := range []float64{1, 2, 5} {
-			if m*base >= -v*(1-1e-9) {
-				return -m * base
-			}
-		}
-		return -10 * base
-	}
-	for _, m := range []float64{5, 2} {
-		if m*base <= v*(1+1e-9) {
-			return m * base
-		}
-	}
-	return base
+	from, to := float64(low), math.Max(float64(high), 0)
+	from, to = from-(to-from)/20, to+(to-from)/20
+	ticks, unit = timeTicks(from, to, 5)
+	return scale{from: from, to: to}, ticks, unit
 }
 
 // waitChart is how long requests waited for their commit, over time.
@@ -214,7 +191,7 @@ func (c *record) waitChart(label string) chart {
 		p.path("median", &median)
 		p.path("high", &high)
 		p.path("most", &most)
-		c.marks(p)
+		c.drawIncidents(p)
 		for i := range columns {
 			w := &columns[i].waits
 			if w.count() > 0 {
@@ -252,73 +229,54 @@ func (t *timeline) waits() (low, high int64) {
 	return low, high
 }
 
-// marks draws the takeovers and the holes into a plot over time. Those that
-// stand close to each other share a label.
-func (c *record) marks(p *plot) {
-	var near labels
-	for i, name := range c.names() {
-		in := &c.incidents[i]
-		x := p.x.at(math.Min(math.Max(float64(in.offset), 0), p.x.to))
-		class := "takeover"
-		if in.hole != nil {
-			class = "hole"
-		}
-		p.add(shape{Tag: "line", Class: "mark " + class, X: px(x), Y: px(p.top - 4), W: px(x), H: px(p.bottom), Tip: name + ": " + in.what()})
-		if len(near.names) > 0 && x-near.x > labelRoom {
-			near.draw(p)
-			near = labels{}
-		}
-		if len(near.names) == 0 {
-			near.x, near.class = x, class
-		}
-		if class == "hole" {
-			near.class = class
-		}
-		near.names = append(near.names, name)
-	}
-	near.draw(p)
-}
-
-// labels are those of incidents that stand close to each other.
-type labels struct {
-	x     float64 // of the first one
-	class string  // a hole's, if there is one
-	names []string
-}
-
 // labelRoom is how far a label is from the one before, at least: three names
 // are 8 characters.
 const labelRoom = 9 * charWidth
 
-func (l *labels) draw(p *plot) {
-	text := strings.Join(l.names, " ")
-	if n := len(l.names); n > 2 {
-		text = l.names[0] + "…" + l.names[n-1]
+// drawIncidents draws the takeovers and the holes into a plot over time. Those
+// that are close to each other share a label, a hole's if there is one.
+func (c *record) drawIncidents(p *plot) {
+	var names []string // that share a label
+	var first float64  // place of the first of them
+	var kind string
+	label := func() {
+		text := strings.Join(names, " ")
+		if n := len(names); n > 2 {
+			text = names[0] + "…" + names[n-1]
+		}
+		half := float64(len([]rune(text))) * charWidth / 2
+		if text != "" {
+			p.text(math.Min(math.Max(first, half), float64(p.W)-half), p.top-8, kind+"-name", "middle", text)
+		}
+		names, kind = nil, ""
 	}
-	half := float64(len([]rune(text))) * charWidth / 2
-	if text != "" {
-		p.text(math.Min(math.Max(l.x, half), float64(p.W)-half), p.top-8, l.class+"-name", "middle", text)
-	}
-}
-
-// names are what the incidents are called: T1 for a takeover, H1 for a hole.
-func (c *record) names() []string {
-	var list []string
-	takeovers, holes := 0, 0
 	for i := range c.incidents {
-		if c.incidents[i].hole != nil {
-			holes++
-			list = append(list, fmt.Sprintf("H%d", holes))
-		} else {
-			takeovers++
-			list = append(list, fmt.Sprintf("T%d", takeovers))
+		in := &c.incidents[i]
+		x := p.x.at(math.Min(math.Max(float64(in.Offset), 0), p.x.to))
+		p.add(shape{Tag: "line", Class: "mark " + in.Class(), X: px(x), Y: px(p.top - 4), W: px(x), H: px(p.bottom), Tip: in.Name + ": " + in.What()})
+		if len(names) > 0 && x-first > labelRoom {
+			label()
+		}
+		if len(names) == 0 {
+			first = x
+		}
+		if names = append(names, in.Name); kind != "hole" {
+			kind = in.Class()
 		}
 	}
-	return list
+	label()
 }
 
-// what says what happened.
-func (i *incident) what() string {
+// Class is what the style calls it.
+func (i incident) Class() string {
+	if i.hole != nil {
+		return "hole"
+	}
+	return "takeover"
+}
+
+// What says what happened.
+func (i incident) What() string {
 	if h := i.hole; h != nil {
 		return fmt.Sprintf("a hole in the stream: %s that had been decided were lost; generation %d begins, and the ledger alone speaks for %s",
 			counted(int64(h.messages), "message"), h.generation, counted(h.unproved, "decision"))

@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -42,7 +43,7 @@ type record struct {
 	race     []contest // by item
 
 	waits      waits // of requests, from the stream's time to the commit's
-	unmeasured int64 // requests whose commit was not met
+	unmeasured int64 // requests whose commit is not known
 	pending    pending
 
 	commitPacks, commitRequests, commitDecisions sizes
@@ -59,8 +60,8 @@ type record struct {
 
 // edge is what came from one edge.
 type edge struct {
-	name            string
-	packs, requests int64
+	Name            string
+	Packs, Requests int64
 }
 
 // maxEdges bounds how many edges are told apart: anybody who may publish can
@@ -89,8 +90,9 @@ const maxIncidents = 64
 
 // incident is a takeover or a hole.
 type incident struct {
-	at     time.Time // Postgres's clock
-	offset int64
+	Name   string    // T1 of the first takeover, H1 of the first hole
+	At     time.Time // Postgres's clock
+	Offset int64
 	pause  time.Duration // since the commit before; 0: not known
 	from   int64         // epoch before
 	to     int64
@@ -134,7 +136,7 @@ func (c *curve) soldOut() (offset int64, ok bool) {
 	return c.times[len(c.times)-1], true
 }
 
-// peak finds the busiest stretch of peakWidth.
+// peak finds the busiest peakWidth.
 type peak struct {
 	slot, n, most int64
 }
@@ -149,7 +151,7 @@ func (p *peak) add(offset, n int64) {
 	p.most = max(p.most, p.n)
 }
 
-// perSecond returns the rate of the busiest stretch.
+// perSecond returns the rate of the busiest one.
 func (p *peak) perSecond() int64 { return p.most * int64(time.Second/peakWidth) }
 
 // Opened starts anew.
@@ -185,8 +187,8 @@ func (c *Collector) Packed(m *stream.Message, p *allocation.Pack, b *allocation.
 	c.packRequests.add(n)
 	c.packBytes.add(int64(len(m.Data)))
 	from := c.edge(p.Edge)
-	from.packs++
-	from.requests += n
+	from.Packs++
+	from.Requests += n
 	c.pending.packs++
 	c.pending.requests += n
 	c.pending.decide += int64(len(b.Decisions))
@@ -201,8 +203,8 @@ func (c *record) edge(name string) *edge {
 		return &c.moreEdges
 	}
 	if e == nil {
-		e = &edge{name: strings.Clone(name)}
-		c.edges[e.name] = e
+		e = &edge{Name: strings.Clone(name)}
+		c.edges[e.Name] = e
 	}
 	return e
 }
@@ -266,7 +268,7 @@ func (c *Collector) Committed(l *ledger.CommitRow) {
 func (c *record) term(epoch int64, at time.Time) {
 	if c.epoch != 0 && c.epoch != epoch {
 		c.takeovers++
-		taken := incident{at: at, from: c.epoch, to: epoch}
+		taken := incident{Name: fmt.Sprintf("T%d", c.takeovers), At: at, from: c.epoch, to: epoch}
 		if !c.committed.IsZero() {
 			taken.pause = at.Sub(c.committed)
 		}
@@ -276,14 +278,14 @@ func (c *record) term(epoch int64, at time.Time) {
 }
 
 func (c *record) note(i incident) {
-	i.offset = int64(sale.InstantOf(i.at) - c.first)
+	i.Offset = int64(sale.InstantOf(i.At) - c.first)
 	if len(c.incidents) < maxIncidents {
 		c.incidents = append(c.incidents, i)
 	}
 }
 
-// Crossed adds a hole and what the ledger says was decided in it.
-func (c *Collector) Crossed(h *ledger.HoleRow, unproved []allocation.Decision) {
+// Lost adds a hole and what the ledger says was decided in it.
+func (c *Collector) Lost(h *ledger.HoleRow, unproved []allocation.Decision) {
 	for i := range unproved {
 		c.decide(&unproved[i], c.offset(unproved[i].At))
 	}
@@ -291,7 +293,7 @@ func (c *Collector) Crossed(h *ledger.HoleRow, unproved []allocation.Decision) {
 	c.term(h.Epoch, h.FoundAt)
 	c.holes++
 	lost := h.CursorSequence - min(h.Matching, h.CursorSequence)
-	c.note(incident{at: h.FoundAt, from: h.Epoch, to: h.Epoch, hole: &hole{generation: h.Generation, messages: lost, unproved: int64(len(unproved))}})
+	c.note(incident{Name: fmt.Sprintf("H%d", c.holes), At: h.FoundAt, from: h.Epoch, to: h.Epoch, hole: &hole{generation: h.Generation, messages: lost, unproved: int64(len(unproved))}})
 	c.unmeasured += c.pending.requests
 	c.pending = pending{list: c.pending.list[:0]}
 }
@@ -312,7 +314,7 @@ func (c *record) busiest() []*edge {
 		list = append(list, e)
 	}
 	slices.SortFunc(list, func(x, y *edge) int {
-		return cmp.Or(cmp.Compare(y.requests, x.requests), strings.Compare(x.name, y.name))
+		return cmp.Or(cmp.Compare(y.Requests, x.Requests), strings.Compare(x.Name, y.Name))
 	})
 	return list
 }

@@ -6,64 +6,68 @@ import (
 	"strings"
 )
 
-// smallFormat is that of the charts which stand side by side.
+// smallFormat is that of charts side by side.
 var smallFormat = format{class: "small", width: 340, height: 210}
 
-// shareTicks returns ticks for a share, in percent.
-func shareTicks(most float64) ([]tick, float64) {
-	by, ticks := step(most, 4), []tick(nil)
-	for v := 0.0; ; v += by {
-		ticks = append(ticks, tick{v, digits(v, 4) + "%"})
-		if v >= most*(1-1e-9) {
-			return ticks, v
+// bar is a column of a distribution: how many there were of what it is called.
+type bar struct {
+	from, to float64 // on the axis
+	n        int64
+	name     string
+}
+
+// distribution draws bars as shares of all of them.
+func distribution(f format, label string, x scale, list []bar, noun string, xTicks []tick, xTitle, yTitle string) *plot {
+	total, most := int64(0), int64(0)
+	for _, b := range list {
+		total, most = total+b.n, max(most, b.n)
+	}
+	share := func(n int64) float64 { return 100 * float64(n) / float64(max(total, 1)) }
+	yTicks, top := ticksTo(share(most), step(share(most), 4), func(v float64) string { return digits(v, 4) + "%" })
+	p := newPlot(f, label, x, scale{from: 0, to: top}, xTicks, yTicks, xTitle, yTitle)
+	var bars pathData
+	for _, b := range list {
+		if x, y := p.x.at(b.from)+1, p.y.at(share(b.n)); b.n > 0 {
+			bars.box(x, y, math.Max(p.x.at(b.to)-x-1, 1), p.bottom-y)
 		}
 	}
+	p.path("bars", &bars)
+	for _, b := range list {
+		p.column(b.from, b.to, fmt.Sprintf("%s: %s, %s%%", b.name, counted(b.n, noun), digits(share(b.n), 3)))
+	}
+	return p
 }
 
 // spreadChart is how long requests waited for their commit, by length. Those
-// below zero stand in a column of their own.
+// below zero have a column of their own.
 func (w *waits) spreadChart(label string) chart {
-	list, negative := w.bins()
-	n, most := float64(max(w.count(), 1)), 0.0
+	var list []bar
+	bins, negative := w.bins()
+	from, to := bins[0].from, bins[len(bins)-1].to
+	x := scale{from: from, to: to, log: true}
+	ticks := decades(from, to)
 	if negative > 0 {
-		gap := edgeOf(1)
-		list = append([]bin{{from: list[0].from / gap / gap / gap, to: list[0].from / gap, n: negative}}, list...)
+		x.from = from / math.Pow(edgeOf(1), 3)
+		list = []bar{{x.from, from / edgeOf(1), negative, "below 0, down to " + lasting(w.low)}}
 	}
-	for _, b := range list {
-		most = math.Max(most, 100*float64(b.n)/n)
+	for _, b := range bins {
+		list = append(list, bar{b.from, b.to, b.n, fmt.Sprintf("%s to %s", lasting(int64(b.from)), lasting(int64(b.to)))})
 	}
-	yTicks, top := shareTicks(most)
-	from, to := list[0].from, list[len(list)-1].to
 	return draw(func(f format) *canvas {
 		f.height *= 0.8
-		ticks := spaced(decades(from, to), f, from, to)
+		ticks := spaced(ticks, f, x)
 		if negative > 0 {
-			ticks = spaced(decades(list[1].from, to), f, from, to)
 			ticks = append(ticks, tick{math.Sqrt(list[0].from * list[0].to), "below 0"})
 		}
-		p := newPlot(f, label, scale{from: from, to: to, log: true}, scale{from: 0, to: top}, ticks, yTicks, "time from stream to commit, logarithmic", "share of requests")
-		var bars pathData
-		for _, b := range list {
-			x, y := p.x.at(b.from)+1, p.y.at(100*float64(b.n)/n)
-			bars.box(x, y, math.Max(p.x.at(b.to)-x-1, 1), p.bottom-y)
-		}
-		p.path("bars", &bars)
+		p := distribution(f, label, x, list, "request", ticks, "time from stream to commit, logarithmic", "share of requests")
 		w.percentileLines(p)
-		for i, b := range list {
-			name := fmt.Sprintf("%s to %s", lasting(int64(b.from)), lasting(int64(b.to)))
-			if negative > 0 && i == 0 {
-				name = "below 0, down to " + lasting(w.low)
-			}
-			p.column(b.from, b.to, fmt.Sprintf("%s: %s, %s%%", name, counted(b.n, "request"), digits(100*float64(b.n)/n, 3)))
-		}
 		return p.canvas
 	})
 }
 
 // spaced leaves out the ticks that would run into the one before.
-func spaced(ticks []tick, f format, from, to float64) []tick {
-	s := scale{from: from, to: to, a: 0, b: f.width - 60, log: true}
-	var list []tick
+func spaced(ticks []tick, f format, s scale) (list []tick) {
+	s.b = f.width - 60
 	free := math.Inf(-1)
 	for _, t := range ticks {
 		half := float64(len([]rune(t.text))) * charWidth / 2
@@ -77,29 +81,19 @@ func spaced(ticks []tick, f format, from, to float64) []tick {
 
 // percentileLines marks p50 and p99, where they are above zero.
 func (w *waits) percentileLines(p *plot) {
-	for _, q := range []struct {
-		percent       float64
-		class, anchor string
-		shift         float64
-	}{{50, "median", "end", -5}, {99, "high", "start", 5}} {
-		us := float64(w.percentile(q.percent))
+	for i, class := range []string{"median", "high"} {
+		percent := []float64{50, 99}[i]
+		us := float64(w.percentile(percent))
 		if us < p.x.from || us <= 0 {
 			continue
 		}
 		x := p.x.at(us)
-		p.line(q.class, x, p.top-6, x, p.bottom)
-		anchor, shift := q.anchor, q.shift
-		if anchor == "end" && x < 90 {
-			anchor, shift = "start", 5
-		}
-		if anchor == "start" && q.percent > 50 && x > float64(p.W)-90 {
+		p.line(class, x, p.top-6, x, p.bottom)
+		anchor, shift := "start", 5.0
+		if i == 0 && x >= 90 || i == 1 && x > float64(p.W)-90 {
 			anchor, shift = "end", -5
 		}
-		y := p.top - 10
-		if q.percent > 50 {
-			y += lineHeight
-		}
-		p.text(x+shift, y, "note", anchor, fmt.Sprintf("p%v %s", q.percent, lasting(int64(us))))
+		p.text(x+shift, p.top-10+float64(i)*lineHeight, "note", anchor, fmt.Sprintf("p%v %s", percent, lasting(int64(us))))
 	}
 }
 
@@ -112,35 +106,16 @@ func (s *sizes) sizeChart(what, unit string, bytes bool) *canvas {
 		}
 		last++
 	}
-	most := 0.0
-	for _, n := range s.bins[first : last+1] {
-		most = math.Max(most, 100*float64(n)/float64(s.n))
-	}
-	yTicks, top := shareTicks(most)
-	label := fmt.Sprintf("%s: %s on average, %s at most", what, amount(s.mean(), bytes), amount(float64(s.most), bytes))
-	p := newPlot(smallFormat, label, scale{from: float64(first), to: float64(last + 1)}, scale{from: 0, to: top}, nil, yTicks, "up to so many "+unit, "share of "+strings.ToLower(strings.Fields(what)[0]))
-	var bars pathData
-	free := math.Inf(-1)
-	for b := first; b <= last; b++ {
-		_, to := rangeOf(b)
-		x, end, share := p.x.at(float64(b)), p.x.at(float64(b+1)), 100*float64(s.bins[b])/float64(s.n)
-		if share > 0 {
-			bars.box(x+1, p.y.at(share), end-x-2, p.bottom-p.y.at(share))
-		}
-		text := amount(float64(to), bytes)
-		half := float64(len([]rune(text))) * charWidth / 2
-		if middle := (x + end) / 2; middle-half > free {
-			p.text(middle, p.bottom+lineHeight+2, "", "middle", text)
-			free = middle + half + 5
-		}
-	}
-	p.path("bars", &bars)
+	var list []bar
+	var ticks []tick
 	for b := first; b <= last; b++ {
 		from, to := rangeOf(b)
-		p.column(float64(b), float64(b+1), fmt.Sprintf("%s to %s %s: %s, %s%%",
-			grouped(from), grouped(to), unit, counted(s.bins[b], "time"), digits(100*float64(s.bins[b])/float64(s.n), 3)))
+		list = append(list, bar{float64(b), float64(b + 1), s.bins[b], fmt.Sprintf("%s to %s %s", grouped(from), grouped(to), unit)})
+		ticks = append(ticks, tick{float64(b) + 0.5, amount(float64(to), bytes)})
 	}
-	return p.canvas
+	x := scale{from: float64(first), to: float64(last + 1)}
+	label := fmt.Sprintf("%s: %s on average, %s at most", what, amount(s.mean(), bytes), amount(float64(s.most), bytes))
+	return distribution(smallFormat, label, x, list, "time", spaced(ticks, smallFormat, x), "up to so many "+unit, "share of "+strings.ToLower(strings.Fields(what)[0])).canvas
 }
 
 // amount writes a size: a plain number, or bytes in a fitting unit.

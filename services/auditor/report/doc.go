@@ -13,7 +13,7 @@
 // Invariants: memory is bounded by the sale's stock, not by its requests. The
 // page asks for nothing from anywhere, runs no script, and is the same bytes for
 // the same evidence. All text in it is escaped, cut and printable: findings hold
-// strings that somebody may have planted. User ids stand in it only if
+// strings that somebody may have planted. It has user ids only if
 // Collector.WithUsers is set.
 //
 // Failure behaviour: Render fails as its writer fails. Figures that are not

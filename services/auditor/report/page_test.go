@@ -227,7 +227,7 @@ func TestTakeoversAndHolesStandOnTheTimeAxis(t *testing.T) {
 	s.pack(250*time.Millisecond, "e", ask(2, 12, "ann"))
 	s.commit(500*time.Millisecond, 6)
 	lost := []allocation.Decision{{Position: 3, Code: code.ID{9}, Item: 13, User: "bob", At: sale.InstantOf(at(600 * time.Millisecond))}}
-	s.Crossed(&ledger.HoleRow{Generation: 2, Matching: 3, CursorSequence: 8, CursorPosition: 9, Resume: 4, Epoch: 7, FoundAt: at(750 * time.Millisecond)}, lost)
+	s.Lost(&ledger.HoleRow{Generation: 2, Matching: 3, CursorSequence: 8, CursorPosition: 9, Resume: 4, Epoch: 7, FoundAt: at(750 * time.Millisecond)}, lost)
 	s.pack(999*time.Millisecond, "e", ask(3, 14, "ann"))
 	s.commit(1001*time.Millisecond, 7)
 	_, p := render(t, s.Collector, s.report())
@@ -275,7 +275,7 @@ func TestAbsurdRowsAreShown(t *testing.T) {
 	for epoch := range int64(500) {
 		at := time.Date(int(epoch*500), 1, 1, 0, 0, 0, 0, time.UTC)
 		s.Committed(&ledger.CommitRow{Epoch: -epoch, At: at})
-		s.Crossed(&ledger.HoleRow{Generation: math.MaxInt64, Matching: 9, CursorSequence: 3, FoundAt: at, Epoch: epoch}, []allocation.Decision{
+		s.Lost(&ledger.HoleRow{Generation: math.MaxInt64, Matching: 9, CursorSequence: 3, FoundAt: at, Epoch: epoch}, []allocation.Decision{
 			{Position: -1, Item: 12, Reason: 77, At: math.MaxInt64 / 2},
 			{Position: 1 << 60, Item: 11, At: math.MinInt64 / 2},
 			{Item: -5, At: 5},

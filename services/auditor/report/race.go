@@ -59,13 +59,10 @@ func (c *contest) gap() sale.Instant {
 func (c *record) mostWanted(n int) []wanted {
 	var list []wanted
 	for i := range c.race {
-		w := wanted{item: c.sale.FirstItem + sale.ItemID(i), contest: c.race[i]}
-		if w.asked < 2 || len(list) == n && compareWanted(w, list[n-1]) > 0 {
-			continue
+		if c.race[i].asked >= 2 {
+			list = append(list, wanted{item: c.sale.FirstItem + sale.ItemID(i), contest: c.race[i]})
 		}
-		at, _ := slices.BinarySearchFunc(list, w, compareWanted)
-		list = slices.Insert(list, at, w)
-		list = list[:min(len(list), n)]
 	}
-	return list
+	slices.SortFunc(list, compareWanted)
+	return list[:min(len(list), n)]
 }

@@ -2,7 +2,6 @@ package report
 
 import (
 	"bufio"
-	"cmp"
 	"embed"
 	"fmt"
 	"html/template"
@@ -17,7 +16,9 @@ import (
 //go:embed page.html style.css
 var files embed.FS
 
-var pageTemplate = template.Must(template.ParseFS(files, "page.html", "style.css"))
+var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
+	"clock": clock, "grouped": grouped, "lasting": lasting, "printable": printable, "share": share,
+}).ParseFS(files, "page.html", "style.css"))
 
 // Bounds of what the page lists.
 const (
@@ -59,9 +60,10 @@ type page struct {
 	Wait     []figure
 	WaitNote string
 	Sizes    []*canvas
-	Edges    []edgeRow
+	Edges    []*edge
+	Packed   int64 // requests in packs
 	MoreEdge string
-	Trouble  []incidentRow
+	Trouble  []incident
 	MoreBad  int
 	Race     []racer
 	Proof    []figure
@@ -93,10 +95,6 @@ type kindRow struct {
 	Class, Name, Meaning, Count, Share string
 }
 
-type edgeRow struct{ Name, Packs, Requests, Share string }
-
-type incidentRow struct{ Class, Name, When, Clock, What string }
-
 type racer struct {
 	Name    string
 	Item    sale.ItemID
@@ -113,7 +111,7 @@ func newPage(c *Collector, r *auditor.Report) *page {
 	p := &page{
 		Sale: r.Sale, State: stateName(c.state), Opened: clock(c.openedAt.Time()), Began: c.begun,
 		Items:   fmt.Sprintf("%s, items %d to %d, at most %d per user", counted(int64(s.Stock), "item"), s.FirstItem, s.LastItem(), s.UserLimit),
-		Verdict: c.verdict(r), Figures: c.figures(), Kinds: c.kindRows(), Trouble: c.trouble(), Race: c.racers(),
+		Verdict: c.verdict(r), Figures: c.figures(), Kinds: c.kindRows(), Trouble: c.incidents, Race: c.racers(),
 		MoreBad: c.takeovers + c.holes - len(c.incidents), Proof: c.proof(r), Chain: printable(r.Chain),
 	}
 	if c.begun {
@@ -140,14 +138,17 @@ func (c *Collector) verdict(r *auditor.Report) verdict {
 		v.Findings = append(v.Findings, c.findingRow(&r.Findings[i]))
 	}
 	v.More = r.Total - len(v.Findings)
-	if r.Unproved > 0 {
-		v.Reservations = append(v.Reservations, fmt.Sprintf("%s in holes: the messages are lost, the ledger alone speaks for them.", counted(r.Unproved, "unproved decision")))
-	}
-	if r.Unrecorded > 0 {
-		v.Reservations = append(v.Reservations, fmt.Sprintf("%s to check out: in the stream, and no recorder has come to them yet.", counted(r.Unrecorded, "unrecorded attempt")))
-	}
-	if r.UnprovedAttempts > 0 {
-		v.Reservations = append(v.Reservations, fmt.Sprintf("%s to check out: their stream is removed, or has lost its tail; the ledger alone speaks for them.", counted(r.UnprovedAttempts, "unproved attempt")))
+	for _, x := range []struct {
+		n         int64
+		what, why string
+	}{
+		{r.Unproved, "unproved decision", " in holes: the messages are lost, the ledger alone speaks for them."},
+		{r.Unrecorded, "unrecorded attempt", " to check out: in the stream, and no recorder has come to them yet."},
+		{r.UnprovedAttempts, "unproved attempt", " to check out: their stream is removed, or has lost its tail; the ledger alone speaks for them."},
+	} {
+		if x.n > 0 {
+			v.Reservations = append(v.Reservations, counted(x.n, x.what)+x.why)
+		}
 	}
 	return v
 }
@@ -176,7 +177,7 @@ func (c *Collector) findingRow(f *auditor.Finding) findingRow {
 	return row
 }
 
-// notKnown stands where there is no figure.
+// notKnown is shown where there is no figure.
 const notKnown = "–"
 
 func (c *Collector) figures() []figure {
@@ -221,21 +222,8 @@ func (c *Collector) kindRows() []kindRow {
 	var rows []kindRow
 	for _, k := range kinds {
 		if n := c.outcomes[k.outcome]; n > 0 {
-			rows = append(rows, kindRow{k.class, k.name, k.meaning, grouped(n), digits(100*float64(n)/float64(total), 3) + "%"})
+			rows = append(rows, kindRow{k.class, k.name, k.meaning, grouped(n), share(n, total)})
 		}
-	}
-	return rows
-}
-
-func (c *Collector) trouble() []incidentRow {
-	var rows []incidentRow
-	for i, name := range c.names() {
-		in := &c.incidents[i]
-		row := incidentRow{Class: "takeover", Name: name, When: lasting(in.offset), Clock: clock(in.at), What: in.what()}
-		if in.hole != nil {
-			row.Class = "hole"
-		}
-		rows = append(rows, row)
 	}
 	return rows
 }
@@ -307,7 +295,7 @@ func (c *Collector) drawDistributions(p *page) {
 		p.Wait = append(p.Wait, figure{Name: "longest", Value: lasting(c.waits.high)})
 		if c.waits.low < 0 {
 			p.WaitNote = fmt.Sprintf("%s committed before the stream had stored them, by the two clocks: the clocks disagree by %s or more.",
-				counted(countOf(c.waits.before), "request"), lasting(-c.waits.low))
+				counted(c.waits.negative, "request"), lasting(-c.waits.low))
 		}
 	}
 	if n := c.unmeasured + c.pending.requests; n > 0 {
@@ -327,17 +315,9 @@ func (c *Collector) drawDistributions(p *page) {
 
 func (c *Collector) listEdges(p *page) {
 	list := c.busiest()
-	for i, e := range list {
-		if i == listedEdges {
-			break
-		}
-		p.Edges = append(p.Edges, edgeRow{
-			cmp.Or(printable(e.name), "(packs that nobody can read)"), grouped(e.packs), grouped(e.requests),
-			digits(100*float64(e.requests)/float64(max(c.packRequests.sum, 1)), 3) + "%",
-		})
-	}
+	p.Edges, p.Packed = list[:min(len(list), listedEdges)], c.packRequests.sum
 	switch more := len(list) - len(p.Edges); {
-	case c.moreEdges.packs > 0:
+	case c.moreEdges.Packs > 0:
 		p.MoreEdge = fmt.Sprintf("and more than %d others", more)
 	case more > 0:
 		p.MoreEdge = fmt.Sprintf("and %s with fewer requests", counted(int64(more), "edge"))

@@ -318,7 +318,7 @@ func TestRequestsWithoutACommitAreCounted(t *testing.T) {
 	s.pack(0, "e", ask(1, 11, "ann"))
 	s.commit(time.Millisecond, 1)
 	s.pack(time.Millisecond, "e", ask(2, 12, "ann"), ask(3, 13, "ann"))
-	s.Crossed(&ledger.HoleRow{Generation: 2, Epoch: 1, FoundAt: at(2 * time.Millisecond)}, nil)
+	s.Lost(&ledger.HoleRow{Generation: 2, Epoch: 1, FoundAt: at(2 * time.Millisecond)}, nil)
 	s.pack(3*time.Millisecond, "e", ask(4, 14, "ann"))
 	_, p := render(t, s.Collector, s.report())
 	if text := p.section(t, "waits").one(t, classed("lead")).text; !strings.Contains(text, "3 requests not counted") {

@@ -78,6 +78,9 @@ func digits(n float64, most int) string {
 	return text
 }
 
+// share writes a part of a whole in percent.
+func share(n, of int64) string { return digits(100*float64(n)/float64(max(of, 1)), 3) + "%" }
+
 // units of time, from the smallest.
 var units = []struct {
 	us    float64

@@ -63,21 +63,14 @@ func (t *timeline) at(offset int64) *moment {
 }
 
 func (t *timeline) double() {
-	t.moments = merged(t.moments, 2)
-	t.width *= 2
-}
-
-// merged puts every n moments into one, in place.
-func merged(moments []moment, n int) []moment {
-	for i := range moments {
-		to := &moments[i/n]
-		if i%n == 0 {
-			*to = moments[i]
-			continue
+	for i := range t.moments {
+		if to := &t.moments[i/2]; i%2 == 0 {
+			*to = t.moments[i]
+		} else {
+			to.add(&t.moments[i])
 		}
-		to.add(&moments[i])
 	}
-	return moments[:(len(moments)+n-1)/n]
+	t.moments, t.width = t.moments[:(len(t.moments)+1)/2], 2*t.width
 }
 
 func (m *moment) add(other *moment) {

@@ -1,28 +1,38 @@
 package report
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // longestWait is the longest wait that is told apart from longer ones.
 const longestWait = int64(time.Hour / time.Microsecond)
 
-// waitDigits is how exact waits are kept, in decimal digits: those of a moment
-// to a hundredth, those of a sale to a thousandth.
+// By how much waits of one step are apart: those of a moment by a hundredth, those
+// of a sale by two thousandths.
 const (
-	waitDigits = 2
-	fineDigits = 3
+	waitStep = 1.01
+	fineStep = 1.002
 )
 
 // waits is a distribution of microseconds, negative ones too: they are
 // differences between two clocks. The zero value is empty.
 type waits struct {
-	after, before *hdrhistogram.Histogram // the negative ones stand in before; nil: none
-	low, high     int64                   // exact
-	fine          bool                    // kept to fineDigits
+	steps     map[int]int64 // how many, by their size on a logarithmic scale
+	n         int64
+	negative  int64 // of these
+	low, high int64 // exact
+	fine      bool  // in steps of fineStep
+}
+
+// step returns the logarithm of the size of a step.
+func (w *waits) step() float64 {
+	if w.fine {
+		return math.Log(fineStep)
+	}
+	return math.Log(waitStep)
 }
 
 // add adds a wait n times.
@@ -30,74 +40,59 @@ func (w *waits) add(us, n int64) {
 	if n <= 0 {
 		return
 	}
-	if w.count() == 0 {
-		w.low, w.high = us, us
+	if w.n == 0 {
+		w.low, w.high, w.steps = us, us, map[int]int64{}
 	}
 	w.low, w.high = min(w.low, us), max(w.high, us)
-	to := &w.after
+	w.n += n
+	step := 0 // of no wait at all
+	if us = min(max(us, -longestWait), longestWait); us != 0 {
+		step = 1 + int(math.Log(math.Abs(float64(us)))/w.step())
+	}
 	if us < 0 {
-		to, us = &w.before, -max(us, -longestWait)
+		step = -step
+		w.negative += n
 	}
-	if *to == nil {
-		*to = w.histogram()
-	}
-	_ = (*to).RecordValues(min(us, longestWait), n) // fails only beyond longestWait
+	w.steps[step] += n
 }
 
-func (w *waits) histogram() *hdrhistogram.Histogram {
-	if w.fine {
-		return hdrhistogram.New(1, longestWait, fineDigits)
-	}
-	return hdrhistogram.New(1, longestWait, waitDigits)
-}
-
-func countOf(h *hdrhistogram.Histogram) int64 {
-	if h == nil {
+// wait returns the wait in the middle of a step.
+func (w *waits) wait(step int) int64 {
+	switch {
+	case step == 0:
 		return 0
+	case step < 0:
+		return -w.wait(-step)
 	}
-	return h.TotalCount()
+	return int64(math.Round(math.Exp((float64(step) - 0.5) * w.step())))
 }
 
-func (w *waits) count() int64 { return countOf(w.before) + countOf(w.after) }
+func (w *waits) count() int64 { return w.n }
 
 func (w *waits) merge(other *waits) {
-	if other.count() == 0 {
+	if other.n == 0 {
 		return
 	}
-	if w.count() == 0 {
-		w.low, w.high = other.low, other.high
+	if w.n == 0 {
+		w.low, w.high, w.steps = other.low, other.high, map[int]int64{}
 	}
 	w.low, w.high = min(w.low, other.low), max(w.high, other.high)
-	w.after, w.before = w.merged(w.after, other.after), w.merged(w.before, other.before)
-}
-
-// merged adds a histogram to another one; either may be missing.
-func (w *waits) merged(h, other *hdrhistogram.Histogram) *hdrhistogram.Histogram {
-	if other == nil {
-		return h
+	w.n, w.negative = w.n+other.n, w.negative+other.negative
+	for step, n := range other.steps {
+		w.steps[step] += n
 	}
-	if h == nil {
-		h = w.histogram()
-	}
-	h.Merge(other)
-	return h
 }
 
 // percentile returns the wait that so many percent did not exceed; 0 if there
 // is none.
 func (w *waits) percentile(percent float64) int64 {
-	n, negative := w.count(), countOf(w.before)
-	if n == 0 {
-		return 0
+	rank := max(int64(math.Ceil(percent/100*float64(w.n))), 1)
+	for _, step := range slices.Sorted(maps.Keys(w.steps)) {
+		if rank -= w.steps[step]; rank <= 0 {
+			return min(max(w.wait(step), w.low), w.high)
+		}
 	}
-	rank := max(int64(math.Ceil(percent/100*float64(n))), 1)
-	var us int64
-	if rank <= negative { // the most negative one comes first
-		us = -w.before.ValueAtQuantile(100 * float64(negative-rank+1) / float64(negative))
-	} else {
-		us = w.after.ValueAtQuantile(100 * float64(rank-negative) / float64(n-negative))
-	}
-	return min(max(us, w.low), w.high)
+	return 0
 }
 
 // perDecade is how many bins a decade of waits has in a chart.
@@ -117,18 +112,14 @@ const fewestBins = 6
 // how many were negative.
 func (w *waits) bins() (list []bin, negative int64) {
 	counts := map[int]int64{}
-	first, last := math.MaxInt, math.MinInt
-	if w.after != nil {
-		for _, bar := range w.after.Distribution() {
-			if bar.Count > 0 {
-				i := int(math.Floor(math.Log10(max(float64(bar.From), 1)) * perDecade))
-				counts[i] += bar.Count
-				first, last = min(first, i), max(last, i)
-			}
+	for step, n := range w.steps {
+		if step >= 0 {
+			counts[int(math.Log10(float64(max(w.wait(step), 1)))*perDecade)] += n
 		}
 	}
-	if first > last {
-		first, last = 0, 0
+	first, last := 0, 0
+	if used := slices.Sorted(maps.Keys(counts)); len(used) > 0 {
+		first, last = used[0], used[len(used)-1]
 	}
 	for last-first+1 < fewestBins {
 		first, last = max(first-1, 0), last+1
@@ -136,7 +127,7 @@ func (w *waits) bins() (list []bin, negative int64) {
 	for i := first; i <= last; i++ {
 		list = append(list, bin{from: edgeOf(i), to: edgeOf(i + 1), n: counts[i]})
 	}
-	return list, countOf(w.before)
+	return list, w.negative
 }
 
 func edgeOf(i int) float64 { return math.Pow(10, float64(i)/perDecade) }

@@ -26,7 +26,7 @@ func KeyName(installation sale.UUID) string { return "notsale-" + installation.S
 const maxKeyFile = 4 << 10
 
 // LoadOrCreateKey reads the key that signs statements, or makes the file (mode
-// 0600) if there is none. Its public half, the verifier key, stands beside it
+// 0600) if there is none. Its public half, the verifier key, is beside it
 // as path.pub and is written if it is missing and can be written: to sign, it
 // is enough to read.
 //
@@ -67,7 +67,7 @@ type key struct {
 	verifierKey string
 }
 
-// readKey reads a key file. No error of it tells what stands in the file.
+// readKey reads a key file. No error of it tells what is in the file.
 func readKey(path string) (key, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -130,7 +130,7 @@ func createKey(path, name string) (created bool, err error) {
 	return true, nil
 }
 
-// ensurePublic sees to it that the key's public half stands beside it.
+// ensurePublic sees to it that the key's public half is beside it.
 func ensurePublic(path, verifierKey string) error {
 	public := publicPath(path)
 	if _, err := os.Stat(public); err != nil {

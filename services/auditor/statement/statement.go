@@ -1,7 +1,6 @@
 package statement
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -60,86 +59,46 @@ func Encode(s Statement) []byte {
 // of it. The error is ErrVersion for a statement of another version, else
 // ErrUnreadable. It says nothing about who wrote the text: see Verify.
 func Parse(text []byte) (Statement, error) {
-	first, rest, _ := strings.Cut(string(text), "\n")
+	first, _, _ := strings.Cut(string(text), "\n")
 	switch found, ok := strings.CutPrefix(first, format); {
 	case !ok:
 		return Statement{}, fmt.Errorf("%w: it does not begin with %s%s", ErrUnreadable, format, version)
 	case found != version && isNumber(found):
 		return Statement{}, fmt.Errorf("%w: %s", ErrVersion, found)
 	}
-	r := reader{rest: rest}
-	s := r.statement()
-	switch {
-	case r.err != nil:
-		return Statement{}, fmt.Errorf("%w: %w", ErrUnreadable, r.err)
-	case string(Encode(s)) != string(text):
-		return Statement{}, fmt.Errorf("%w: it is not spelt as statements are", ErrUnreadable)
+	s, err := scan(string(text))
+	if err == nil && string(Encode(s)) != string(text) {
+		err = errors.New("it is not spelt as statements are")
 	}
-	if err := s.Validate(); err != nil {
-		return Statement{}, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	if err == nil {
+		err = s.Validate()
+	}
+	if err != nil {
+		return Statement{}, fmt.Errorf("%w: %.200s", ErrUnreadable, err.Error())
 	}
 	return s, nil
 }
 
-// reader reads lines of a key and a value. Once a read fails, all later ones
-// fail, so that callers check once.
-type reader struct {
-	rest string
-	err  error
-}
-
-func (r *reader) statement() Statement {
-	return Statement{ // in the order of the lines
-		Installation:     next(r, "installation", sale.ParseUUID),
-		Sale:             sale.ID(next(r, "sale", parseInt64)),
-		UUID:             next(r, "uuid", sale.ParseUUID),
-		Generation:       next(r, "generation", parseInt64),
-		Sequence:         next(r, "sequence", parseUint64),
-		Position:         next(r, "position", parseInt64),
-		Stock:            next(r, "stock", strconv.Atoi),
-		Sold:             next(r, "sold", strconv.Atoi),
-		Holes:            next(r, "holes", strconv.Atoi),
-		Unproved:         next(r, "unproved", parseInt64),
-		Attempts:         next(r, "attempts", parseInt64),
-		AttemptsSequence: next(r, "attempts-sequence", parseUint64),
-		Chain:            next(r, "chain", parseChain),
-		Final:            next(r, "final", strconv.ParseBool),
+// scan reads a statement, in other spellings too.
+func scan(text string) (s Statement, err error) {
+	var installation, uuid string
+	var chain []byte
+	_, err = fmt.Sscanf(text, layout, &installation, &s.Sale, &uuid, &s.Generation, &s.Sequence, &s.Position,
+		&s.Stock, &s.Sold, &s.Holes, &s.Unproved, &s.Attempts, &s.AttemptsSequence, &chain, &s.Final)
+	if err != nil {
+		return s, err
 	}
-}
-
-// next reads the line that must come next.
-func next[T any](r *reader, key string, parse func(string) (T, error)) (value T) {
-	if r.err != nil {
-		return value
-	}
-	line, rest, _ := strings.Cut(r.rest, "\n")
-	text, ok := strings.CutPrefix(line, key+" ")
-	if !ok {
-		r.err = fmt.Errorf("%.80q stands where %s should", line, key)
-		return value
-	}
-	if value, r.err = parse(text); r.err != nil {
-		r.err = fmt.Errorf("%s is %.80q", key, text)
-	}
-	r.rest = rest
-	return value
+	copy(s.Chain[:], chain)
+	var errs [2]error
+	s.Installation, errs[0] = sale.ParseUUID(installation)
+	s.UUID, errs[1] = sale.ParseUUID(uuid)
+	return s, errors.Join(errs[:]...)
 }
 
 // isNumber reports whether the text is how a version may be spelt.
 func isNumber(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 32)
 	return err == nil && strconv.FormatUint(n, 10) == s
-}
-
-func parseInt64(s string) (int64, error)   { return strconv.ParseInt(s, 10, 64) }
-func parseUint64(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }
-
-func parseChain(s string) (chain [32]byte, err error) {
-	if len(s) != hex.EncodedLen(len(chain)) {
-		return chain, hex.ErrLength
-	}
-	_, err = hex.Decode(chain[:], []byte(s))
-	return chain, err
 }
 
 // Validate reports the first thing that no sale can have come to.

@@ -14,79 +14,71 @@ const (
 	MaxRequests = 1000 // with a code, or of a user
 )
 
-// witness watches an audit for what a question needs.
-type witness struct {
-	question Question // completed by the requests that are met
+// trail is what an audit has replayed, as far as a question needs it.
+type trail struct {
+	question Question // completed by the requests that were replayed
 
 	sale     sale.Sale
 	cursor   allocation.Cursor // the ledger's when the audit began
 	sequence uint64            // replayed so far
 	position int64
-	sold     int
 	requests []Request // in question
 	total    int64
 	decision *allocation.Decision // of the first of them
-
-	owners  map[sale.ItemID]*Request
-	grants  map[sale.UserID]int
-	atLimit map[sale.UserID]*Request // with which they reached it
-	last    *Request                 // with which everything was sold
+	grants   []Request            // of all items, in order
 }
 
 // Opened implements Watcher.
-func (w *witness) Opened(o *stream.Opening, s *ledger.Snapshot) {
-	*w = witness{
-		question: w.question, sale: o.Sale, cursor: s.Position.Cursor, sequence: o.Message.Sequence,
-		requests: []Request{}, owners: map[sale.ItemID]*Request{}, grants: map[sale.UserID]int{}, atLimit: map[sale.UserID]*Request{},
-	}
+func (t *trail) Opened(o *stream.Opening, s *ledger.Snapshot) {
+	*t = trail{question: t.question, sale: o.Sale, cursor: s.Position.Cursor, sequence: o.Message.Sequence, requests: []Request{}}
 }
 
 // Packed implements Watcher.
-func (w *witness) Packed(m *stream.Message, p *allocation.Pack, b *allocation.Batch) {
-	w.sequence, w.position = m.Sequence, b.After.Position
+func (t *trail) Packed(m *stream.Message, p *allocation.Pack, b *allocation.Batch) {
+	t.sequence, t.position = m.Sequence, b.After.Position
 	for i := range b.Replies { // one for each request, except where a pack could not be read
 		r, d := &p.Requests[i], &b.Replies[i].Decision
 		position := b.Before.Position + 1 + int64(i)
 		granted := d.Reason == allocation.Granted && d.Position == position
-		concerns := w.concerns(r.Code, r.Item, r.User)
+		concerns := t.concerns(r.Code, r.Item, r.User)
 		if !granted && !concerns {
 			continue
 		}
 		seen := asked(m, p.Edge, position, r)
 		seen.decide(d)
 		if granted {
-			w.grant(&seen)
+			t.grants = append(t.grants, seen)
 		}
 		if concerns {
-			w.see(&seen, d)
-			w.learn(r)
+			t.see(&seen, d)
+			t.learn(r)
 		}
 	}
 }
 
 // Committed implements Watcher.
-func (w *witness) Committed(*ledger.CommitRow) {}
+func (t *trail) Committed(*ledger.CommitRow) {}
 
-// Crossed implements Watcher.
-func (w *witness) Crossed(h *ledger.HoleRow, unproved []allocation.Decision) {
-	w.sequence, w.position = h.Matching, h.CursorPosition
+// Lost implements Watcher.
+func (t *trail) Lost(h *ledger.HoleRow, unproved []allocation.Decision) {
+	t.sequence, t.position = h.Matching, h.CursorPosition
 	for i := range unproved {
 		d := &unproved[i]
 		seen := Request{Position: d.Position, Time: d.At.String(), Code: d.Code.String(), Item: d.Item, User: d.User, Unproved: true}
 		seen.decide(d)
 		if d.Reason == allocation.Granted {
-			w.grant(&seen)
+			t.grants = append(t.grants, seen)
 		}
-		if w.concerns(d.Code, d.Item, d.User) {
-			w.see(&seen, d)
-			w.learn(&allocation.Request{Item: d.Item, User: d.User, Expires: w.question.Expires})
+		if t.concerns(d.Code, d.Item, d.User) {
+			t.see(&seen, d)
+			t.learn(&allocation.Request{Item: d.Item, User: d.User, Expires: t.question.Expires})
 		}
 	}
 }
 
 // concerns reports whether a request is one of those in question.
-func (w *witness) concerns(id code.ID, item sale.ItemID, user sale.UserID) bool {
-	switch q := &w.question; {
+func (t *trail) concerns(id code.ID, item sale.ItemID, user sale.UserID) bool {
+	switch q := &t.question; {
 	case !q.Code.IsZero():
 		return id == q.Code
 	case q.Item != 0:
@@ -97,62 +89,51 @@ func (w *witness) concerns(id code.ID, item sale.ItemID, user sale.UserID) bool 
 }
 
 // shown is how many of them are kept.
-func (w *witness) shown() int {
-	if w.question.Code.IsZero() && w.question.Item != 0 {
+func (t *trail) shown() int {
+	if t.question.Code.IsZero() && t.question.Item != 0 {
 		return MaxRace
 	}
 	return MaxRequests
 }
 
-func (w *witness) see(r *Request, d *allocation.Decision) {
-	if w.total++; w.total == 1 {
+func (t *trail) see(r *Request, d *allocation.Decision) {
+	if t.total++; t.total == 1 {
 		first := *d
-		w.decision = &first
+		t.decision = &first
 	}
-	if len(w.requests) < w.shown() {
-		w.requests = append(w.requests, *r)
+	if len(t.requests) < t.shown() {
+		t.requests = append(t.requests, *r)
 	}
 }
 
 // learn takes from a request what the code in question says of itself.
-func (w *witness) learn(r *allocation.Request) {
-	if q := &w.question; !q.Code.IsZero() {
+func (t *trail) learn(r *allocation.Request) {
+	if q := &t.question; !q.Code.IsZero() {
 		q.Item, q.User, q.Expires = r.Item, r.User, r.Expires
-	}
-}
-
-// grant takes a grant in, and what it makes true for all later requests.
-func (w *witness) grant(r *Request) {
-	w.owners[r.Item] = r
-	if w.sold++; w.sold == w.sale.Stock {
-		w.last = r
-	}
-	if w.grants[r.User]++; w.grants[r.User] == w.sale.UserLimit {
-		w.atLimit[r.User] = r
 	}
 }
 
 // verdict returns what was decided about the code in question, and what a
 // refusal rests on.
-func (w *witness) verdict() (Verdict, []Cause) {
-	switch d := w.decision; d.Reason { //nolint:exhaustive // the others rest on something
+func (t *trail) verdict() (Verdict, []Cause) {
+	switch d := t.decision; d.Reason { //nolint:exhaustive // the others rest on something
 	case allocation.Granted:
 		return Granted, nil
 	case allocation.Malformed:
 		return Refused, nil
 	default:
-		return Refused, []Cause{w.cause(d.Reason, d.At)}
+		return Refused, []Cause{t.cause(d.Reason, d.At)}
 	}
 }
 
-// against returns all that stands against the code in question, in the order
+// against returns all for which the code in question would be refused, in the order
 // in which the engine looks at it.
-func (w *witness) against() (causes []Cause) {
-	if e := w.question.Expires; e != 0 && e < w.cursor.Now {
-		causes = append(causes, w.cause(allocation.CodeExpired, w.cursor.Now))
+func (t *trail) against() (causes []Cause) {
+	if e := t.question.Expires; e != 0 && e < t.cursor.Now {
+		causes = append(causes, t.cause(allocation.CodeExpired, t.cursor.Now))
 	}
 	for _, reason := range allocation.OfOthers() {
-		if c := w.cause(reason, w.cursor.Now); c.LostTo != nil {
+		if c := t.cause(reason, t.cursor.Now); c.LostTo != nil {
 			causes = append(causes, c)
 		}
 	}
@@ -160,9 +141,9 @@ func (w *witness) against() (causes []Cause) {
 }
 
 // cause returns what a refusal for the reason at that engine time rests on.
-func (w *witness) cause(reason allocation.Reason, now sale.Instant) Cause {
+func (t *trail) cause(reason allocation.Reason, now sale.Instant) Cause {
 	c := Cause{Reason: reason.String()}
-	switch q := &w.question; reason.Scope() {
+	switch q := &t.question; reason.Scope() {
 	case allocation.ScopeCode:
 		if reason != allocation.CodeExpired {
 			break
@@ -171,13 +152,26 @@ func (w *witness) cause(reason allocation.Reason, now sale.Instant) Cause {
 			c.Expires = q.Expires.String()
 		}
 	case allocation.ScopeSale:
-		c.LostTo, c.Grants = w.last, w.sold
+		c.LostTo, c.Grants = t.granted(t.sale.Stock, func(*Request) bool { return true })
 	case allocation.ScopeUser:
-		c.LostTo, c.Grants = w.atLimit[q.User], w.grants[q.User]
+		c.LostTo, c.Grants = t.granted(t.sale.UserLimit, func(r *Request) bool { return r.User == q.User })
 	case allocation.ScopeItem:
-		c.LostTo = w.owners[q.Item]
+		c.LostTo, _ = t.granted(1, func(r *Request) bool { return r.Item == q.Item })
 	}
 	return c
+}
+
+// granted returns the nth grant of a kind, nil if there are fewer, and how many
+// there are.
+func (t *trail) granted(nth int, of func(*Request) bool) (r *Request, total int) {
+	for i := range t.grants {
+		if of(&t.grants[i]) {
+			if total++; total == nth {
+				r = &t.grants[i]
+			}
+		}
+	}
+	return r, total
 }
 
 // asked describes a request of a message.

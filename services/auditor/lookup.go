@@ -11,17 +11,17 @@ import (
 	"notsale/pkg/wire"
 )
 
-// NewDesk returns a desk that reads through the books of one sale: for an
+// NewLookup returns a lookup that reads through the rows of one sale: for an
 // archive, which has no index.
-func NewDesk(books Books, id sale.ID) Desk { return readingDesk{books, id} }
+func NewLookup(l Ledger, id sale.ID) Lookup { return scanning{l, id} }
 
-type readingDesk struct {
-	Books
+type scanning struct {
+	Ledger
 
 	sale sale.ID
 }
 
-func (d readingDesk) DecisionOf(ctx context.Context, id code.ID) (sale.ID, allocation.Decision, error) {
+func (d scanning) DecisionOf(ctx context.Context, id code.ID) (sale.ID, allocation.Decision, error) {
 	for row, err := range d.Decisions(ctx, d.sale, 0, math.MaxInt64) {
 		if err != nil || row.Code == id {
 			return d.sale, row, err
@@ -30,7 +30,7 @@ func (d readingDesk) DecisionOf(ctx context.Context, id code.ID) (sale.ID, alloc
 	return 0, allocation.Decision{}, ledger.ErrNotFound
 }
 
-func (d readingDesk) AttemptOf(ctx context.Context, id sale.ID, given code.ID) (ledger.RecordedAttempt, error) {
+func (d scanning) AttemptOf(ctx context.Context, id sale.ID, given code.ID) (ledger.RecordedAttempt, error) {
 	for row, err := range d.Attempts(ctx, id) {
 		if err != nil || row.Code == given {
 			return row, err
@@ -39,7 +39,7 @@ func (d readingDesk) AttemptOf(ctx context.Context, id sale.ID, given code.ID) (
 	return ledger.RecordedAttempt{}, ledger.ErrNotFound
 }
 
-func (d readingDesk) Outcomes(ctx context.Context, id sale.ID, user sale.UserID) (map[wire.Outcome]int, error) {
+func (d scanning) Outcomes(ctx context.Context, id sale.ID, user sale.UserID) (map[wire.Outcome]int, error) {
 	outcomes := map[wire.Outcome]int{}
 	for row, err := range d.Attempts(ctx, id) {
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"sort"
 	"time"
 
@@ -16,8 +17,8 @@ import (
 )
 
 var (
-	_ auditor.Books = (*Archive)(nil)
-	_ auditor.Tape  = (*Archive)(nil)
+	_ auditor.Ledger  = (*Archive)(nil)
+	_ auditor.Streams = (*Archive)(nil)
 )
 
 // check says whether the archive can be asked about the sale.
@@ -40,17 +41,19 @@ func (a *Archive) from(section string, number int64) []member {
 }
 
 // records yields the records of members of a section.
-func records[T any](ctx context.Context, a *Archive, members []member, c codec[T]) iter.Seq2[T, error] {
+func records[T any](ctx context.Context, a *Archive, id sale.ID, members []member, c codec[T]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		var before *T
-		for i := range members {
-			text, err := a.plain(&members[i])
-			if err == nil {
+		err := a.check(ctx, id)
+		for i := 0; err == nil && i < len(members); i++ {
+			var text []byte
+			if text, err = a.plain(&members[i]); err == nil {
 				err = ctx.Err()
 			}
 			for n := 1; err == nil && len(text) > 0; n++ {
-				record, size, ok := c.read(text)
+				var record T
+				size, ok := c.read(text, &record)
 				if !ok || before != nil && !c.follows(before, &record) {
 					err = a.damage(members[i].at, fmt.Sprintf("a record in its place as number %d", n), "something else")
 					break
@@ -60,42 +63,46 @@ func records[T any](ctx context.Context, a *Archive, members []member, c codec[T
 				}
 				before, text = &record, text[size:]
 			}
-			if err != nil {
-				yield(none, err)
+		}
+		if err != nil {
+			yield(none, err)
+		}
+	}
+}
+
+// between yields the records with numbers from first to last.
+func between[T any](ctx context.Context, a *Archive, id sale.ID, section string, c codec[T], first, last int64) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		if first > last {
+			return
+		}
+		for record, err := range records(ctx, a, id, a.from(section, first), c) {
+			if err == nil && c.number(record) < first {
+				continue
+			}
+			if err == nil && c.number(record) > last || !yield(record, err) || err == nil && c.number(record) == last {
 				return
 			}
 		}
 	}
 }
 
-// failed is a sequence of nothing but an error.
-func failed[T any](err error) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
-		yield(none, err)
-	}
-}
-
-// saleRecords yields the records of the section sale.
-func (a *Archive) saleRecords(ctx context.Context) iter.Seq2[any, error] {
-	return records(ctx, a, a.sections[sectionSale], saleCodec)
-}
-
-// Snapshot returns what stood of the sale when it was exported. Position.Mine is
-// not kept.
-func (a *Archive) Snapshot(ctx context.Context, id sale.ID) (s ledger.Snapshot, err error) {
-	if err := a.check(ctx, id); err != nil {
-		return ledger.Snapshot{}, err
-	}
-	for record, err := range a.saleRecords(ctx) {
+// sale returns the records of the section sale.
+func (a *Archive) sale(ctx context.Context, id sale.ID) (s ledger.Snapshot, of streams, err error) {
+	kinds := [6]int{}
+	for record, err := range records(ctx, a, id, a.sections[sectionSale], saleCodec) {
 		if err != nil {
-			return ledger.Snapshot{}, err
+			return ledger.Snapshot{}, of, err
 		}
+		kind, _ := order(record)
+		kinds[kind]++
 		switch r := record.(type) {
 		case *ledger.SaleRow:
 			s.Sale = *r
 		case *ledger.Position:
 			s.Position = *r
+		case *streams:
+			of = *r
 		case *ledger.HoleRow:
 			s.Holes = append(s.Holes, *r)
 		case *ledger.ItemRow:
@@ -104,45 +111,38 @@ func (a *Archive) Snapshot(ctx context.Context, id sale.ID) (s ledger.Snapshot, 
 			s.Beyond = append(s.Beyond, *r)
 		}
 	}
-	return s, nil
+	if [3]int(kinds[:3]) != [3]int{1, 1, 1} {
+		err = a.damage(a.size, "one record each of sales, cursors and streams", fmt.Sprint(kinds[:3]))
+	}
+	return s, of, err
+}
+
+// Snapshot returns what stood of the sale when it was exported. Position.Mine is
+// not kept.
+func (a *Archive) Snapshot(ctx context.Context, id sale.ID) (ledger.Snapshot, error) {
+	s, _, err := a.sale(ctx, id)
+	return s, err
 }
 
 // Decisions yields the decisions above a position, up to another, in order.
 func (a *Archive) Decisions(ctx context.Context, id sale.ID, after, upTo int64) iter.Seq2[allocation.Decision, error] {
-	if err := a.check(ctx, id); err != nil {
-		return failed[allocation.Decision](err)
-	}
-	return func(yield func(allocation.Decision, error) bool) {
-		for d, err := range records(ctx, a, a.from(sectionDecisions, after+1), decisionCodec) {
-			if err == nil && d.Position <= after {
-				continue
-			}
-			if err == nil && d.Position > upTo || !yield(d, err) {
-				return
-			}
-		}
-	}
+	return between(ctx, a, id, sectionDecisions, decisionCodec, after+1, upTo)
 }
 
 // Commits yields the commits by generation and sequence.
 func (a *Archive) Commits(ctx context.Context, id sale.ID) iter.Seq2[ledger.CommitRow, error] {
-	if err := a.check(ctx, id); err != nil {
-		return failed[ledger.CommitRow](err)
-	}
-	return records(ctx, a, a.sections[sectionCommits], commitCodec)
+	return records(ctx, a, id, a.sections[sectionCommits], commitCodec)
 }
 
 // Attempts yields the checkout attempts by id.
 func (a *Archive) Attempts(ctx context.Context, id sale.ID) iter.Seq2[ledger.RecordedAttempt, error] {
-	if err := a.check(ctx, id); err != nil {
-		return failed[ledger.RecordedAttempt](err)
-	}
-	return records(ctx, a, a.sections[sectionAttempts], attemptCodec)
+	return records(ctx, a, id, a.sections[sectionAttempts], attemptCodec)
 }
 
 // Opening returns the sale's opening record.
 func (a *Archive) Opening(ctx context.Context, id sale.ID) (stream.Opening, error) {
-	if err := a.check(ctx, id); err != nil {
+	_, of, err := a.sale(ctx, id)
+	if err != nil {
 		return stream.Opening{}, err
 	}
 	for m, err := range a.Messages(ctx, id, 1, 1) {
@@ -153,55 +153,25 @@ func (a *Archive) Opening(ctx context.Context, id sale.ID) (stream.Opening, erro
 		if err != nil {
 			return stream.Opening{}, fmt.Errorf("archive: sale %d: %w", id, err)
 		}
-		created, err := a.created(ctx)
-		return stream.Opening{Sale: s, Message: m, Created: created}, err
+		return stream.Opening{Sale: s, Message: m, Created: time.Unix(0, of.created).UTC()}, nil
 	}
 	return stream.Opening{}, fmt.Errorf("%w: the archive has no messages of the sale", stream.ErrLost)
-}
-
-// created returns when the sale's stream was made.
-func (a *Archive) created(ctx context.Context) (time.Time, error) {
-	for record, err := range a.saleRecords(ctx) {
-		if r, ok := record.(*streams); ok || err != nil {
-			if err != nil {
-				return time.Time{}, err
-			}
-			return r.created, nil
-		}
-	}
-	return time.Time{}, a.damage(a.sections[sectionSale][0].at, "when the sale's stream was made", "nothing of it")
 }
 
 // Messages yields the messages of the sale's stream from first to last, or to
 // the last one that was decided when the sale was exported. It may be called
 // again for any of them.
 func (a *Archive) Messages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
-	return a.messages(ctx, id, sectionStream, first, last)
+	return between(ctx, a, id, sectionStream, messageCodec, signed(first), signed(last))
 }
 
 // AttemptMessages is Messages for the stream of attempts.
 func (a *Archive) AttemptMessages(ctx context.Context, id sale.ID, first, last uint64) iter.Seq2[stream.Message, error] {
-	return a.messages(ctx, id, sectionAttemptsStream, first, last)
+	return between(ctx, a, id, sectionAttemptsStream, messageCodec, signed(first), signed(last))
 }
 
-func (a *Archive) messages(ctx context.Context, id sale.ID, section string, first, last uint64) iter.Seq2[stream.Message, error] {
-	if err := a.check(ctx, id); err != nil {
-		return failed[stream.Message](err)
-	}
-	return func(yield func(stream.Message, error) bool) {
-		if first > last {
-			return
-		}
-		for m, err := range records(ctx, a, a.from(section, int64(first)), messageCodec) {
-			if err == nil && m.Sequence < first {
-				continue
-			}
-			if err == nil && m.Sequence > last || !yield(m, err) || m.Sequence == last {
-				return
-			}
-		}
-	}
-}
+// signed returns a sequence, or the highest that there may be.
+func signed(sequence uint64) int64 { return int64(min(sequence, math.MaxInt64)) }
 
 // LastAttempt returns the last message of the stream of attempts.
 func (a *Archive) LastAttempt(ctx context.Context, id sale.ID) (uint64, error) {
