@@ -15,9 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Operations is the listener for those who operate the process: /metrics,
-// /livez, /readyz, /health and /debug/pprof. It has no authentication and
-// listens on loopback by default.
+// Operations is the listener for operators: /metrics, /livez, /readyz, /health and
+// /debug/pprof. It has no authentication and listens on loopback by default.
 type Operations struct {
 	server   *http.Server
 	listener net.Listener
