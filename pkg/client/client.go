@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,13 +56,8 @@ func New(cfg Config) (*Client, error) {
 	}
 	cfg.Base = strings.TrimSuffix(cfg.Base, "/")
 	defaults := DefaultConfig()
-	for _, d := range []struct{ set, unset *time.Duration }{
-		{&cfg.Timeout, &defaults.Timeout}, {&cfg.MinPause, &defaults.MinPause}, {&cfg.MaxPause, &defaults.MaxPause},
-	} {
-		if *d.set == 0 {
-			*d.set = *d.unset
-		}
-	}
+	cfg.Timeout = cmp.Or(cfg.Timeout, defaults.Timeout)
+	cfg.MinPause, cfg.MaxPause = cmp.Or(cfg.MinPause, defaults.MinPause), cmp.Or(cfg.MaxPause, defaults.MaxPause)
 	if cfg.Timeout < 0 || cfg.MinPause < 0 || cfg.MaxPause < cfg.MinPause {
 		return nil, errors.New("client: want a positive timeout, and pauses from MinPause to MaxPause")
 	}
