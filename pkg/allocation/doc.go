@@ -11,9 +11,9 @@
 // it alone decides expiry. Only stock closes a sale, never time.
 //
 // Under version 1 of the rules engine time is the maximum of the timestamps so
-// far, so it never runs back: a clock that was a year ahead for one message
-// expires every later code. Under version 2 it is the pack's own timestamp, which
-// spoils that pack alone, and may run back along the positions. Version 2 also
+// far, so it never decreases: a clock that was a year ahead for one message
+// expires every later code. Under version 2 it is the pack's own timestamp, so that
+// a wrong clock spoils that pack alone; it may decrease along the positions. Version 2 also
 // takes more user ids (sale.UserID.Rules); a request with a user id that the
 // sale's rules do not take is not readable. In both, a request is checked in this
 // order, and the first that holds decides:
@@ -48,7 +48,7 @@
 // cutting the packs into batches differently changes no decision, position or
 // chain.
 //
-// The chain is a running hash that a replay must meet:
+// The chain is a running hash that a replay must reproduce:
 //
 //	chain(opening) = SHA-256("notsale/chain/1" ‖ hash of the opening record)
 //	chain(pack)    = SHA-256(chain before ‖ generation ‖ sequence ‖ stream time ‖
@@ -61,9 +61,9 @@
 // item, reason (1 byte), code id (16 bytes, zero where none), length of the
 // user id (1 byte), user id. It never covers epoch or batch bounds.
 //
-// Failure behaviour: a refusal is a value. Packs out of order, and a restored
-// state that no history can give, are broken invariants: Apply panics, because
-// to go on would sell wrongly; Restore returns an error, because it reads what
-// others wrote. KnownRules is to be asked before New, which panics for rules
-// that this program does not have; Restore returns ErrRules.
+// Failure behaviour: a refusal is a value. Packs out of order are a broken
+// invariant: Apply panics, because to go on would sell wrongly. Restore returns an
+// error for a state to which no sequence of requests leads, because it reads what
+// others wrote. New panics for rules that this program does not have, so call
+// KnownRules before it; Restore returns ErrRules.
 package allocation

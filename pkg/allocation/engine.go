@@ -21,8 +21,8 @@ type Engine struct {
 	scratch []byte // encoding of a pack's decisions, reused
 }
 
-// record is what the engine keeps of a decision; item and user are in every
-// repeat of the code, whose ID covers them.
+// record is what the engine keeps of a decision. Item and user are in every repeat of
+// the code, whose ID covers them.
 type record struct {
 	position int64
 	at       sale.Instant
@@ -98,9 +98,9 @@ func (e *Engine) Apply(p Pack, b *Batch) {
 	b.After = e.cursor
 }
 
-// Reopen returns the cursor with which a sale goes on after a hole: positions,
-// engine time and what is sold go on, the stream is read again from the first
-// message that is not as it was, and the chain takes the hole in.
+// Reopen returns the cursor with which a sale continues after a hole: positions,
+// engine time and the number of items sold continue, the stream is read again from
+// the first message that has changed, and the chain includes the hole.
 func (h *Hole) Reopen() Cursor {
 	c := h.Lost
 	buf := append([]byte(holeLabel), c.Chain[:]...)
@@ -112,8 +112,8 @@ func (h *Hole) Reopen() Cursor {
 	return c
 }
 
-// Reopen moves the engine into the generation that a hole opens. The engine
-// must stand at the cursor at which the hole was found.
+// Reopen moves the engine into the generation after a hole. The engine must be at the
+// cursor at which the hole was found.
 func (e *Engine) Reopen(h *Hole) {
 	if e.cursor != h.Lost {
 		panic(fmt.Sprintf("allocation: hole found at %d, engine at %d", h.Lost.Sequence, e.cursor.Sequence))
@@ -142,8 +142,8 @@ func (e *Engine) decide(r *Request, b *Batch) (d Decision, repeat bool) {
 	return d, false
 }
 
-// What the rules ask about. All versions ask the same, so the answers' meaning
-// never changes.
+// What the rules ask about. All versions ask the same questions, whose meaning must
+// not change.
 
 func (e *Engine) soldOut() bool { return e.cursor.Sold == e.sale.Stock }
 
@@ -169,8 +169,8 @@ func (e *Engine) own(d *Decision) {
 	e.cursor.Sold++
 }
 
-// remind repeats the fact behind a refusal: that the request came through
-// shows that the cache has lost it.
+// remind repeats the fact behind a refusal: the cache must have lost it, or the
+// request would not have come here.
 func (e *Engine) remind(d *Decision, b *Batch) {
 	if owner, taken := e.owners[d.Item]; taken && owner != d.Code {
 		b.Facts.Owners = append(b.Facts.Owners, Owner{Item: d.Item, Code: owner})

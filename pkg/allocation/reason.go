@@ -19,7 +19,7 @@ const (
 	ItemTaken    Reason = 5
 )
 
-// Scope is what a reason speaks of.
+// Scope is which requests a reason is about.
 type Scope uint8
 
 // The scopes.
@@ -54,8 +54,8 @@ func (r Reason) String() string {
 	return reasons[r].name
 }
 
-// Scope returns what the reason speaks of: of one that this version does not know,
-// this code only.
+// Scope returns which requests the reason is about. One that this version does not
+// know is about its code only.
 func (r Reason) Scope() Scope {
 	if !r.Valid() {
 		return ScopeCode
@@ -63,8 +63,8 @@ func (r Reason) Scope() Scope {
 	return reasons[r].scope
 }
 
-// OfOthers lists the reasons that rest on grants to other codes, in the order in
-// which the rules look at them.
+// OfOthers lists the reasons that follow from grants to other codes, in the order in
+// which the rules check them.
 func OfOthers() (list []Reason) {
 	for r := Granted; r.Valid(); r++ {
 		if r.Scope() != ScopeCode {
@@ -74,8 +74,8 @@ func OfOthers() (list []Reason) {
 	return list
 }
 
-// Final reports whether the reason holds for all later requests of its scope,
-// those whose code was decided before excepted.
+// Final reports whether the reason holds for all later requests of its scope, except
+// those whose code was decided before.
 func (r Reason) Final() bool { return r.Valid() && reasons[r].final }
 
 // ParseReason reads what String writes.

@@ -8,8 +8,8 @@ import (
 	"notsale/pkg/sale"
 )
 
-// ErrHistory is wrapped by the error of a state that no history can give: the
-// ledger was changed by another hand.
+// ErrHistory is wrapped by the error of a state to which no sequence of requests
+// leads: the ledger was changed by somebody else.
 var ErrHistory = errors.New("allocation: not a state that any history gives")
 
 // Restore returns the engine of a sale as it was at the cursor, from the
@@ -36,7 +36,7 @@ func Restore(s sale.Sale, c Cursor, decisions iter.Seq2[Decision, error], expect
 // is of no use.
 func (e *Engine) Extend(c Cursor, decisions iter.Seq2[Decision, error]) error {
 	if c.Position < e.cursor.Position || c.Generation < e.cursor.Generation {
-		return fmt.Errorf("%w: sale %d: the ledger stands at position %d, before %d", ErrHistory, e.sale.ID, c.Position, e.cursor.Position)
+		return fmt.Errorf("%w: sale %d: the ledger is at position %d, before %d", ErrHistory, e.sale.ID, c.Position, e.cursor.Position)
 	}
 	before, sold := e.cursor.Position, e.cursor.Sold
 	e.cursor = c

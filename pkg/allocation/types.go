@@ -8,7 +8,7 @@ import (
 // Hash is a SHA-256 value.
 type Hash [32]byte
 
-// Request is one purchase request as it stands in a pack.
+// Request is one purchase request in a pack.
 type Request struct {
 	Number  uint64       // the edge's own number for it, to route the reply
 	Code    code.ID      // zero: the request could not be read
@@ -58,7 +58,7 @@ type Cursor struct {
 }
 
 // Facts are what the rejection cache may learn from a batch, after its commit.
-// Each proves which codes were granted, so that nobody's own grant is refused.
+// Each names the codes that were granted, so that nobody's own grant is refused.
 type Facts struct {
 	Owners  []Owner       // taken items
 	AtLimit []UserAtLimit // users who may buy no more
@@ -88,21 +88,21 @@ type Batch struct {
 	Facts     Facts      //
 }
 
-// Mark tells a pack from whatever else may come to stand at its sequence.
+// Mark identifies a message: any other that may get the same sequence differs in it.
 type Mark struct {
 	Time sale.Instant // the stream's timestamp
 	Hash Hash         // of the message's bytes
 }
 
 // Hole is a lost tail of a sale's stream: messages that were applied, and that
-// the stream no longer has. It opens a new generation.
+// the stream no longer has. A new generation begins after it.
 type Hole struct {
-	Generation int64  // the one it opens
-	Matching   uint64 // last message that is still as it was applied
+	Generation int64  // the new one
+	Matching   uint64 // last message that is still the one that was applied
 	Mark       Mark   // of that message
 	Lost       Cursor // the cursor when the hole was found
-	// StreamCreated is the creation time of the stream as it is now, which is
-	// another one after a restore; 0: it is the one that it was.
+	// StreamCreated is when the stream was created, which a restore changes; 0: it has
+	// not changed.
 	StreamCreated sale.Instant
 }
 

@@ -19,13 +19,13 @@ import (
 // create the stores.
 const StartTimeout = 60 * time.Second
 
-// StopTimeout bounds their stop, where no [fx.StopTimeout] among the options of
-// Run says otherwise.
+// StopTimeout bounds their stop, unless an [fx.StopTimeout] among the options of Run
+// says otherwise.
 const StopTimeout = 30 * time.Second
 
-// Endure keeps the process alive, until restore, when its terminal is closed or
-// the reader of its log goes away: SIGHUP is a wish to read files again (see
-// [Hangups]), and SIGPIPE nothing at all. What was started sees neither.
+// Endure makes the process survive, until restore is called, the end of its terminal
+// (SIGHUP, which asks to read files again: see [Hangups]) and of the reader of its log
+// (SIGPIPE). Its child processes do not inherit this.
 func Endure() (restore func()) {
 	unheard := make(chan os.Signal, 1)
 	signal.Notify(unheard, syscall.SIGHUP, syscall.SIGPIPE)
@@ -40,8 +40,8 @@ func Hangups() (hangups <-chan os.Signal, restore func()) {
 }
 
 // Run builds the application, starts it, waits for a signal or for a loop that
-// ends by itself, and stops it. ready is called when all has started, beside the
-// wait: its context ends when the application is to stop.
+// ends by itself, and stops it. When all has started it calls ready in a goroutine,
+// with a context that ends when the application is to stop.
 func Run(ctx context.Context, log *slog.Logger, ready func(context.Context), options ...fx.Option) error {
 	app := fx.New(
 		fx.Supply(log),
@@ -80,7 +80,7 @@ func Run(ctx context.Context, log *slog.Logger, ready func(context.Context), opt
 	return errors.Join(failed, stop(app, log))
 }
 
-// wiring leaves of an error what a constructor said, without the way to it.
+// wiring reduces fx's error to the one that a constructor returned.
 func wiring(err error) error {
 	cause := dig.RootCause(err)
 	if missing := dig.Error(nil); errors.As(cause, &missing) {

@@ -1,5 +1,5 @@
 // Package boot is the shell around a process: settings from flags, environment
-// and files, and the life of its fx application.
+// and files, and the start, run and stop of its fx application.
 //
 // Purpose: every command of the program reads settings and starts, runs and
 // stops services in the same way.

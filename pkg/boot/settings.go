@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// EnvPrefix stands before the name of every flag's environment variable.
+// EnvPrefix begins the name of every flag's environment variable.
 const EnvPrefix = "NOTSALE_"
 
 // EnvName returns the environment variable of a flag: "sale-every" is
@@ -34,9 +34,9 @@ func FromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) e
 	return errors.Join(errs...)
 }
 
-// Secret returns a setting that must not stand in arguments: the variable
-// name, or the content of the file that name_FILE names, of which an empty one is
-// a mistake. Empty: neither is set.
+// Secret returns a setting that must not be an argument: the environment variable
+// name, or the content of the file that name_FILE names, which must not be empty.
+// Empty: neither is set.
 func Secret(name string, lookup func(string) (string, bool)) (string, error) {
 	value, direct := lookup(name)
 	path, byFile := lookup(name + "_FILE")

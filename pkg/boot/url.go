@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// moreHosts finds the first of several hosts, and those behind it, which no URL's
-// grammar has and stores' do.
+// moreHosts matches a URL with several hosts, which the stores allow and the grammar of
+// URLs does not, up to the first of them.
 var moreHosts = regexp.MustCompile(`^([^/?#]*//(?:[^/?#]*@)?[^/?#@,]*),[^/?#@]*`)
 
-// CheckURL reports what is wrong with a URL that may hold a password, and
-// repeats nothing of it. name is the setting's. An empty one is fine.
+// CheckURL reports what is wrong with a URL that may contain a password, without
+// repeating any of it. name is the setting's. An empty URL is fine.
 //
-// It is stricter than the URL's grammar where a password has a character that
-// must be escaped: behind it, the rest of the password would be taken for a
-// path, and part of it for the name of a host, which errors do tell.
+// It is stricter than the grammar of URLs about characters that must be escaped in a
+// password: the rest of the password would be taken for a path, and part of it for
+// the name of a host, which errors do show.
 func CheckURL(name, text string, schemes ...string) error {
 	if text == "" {
 		return nil

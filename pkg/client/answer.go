@@ -13,7 +13,7 @@ import (
 // ErrUnanswered means that no final answer came before the context ended.
 var ErrUnanswered = errors.New("no final answer")
 
-// The refusals that a shopper meets, by their types.
+// The refusals that a shopper may get, by their types.
 var (
 	ErrInvalidCode  error = &Problem{Type: problemType + "invalid-code"}    // 400
 	ErrUnknownItem  error = &Problem{Type: problemType + "unknown-item"}    // 404
@@ -27,7 +27,7 @@ var (
 
 const problemType = "urn:notsale:problem:"
 
-// Answer is an answer, whole. The zero Status says that none came.
+// Answer is a complete answer. Status 0: none came.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -47,8 +47,7 @@ func (a *Answer) Code() string {
 	return string(code)
 }
 
-// Final reports whether the answer settles the matter, so that to ask again brings
-// no other.
+// Final reports whether the answer is final: the same request would get no other.
 func (a *Answer) Final() bool {
 	switch a.Status {
 	case 0, http.StatusAccepted, http.StatusRequestTimeout:
@@ -79,7 +78,7 @@ func (a *Answer) decode(into any) error {
 	return nil
 }
 
-// Problem is a refusal, as RFC 9457 has it. Position and Time are set where the
+// Problem is a refusal in the form of RFC 9457. Position and Time are set if the
 // refusal was decided in the queue of the sale.
 type Problem struct { //nolint:errname // the word of RFC 9457
 	Type      string    `json:"type"` // stable
@@ -100,7 +99,7 @@ func (a *Answer) problem() *Problem {
 	return p
 }
 
-// Error is what people read of it.
+// Error is the refusal for people to read.
 func (p *Problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail) }
 
 // Is compares by type.

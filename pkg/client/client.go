@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ type Config struct {
 	Transport http.RoundTripper
 }
 
-// DefaultConfig lacks the base.
+// DefaultConfig returns the defaults. Base is not among them.
 func DefaultConfig() Config {
 	return Config{Timeout: 10 * time.Second, MinPause: 10 * time.Millisecond, MaxPause: time.Second}
 }
@@ -55,13 +56,8 @@ func New(cfg Config) (*Client, error) {
 	}
 	cfg.Base = strings.TrimSuffix(cfg.Base, "/")
 	defaults := DefaultConfig()
-	for _, d := range []struct{ set, unset *time.Duration }{
-		{&cfg.Timeout, &defaults.Timeout}, {&cfg.MinPause, &defaults.MinPause}, {&cfg.MaxPause, &defaults.MaxPause},
-	} {
-		if *d.set == 0 {
-			*d.set = *d.unset
-		}
-	}
+	cfg.Timeout = cmp.Or(cfg.Timeout, defaults.Timeout)
+	cfg.MinPause, cfg.MaxPause = cmp.Or(cfg.MinPause, defaults.MinPause), cmp.Or(cfg.MaxPause, defaults.MaxPause)
 	if cfg.Timeout < 0 || cfg.MinPause < 0 || cfg.MaxPause < cfg.MinPause {
 		return nil, errors.New("client: want a positive timeout, and pauses from MinPause to MaxPause")
 	}
@@ -72,8 +68,8 @@ func New(cfg Config) (*Client, error) {
 	return &Client{cfg: cfg, http: http.Client{Transport: cfg.Transport, CheckRedirect: last}}, nil
 }
 
-// NewTransport returns a transport such as a client has of its own, for several
-// clients to share. It keeps a thousand idle connections to a shop.
+// NewTransport returns a transport like a client's own, for several clients to share.
+// It keeps a thousand idle connections to a shop.
 func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: time.Minute, DisableCompression: true,
@@ -133,7 +129,7 @@ func bare(err error) error {
 
 // Tries sends a request again and again, with pauses, and yields what came of
 // each: an answer, or an error. It ends after a final answer, or when ctx does.
-// It is for who wants to see every try; the others call Checkout and Purchase.
+// It is for callers that want to see every try; others call Checkout and Purchase.
 func (c *Client) Tries(ctx context.Context, method, target string) iter.Seq2[Answer, error] {
 	return func(yield func(Answer, error) bool) {
 		for n := 0; ; n++ {

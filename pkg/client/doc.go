@@ -7,10 +7,10 @@
 //	sold, err := shop.Purchase(ctx, checkout.Code)
 //
 // A code buys at most once, and is answered the same however often it is asked.
-// So whatever left the outcome open is followed by the same request: no answer, 202 (in
-// the queue, not decided yet), 408, any 5xx, and 429 with a Retry-After. Between
-// two requests the client waits: twice as long each time, within [Config.MinPause]
-// and [Config.MaxPause], at random, and what Retry-After asks for besides.
+// So the client sends the same request again whenever the outcome is open: after no
+// answer, 202 (in the queue, not decided yet), 408, any 5xx, and 429 with a
+// Retry-After. Between two requests it waits for a random time that doubles from
+// [Config.MinPause] to [Config.MaxPause], and in addition for what Retry-After says.
 //
 // Every other status but 200 is a refusal, and final: a [*Problem], which
 // errors.Is compares by its type:
@@ -19,9 +19,9 @@
 //
 // Checkout and Purchase go on until their context ends: give it a deadline. Their
 // error then wraps [ErrUnanswered] and the context's. A purchase without an answer
-// may be decided still: keep the code, and ask again, or look with
-// [Client.Decision], which buys nothing. To check out again is another code, and
-// perhaps another item bought.
+// may still be decided: keep the code and ask again, or use [Client.Decision], which
+// buys nothing. Another checkout gives another code, with which a second item may be
+// bought.
 //
-// Errors never show a code: who has it can buy with it.
+// Errors never show a code, because whoever has it can buy with it.
 package client

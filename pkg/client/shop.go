@@ -13,7 +13,7 @@ import (
 // ErrNoOpenSale means that no sale has items left.
 var ErrNoOpenSale = errors.New("no open sale")
 
-// Checkout is a code, and what it is for. It reserves nothing.
+// Checkout is a code and what it is for. It reserves nothing.
 type Checkout struct {
 	Code    string    `json:"code"`
 	Item    int64     `json:"item"`
@@ -35,7 +35,7 @@ type Sold struct {
 	Body     []byte    `json:"-"`        // as it came, the same whenever the code is asked
 }
 
-// Sale is a sale as it stands.
+// Sale is a sale at the moment of the answer.
 type Sale struct {
 	ID        int64     `json:"id"`
 	OpensAt   time.Time `json:"opens_at"`
@@ -72,15 +72,15 @@ func (c *Client) Checkout(ctx context.Context, user string, item int64) (Checkou
 	return got, nil
 }
 
-// Purchase buys with a code. After an error that wraps ErrUnanswered it may be
-// decided still; any other is final.
+// Purchase buys with a code. After an error that wraps ErrUnanswered it may still be
+// decided; any other error is final.
 func (c *Client) Purchase(ctx context.Context, code string) (Sold, error) {
 	a, err := c.answered(ctx, PurchaseTarget(code))
 	return sold(&a, err)
 }
 
-// Decision asks once what was decided of a code, and buys nothing. ErrUndecided:
-// nothing, as far as the ledger knows; only another Purchase settles it.
+// Decision asks once what was decided about a code, and buys nothing. ErrUndecided:
+// nothing, as far as the ledger knows; only another Purchase gives certainty.
 func (c *Client) Decision(ctx context.Context, code string) (Sold, error) {
 	a, err := c.Do(ctx, http.MethodGet, PurchaseTarget(code))
 	return sold(&a, err)

@@ -25,8 +25,7 @@ const (
 	maxSize = offUser + sale.MaxUserIDLength + tagSize
 )
 
-// MaxLength is the longest code in characters; a longer string is invalid
-// without being looked at.
+// MaxLength is the longest code in characters. A longer string is refused unread.
 const MaxLength = (maxSize*8 + 5) / 6
 
 const minLength = (minSize*8 + 5) / 6
@@ -112,9 +111,9 @@ func (r *Keyring) Verify(s string) (Verified, error) {
 	return parseSigned(payload)
 }
 
-// Read returns what a code says of itself, whoever made it: nothing is proved.
-// It is for people who look into a code, and never for deciding about one.
-// ErrInvalid: it is not spelt as a code.
+// Read returns what a code says without verifying it, so that nothing is proved. It
+// is for people who inspect a code, never for deciding about one. ErrInvalid: it does
+// not have the form of a code.
 func Read(s string) (ID, Claims, error) {
 	var buf [maxSize]byte
 	payload, _, err := split(s, &buf)
@@ -138,8 +137,8 @@ func split(s string, buf *[maxSize]byte) (payload, tag []byte, err error) {
 	return buf[:n-tagSize], buf[n-tagSize : n], nil
 }
 
-// parseSigned reads a payload whose tag is right. A payload that no Sign call
-// makes is invalid still: keys may be shared with other software by mistake.
+// parseSigned reads a payload whose tag is right. It refuses what Sign never makes:
+// keys may be shared with other software by mistake.
 func parseSigned(payload []byte) (Verified, error) {
 	user, err := sale.ParseUserID(string(payload[offUser:]))
 	if err != nil {

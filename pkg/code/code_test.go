@@ -124,7 +124,11 @@ func TestKeyFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := code.ParseKeyring(text)
+	var r *code.Keyring
+	parsed, err := code.ParseKeys(text)
+	if err == nil {
+		r, err = code.NewKeyring(parsed)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +144,7 @@ func TestKeyFile(t *testing.T) {
 		"unknown field": `{"keys":[],"x":1}`,
 		"trailing text": string(text) + "x",
 	} {
-		if _, err := code.ParseKeyring([]byte(bad)); err == nil {
+		if _, err := code.ParseKeys([]byte(bad)); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

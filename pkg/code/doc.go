@@ -13,7 +13,7 @@
 //	21      8      item id, big endian
 //	29      8      expiry, microseconds since the Unix epoch, big endian
 //	37      12     nonce, random, chosen by the caller
-//	49      1..64  user id
+//	49      1..128 user id
 //	end-16  16     tag: HMAC-SHA-256 (RFC 2104) of all before, its first 128 bits
 //
 // The tag's truncation to half the hash keeps RFC 2104 section 5's minimum:

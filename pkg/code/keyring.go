@@ -25,18 +25,18 @@ type Key struct {
 // String hides the secret.
 func (k Key) String() string { return fmt.Sprintf("key %d", k.ID) }
 
-// Keyring signs with one key and verifies with any of them. It never changes, so
-// any number of goroutines may use it. A key must stay as long as a sale that it
-// signed codes for can still be asked about.
+// Keyring signs with one key and verifies with all of them. It never changes, so
+// any number of goroutines may use it. A key must be kept as long as shoppers may ask
+// about a sale for which it signed codes.
 //
-// To rotate, give every edge a ring With the new key, and only then one that is
+// To rotate, give every edge a ring With the new key, and only after that one that is
 // SigningWith it.
 type Keyring struct {
 	signing Key
 	byID    map[uint32]Key
 }
 
-// decoy stands for unknown key ids, so that they take as long as known ones.
+// decoy is used for unknown key ids, so that these take as long as known ones.
 var decoy = Key{Secret: make([]byte, MinSecret)}
 
 // NewKeyring checks the keys and makes a ring of them, which signs with the last.
@@ -53,16 +53,16 @@ func NewKeyring(list []Key) (*Keyring, error) {
 			return nil, fmt.Errorf("code keys: secret of %v has %d bytes, want at least %d", k, len(k.Secret), MinSecret)
 		}
 		if _, twice := byID[k.ID]; twice {
-			return nil, fmt.Errorf("code keys: %v stands twice", k)
+			return nil, fmt.Errorf("code keys: %v is there twice", k)
 		}
 		byID[k.ID] = k
 	}
 	return &Keyring{signing: list[len(list)-1], byID: byID}, nil
 }
 
-// With returns a ring that verifies with these keys, too, and signs as this one
-// does. It refuses an id that is known with another secret, and more keys than
-// MaxKeys.
+// With returns a ring that also verifies with these keys, and signs as this one
+// does. It is an error if an id is known with another secret, or if there would be
+// more than MaxKeys keys.
 func (r *Keyring) With(list []Key) (*Keyring, error) {
 	byID := maps.Clone(r.byID)
 	for _, k := range list {
@@ -100,17 +100,8 @@ type keyFile struct {
 	Keys []Key `json:"keys"`
 }
 
-// ParseKeyring makes a ring of a key file: {"keys":[{"id":1,"secret":"<base64>"}]},
-// oldest key first.
-func ParseKeyring(data []byte) (*Keyring, error) {
-	list, err := ParseKeys(data)
-	if err != nil {
-		return nil, err
-	}
-	return NewKeyring(list)
-}
-
-// ParseKeys reads a key file.
+// ParseKeys reads a key file: {"keys":[{"id":1,"secret":"<base64>"}]}, oldest key first.
+// NewKeyring takes what it returns.
 func ParseKeys(data []byte) ([]Key, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
@@ -125,7 +116,7 @@ func ParseKeys(data []byte) ([]Key, error) {
 	return f.Keys, err
 }
 
-// FormatKeys writes a key file that ParseKeyring reads.
+// FormatKeys writes a key file that ParseKeys reads.
 func FormatKeys(keys []Key) ([]byte, error) {
 	return json.MarshalIndent(keyFile{Keys: keys}, "", "  ")
 }

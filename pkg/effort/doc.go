@@ -9,16 +9,16 @@
 //
 // # Invariants
 //
-// No test fails by the clock, in either form. What must happen is waited for,
-// by a signal or by looking again, up to [Patience]; how soon it happened is a
-// [Figure] beside its goal, which `make measure` shows. Limits of time that are
-// too dear to measure on the way are benchmarks. Memory may be asserted, with
-// ample room.
+// No test fails by the clock, in either form. A test waits for what must happen, for
+// a signal or by looking again, up to [Patience]; how long it took is a [Figure]
+// beside its goal, which `make measure` shows. Times that are too expensive to
+// measure in tests are measured by benchmarks. Memory may be asserted, with ample
+// room.
 //
 // Golden files are written by no run but one with NOTSALE_UPDATE=1 in the
 // environment ([Update]).
 //
 // # Authority
 //
-// None: it is test support, imported by tests and by what sets their stages.
+// None: it is test support, imported by tests and their helpers.
 package effort

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Patience is a test's last resort: how long it waits for what must happen, when
-// no signal says that it never will. It is much longer than anything takes on a
-// machine that does other things as well, and nothing is measured by it.
+// Patience is how long a test waits for what must happen before it fails, where
+// nothing tells it earlier. It is much longer than anything takes even on a busy
+// machine, and nothing is measured by it.
 const Patience = time.Minute
 
 // Long reports whether the long forms are asked for.

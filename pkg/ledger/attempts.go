@@ -14,7 +14,7 @@ import (
 
 // ErrMoved says that the cursor of a stream of attempts is not where its reader
 // left it: another recorder has moved it, or the database was restored.
-var ErrMoved = errors.New("ledger: the cursor of these attempts stands elsewhere")
+var ErrMoved = errors.New("ledger: the cursor of these attempts is elsewhere")
 
 // RecordedAttempt is an attempt with the edge that sent it.
 type RecordedAttempt struct {

@@ -3,6 +3,7 @@ package sale
 import (
 	"errors"
 	"strconv"
+	"strings"
 )
 
 // MaxUserIDLength is the longest user id in bytes. It bounds a request's size
@@ -50,12 +51,12 @@ func ParseItemID(s string) (ItemID, error) {
 
 // UserID is a buyer's pseudonym, case-sensitive and untrimmed: 1 to 128 bytes
 // of visible ASCII other than " and \, as e-mail addresses, UUIDs and the ids
-// of identity providers are. It is the caller's word and proves nothing. Which
-// of them a sale takes belongs to its rules.
+// of identity providers are. It is what the caller says and proves nothing. A sale's
+// rules say which user ids it takes.
 type UserID string
 
-// ParseUserID reads a user id that some version of the rules takes. It changes
-// nothing: no trimming, no folding.
+// ParseUserID reads a user id that some version of the rules takes. It does not trim
+// or fold it.
 func ParseUserID(s string) (UserID, error) {
 	if len(s) == 0 || len(s) > MaxUserIDLength {
 		return "", ErrUserID
@@ -68,23 +69,18 @@ func ParseUserID(s string) (UserID, error) {
 	return UserID(s), nil
 }
 
-// Rules returns the first version of the rules that takes the user id, which
-// ParseUserID has read; all later ones take it too.
+// Rules returns the first version of the rules that takes a user id from ParseUserID;
+// all later versions take it, too.
 func (u UserID) Rules() int {
 	if len(u) > firstUserIDLength {
 		return 2
 	}
 	for i := range len(u) {
-		if !firstUserByte[u[i]] {
+		if strings.IndexByte(firstUserBytes, u[i]) < 0 {
 			return 2
 		}
 	}
 	return 1
 }
 
-var firstUserByte = func() (ok [256]bool) {
-	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:-") {
-		ok[c] = true
-	}
-	return ok
-}()
+const firstUserBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:-"

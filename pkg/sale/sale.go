@@ -15,7 +15,7 @@ import (
 const RulesVersion = 2
 
 // MaxStock is the largest stock a sale may have: a guard against a mistyped
-// configuration, a hundred times the brief's 10,000.
+// configuration, a hundred times the usual 10,000.
 const MaxStock = 1_000_000
 
 // MaxUserLimit is the largest per-user limit: it bounds what one fact of the
@@ -29,8 +29,8 @@ type ID int64
 // String returns the number in decimal, as used in stream names and URLs.
 func (id ID) String() string { return strconv.FormatInt(int64(id), 10) }
 
-// UUID identifies an installation or a sale for ever, also across restores
-// that lost data: numbers may come again then, UUIDs never do.
+// UUID identifies an installation or a sale for ever. After a restore that lost
+// data, numbers may be used again, UUIDs never are.
 type UUID [16]byte
 
 // IsZero reports whether the UUID was never set.
@@ -38,17 +38,8 @@ func (u UUID) IsZero() bool { return u == UUID{} }
 
 // String returns the usual 36-character form.
 func (u UUID) String() string {
-	var b [36]byte
-	hex.Encode(b[0:8], u[0:4])
-	b[8] = '-'
-	hex.Encode(b[9:13], u[4:6])
-	b[13] = '-'
-	hex.Encode(b[14:18], u[6:8])
-	b[18] = '-'
-	hex.Encode(b[19:23], u[8:10])
-	b[23] = '-'
-	hex.Encode(b[24:36], u[10:16])
-	return string(b[:])
+	h := hex.EncodeToString(u[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
 // ParseUUID reads the 36-character lower- or upper-case form.

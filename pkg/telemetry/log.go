@@ -40,18 +40,17 @@ const (
 	// maxPending is how many bytes the reader of a log may be behind: some
 	// thousands of lines, more than a busy second has.
 	maxPending = 1 << 20
-	// maxFlush is how long Close waits for the reader. One that reads takes a
-	// megabyte in less; for one that does not no stop is held up.
+	// maxFlush is how long Close waits for the reader, which reads a megabyte in less
+	// time if it reads at all.
 	maxFlush = time.Second
 )
 
-// LogWriter stands between a logger and a file or pipe whose reader may be slow
-// or gone: a line that finds no room is dropped and counted, and who writes one
-// never waits. Once the reader takes lines again, a warning tells how many are
-// missing.
+// LogWriter is a queue between a logger and a file or pipe whose reader may be slow
+// or gone. Write never waits: if the queue is full, the line is dropped and counted.
+// Once lines can be written again, a warning says how many are missing.
 type LogWriter struct {
 	out  io.Writer
-	told *slog.Logger  // writes to out, past the queue; used by run alone
+	warn *slog.Logger  // writes to out directly; used by run only
 	wake chan struct{} // of one place: there are lines, or the end is near
 	done chan struct{} // closed when all is written, after Close
 
@@ -59,17 +58,17 @@ type LogWriter struct {
 	pending []byte     // whole lines
 	closed  bool
 	dropped uint64 // lines since the start
-	telling uint64 // how many of them the reader was told of
+	warned  uint64 // of how many of them a warning was written
 }
 
-// NewServiceLogger returns a logger that never waits for w, and what is to be
-// closed at the end.
+// NewServiceLogger returns a logger that never waits for w, and its LogWriter, which
+// must be closed at the end.
 func NewServiceLogger(w io.Writer, cfg LogConfig) (*slog.Logger, *LogWriter, error) {
-	told, err := NewLogger(w, cfg)
+	warn, err := NewLogger(w, cfg)
 	if err != nil {
 		return nil, nil, err
 	}
-	l := &LogWriter{out: w, told: told, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &LogWriter{out: w, warn: warn, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	log, err := NewLogger(l, cfg)
 	if err != nil {
 		return nil, nil, err
@@ -94,7 +93,7 @@ func (l *LogWriter) Write(line []byte) (int, error) {
 func (l *LogWriter) notify() {
 	select {
 	case l.wake <- struct{}{}:
-	default: // it wakes anyway
+	default: // it is awake
 	}
 }
 
@@ -125,13 +124,13 @@ func (l *LogWriter) deliver(chunk []byte) {
 	if err != nil { // the reader is gone, or the disk is full
 		l.dropped += uint64(bytes.Count(chunk[n:], []byte{'\n'}))
 	}
-	missing := l.dropped - l.telling
+	missing := l.dropped - l.warned
 	if err == nil {
-		l.telling = l.dropped
+		l.warned = l.dropped
 	}
 	l.mu.Unlock()
 	if err == nil && missing > 0 {
-		l.told.Warn("lines of this log were dropped: its reader was too slow or away", "lines", missing)
+		l.warn.Warn("lines of this log were dropped: its reader was too slow or away", "lines", missing)
 	}
 }
 

@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Operations is the listener for those who operate the process: /metrics,
-// /livez, /readyz, /health and /debug/pprof. It has no authentication and
-// listens on loopback by default.
+// Operations is the listener for operators: /metrics, /livez, /readyz, /health and
+// /debug/pprof. It has no authentication and listens on loopback by default.
 type Operations struct {
 	server   *http.Server
 	listener net.Listener
@@ -105,4 +105,12 @@ func answer(w http.ResponseWriter, status int, body map[string]string) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body) //nolint:errchkjson // a client that is gone
+}
+
+// NewRegistry returns a metrics registry with the process's and Go's own
+// metrics in it.
+func NewRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
 }

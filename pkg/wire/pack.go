@@ -146,7 +146,7 @@ func parseRequest(raw []byte) allocation.Request {
 	return checked(allocation.Request{Number: r.Number, Code: id, Expires: sale.Instant(r.Expires)}, r.Item, r.User)
 }
 
-// ValidEdge reports whether an edge id may stand in a NATS subject: 1 to 64
+// ValidEdge reports whether an edge id may be part of a NATS subject: 1 to 64
 // bytes of [A-Za-z0-9_-].
 func ValidEdge(edge string) bool {
 	if len(edge) == 0 || len(edge) > MaxEdgeID {
