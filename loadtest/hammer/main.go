@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"slices"
 	"strconv"
 	"time"
 
@@ -32,6 +32,7 @@ type options struct {
 	shopper.Config
 
 	maxTime     time.Duration
+	json        bool
 	allowRemote bool
 }
 
@@ -56,11 +57,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "hammer:", err)
 		return exitUsage
 	}
-	if err := report(stdout, res, verdicts); err != nil {
+	rep := newReport(res, verdicts)
+	if o.json {
+		enc := json.NewEncoder(stdout)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(rep)
+	} else {
+		err = rep.print(stdout)
+	}
+	if err != nil {
 		fmt.Fprintln(stderr, "hammer:", err)
 		return exitUsage
 	}
-	if slices.ContainsFunc(verdicts, func(v shopper.Verdict) bool { return !v.OK }) {
+	if !rep.OK {
 		return exitFailed
 	}
 	return exitOK
@@ -81,6 +90,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	fs.Uint64Var(&o.Seed, "seed", o.Seed, "order of the items and choice of the rivals")
 	fs.DurationVar(&o.Timeout, "timeout", o.Timeout, "of one request")
 	fs.DurationVar(&o.maxTime, "max-time", 2*time.Minute, "end of the run")
+	fs.BoolVar(&o.json, "json", false, "print the report as JSON")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}

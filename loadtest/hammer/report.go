@@ -11,33 +11,79 @@ import (
 	"notsale/loadtest/hammer/shopper"
 )
 
-// report writes the report for people.
-func report(w io.Writer, res *shopper.Result, checks []shopper.Verdict) error {
+// report is what hammer prints; its JSON is for other programs.
+type report struct {
+	Target            string            `json:"target"`
+	Sale              int64             `json:"sale"`
+	Stock             int               `json:"stock"`
+	SoldBefore        int               `json:"sold_before"`
+	Clients           int               `json:"clients"`
+	Users             int               `json:"users"`
+	Limit             int               `json:"limit"`
+	Contention        int               `json:"contention"`
+	Seed              uint64            `json:"seed"`
+	Tries             int               `json:"tries"` // to buy one item as one user
+	Granted           int               `json:"granted"`
+	WallSeconds       float64           `json:"wall_s"`
+	RequestsPerSecond float64           `json:"requests_per_s"`
+	SalesPerSecond    float64           `json:"sales_per_s"`
+	Checkout          shopper.Endpoint  `json:"checkout"`
+	Purchase          shopper.Endpoint  `json:"purchase"`
+	Journey           shopper.Latency   `json:"journey"` // checkout to final answer
+	Checks            []shopper.Verdict `json:"checks"`
+	OK                bool              `json:"ok"`
+}
+
+func newReport(res *shopper.Result, checks []shopper.Verdict) *report {
+	granted := res.Granted()
+	return &report{
+		Target:            res.Config.Target,
+		Sale:              res.Sale.ID,
+		Stock:             res.Sale.Stock,
+		SoldBefore:        res.Sale.Sold,
+		Clients:           res.Config.Clients,
+		Users:             res.Users,
+		Limit:             res.Config.Limit,
+		Contention:        res.Config.Contention,
+		Seed:              res.Config.Seed,
+		Tries:             len(res.Outcomes),
+		Granted:           granted,
+		WallSeconds:       res.Wall.Seconds(),
+		RequestsPerSecond: res.RequestsPerSecond(),
+		SalesPerSecond:    float64(granted) / res.Wall.Seconds(),
+		Checkout:          res.Checkout,
+		Purchase:          res.Purchase,
+		Journey:           res.Journey,
+		Checks:            checks,
+		OK:                !slices.ContainsFunc(checks, func(v shopper.Verdict) bool { return !v.OK }),
+	}
+}
+
+func (r *report) print(w io.Writer) error {
 	var b strings.Builder
-	cfg := &res.Config
 	fmt.Fprintf(&b, "sale %d of %s: %d items, %d sold before; %d clients, %d users, %d rivals per item, seed %d\n",
-		res.Sale.ID, cfg.Target, res.Sale.Stock, res.Sale.Sold, cfg.Clients, res.Users, cfg.Contention, cfg.Seed)
+		r.Sale, r.Target, r.Stock, r.SoldBefore, r.Clients, r.Users, r.Contention, r.Seed)
 	fmt.Fprintf(&b, "%d sold in %.2f s: %.0f requests/s, %.0f sales/s\n\n",
-		res.Granted(), res.Wall.Seconds(), res.RequestsPerSecond(), float64(res.Granted())/res.Wall.Seconds())
+		r.Granted, r.WallSeconds, r.RequestsPerSecond, r.SalesPerSecond)
 
 	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "\trequests\tp50 ms\tp90 ms\tp99 ms\tmax ms\t")
-	printLatency(tw, "checkout", res.Checkout.Requests, res.Checkout.Latency)
-	printLatency(tw, "purchase", res.Purchase.Requests, res.Purchase.Latency)
-	printLatency(tw, "both, with retries", len(res.Outcomes), res.Journey)
+	printLatency(tw, "checkout", r.Checkout.Requests, r.Checkout.Latency)
+	printLatency(tw, "purchase", r.Purchase.Requests, r.Purchase.Latency)
+	printLatency(tw, "both, with retries", r.Tries, r.Journey)
 	if err := tw.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprintln(&b)
-	printStatuses(&b, "checkout", &res.Checkout)
-	printStatuses(&b, "purchase", &res.Purchase)
+	printStatuses(&b, "checkout", &r.Checkout)
+	printStatuses(&b, "purchase", &r.Purchase)
 	fmt.Fprintln(&b)
-	for _, v := range checks {
-		result := "ok    "
+	for _, v := range r.Checks {
+		mark := "ok    "
 		if !v.OK {
-			result = "FAILED"
+			mark = "FAILED"
 		}
-		fmt.Fprintf(&b, "%s  %s: %s\n", result, v.Name, v.Detail)
+		fmt.Fprintf(&b, "%s  %s: %s\n", mark, v.Name, v.Detail)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -28,18 +28,18 @@ type Result struct {
 
 // Endpoint is what was seen of one endpoint, every try counted.
 type Endpoint struct {
-	Requests  int
-	Statuses  map[int]int // counts by status; 0: no answer came
-	Latency   Latency
-	LastError string // why no answer came, one example
+	Requests  int         `json:"requests"`
+	Statuses  map[int]int `json:"statuses"` // counts by status; 0: no answer came
+	Latency   Latency     `json:"latency"`
+	LastError string      `json:"last_error,omitempty"` // why no answer came, one example
 }
 
 // Latency in milliseconds.
 type Latency struct {
-	P50 float64
-	P90 float64
-	P99 float64
-	Max float64
+	P50 float64 `json:"p50_ms"`
+	P90 float64 `json:"p90_ms"`
+	P99 float64 `json:"p99_ms"`
+	Max float64 `json:"max_ms"`
 }
 
 // RequestsPerSecond counts every try of both endpoints.
