@@ -27,9 +27,9 @@ var (
 
 // Verdict is the result of one check.
 type Verdict struct {
-	Name   string
-	OK     bool
-	Detail string
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
 }
 
 // Check judges a run, and asks the system some more to do so. An error in
