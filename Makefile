@@ -30,7 +30,7 @@ LONG = $(shell grep -rlE 'effort\.(Of|Long|NeedsLong)\b|pgregory.net/rapid' --in
 
 .PHONY: check
 check: ## the tests that have a long form, in it; what vet says, lint says
-	NOTSALE_LONG=1 go test -vet=off -timeout 45m -run "$$(.ci/long $(LONG))" $(LONG)
+	pattern=$$(.ci/long $(LONG)) && NOTSALE_LONG=1 go test -vet=off -timeout 45m -run "$$pattern" $(LONG)
 
 # Where tests measure something; each stands alone on the machine.
 MEASURED := ./pkg/ledger ./pkg/stream ./pkg/rejection ./loadtest/simulation ./services/auditor/archive ./loadtest/faults ./loadtest/faults/check
