@@ -214,8 +214,9 @@ func (a *Archival) export(ctx context.Context) error {
 	if a.gone {
 		return fmt.Errorf("%w: its streams are removed and there is no file %s: give the archive whose manifest has SHA-256 %x by --out", ErrFile, a.Path, a.Ends.Manifest)
 	}
-	row := ledger.SaleRow{Sale: a.row.Sale, State: sale.Archiving}
-	_, err := a.evidence(&row).Export(ctx, a.Path, a.Progress)
+	e := a.evidence(&a.row)
+	e.closed = true // by Seal, whatever the row said at the beginning
+	_, err := e.Export(ctx, a.Path, a.Progress)
 	return err
 }
 

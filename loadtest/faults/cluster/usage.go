@@ -31,6 +31,10 @@ func UsageOf(pid int) Usage {
 	if err != nil {
 		return Usage{}
 	}
+	return usageOf(&s)
+}
+
+func usageOf(s *procfs.ProcStat) Usage {
 	ticks := int(s.UTime+s.STime) + s.CUTime + s.CSTime
 	return Usage{CPU: time.Duration(ticks) * time.Second / ticksPerSecond, RSS: int64(s.ResidentMemory())}
 }
@@ -41,7 +45,7 @@ func FamilyUsage(pid int) Usage {
 	all, _ := procfs.AllProcs() // none: only the process's own
 	for _, p := range all {
 		if s, err := p.Stat(); err == nil && s.PPID == pid {
-			u := UsageOf(s.PID)
+			u := usageOf(&s)
 			sum.CPU += u.CPU
 			sum.RSS += u.RSS
 		}
